@@ -1,0 +1,1 @@
+//! Turns configuration into parts: the only place that does.

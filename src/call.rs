@@ -1,0 +1,566 @@
+//! The plain data of a call: what every stage of the path may see, and nothing that acts.
+//!
+//! The words are those of the path in [`crate::gate`]: an [`Arrival`] becomes an [`Invocation`],
+//! the adapter that will execute it says what it found ([`Facts`]), an obligation is met by
+//! [`Evidence`], the target answers with a [`RawOutput`]. Types that carry a right (`Permit`) or a
+//! promise (`Masked`) are not here: they live in the one stage that may make them.
+
+pub mod answer;
+pub mod refusal;
+pub mod request;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+pub use answer::RawOutput;
+pub use refusal::{Code, Refusal};
+pub use request::Request;
+
+/// Names one call, everywhere: in the answer, in the journal, in a target's own log.
+///
+/// 32 characters of `[a-z0-9]` (a version 7 UUID without dashes), chosen by us alone, so it is safe
+/// to place in a SQL session variable or a log line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct CallId(String);
+
+impl CallId {
+    /// Makes an id from a time (Unix milliseconds) and ten random bytes.
+    #[must_use]
+    pub fn new(unix_millis: u64, random: &[u8; 10]) -> Self {
+        Self(
+            uuid::Builder::from_unix_timestamp_millis(unix_millis, random)
+                .into_uuid()
+                .simple()
+                .to_string(),
+        )
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A SHA-256 digest, shown and serialised as 64 lower-case hexadecimal characters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// Hashes bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Hashes a value in its canonical form (JCS, RFC 8785).
+    #[must_use]
+    pub fn of_json(value: &Value) -> Self {
+        Self::of(&canonical(value))
+    }
+
+    /// Sixty-four hexadecimal characters.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        hex(&self.0)
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.hex())
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.hex())
+    }
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
+}
+
+/// The canonical bytes of a JSON value (JCS, RFC 8785): sorted keys, no white space, one form per number.
+#[must_use]
+pub fn canonical(value: &Value) -> Vec<u8> {
+    // JCS can only fail for a number that JSON cannot hold, and `Value` cannot hold one either; the
+    // fallback is still canonical for us because `Value`'s maps are sorted.
+    serde_json_canonicalizer::to_vec(value).unwrap_or_else(|_| value.to_string().into_bytes())
+}
+
+/// How a call reached us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Streamable HTTP; the caller showed a bearer token.
+    Http,
+    /// Standard input and output of a process the user started.
+    Stdio,
+}
+
+impl Transport {
+    /// The word used in policy and journal.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Stdio => "stdio",
+        }
+    }
+}
+
+/// Whether a person or a machine is behind a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserKind {
+    /// Somebody who signs in.
+    Person,
+    /// An unattended identity.
+    Service,
+}
+
+/// Who asks: a person (or service) at an issuer. Identity is (issuer, subject), never an e-mail address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct User {
+    /// The issuer's configured name, or `local`.
+    pub issuer: String,
+    /// The subject at that issuer; `<uid>@<host>` on stdio.
+    pub subject: String,
+    /// Person or service.
+    pub kind: UserKind,
+    /// Local group names, already mapped through `[groups]`.
+    pub groups: BTreeSet<String>,
+}
+
+impl User {
+    /// The Cedar entity id, `<issuer>#<subject>`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}#{}", self.issuer, self.subject)
+    }
+}
+
+/// The program that speaks for the user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Agent {
+    /// The OAuth client (`client_id`, else `azp`), or `stdio`.
+    pub client_id: String,
+    /// Whether somebody other than the client vouches for `client_id`.
+    pub verified: bool,
+    /// What the client calls itself. It may narrow a right, never widen one.
+    pub claimed_name: String,
+    /// The version the client claims.
+    pub claimed_version: String,
+}
+
+/// The stretch of work a call belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Session {
+    /// An opaque id.
+    pub id: String,
+    /// Labels of resources this session has already read from.
+    pub labels: BTreeSet<String>,
+}
+
+/// User + agent + session: who is responsible for a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Principal {
+    /// The person or service.
+    pub user: User,
+    /// The program.
+    pub agent: Agent,
+    /// The stretch of work.
+    pub session: Session,
+}
+
+/// A tool call as it came in, from a known principal. Nothing in it is trusted yet.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Our name for this call.
+    pub call_id: CallId,
+    /// Who asks.
+    pub principal: Principal,
+    /// How it came.
+    pub transport: Transport,
+    /// The tool's name as sent.
+    pub tool: String,
+    /// The arguments as sent.
+    pub arguments: Map<String, Value>,
+    /// Fires when the client cancels or goes away.
+    pub cancel: CancellationToken,
+}
+
+/// A fixed verb of the policy language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(
+    missing_docs,
+    reason = "each variant is the word of the policy schema; docs/policy explains them"
+)]
+pub enum Action {
+    Describe,
+    FileRead,
+    FileSearch,
+    GitHistory,
+    SqlRead,
+    SqlWrite,
+    SqlDdl,
+    ShellRun,
+    GitCommit,
+    HttpSend,
+    Measure,
+    Reveal,
+    Approve,
+    AuditRead,
+    Administer,
+}
+
+impl Action {
+    /// Every verb, in the order of the contracts.
+    pub const ALL: [Self; 15] = [
+        Self::Describe,
+        Self::FileRead,
+        Self::FileSearch,
+        Self::GitHistory,
+        Self::SqlRead,
+        Self::SqlWrite,
+        Self::SqlDdl,
+        Self::ShellRun,
+        Self::GitCommit,
+        Self::HttpSend,
+        Self::Measure,
+        Self::Reveal,
+        Self::Approve,
+        Self::AuditRead,
+        Self::Administer,
+    ];
+
+    /// The word in policies and the journal.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Describe => "describe",
+            Self::FileRead => "file_read",
+            Self::FileSearch => "file_search",
+            Self::GitHistory => "git_history",
+            Self::SqlRead => "sql_read",
+            Self::SqlWrite => "sql_write",
+            Self::SqlDdl => "sql_ddl",
+            Self::ShellRun => "shell_run",
+            Self::GitCommit => "git_commit",
+            Self::HttpSend => "http_send",
+            Self::Measure => "measure",
+            Self::Reveal => "reveal",
+            Self::Approve => "approve",
+            Self::AuditRead => "audit_read",
+            Self::Administer => "administer",
+        }
+    }
+
+    /// Whether nothing outside Tollgate can change because of it: only then may the intent become
+    /// durable together with the result. New verbs are effects until somebody says otherwise.
+    #[must_use]
+    pub fn is_pure_read(self) -> bool {
+        matches!(
+            self,
+            Self::Describe | Self::FileRead | Self::FileSearch | Self::GitHistory | Self::SqlRead
+        )
+    }
+}
+
+/// What kind of thing a resource is; also which tools apply to it.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum ResourceKind {
+    /// A git repository.
+    Git,
+    /// A SQLite database.
+    Sqlite,
+}
+
+impl ResourceKind {
+    /// The word in configuration and policy.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+/// What may be said of a resource to somebody who may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceCard {
+    /// The configured name.
+    pub name: String,
+    /// Its kind.
+    pub kind: ResourceKind,
+    /// The configured description.
+    pub description: String,
+    /// The configured labels.
+    pub labels: BTreeSet<String>,
+}
+
+/// A checked request: typed, canonical, and nothing has run.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The tool's name (built in or declared).
+    pub tool: String,
+    /// What it does, in the policy's words.
+    pub action: Action,
+    /// The resource, where the tool has one.
+    pub resource: Option<String>,
+    /// What to do, typed.
+    pub request: Request,
+    /// The arguments in canonical form: what the journal and the hashes see.
+    pub arguments: Value,
+    /// SHA-256 over JCS{user, client_id, session, tool, resource, canonical arguments}.
+    pub request_key: Hash,
+}
+
+/// What a SQL statement would touch, as the executing engine's own parser reports it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SqlFacts {
+    /// `select`, `insert`, `update`, `delete`, `ddl` …
+    pub kind: String,
+    /// Relations, by the names the agent sees.
+    pub tables: BTreeSet<String>,
+    /// `table.column`.
+    pub columns: BTreeSet<String>,
+    /// Functions called, lower case.
+    pub functions: BTreeSet<String>,
+    /// Whether the statement restricts its rows.
+    pub has_where: bool,
+}
+
+/// Which file, where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct FileFacts {
+    /// Path inside the repository, `/`-separated, no leading slash; empty for the root.
+    pub path: String,
+    /// The full ref name, e.g. `refs/heads/main`.
+    #[serde(rename = "ref")]
+    pub reference: String,
+}
+
+/// A classified column a call would touch.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ClassifiedColumn {
+    /// The configured class, or `unlisted`.
+    pub class: String,
+    /// `table.column`.
+    pub column: String,
+}
+
+/// What exists for a principal: every resource some policy might let them use, and for what.
+///
+/// Derived from the scopes of the same policies that decide calls, so the catalogue cannot promise
+/// what a call will not find.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Visible(pub BTreeMap<String, BTreeSet<Action>>);
+
+impl Visible {
+    /// Whether the resource exists for this principal at all.
+    #[must_use]
+    pub fn has(&self, resource: &str) -> bool {
+        self.0.contains_key(resource)
+    }
+
+    /// Whether some policy might allow `action` on `resource`.
+    #[must_use]
+    pub fn may(&self, action: Action, resource: &str) -> bool {
+        self.0
+            .get(resource)
+            .is_some_and(|actions| actions.contains(&action))
+    }
+}
+
+/// What exactly is addressed, as far as it is known before anything runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Target {
+    /// Tollgate itself (its own catalogue).
+    Tollgate,
+    /// One commit of a repository.
+    Git {
+        /// Full ref name.
+        #[serde(rename = "ref")]
+        reference: String,
+        /// The commit the ref pointed to.
+        commit: String,
+    },
+    /// One database file.
+    Sqlite {
+        /// The configured path.
+        database: String,
+        /// The engine's schema version when it was inspected.
+        schema_version: i64,
+    },
+}
+
+/// What the executing adapter found in a request, before anything ran. Nothing here may depend on
+/// classified data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// The verb the adapter says this really is. Policy decides on this one.
+    pub action: Action,
+    /// What is addressed.
+    pub target: Target,
+    /// SQL only.
+    pub sql: Option<SqlFacts>,
+    /// Files only.
+    pub file: Option<FileFacts>,
+    /// Classified columns of the relations touched; masked unless policy reveals them.
+    pub classified: BTreeSet<ClassifiedColumn>,
+}
+
+impl Facts {
+    /// Identifies the one action these facts describe: SHA-256 over JCS{request_key, target, facts,
+    /// measured effect}. This is what a reviewer signs and what a `Permit` is for.
+    #[must_use]
+    pub fn action_sha256(&self, invocation: &Invocation) -> Hash {
+        Hash::of_json(&serde_json::json!({
+            "request_key": invocation.request_key,
+            "facts": self,
+            "effect": null,
+        }))
+    }
+}
+
+/// Bounds on one effect. Every field is an upper bound; the smallest of all sources wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Rows, list entries or matches in one answer.
+    pub rows: u64,
+    /// Bytes of one answer's data before masking.
+    pub bytes: u64,
+    /// Seconds of wall time at the target.
+    pub seconds: u64,
+}
+
+/// What satisfies obligations: the ids of the policies that are met, and by what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// Ids of the obligations satisfied.
+    pub satisfied: BTreeSet<String>,
+    /// Row bound applied, if an obligation asked for one.
+    pub rows: Option<u64>,
+    /// Time bound applied in seconds, if an obligation asked for one.
+    pub seconds: Option<u64>,
+    /// Whether the caller's own person confirmed interactively.
+    pub self_confirmed: bool,
+}
+
+/// One piece of a file that is on its way to the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fragment {
+    /// Commit it was read from.
+    pub commit: String,
+    /// Path in that commit (lossless UTF-8, or percent-escaped where it is not).
+    pub path: String,
+    /// Blob id.
+    pub blob: String,
+    /// First byte and one past the last, in the blob.
+    pub bytes: (u64, u64),
+    /// First and last line, 1-based, inclusive; (0, 0) for an empty range.
+    pub lines: (u64, u64),
+    /// JSON pointer, inside the answer's data, of the string that carries it.
+    #[serde(skip)]
+    pub pointer: String,
+}
+
+/// How often something was hidden, where, and by which rule.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+pub struct MaskNote {
+    /// Where in the data (`text`, `rows.notes`, a column name).
+    #[serde(rename = "where")]
+    pub place: String,
+    /// The class or detector.
+    pub rule: String,
+    /// How many values.
+    pub count: u64,
+}
+
+/// Counts masks by place and rule; deterministic order.
+#[derive(Debug, Clone, Default)]
+pub struct MaskCounts(BTreeMap<(String, String), u64>);
+
+impl MaskCounts {
+    /// Adds `count` masks of `rule` at `place`.
+    pub fn add(&mut self, place: &str, rule: &str, count: u64) {
+        if count > 0 {
+            *self.0.entry((place.to_owned(), rule.to_owned())).or_default() += count;
+        }
+    }
+
+    /// The notes, sorted by place and rule.
+    #[must_use]
+    pub fn notes(&self) -> Vec<MaskNote> {
+        self.0
+            .iter()
+            .map(|((place, rule), count)| MaskNote {
+                place: place.clone(),
+                rule: rule.clone(),
+                count: *count,
+            })
+            .collect()
+    }
+}
+
+/// The person at the other end of the transport, as far as the protocol lets us reach them.
+pub trait Caller: Send + Sync {
+    /// Asks the caller's own person to confirm. `prompt` is our text, already free of target data.
+    fn confirm<'a>(&'a self, prompt: &'a str) -> futures::future::BoxFuture<'a, Confirmation>;
+}
+
+/// What came of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// The person said yes.
+    Yes,
+    /// The person said no, or closed the question.
+    No,
+    /// The question has been put to the client, which will send the call again with the answer
+    /// (`input_required`, MCP 2026-07-28). Nothing may run now.
+    Asked,
+    /// This client cannot ask its person.
+    Unavailable,
+}

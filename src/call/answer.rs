@@ -1,0 +1,207 @@
+//! What targets answer: the shapes of `data`, and the one wrapper in which they travel to the mask.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Fragment, MaskCounts};
+
+/// What a target gave, before masking. It can be neither serialised nor displayed; only the mask
+/// stage opens it.
+pub struct RawOutput {
+    data: Value,
+    /// Whether a limit cut the answer.
+    pub truncated: bool,
+    /// Where to go on, if there is more.
+    pub next_cursor: Option<String>,
+    /// Which pieces of which files are inside.
+    pub fragments: Vec<Fragment>,
+    /// What the adapter already masked at the source.
+    pub source_masks: MaskCounts,
+}
+
+impl RawOutput {
+    /// Wraps what a target gave.
+    pub fn new(data: impl Serialize) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            data: serde_json::to_value(data)?,
+            truncated: false,
+            next_cursor: None,
+            fragments: Vec::new(),
+            source_masks: MaskCounts::default(),
+        })
+    }
+
+    /// The raw data. Called by the mask stage alone; `tests/it/tidy.rs` checks that.
+    #[must_use]
+    pub(crate) fn take_data(&mut self) -> Value {
+        self.data.take()
+    }
+}
+
+impl fmt::Debug for RawOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawOutput")
+            .field("bytes", &self.data.to_string().len())
+            .field("truncated", &self.truncated)
+            .field("fragments", &self.fragments.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// `list_resources`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ResourceList {
+    /// What the caller may use.
+    pub resources: Vec<ResourceEntry>,
+}
+
+/// One resource.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ResourceEntry {
+    /// Pass this as `resource`.
+    pub name: String,
+    /// `git`, `sqlite` …
+    pub kind: String,
+    /// What it is.
+    pub description: String,
+    /// Configured labels.
+    pub labels: Vec<String>,
+}
+
+/// `file_list`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FileListing {
+    /// Commit that was read.
+    pub commit: String,
+    /// Full ref name.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// In path order.
+    pub entries: Vec<FileEntry>,
+}
+
+/// One entry of a folder.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FileEntry {
+    /// Path from the repository's root.
+    pub path: String,
+    /// `file`, `folder`, `symlink` or `submodule`.
+    pub kind: String,
+    /// Bytes, for files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Where a symlink points or which commit a submodule names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+/// `file_read`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FileText {
+    /// Path from the repository's root.
+    pub path: String,
+    /// Full ref name.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Commit that was read.
+    pub commit: String,
+    /// Blob id.
+    pub blob: String,
+    /// `text`, `binary`, `lfs`, `symlink` or `submodule`.
+    pub kind: String,
+    /// The lines asked for; absent when `kind` is `binary` or `submodule`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Size of the whole file in bytes.
+    pub size: u64,
+    /// First and last line given, 1-based, inclusive.
+    pub lines: (u64, u64),
+    /// Lines in the whole file, when it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_lines: Option<u64>,
+    /// First byte given and one past the last.
+    pub bytes: (u64, u64),
+    /// What to know of a file that is not shown as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// `file_search`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FileMatches {
+    /// Commit that was read.
+    pub commit: String,
+    /// Full ref name.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// In path, then line order.
+    pub matches: Vec<FileMatch>,
+    /// Files looked into.
+    pub files_searched: u64,
+    /// Files passed over because they are binary or too large.
+    pub files_skipped: u64,
+}
+
+/// One matching line.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FileMatch {
+    /// Path from the repository's root.
+    pub path: String,
+    /// 1-based.
+    pub line: u64,
+    /// The line, cut at 1,000 bytes.
+    pub text: String,
+    /// Blob id.
+    pub blob: String,
+}
+
+/// `sql_schema`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Schema {
+    /// Tables and views, by name.
+    pub tables: Vec<TableSchema>,
+}
+
+/// One table or view.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TableSchema {
+    /// Name.
+    pub name: String,
+    /// `table` or `view`.
+    pub kind: String,
+    /// In declared order.
+    pub columns: Vec<ColumnSchema>,
+}
+
+/// One column.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ColumnSchema {
+    /// Name.
+    pub name: String,
+    /// Declared type.
+    #[serde(rename = "type")]
+    pub declared_type: String,
+    /// Part of the primary key.
+    pub primary_key: bool,
+    /// How it looks when masked (`constant`, `null` …); absent when the caller sees the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked: Option<String>,
+    /// `table.column` it refers to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub references: Option<String>,
+}
+
+/// `sql_query` and declared queries.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Rows {
+    /// Column names, in order.
+    pub columns: Vec<String>,
+    /// Values in column order. Integers beyond 2^53 and non-finite numbers are strings; blobs are
+    /// {"base64": …, "bytes": n}.
+    pub rows: Vec<Vec<Value>>,
+    /// Rows in this answer.
+    pub row_count: u64,
+}

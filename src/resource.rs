@@ -1,0 +1,126 @@
+//! Permit + Invocation → [`RawOutput`]: the only code that touches a target.
+
+pub mod git;
+pub mod sql;
+
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::call::answer::{ResourceEntry, ResourceList};
+use crate::call::{Facts, Invocation, RawOutput, Refusal, Request, ResourceCard, Target};
+use crate::policy::Permit;
+
+/// One configured thing that can be read or changed. A closed set: each kind is an arm here.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each variant is the adapter of that kind")]
+pub enum Resource {
+    Git(git::Repository),
+    Sqlite(sql::sqlite::Database),
+}
+
+/// The configured resources, by name.
+#[derive(Debug, Default)]
+pub struct Resources(BTreeMap<String, (ResourceCard, Resource)>);
+
+impl Resources {
+    /// Collects opened resources; a later one of the same name replaces an earlier one, so
+    /// configuration refuses duplicates before.
+    #[must_use]
+    pub fn new(resources: impl IntoIterator<Item = (ResourceCard, Resource)>) -> Self {
+        Self(
+            resources
+                .into_iter()
+                .map(|(card, resource)| (card.name.clone(), (card, resource)))
+                .collect(),
+        )
+    }
+
+    /// What a request would touch, by the adapter that would execute it. Runs nothing.
+    ///
+    /// # Errors
+    /// What the adapter refuses before anything runs.
+    #[tracing::instrument(level = "debug", skip_all, name = "inspect")]
+    pub async fn inspect(
+        &self,
+        invocation: &Invocation,
+        cancel: &CancellationToken,
+    ) -> Result<Facts, Refusal> {
+        match self.of(invocation)? {
+            None => Ok(Facts {
+                action: invocation.action,
+                target: Target::Tollgate,
+                sql: None,
+                file: None,
+                classified: Default::default(),
+            }),
+            Some(Resource::Git(repository)) => repository.inspect(invocation, cancel).await,
+            Some(Resource::Sqlite(database)) => database.inspect(invocation, cancel).await,
+        }
+    }
+
+    /// Does what the permit is for, once.
+    ///
+    /// # Errors
+    /// `internal` when the permit is for another action; otherwise what the adapter says.
+    #[tracing::instrument(level = "debug", skip_all, name = "resource")]
+    pub async fn run(
+        &self,
+        permit: Permit,
+        invocation: &Invocation,
+        facts: &Facts,
+        cancel: &CancellationToken,
+    ) -> Result<RawOutput, Refusal> {
+        if permit.action_sha256() != facts.action_sha256(invocation) {
+            return Err(Refusal::internal("permit is for another action"));
+        }
+        match self.of(invocation)? {
+            None => self.list(&permit, invocation),
+            Some(Resource::Git(repository)) => repository.run(permit, invocation, facts, cancel).await,
+            Some(Resource::Sqlite(database)) => database.run(permit, invocation, facts, cancel).await,
+        }
+    }
+
+    fn of(&self, invocation: &Invocation) -> Result<Option<&Resource>, Refusal> {
+        let Some(name) = &invocation.resource else {
+            return Ok(None);
+        };
+        match self.0.get(name) {
+            Some((_, resource)) => Ok(Some(resource)),
+            None => Err(Refusal::unknown_resource(name)),
+        }
+    }
+
+    fn list(&self, permit: &Permit, invocation: &Invocation) -> Result<RawOutput, Refusal> {
+        let Request::ListResources(request) = &invocation.request else {
+            return Err(Refusal::internal(
+                "a request without a resource is not list_resources",
+            ));
+        };
+        let limit = usize::try_from(permit.limits().rows).unwrap_or(usize::MAX);
+        let mut wanted = self
+            .0
+            .values()
+            .map(|(card, _)| card)
+            .filter(|card| permit.resources().contains(&card.name))
+            .filter(|card| request.kind.is_none_or(|kind| kind == card.kind))
+            .filter(|card| request.cursor.as_ref().is_none_or(|after| card.name > *after));
+        let resources: Vec<ResourceEntry> = wanted.by_ref().take(limit).map(entry).collect();
+        let more = wanted.next().is_some();
+        let last = resources.last().map(|entry| entry.name.clone());
+        let mut raw = RawOutput::new(ResourceList { resources })
+            .map_err(|error| Refusal::internal(format!("list_resources: {error}")))?;
+        raw.truncated = more;
+        raw.next_cursor = last.filter(|_| more);
+        Ok(raw)
+    }
+}
+
+fn entry(card: &ResourceCard) -> ResourceEntry {
+    ResourceEntry {
+        name: card.name.clone(),
+        kind: card.kind.as_str().to_owned(),
+        description: card.description.clone(),
+        labels: card.labels.iter().cloned().collect(),
+    }
+}

@@ -1,0 +1,39 @@
+//! SQL databases.
+
+pub mod sqlite;
+
+/// How a class looks when masked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaskStyle {
+    /// The same text for every value: answers do not depend on it.
+    Constant,
+    /// NULL: answers do not depend on it.
+    Null,
+    /// The last four characters: reveals exactly those.
+    Last4,
+    /// What follows the last `@`: reveals exactly that.
+    Domain,
+}
+
+impl MaskStyle {
+    /// The word in configuration and `sql_schema`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Null => "null",
+            Self::Last4 => "last4",
+            Self::Domain => "domain",
+        }
+    }
+}
+
+/// What an unlisted column is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ColumnsDefault {
+    /// Masked (class `unlisted`, constant).
+    #[default]
+    Mask,
+    /// Shown.
+    Show,
+}

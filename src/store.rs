@@ -1,0 +1,1 @@
+//! The server's own store (SQLite by default): the only place, with `resource/sql`, that knows sqlx.

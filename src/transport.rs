@@ -1,0 +1,1 @@
+//! bytes → Arrival, Masked → bytes: the only code that knows rmcp and axum.
