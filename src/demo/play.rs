@@ -1,0 +1,148 @@
+//! The demo's script: two people, one agent each, and what the journal says afterwards.
+
+use std::io::Write;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::repo::{ENV, SETTINGS};
+
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const RED: &str = "\x1b[31m";
+const CYAN: &str = "\x1b[36m";
+const RESET: &str = "\x1b[0m";
+
+/// Where the story is told; in colour only if asked.
+pub struct Stage<'a> {
+    out: &'a mut dyn Write,
+    colour: bool,
+}
+
+impl<'a> Stage<'a> {
+    /// Tells it to `out`.
+    pub fn new(out: &'a mut dyn Write, colour: bool) -> Self {
+        Self { out, colour }
+    }
+
+    fn paint(&self, style: &str, text: &str) -> String {
+        if self.colour { format!("{style}{text}{RESET}") } else { text.to_owned() }
+    }
+
+    /// A heading.
+    pub fn scene(&mut self, title: &str) -> Result<()> {
+        let line = self.paint(BOLD, title);
+        Ok(writeln!(self.out, "\n{line}")?)
+    }
+
+    /// A remark to the reader.
+    pub fn say(&mut self, text: &str) -> Result<()> {
+        Ok(writeln!(self.out, "  {text}")?)
+    }
+
+    fn asked(&mut self, who: &str, what: &str) -> Result<()> {
+        let who = self.paint(CYAN, who);
+        writeln!(self.out, "\n  {who} calls {}", what.lines().next().unwrap_or_default())?;
+        for line in what.lines().skip(1) {
+            writeln!(self.out, "    {line}")?;
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, result: &Value) -> Result<()> {
+        let envelope = result.get("structuredContent").unwrap_or(&Value::Null);
+        let refused = envelope.get("status").and_then(Value::as_str) == Some("refused");
+        let text = result.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();
+        let style = if refused { YELLOW } else { GREEN };
+        for line in text.lines().take(16) {
+            let line = self.paint(style, line);
+            writeln!(self.out, "    {line}")?;
+        }
+        let rest = text.lines().count().saturating_sub(16);
+        if rest > 0 {
+            let line = self.paint(DIM, &format!("… {rest} more lines"));
+            writeln!(self.out, "    {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Plays the session. Fails when something that must be hidden can be seen, so that a demo that
+/// finishes has shown what it says.
+///
+/// # Errors
+/// When the server does not answer as it should, or `planted` (the key) shows anywhere.
+pub async fn session(stage: &mut Stage<'_>, analyst: &Client, developer: &Client, planted: &str) -> Result<()> {
+    catalogues(stage, analyst, developer).await?;
+    database(stage, analyst).await?;
+    repository(stage, developer, planted).await
+}
+
+async fn catalogues(stage: &mut Stage<'_>, analyst: &Client, developer: &Client) -> Result<()> {
+    stage.scene("1. Who you are decides what exists")?;
+    for (who, client) in [("analyst", analyst), ("developer", developer)] {
+        let tools = client.tools().await?;
+        let names: Vec<&str> = tools.iter().filter_map(|tool| tool.get("name")?.as_str()).collect();
+        let who = stage.paint(CYAN, &format!("{who:<9}"));
+        stage.say(&format!("{who} sees {}", names.join(", ")))?;
+    }
+    Ok(())
+}
+
+async fn database(stage: &mut Stage<'_>, analyst: &Client) -> Result<()> {
+    stage.scene("2. Free SQL, masked at the source")?;
+    stage.say("The statement tries four ways round the mask: an alias, a function, a filter, a view.")?;
+    let statement = "SELECT c.id, c.name, c.email AS who, substr(p.card_number, 1, 6) AS bin,\n\
+                     \x20      v.contact, c.city, p.amount_cents\n\
+                     FROM customers c JOIN orders o ON o.customer_id = c.id\n\
+                     JOIN payments p ON p.order_id = o.id JOIN customer_contacts v ON v.id = c.id\n\
+                     WHERE c.email LIKE '%' OR hex(p.card_number) > '34'\n\
+                     ORDER BY p.amount_cents DESC LIMIT 5";
+    stage.asked("analyst", &format!("sql_query\n{statement}"))?;
+    let result = analyst.call("sql_query", json!({ "resource": "shop", "statement": statement })).await?;
+    stage.answered(&result)?;
+    anyhow::ensure!(!result.to_string().contains("@example."), "an e-mail address got through");
+
+    stage.asked("analyst", "sql_query\nDELETE FROM customers WHERE country = 'PT'")?;
+    let statement = "DELETE FROM customers WHERE country = 'PT'";
+    let result = analyst.call("sql_query", json!({ "resource": "shop", "statement": statement })).await?;
+    stage.answered(&result)?;
+    anyhow::ensure!(result.get("isError") == Some(&Value::Bool(true)), "a DELETE was not refused");
+
+    stage.asked("analyst", "file_read  (a developer's tool)")?;
+    match analyst.call("file_read", json!({ "resource": "code", "path": SETTINGS })).await {
+        Ok(_) => anyhow::bail!("a tool outside the catalogue answered"),
+        Err(error) => {
+            let line = stage.paint(YELLOW, &format!("  {error}"));
+            stage.say(&line)
+        }
+    }
+}
+
+async fn repository(stage: &mut Stage<'_>, developer: &Client, planted: &str) -> Result<()> {
+    stage.scene("3. Files: what is secret is masked, what is hidden does not exist")?;
+    for (tool, path) in [("file_list", "deploy"), ("file_read", SETTINGS), ("file_read", ENV)] {
+        stage.asked("developer", &format!("{tool} {path}"))?;
+        let result = developer.call(tool, json!({ "resource": "code", "path": path })).await?;
+        stage.answered(&result)?;
+        anyhow::ensure!(!result.to_string().contains(planted), "the planted key got through");
+        anyhow::ensure!(path == ENV || !result.to_string().contains(".env"), "a hidden file shows");
+    }
+    stage.asked("developer", "sql_query  (an analyst's tool)")?;
+    match developer.call("sql_query", json!({ "resource": "shop", "statement": "SELECT 1" })).await {
+        Ok(_) => anyhow::bail!("a tool outside the catalogue answered"),
+        Err(error) => {
+            let line = stage.paint(YELLOW, &format!("  {error}"));
+            stage.say(&line)
+        }
+    }
+}
+
+/// The line that closes a successful demo, or names what went wrong.
+pub fn verdict(stage: &mut Stage<'_>, ok: bool, line: &str) -> Result<()> {
+    let line = stage.paint(if ok { GREEN } else { RED }, line);
+    stage.say(&line)
+}

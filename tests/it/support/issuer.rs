@@ -1,0 +1,55 @@
+//! An issuer on loopback: discovery, one signing key, and tokens on request.
+
+use std::sync::Arc;
+
+use axum::{Json, Router, routing::get};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+/// A running issuer; stops with the runtime that started it.
+pub(crate) struct Issuer {
+    pub(crate) url: String,
+    key: Arc<EncodingKey>,
+}
+
+impl Issuer {
+    pub(crate) async fn start() -> Self {
+        let mut seed = [0; 32];
+        tollgate::clock::World::random(&tollgate::clock::System::new(), &mut seed);
+        let key = SigningKey::from_bytes(&seed);
+        let jwks = json!({ "keys": [{
+            "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "one",
+            "x": URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
+        }]});
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let metadata = json!({
+            "issuer": url, "jwks_uri": format!("{url}/jwks"),
+            "authorization_endpoint": format!("{url}/authorize"), "token_endpoint": format!("{url}/token"),
+            "response_types_supported": ["code"], "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["EdDSA"],
+        });
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", get(move || async move { Json(metadata) }))
+            .route("/jwks", get(move || async move { Json(jwks) }));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let der = key.to_pkcs8_der().unwrap();
+        Self { url, key: Arc::new(EncodingKey::from_ed_der(der.as_bytes())) }
+    }
+
+    /// An access token (RFC 9068) that is good for an hour.
+    pub(crate) fn token(&self, audience: &str, subject: &str, groups: &[&str]) -> String {
+        let now = tollgate::clock::World::now(&tollgate::clock::System::new()).seconds();
+        self.sign(json!({
+            "iss": self.url, "aud": audience, "sub": subject, "client_id": "test-agent", "jti": "1",
+            "iat": now, "exp": now + 3600, "scope": "mcp", "groups": groups,
+        }))
+    }
+
+    fn sign(&self, claims: Value) -> String {
+        let header = Header { typ: Some("at+jwt".into()), kid: Some("one".into()), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, &claims, &self.key).unwrap()
+    }
+}

@@ -1,0 +1,107 @@
+//! A site on disk (shop database, repository, policies, tools, configuration) and a Tollgate on it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tollgate::demo::{client::Client, repo, shop};
+
+use super::issuer::Issuer;
+
+/// A key that opens nothing, put together here so that no scanner mistakes this file.
+pub(crate) fn planted_key() -> String {
+    format!("AKIA{}", "Q7ZL2NTVX4WJ3MRB")
+}
+
+/// Everything one Tollgate needs.
+pub(crate) struct Site {
+    pub(crate) dir: TempDir,
+    pub(crate) issuer: Issuer,
+    pub(crate) listener: Option<tokio::net::TcpListener>,
+    pub(crate) url: String,
+}
+
+impl Site {
+    pub(crate) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        shop::create(&dir.path().join("shop.db")).unwrap();
+        repo::create(dir.path(), Path::new("/nonexistent"), &planted_key()).unwrap();
+        copy(&root().join("policies"), &dir.path().join("policies"));
+        copy(&root().join("tools"), &dir.path().join("tools"));
+        let issuer = Issuer::start().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let config = tollgate::demo::config_text(&url, "test", &issuer.url, "bearer");
+        std::fs::write(dir.path().join("tollgate.toml"), config).unwrap();
+        Self { dir, issuer, listener: Some(listener), url }
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("tollgate.toml")
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("{}/mcp", self.url)
+    }
+
+    /// A token for `subject` in `groups`, as the demo's configuration maps them.
+    pub(crate) fn token(&self, subject: &str, groups: &[&str]) -> String {
+        self.issuer.token(&self.endpoint(), subject, groups)
+    }
+
+    /// A client of the analyst (`sql`) or the developer (`files`).
+    pub(crate) fn client(&self, group: &str) -> Client {
+        let token = self.token(&format!("{group}-1"), &[group]);
+        Client::new(tollgate::app::http_client().unwrap(), &self.endpoint(), token, "test")
+    }
+
+    /// Starts Tollgate in this process, on the listener whose port the configuration names.
+    pub(crate) async fn serve(&mut self) -> Server {
+        let config = tollgate::config::Config::load(&self.config()).unwrap();
+        let shutdown = CancellationToken::new();
+        let listener = self.listener.take().expect("served twice");
+        let app = tollgate::app::App::build(config, tollgate::app::Purpose::Serve).await.unwrap();
+        let gate = app.gate.clone();
+        let task = tokio::spawn(app.serve(listener, shutdown.clone()));
+        Server { shutdown, task, gate }
+    }
+}
+
+/// A Tollgate that is serving.
+pub(crate) struct Server {
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+    pub(crate) gate: std::sync::Arc<tollgate::gate::Gate>,
+}
+
+impl Server {
+    /// Drains it, as SIGTERM does.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+/// The structured content of a tool result.
+pub(crate) fn envelope(result: &Value) -> &Value {
+    &result["structuredContent"]
+}
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

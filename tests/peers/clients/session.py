@@ -1,0 +1,43 @@
+"""One session of the official Python SDK against a Tollgate, told as JSON on standard output.
+
+The only argument is a JSON object: {"url", "token"} or {"command", "args"}, the SDK's "mode"
+("auto" negotiates the newest revision, "legacy" sends initialize), and "calls": [[tool, arguments] …].
+"""
+
+import asyncio
+import json
+import sys
+
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+
+
+def target(spec):
+    if "command" in spec:
+        return StdioServerParameters(command=spec["command"], args=spec["args"])
+    http = create_mcp_http_client(headers={"Authorization": "Bearer " + spec["token"]})
+    return streamable_http_client(spec["url"], http_client=http)
+
+
+async def main(spec):
+    told = {"results": []}
+    async with Client(target(spec), mode=spec["mode"], read_timeout_seconds=60) as client:
+        told["protocol"] = client.protocol_version
+        told["instructions"] = client.instructions
+        tools = (await client.list_tools()).tools
+        told["tools"] = [tool.name for tool in tools]
+        for name, arguments in spec["calls"]:
+            try:
+                result = await client.call_tool(name, arguments)
+                told["results"].append({
+                    "is_error": result.is_error,
+                    "structured": result.structured_content,
+                    "text": [block.text for block in result.content],
+                })
+            except Exception as error:  # a protocol error is one of the answers we look for
+                told["results"].append({"protocol_error": str(error)})
+    print(json.dumps(told))
+
+
+asyncio.run(main(json.loads(sys.argv[1])))
