@@ -1,39 +1,339 @@
 //! Principal + Invocation + Facts → Permit | Ask | Deny.
-use crate::call::{Arrival, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal, Visible};
+//!
+//! Cedar decides; this module gives it a strict vocabulary ([`schema`]), refuses policies that
+//! could fail open ([`load`], [`obligation`], [`names`]), evaluates only those that could apply
+//! ([`slice`]) and turns the outcome into a [`Verdict`]. Anything that cannot be evaluated is a
+//! denial. See docs/policy.md for how policies are written.
+
+mod files;
+mod names;
+mod obligation;
+mod request;
+mod rules;
+pub mod cases;
+pub mod explain;
+pub mod load;
+pub mod schema;
+mod slice;
+
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The loaded policies; swapped as a whole on reload.
-pub struct Policies;
+use arc_swap::ArcSwap;
+use cedar_policy::Effect;
+use serde::Serialize;
 
-impl Policies {
-    /// The set in force now.
-    #[must_use]
-    pub fn current(&self) -> Arc<RuleSet> {
-        unimplemented!()
+use crate::call::{
+    Arrival, Code, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal,
+    ResourceCard, Visible,
+};
+use cases::TestReport;
+pub use files::only_ours;
+pub use load::{Fault, LoadError};
+use request::Asking;
+use rules::{Finding, Judged, Question, Rules};
+
+/// The class of a column that configuration does not list.
+pub(crate) const UNLISTED: &str = "unlisted";
+
+/// What configuration knows: the names a policy may use, and the server's own limits. A name that
+/// is not in here is a typing mistake, and a policy with one does not load.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// The configured resources, with their labels.
+    pub resources: Vec<ResourceCard>,
+    /// The local group names of `[groups]`.
+    pub groups: BTreeSet<String>,
+    /// The classes of `[classes]` and of the columns.
+    pub classes: BTreeSet<String>,
+    /// The names of the catalogue's tools.
+    pub tools: BTreeSet<String>,
+    /// `[limits]`: upper bounds of every permit.
+    pub limits: Limits,
+}
+
+impl Scene {
+    /// Every label some resource has.
+    pub(crate) fn labels(&self) -> BTreeSet<String> {
+        self.resources
+            .iter()
+            .flat_map(|card| card.labels.iter().cloned())
+            .collect()
     }
 }
 
-/// One validated, indexed set of policies.
-pub struct RuleSet;
+/// The loaded policies; swapped as a whole on reload.
+#[derive(Debug)]
+pub struct Policies {
+    dir: PathBuf,
+    candidate: Option<PathBuf>,
+    scene: Arc<Scene>,
+    current: ArcSwap<RuleSet>,
+    /// One reload at a time.
+    reloading: Mutex<()>,
+}
+
+impl Policies {
+    /// Reads, checks and indexes `dir` (every `*.cedar` in it) for a configuration, and beside it a
+    /// candidate folder whose decisions are compared but never enforced.
+    ///
+    /// Decision tests are not run here; see [`RuleSet::run_tests`] and [`Policies::reload`].
+    ///
+    /// # Errors
+    /// Every fault in `dir`. A faulty candidate is reported in [`LoadReport::candidate`] instead:
+    /// it must not keep the active set from loading.
+    pub fn load(dir: &Path, scene: Scene, candidate: Option<&Path>) -> Result<Self, LoadError> {
+        let scene = Arc::new(scene);
+        let set = RuleSet::load(dir, &scene, candidate)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            candidate: candidate.map(Path::to_owned),
+            scene,
+            current: ArcSwap::from_pointee(set),
+            reloading: Mutex::new(()),
+        })
+    }
+
+    /// The set in force now.
+    #[must_use]
+    pub fn current(&self) -> Arc<RuleSet> {
+        self.current.load_full()
+    }
+
+    /// Loads the folder again, runs its decision tests, and puts the new set in force. Calls that
+    /// are under way finish with the set they began with.
+    ///
+    /// # Errors
+    /// Every fault found, or every decision test that failed; the old set stays in force.
+    pub fn reload(&self) -> Result<ReloadReport, LoadError> {
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = RuleSet::load(&self.dir, &self.scene, self.candidate.as_deref())?;
+        let tests = set.run_tests();
+        if !tests.passed() {
+            return Err(LoadError {
+                faults: tests.faults(),
+            });
+        }
+        let before = self.current().digest();
+        let report = ReloadReport {
+            before,
+            load: set.report().clone(),
+            tests,
+        };
+        self.current.store(Arc::new(set));
+        Ok(report)
+    }
+}
+
+/// What was loaded, for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoadReport {
+    /// Digest of the set in force.
+    pub digest: Hash,
+    /// Files read.
+    pub files: usize,
+    /// Policies that permit.
+    pub permits: usize,
+    /// Policies that forbid, obligations included.
+    pub forbids: usize,
+    /// Obligations.
+    pub obligations: usize,
+    /// What is legal and probably not meant.
+    pub warnings: Vec<String>,
+    /// The candidate set, when a folder for one is configured.
+    pub candidate: Option<CandidateReport>,
+}
+
+/// How loading the candidate set went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CandidateReport {
+    /// It runs beside the active set.
+    Observing(Hash),
+    /// It does not load, so nothing is compared; the active set is not affected.
+    Faulty(LoadError),
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReloadReport {
+    /// Digest of the set that was in force before.
+    pub before: Hash,
+    /// What is in force now.
+    pub load: LoadReport,
+    /// Its decision tests, all of which passed.
+    pub tests: TestReport,
+}
+
+/// One validated, indexed set of policies, with the candidate that is observed beside it.
+#[derive(Debug)]
+pub struct RuleSet {
+    active: Rules,
+    candidate: Option<Rules>,
+    report: LoadReport,
+    dir: PathBuf,
+}
 
 impl RuleSet {
-    /// What exists for a principal.
+    fn load(dir: &Path, scene: &Arc<Scene>, candidate: Option<&Path>) -> Result<Self, LoadError> {
+        let active = Rules::load(dir, scene)?;
+        let (candidate, observed) = match candidate.map(|dir| Rules::load(dir, scene)) {
+            None => (None, None),
+            Some(Ok(rules)) => {
+                let digest = rules.digest();
+                (Some(rules), Some(CandidateReport::Observing(digest)))
+            }
+            Some(Err(error)) => (None, Some(CandidateReport::Faulty(error))),
+        };
+        let permits = active.count(Effect::Permit);
+        let mut warnings = Vec::new();
+        if permits == 0 {
+            warnings.push(format!(
+                "{}: no policy permits anything, so every call is refused",
+                dir.display()
+            ));
+        }
+        if let Some(CandidateReport::Faulty(error)) = &observed {
+            warnings.push(format!("the candidate set does not load and is not observed:\n{error}"));
+        }
+        let report = LoadReport {
+            digest: active.digest(),
+            files: active.loaded.files,
+            permits,
+            forbids: active.count(Effect::Forbid),
+            obligations: active
+                .loaded
+                .rules
+                .values()
+                .filter(|rule| rule.obligation.is_some())
+                .count(),
+            warnings,
+            candidate: observed,
+        };
+        Ok(Self {
+            active,
+            candidate,
+            report,
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// SHA-256 over the names and bytes of the set's files.
     #[must_use]
-    pub fn visible(&self, _principal: &Principal) -> Visible {
-        unimplemented!()
+    pub fn digest(&self) -> Hash {
+        self.active.digest()
+    }
+
+    /// What was loaded.
+    #[must_use]
+    pub fn report(&self) -> &LoadReport {
+        &self.report
+    }
+
+    /// The ids of every policy in the set, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.active.loaded.rules.keys().map(String::as_str)
+    }
+
+    /// What exists for a principal: resource × action pairs for which some permit's scope matches
+    /// and no unconditional `forbid` does. Whatever [`RuleSet::decide`] permits is in here.
+    #[must_use]
+    pub fn visible(&self, principal: &Principal) -> Visible {
+        (*self.active.visible(&principal.user)).clone()
     }
 
     /// Decides one call.
-    #[must_use]
+    ///
+    /// Both what the tool promises (`invocation.action`) and what the adapter found
+    /// (`facts.action`) must be allowed. An obligation counts as met only if `evidence` really
+    /// covers it. Whatever cannot be evaluated is a denial.
     pub fn decide(
         &self,
-        _arrival: &Arrival,
-        _invocation: &Invocation,
-        _facts: &Facts,
-        _evidence: &Evidence,
+        arrival: &Arrival,
+        invocation: &Invocation,
+        facts: &Facts,
+        evidence: &Evidence,
     ) -> Verdict {
-        unimplemented!()
+        let principal = &arrival.principal;
+        let question = Question {
+            asking: Asking {
+                user: &principal.user,
+                agent: &principal.agent,
+                session: &principal.session,
+                transport: arrival.transport,
+                tool: &invocation.tool,
+                sql: facts.sql.as_ref(),
+                file: facts.file.as_ref(),
+            },
+            actions: BTreeSet::from([invocation.action, facts.action]),
+            resource: invocation.resource.as_deref(),
+            classified: &facts.classified,
+            evidence,
+        };
+        let judged = self.active.judge(&question);
+        let decision = Decision {
+            digest: self.active.digest(),
+            ids: judged.ids.iter().cloned().collect(),
+            satisfied: judged.satisfied.clone(),
+            candidate: self.difference(&judged, &question),
+        };
+        match judged.finding {
+            Finding::Permit {
+                limits,
+                reveal,
+                resources,
+            } => Verdict::Permit(Permit {
+                action_sha256: facts.action_sha256(invocation),
+                limits,
+                reveal,
+                resources,
+                decision,
+            }),
+            Finding::Ask(obligations) => Verdict::Ask(Ask {
+                obligations,
+                decision,
+            }),
+            Finding::Deny(refusal) => Verdict::Deny(Denial { refusal, decision }),
+        }
+    }
+
+    /// What the candidate would have decided, when it differs: another verdict, other bounds, other
+    /// columns shown, other things asked.
+    fn difference(&self, judged: &Judged, question: &Question<'_>) -> Option<CandidateDifference> {
+        let candidate = self.candidate.as_ref()?;
+        let other = candidate.judge(question);
+        if same(&judged.finding, &other.finding) {
+            return None;
+        }
+        Some(CandidateDifference {
+            digest: candidate.digest(),
+            verdict: other.finding.word().to_owned(),
+            ids: other.ids.into_iter().collect(),
+        })
+    }
+}
+
+fn same(one: &Finding, other: &Finding) -> bool {
+    match (one, other) {
+        (
+            Finding::Permit {
+                limits: l1,
+                reveal: v1,
+                resources: r1,
+            },
+            Finding::Permit {
+                limits: l2,
+                reveal: v2,
+                resources: r2,
+            },
+        ) => l1 == l2 && v1 == v2 && r1 == r2,
+        (Finding::Ask(a1), Finding::Ask(a2)) => {
+            let kinds = |asked: &[Obligation]| asked.iter().map(|one| one.kind.clone()).collect::<Vec<_>>();
+            kinds(a1) == kinds(a2)
+        }
+        (Finding::Deny(_), Finding::Deny(_)) => true,
+        _ => false,
     }
 }
 
@@ -75,11 +375,14 @@ pub enum Verdict {
 
 impl Verdict {
     /// The permit, or why there is none. An `Ask` at this point is a denial: evidence did not satisfy.
+    ///
+    /// # Errors
+    /// The denial.
     pub fn permit(self) -> Result<Permit, Denial> {
         match self {
             Self::Permit(permit) => Ok(permit),
             Self::Deny(denial) => Err(denial),
-            Self::Ask(_ask) => unimplemented!(),
+            Self::Ask(ask) => Err(ask.unmet()),
         }
     }
 }
@@ -132,6 +435,23 @@ pub struct Ask {
     pub decision: Decision,
 }
 
+impl Ask {
+    /// The denial for obligations that the evidence did not meet.
+    fn unmet(self) -> Denial {
+        let mut refusal = Refusal::new(
+            Code::NotPermitted,
+            "What this call depends on was not met.",
+            "Send the call again, and answer what is asked.",
+        )
+        .retry();
+        refusal.policies.clone_from(&self.decision.ids);
+        Denial {
+            refusal,
+            decision: self.decision,
+        }
+    }
+}
+
 /// One obligation.
 #[derive(Debug, Clone)]
 pub struct Obligation {
@@ -144,7 +464,8 @@ pub struct Obligation {
 }
 
 /// What an obligation wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ObligationKind {
     /// At most this many rows.
     LimitRows(u64),

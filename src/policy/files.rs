@@ -1,0 +1,129 @@
+//! Reading what decides over others: only files that nobody else could have changed.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::load::Fault;
+
+/// The largest file that is read, in bytes.
+const FILE_MAX: u64 = 16 * 1024 * 1024;
+
+/// One file as it was read, once: what is checked is what is used.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    /// Folder and file name, for messages.
+    pub(super) path: PathBuf,
+    /// The file's name alone.
+    pub(super) name: String,
+    /// Its text.
+    pub(super) text: String,
+}
+
+/// Refuses what another user of this machine could have written: mode bits for group or others,
+/// or an owner that is neither this process's user nor root.
+///
+/// # Errors
+/// What is wrong and the command that puts it right.
+pub fn only_ours(path: &Path, metadata: &fs::Metadata) -> Result<(), (String, String)> {
+    let shown = path.display();
+    if metadata.mode() & 0o022 != 0 {
+        return Err((
+            format!(
+                "another user could change it (mode {:03o})",
+                metadata.mode() & 0o777
+            ),
+            format!("chmod go-w '{shown}'"),
+        ));
+    }
+    let ours = rustix::process::geteuid().as_raw();
+    if metadata.uid() != 0 && metadata.uid() != ours {
+        return Err((
+            format!("it belongs to user id {}, not to us ({ours}) or root", metadata.uid()),
+            format!("chown {ours} '{shown}'"),
+        ));
+    }
+    Ok(())
+}
+
+/// The files of a folder whose name ends in `.<extension>`, by name. Hidden files are skipped.
+///
+/// # Errors
+/// One [`Fault`] per file (or for the folder) that cannot be read or that another user could change.
+pub(super) fn read_folder(dir: &Path, extension: &str) -> Result<Vec<Source>, Vec<Fault>> {
+    let unreadable = |error: &std::io::Error| {
+        vec![Fault::new(
+            dir,
+            0,
+            format!("this folder cannot be read: {error}"),
+            "Create it, or correct [policies] in the configuration.",
+        )]
+    };
+    let metadata = fs::metadata(dir).map_err(|error| unreadable(&error))?;
+    only_ours(dir, &metadata).map_err(|(message, help)| vec![Fault::new(dir, 0, message, help)])?;
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|error| unreadable(&error))? {
+        let path = entry.map_err(|error| unreadable(&error))?.path();
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|found| found == extension) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut sources = Vec::new();
+    let mut faults = Vec::new();
+    for path in paths {
+        match read(&path) {
+            Ok(source) => sources.push(source),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(sources) } else { Err(faults) }
+}
+
+fn read(path: &Path) -> Result<Source, Fault> {
+    let unreadable = |error: &std::io::Error| {
+        Fault::new(
+            path,
+            0,
+            format!("cannot be read: {error}"),
+            "Make it a readable UTF-8 text file.",
+        )
+    };
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    // Asked of the open file, so that it cannot be exchanged between the look and the reading.
+    let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+    only_ours(path, &metadata).map_err(|(message, help)| Fault::new(path, 0, message, help))?;
+    if !metadata.is_file() {
+        return Err(Fault::new(
+            path,
+            0,
+            "is not a file",
+            "Rename it, or replace it by a file.",
+        ));
+    }
+    let mut text = String::new();
+    file.take(FILE_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| unreadable(&error))?;
+    if text.len() as u64 > FILE_MAX {
+        return Err(Fault::new(
+            path,
+            0,
+            format!("is larger than {FILE_MAX} bytes"),
+            "Split it into several files.",
+        ));
+    }
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    Ok(Source {
+        path: path.to_owned(),
+        name,
+        text,
+    })
+}

@@ -1,0 +1,545 @@
+//! One validated set of policies, and how it judges.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cedar_policy::{Authorizer, Decision as CedarDecision, Effect};
+
+use super::load::{self, Loaded};
+use super::request::{self, Asking, Verbs, What, Who};
+use super::{LoadError, Obligation, ObligationKind, Scene, schema};
+use crate::call::{
+    Action, ClassifiedColumn, Code, Evidence, Hash, Limits, Refusal, ResourceCard, User, Visible,
+};
+
+/// How many principals' catalogues are remembered.
+const REMEMBERED: usize = 1024;
+
+/// How often obligations are met in thought before a call is denied. One round is enough for every
+/// set that loads, because a condition can look at no other obligation than its own.
+const ROUNDS: usize = 3;
+
+/// A set of policies over the resources of one configuration.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) loaded: Loaded,
+    scene: Arc<Scene>,
+    types: &'static schema::Types,
+    verbs: Verbs,
+    resources: BTreeMap<String, What>,
+    authorizer: Authorizer,
+    seen: RwLock<HashMap<SeenKey, Arc<Visible>>>,
+}
+
+/// What a catalogue depends on: the groups, and the user where a scope names them.
+type SeenKey = (Option<String>, BTreeSet<String>);
+
+/// One question to the set: the verbs that must all be allowed, on what, with which evidence.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    pub(super) asking: Asking<'a>,
+    /// What the tool promises and what the adapter found; usually the same.
+    pub(super) actions: BTreeSet<Action>,
+    pub(super) resource: Option<&'a str>,
+    pub(super) classified: &'a BTreeSet<ClassifiedColumn>,
+    pub(super) evidence: &'a Evidence,
+}
+
+/// What the set says, before anything is minted from it.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) finding: Finding,
+    /// Determining policies, in id order.
+    pub(super) ids: BTreeSet<String>,
+    /// Obligations met.
+    pub(super) satisfied: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Finding {
+    Permit {
+        limits: Limits,
+        reveal: BTreeSet<String>,
+        resources: BTreeSet<String>,
+    },
+    Ask(Vec<Obligation>),
+    Deny(Refusal),
+}
+
+impl Finding {
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Permit { .. } => "permit",
+            Self::Ask(_) => "ask",
+            Self::Deny(_) => "deny",
+        }
+    }
+}
+
+/// What the policies that matched one or more requests came to.
+#[derive(Debug, Default)]
+struct Tally {
+    permits: BTreeSet<String>,
+    forbids: BTreeSet<String>,
+    /// For some action nothing permits.
+    unpermitted: bool,
+    /// Something could not be evaluated; for the operator.
+    broken: Option<String>,
+}
+
+impl Tally {
+    fn allows(&self) -> bool {
+        self.broken.is_none() && !self.unpermitted && self.forbids.is_empty()
+    }
+
+    fn break_with(&mut self, why: String) {
+        self.broken.get_or_insert(why);
+    }
+}
+
+impl Rules {
+    pub(super) fn load(dir: &Path, scene: &Arc<Scene>) -> Result<Self, LoadError> {
+        let loaded = load::load(dir, scene)?;
+        let (types, resources) = known(&scene.resources).map_err(|message| LoadError {
+            faults: vec![load::Fault::new(dir, 0, message, "Correct the [[resource]].")],
+        })?;
+        Ok(Self {
+            loaded,
+            scene: Arc::clone(scene),
+            types,
+            verbs: Verbs::new(types),
+            resources,
+            authorizer: Authorizer::new(),
+            seen: RwLock::default(),
+        })
+    }
+
+    pub(super) fn digest(&self) -> Hash {
+        self.loaded.digest
+    }
+
+    /// The resources and actions for which some permit's scope matches and no unconditional forbid
+    /// does: conditions are not looked at, so whatever a call may do is in here.
+    pub(super) fn visible(&self, user: &User) -> Arc<Visible> {
+        let Ok(who) = Who::new(user, self.types) else {
+            return Arc::default();
+        };
+        let named = self.loaded.index.names_principal(who.place().own);
+        let key = (named.then(|| user.id()), user.groups.clone());
+        if let Some(visible) = self.seen.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Arc::clone(visible);
+        }
+        let visible = Arc::new(Visible(
+            self.resources
+                .iter()
+                .map(|(name, what)| (name.clone(), self.actions(&who, what)))
+                .filter(|(_, actions)| !actions.is_empty())
+                .collect(),
+        ));
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        seen.insert(key, Arc::clone(&visible));
+        visible
+    }
+
+    fn actions(&self, who: &Who, what: &What) -> BTreeSet<Action> {
+        let slices: Vec<_> = self.loaded.index.slices(who.place(), what.place()).collect();
+        Action::ALL
+            .into_iter()
+            .filter(|action| schema::is_agents(*action))
+            .filter(|action| {
+                let mut matching = slices.iter().filter(|bucket| bucket.actions.has(*action)).peekable();
+                matching.peek().is_some()
+                    && matching.clone().any(|bucket| bucket.permits)
+                    && !matching.any(|bucket| bucket.forbids_always)
+            })
+            .collect()
+    }
+
+    /// Judges one call.
+    pub(super) fn judge(&self, question: &Question<'_>) -> Judged {
+        let who = match Who::new(question.asking.user, self.types) {
+            Ok(who) => who,
+            Err(why) => return denied(not_evaluated(why), BTreeSet::new()),
+        };
+        if let Some(action) = question.actions.iter().find(|action| !schema::is_agents(**action)) {
+            let why = format!("`{}` is not for agents", action.as_str());
+            return denied(not_evaluated(why), BTreeSet::new());
+        }
+        match question.resource {
+            Some(resource) => self.judge_use(question, &who, resource),
+            None => self.judge_list(question, &who),
+        }
+    }
+
+    fn judge_use(&self, question: &Question<'_>, who: &Who, resource: &str) -> Judged {
+        let Some(what) = self.resources.get(resource) else {
+            return denied(Refusal::unknown_resource(resource), BTreeSet::new());
+        };
+        let met = self.covered(question.evidence);
+        let tally = self.evaluate(question, who, what, &met);
+        if tally.allows() {
+            let satisfied = self.relevant(met, who, what, question);
+            return self.permit(question, who, what, tally, satisfied);
+        }
+        match self.askable(question, who, what, &met, tally) {
+            Ok(asked) => Judged {
+                finding: Finding::Ask(asked.iter().filter_map(|id| self.obligation(id)).collect()),
+                ids: asked,
+                satisfied: met,
+            },
+            Err(tally) => {
+                let visible = self.visible(question.asking.user);
+                let refusal = if visible.has(resource) {
+                    self.refusal(question, resource, &tally)
+                } else {
+                    Refusal::unknown_resource(resource)
+                };
+                denied(refusal, tally.forbids)
+            }
+        }
+    }
+
+    /// The obligations that stand between a denied call and a permit, if nothing else does: with
+    /// all of them met it must be permitted, so that nobody is asked for what would be denied
+    /// anyway.
+    fn askable(
+        &self,
+        question: &Question<'_>,
+        who: &Who,
+        what: &What,
+        met: &BTreeSet<String>,
+        mut tally: Tally,
+    ) -> Result<BTreeSet<String>, Tally> {
+        let mut asked = BTreeSet::new();
+        for _ in 0..ROUNDS {
+            let only_obligations =
+                !tally.forbids.is_empty() && tally.forbids.iter().all(|id| self.is_obligation(id));
+            if tally.broken.is_some() || !only_obligations {
+                return Err(tally);
+            }
+            asked.append(&mut tally.forbids);
+            let supposed = met.union(&asked).cloned().collect();
+            tally = self.evaluate(question, who, what, &supposed);
+            if tally.allows() {
+                return Ok(asked);
+            }
+        }
+        Err(tally)
+    }
+
+    fn permit(
+        &self,
+        question: &Question<'_>,
+        who: &Who,
+        what: &What,
+        tally: Tally,
+        satisfied: BTreeSet<String>,
+    ) -> Judged {
+        let mut ids = tally.permits;
+        let mut reveal = BTreeSet::new();
+        for column in question.classified {
+            let shown = self.evaluate_one(question, (who, what), (Action::Reveal, Some(column)), &satisfied);
+            if shown.allows() {
+                reveal.insert(column.column.clone());
+                ids.extend(shown.permits);
+            } else if let Some(why) = shown.broken {
+                tracing::warn!(column = column.column, why, "reveal could not be evaluated; the column stays masked");
+            }
+        }
+        let mut limits = self.scene.limits;
+        limits.rows = limits.rows.min(question.evidence.rows.unwrap_or(u64::MAX));
+        limits.seconds = limits.seconds.min(question.evidence.seconds.unwrap_or(u64::MAX));
+        Judged {
+            finding: Finding::Permit {
+                limits,
+                reveal,
+                resources: BTreeSet::new(),
+            },
+            ids,
+            satisfied,
+        }
+    }
+
+    /// `list_resources`: which of the resources that exist for somebody may be described to them.
+    ///
+    /// The limits that obligations put on reading are met here by applying them, or else a row
+    /// limit on all reading would hide the catalogue; nobody is asked anything to see it.
+    fn judge_list(&self, question: &Question<'_>, who: &Who) -> Judged {
+        if question.actions.iter().any(|action| *action != Action::Describe) {
+            let why = "a call without a resource can only describe".to_owned();
+            return denied(not_evaluated(why), BTreeSet::new());
+        }
+        let visible = self.visible(question.asking.user);
+        if visible.0.is_empty() {
+            let refusal = Refusal::new(
+                Code::NotPermitted,
+                "There is no resource you may use.",
+                "Ask your operator for access.",
+            );
+            return denied(refusal, BTreeSet::new());
+        }
+        let mut judged = Judged {
+            finding: Finding::Ask(Vec::new()),
+            ids: BTreeSet::new(),
+            satisfied: BTreeSet::new(),
+        };
+        let mut limits = self.scene.limits;
+        let mut resources = BTreeSet::new();
+        let met = self.covered(question.evidence);
+        for name in visible.0.keys() {
+            let Some(what) = self.resources.get(name) else {
+                continue;
+            };
+            let mut applied = BTreeSet::new();
+            let mut tally = self.evaluate(question, who, what, &met);
+            if !tally.allows() && !tally.forbids.is_empty() {
+                applied.append(&mut tally.forbids.clone());
+                let supposed = met.union(&applied).cloned().collect();
+                if applied.iter().all(|id| self.is_limit(id)) {
+                    tally = self.evaluate(question, who, what, &supposed);
+                }
+            }
+            if tally.allows() {
+                limits = applied.iter().fold(limits, |limits, id| self.lowered(limits, id));
+                judged.ids.extend(tally.permits);
+                judged.satisfied.append(&mut applied);
+                resources.insert(name.clone());
+            }
+        }
+        limits.rows = limits.rows.min(question.evidence.rows.unwrap_or(u64::MAX));
+        limits.seconds = limits.seconds.min(question.evidence.seconds.unwrap_or(u64::MAX));
+        judged.finding = Finding::Permit {
+            limits,
+            reveal: BTreeSet::new(),
+            resources,
+        };
+        judged
+    }
+
+    /// Evaluates every action of the question on one resource.
+    fn evaluate(
+        &self,
+        question: &Question<'_>,
+        who: &Who,
+        what: &What,
+        satisfied: &BTreeSet<String>,
+    ) -> Tally {
+        let mut all = Tally {
+            unpermitted: question.actions.is_empty(),
+            ..Tally::default()
+        };
+        for action in &question.actions {
+            let mut one = self.evaluate_one(question, (who, what), (*action, None), satisfied);
+            all.permits.append(&mut one.permits);
+            all.forbids.append(&mut one.forbids);
+            all.unpermitted |= one.unpermitted;
+            if let Some(why) = one.broken {
+                all.break_with(why);
+            }
+        }
+        all
+    }
+
+    fn evaluate_one(
+        &self,
+        question: &Question<'_>,
+        (who, what): (&Who, &What),
+        (action, column): (Action, Option<&ClassifiedColumn>),
+        satisfied: &BTreeSet<String>,
+    ) -> Tally {
+        let mut tally = Tally::default();
+        let built = request::request(
+            &question.asking,
+            (who, &self.verbs, what),
+            (action, column),
+            satisfied,
+            &self.loaded.schema,
+        )
+        .and_then(|request| Ok((request, request::entities(who, &self.verbs, action, what)?)));
+        let (request, entities) = match built {
+            Ok(built) => built,
+            Err(why) => {
+                tally.break_with(why);
+                return tally;
+            }
+        };
+        for bucket in self.loaded.index.slices(who.place(), what.place()) {
+            if !bucket.actions.has(action) {
+                continue;
+            }
+            let response = self.authorizer.is_authorized(&request, &bucket.set, &entities);
+            let reasons = response
+                .diagnostics()
+                .reason()
+                .map(|id| AsRef::<str>::as_ref(id).to_owned());
+            match response.decision() {
+                CedarDecision::Allow => tally.permits.extend(reasons),
+                CedarDecision::Deny => tally.forbids.extend(reasons),
+            }
+            // Cedar skips a policy that errs, so an erring `forbid` would fail open.
+            if let Some(error) = response.diagnostics().errors().next() {
+                tally.break_with(error.to_string());
+            }
+        }
+        tally.unpermitted = tally.forbids.is_empty() && tally.permits.is_empty();
+        tally
+    }
+
+    /// The ids in the evidence that it really covers: an applied bound must be at least as tight
+    /// as the annotation's, a confirmation must have happened. No evidence of approval by other
+    /// people exists yet, so `@approval` is never covered.
+    fn covered(&self, evidence: &Evidence) -> BTreeSet<String> {
+        let within = |applied: Option<u64>, most: u64| applied.is_some_and(|applied| applied <= most);
+        evidence
+            .satisfied
+            .iter()
+            .filter(|id| {
+                let rule = self.loaded.rules.get(*id);
+                match rule.and_then(|rule| rule.obligation.as_ref()) {
+                    Some(ObligationKind::LimitRows(most)) => within(evidence.rows, *most),
+                    Some(ObligationKind::LimitSeconds(most)) => within(evidence.seconds, *most),
+                    Some(ObligationKind::Confirm) => evidence.self_confirmed,
+                    Some(ObligationKind::Approval(_)) | None => false,
+                }
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// Of the obligations met, those without which the call would not have been permitted.
+    fn relevant(
+        &self,
+        met: BTreeSet<String>,
+        who: &Who,
+        what: &What,
+        question: &Question<'_>,
+    ) -> BTreeSet<String> {
+        if met.is_empty() {
+            return met;
+        }
+        let bare = self.evaluate(question, who, what, &BTreeSet::new());
+        met.intersection(&bare.forbids).cloned().collect()
+    }
+
+    fn is_obligation(&self, id: &str) -> bool {
+        self.loaded
+            .rules
+            .get(id)
+            .is_some_and(|rule| rule.obligation.is_some())
+    }
+
+    fn is_limit(&self, id: &str) -> bool {
+        self.loaded.rules.get(id).is_some_and(|rule| {
+            matches!(
+                rule.obligation,
+                Some(ObligationKind::LimitRows(_) | ObligationKind::LimitSeconds(_))
+            )
+        })
+    }
+
+    fn lowered(&self, mut limits: Limits, id: &str) -> Limits {
+        match self.loaded.rules.get(id).and_then(|rule| rule.obligation.as_ref()) {
+            Some(ObligationKind::LimitRows(most)) => limits.rows = limits.rows.min(*most),
+            Some(ObligationKind::LimitSeconds(most)) => limits.seconds = limits.seconds.min(*most),
+            _ => {}
+        }
+        limits
+    }
+
+    fn obligation(&self, id: &str) -> Option<Obligation> {
+        let rule = self.loaded.rules.get(id)?;
+        Some(Obligation {
+            id: id.to_owned(),
+            kind: rule.obligation.clone()?,
+            explain: rule.explain.clone(),
+        })
+    }
+
+    /// Why not, in words an agent can use: what it tried, and what the policies that forbid it
+    /// explain. Ids are for the journal.
+    fn refusal(&self, question: &Question<'_>, resource: &str, tally: &Tally) -> Refusal {
+        if let Some(why) = &tally.broken {
+            return not_evaluated(why.clone());
+        }
+        let tried = question.actions.iter().map(|action| verb(*action)).collect::<Vec<_>>();
+        let tried = tried.join(" and ");
+        let final_ones = tally.forbids.iter().filter(|id| !self.is_obligation(id));
+        let why: Vec<&str> = final_ones
+            .filter_map(|id| self.loaded.rules.get(id)?.explain.as_deref())
+            .collect();
+        if why.is_empty() {
+            Refusal::new(
+                Code::NotPermitted,
+                format!("You may not {tried} `{resource}` in this way."),
+                "Call list_resources to see what you may use, or ask your operator for access.",
+            )
+        } else {
+            Refusal::new(
+                Code::NotPermitted,
+                format!("You may not {tried} `{resource}` in this way: {}", why.join(" ")),
+                "Change the call so that this does not apply, or ask your operator for access.",
+            )
+        }
+    }
+
+    /// The policies of an effect, for reports.
+    pub(super) fn count(&self, effect: Effect) -> usize {
+        self.loaded.rules.values().filter(|rule| rule.effect == effect).count()
+    }
+
+    pub(super) fn scene(&self) -> &Scene {
+        &self.scene
+    }
+}
+
+fn known(cards: &[ResourceCard]) -> Result<(&'static schema::Types, BTreeMap<String, What>), String> {
+    let types = schema::types().ok_or("the built-in types do not parse")?;
+    let resources = cards
+        .iter()
+        .map(|card| Ok((card.name.clone(), What::new(card, types)?)))
+        .collect::<Result<_, String>>()?;
+    Ok((types, resources))
+}
+
+fn denied(mut refusal: Refusal, ids: BTreeSet<String>) -> Judged {
+    refusal.policies = ids.iter().cloned().collect();
+    Judged {
+        finding: Finding::Deny(refusal),
+        ids,
+        satisfied: BTreeSet::new(),
+    }
+}
+
+/// A question that cannot be answered is answered with no.
+fn not_evaluated(why: String) -> Refusal {
+    Refusal::new(
+        Code::NotPermitted,
+        "The policies could not be evaluated for this call, so it is refused.",
+        "Tell your operator the call_id; the log has the cause.",
+    )
+    .detail(why)
+}
+
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Describe => "look at",
+        Action::FileRead => "read files of",
+        Action::FileSearch => "search",
+        Action::GitHistory => "read the history of",
+        Action::SqlRead => "query",
+        Action::SqlWrite => "change data in",
+        Action::SqlDdl => "change the structure of",
+        Action::ShellRun => "run programs on",
+        Action::GitCommit => "commit to",
+        Action::HttpSend => "send requests to",
+        Action::Measure => "measure effects on",
+        Action::Reveal => "see classified values of",
+        Action::Approve => "approve calls to",
+        Action::AuditRead => "read the journal of",
+        Action::Administer => "administer",
+    }
+}
