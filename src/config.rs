@@ -9,11 +9,12 @@ mod check;
 mod error;
 pub mod gaps;
 pub mod guard;
+mod issuers;
 mod names;
 mod raw;
 mod resources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +91,7 @@ pub struct Store {
 /// `[[issuer]]`: somebody whose access tokens are accepted over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
-    /// The name used in user ids and `[groups]`.
+    /// The name used in user ids and `[groups]`: `[a-z0-9_-]`, at most 63.
     pub name: String,
     /// Exactly what `iss` must be; not normalised, because the comparison is by character.
     pub url: String,
@@ -98,12 +99,22 @@ pub struct Issuer {
     pub audience: String,
     /// The audience of the people's side; never the same.
     pub control_audience: Option<String>,
-    /// JSON pointer (RFC 6901) to the groups; without it nobody of this issuer has groups.
+    /// JSON pointer (RFC 6901) to the groups. `None`: this issuer gives no groups, and no group names it.
     pub groups_claim: Option<String>,
-    /// Accepted signature algorithms, all asymmetric.
+    /// A groups claim with exactly this many entries counts as cut off; `None` for an issuer known not to.
+    pub groups_cut_at: Option<usize>,
+    /// Accepted signature algorithms (JWA names), all asymmetric.
     pub algorithms: Vec<String>,
-    /// Accepted `typ` headers, lower case, without `application/`. `jwt` only if written down.
-    pub token_types: Vec<String>,
+    /// Accept `typ: JWT` or no `typ`, from an issuer that cannot set `at+jwt`.
+    pub accept_typ_jwt: bool,
+    /// The clients whose tokens are accepted; `None` is any, never empty.
+    pub client_ids: Option<BTreeSet<String>>,
+    /// Scopes every token must carry.
+    pub required_scopes: Vec<String>,
+    /// Where the keys are, for an issuer without a discovery document or with keys on another host.
+    pub jwks_uri: Option<String>,
+    /// Tokens valid for longer than this many seconds from now are refused.
+    pub max_lifetime_seconds: u64,
 }
 
 /// One entry of a group: a claim of a named issuer, or a local user.
@@ -113,6 +124,12 @@ pub struct Claim {
     pub issuer: String,
     /// The group as the issuer writes it; for `local` a user name of the operating system.
     pub value: String,
+}
+
+impl std::fmt::Display for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.issuer, self.value)
+    }
 }
 
 /// `[policies]`.

@@ -1,6 +1,5 @@
 //! From the file as written to checked values; every problem is collected, none stops the others.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -10,16 +9,11 @@ use url::{Host, Url};
 use super::error::Problems;
 use super::guard::{Need, Role};
 use super::raw::{self, Number, Text};
-use super::{Audit, Claim, Config, ConfigError, Control, Issuer, Limits, Policies, Server, Store};
-use super::{names, resources};
+use super::{Audit, Config, ConfigError, Control, Limits, Policies, Server, Store};
+use super::{issuers, resources};
 use crate::call::Limits as CallLimits;
 use crate::secret::SecretRef;
 
-/// Signature algorithms an issuer may be allowed to use: asymmetric ones alone, so that no published
-/// key can be taken for a shared secret (RFC 8725, section 3.1).
-const ALGORITHMS: [&str; 9] = [
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
-];
 const MIB: u64 = 1024 * 1024;
 
 /// Checks a text; gives the configuration and the files it relies on.
@@ -58,8 +52,8 @@ impl Check<'_> {
     fn config(&mut self, raw: raw::File, file: &Path) -> Option<Config> {
         let server = self.server(&raw.server);
         let store = self.store(raw.store.as_ref());
-        let issuers = self.issuers(&raw.issuer, server.as_ref());
-        let groups = self.groups(&raw.groups, &raw.issuer);
+        let issuers = issuers::issuers(&raw.issuer, server.as_ref(), self);
+        let groups = issuers::groups(&raw.groups, &raw.issuer, self);
         let policies = self.policies(&raw.policies);
         let tools = raw.tools.as_ref().map(|tools| self.file(&tools.dir, Role::Tools));
         let limits = self.limits(&raw.limits);
@@ -183,191 +177,6 @@ impl Check<'_> {
         self.needs
             .push(Need::new(path.clone(), Role::Store, raw.url.span()));
         Some(Store { path })
-    }
-
-    fn issuers(&mut self, raw: &[raw::Issuer], server: Option<&Server>) -> Vec<Issuer> {
-        names::distinct(
-            raw.iter().map(|issuer| &issuer.name),
-            "issuer",
-            &mut self.problems,
-        );
-        let mut urls = BTreeSet::new();
-        for issuer in raw {
-            if !urls.insert(issuer.url.get_ref().trim_end_matches('/')) {
-                self.problems.at(
-                    issuer.url.span(),
-                    "another [[issuer]] has the same url",
-                    "name each issuer once",
-                );
-            }
-        }
-        raw.iter()
-            .filter_map(|issuer| self.issuer(issuer, server))
-            .collect()
-    }
-
-    fn issuer(&mut self, raw: &raw::Issuer, server: Option<&Server>) -> Option<Issuer> {
-        let name = names::unreserved(&raw.name, "an issuer", &mut self.problems);
-        let url = self.issuer_url(&raw.url);
-        self.mode(raw.mode.as_ref());
-        let audience = match &raw.audience {
-            Some(audience) => self.filled(audience, "audience"),
-            None => server.map(Server::mcp_url),
-        };
-        let control_audience = match &raw.control_audience {
-            Some(control) => self.filled(control, "control_audience"),
-            None => None,
-        };
-        if let (Some(control), true) = (&raw.control_audience, control_audience == audience) {
-            self.problems.at(
-                control.span(),
-                "control_audience is the same as audience, so an agent's token would open the people's side",
-                "give the people's side its own audience, e.g. \"tollgate-control\"",
-            );
-        }
-        if let Some(claim) = &raw.groups_claim
-            && !is_json_pointer(claim.get_ref())
-        {
-            self.problems.at(
-                claim.span(),
-                "groups_claim is not a JSON pointer (RFC 6901)",
-                "start with a slash, e.g. \"/groups\" or \"/realm_access/roles\"",
-            );
-        }
-        Some(Issuer {
-            name: name?,
-            url: url?,
-            audience: audience?,
-            control_audience,
-            groups_claim: raw.groups_claim.as_ref().map(|claim| claim.get_ref().clone()),
-            algorithms: self.choice(
-                raw.algorithms.as_ref(),
-                "algorithms",
-                &ALGORITHMS,
-                &["RS256", "ES256"],
-            ),
-            token_types: self.choice(
-                raw.token_types.as_ref(),
-                "token_types",
-                &["at+jwt", "jwt"],
-                &["at+jwt"],
-            ),
-        })
-    }
-
-    fn issuer_url(&mut self, raw: &Text) -> Option<String> {
-        let problem = match Url::parse(raw.get_ref()) {
-            Err(error) => format!("an issuer's url is not a URL ({error})"),
-            Ok(url) if !is_private_enough(&url) => "an issuer's url is not https".to_owned(),
-            Ok(url) if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() => {
-                "an issuer's url has more than scheme, host and path".to_owned()
-            }
-            Ok(_) => return Some(raw.get_ref().clone()),
-        };
-        self.problems.at(
-            raw.span(),
-            problem,
-            "write exactly what the tokens' `iss` says, e.g. \"https://login.example.com\"; http is for loopback hosts only",
-        );
-        None
-    }
-
-    fn mode(&mut self, mode: Option<&Text>) {
-        let Some(mode) = mode else { return };
-        match mode.get_ref().as_str() {
-            "bearer" => {}
-            "facade" => self.problems.at(
-                mode.span(),
-                "mode \"facade\" is not available in this version",
-                "write mode = \"bearer\" and let clients get their tokens from the issuer",
-            ),
-            other => {
-                let remedy = names::suggest(other, &["bearer"], "modes of this version");
-                self.problems.at(
-                    mode.span(),
-                    format!("unknown mode `{}`", other.escape_debug()),
-                    remedy,
-                );
-            }
-        }
-    }
-
-    /// A list of words out of a closed set; empty is an error, because it would allow nobody in.
-    fn choice(
-        &mut self,
-        raw: Option<&toml::Spanned<Vec<Text>>>,
-        key: &str,
-        known: &[&str],
-        default: &[&str],
-    ) -> Vec<String> {
-        let Some(raw) = raw else {
-            return default.iter().map(|word| (*word).to_owned()).collect();
-        };
-        if raw.get_ref().is_empty() {
-            let remedy = format!("leave {key} out for {default:?}, or name what you accept");
-            self.problems.at(
-                raw.span(),
-                format!("{key} is empty, so no token could be accepted"),
-                remedy,
-            );
-        }
-        for word in raw.get_ref() {
-            if !known.contains(&word.get_ref().as_str()) {
-                let remedy = names::suggest(word.get_ref(), known, "accepted values");
-                self.problems.at(
-                    word.span(),
-                    format!("`{}` is not accepted in {key}", word.get_ref().escape_debug()),
-                    remedy,
-                );
-            }
-        }
-        raw.get_ref().iter().map(|word| word.get_ref().clone()).collect()
-    }
-
-    fn groups(
-        &mut self,
-        raw: &BTreeMap<Text, Vec<Text>>,
-        issuers: &[raw::Issuer],
-    ) -> BTreeMap<String, Vec<Claim>> {
-        names::distinct(raw.keys(), "group", &mut self.problems);
-        let mut known: Vec<&str> = issuers
-            .iter()
-            .map(|issuer| issuer.name.get_ref().as_str())
-            .collect();
-        known.push("local");
-        let mut groups = BTreeMap::new();
-        for (name, members) in raw {
-            let claims: Vec<Claim> = members
-                .iter()
-                .filter_map(|member| self.claim(member, &known))
-                .collect();
-            if let Some(name) = names::checked(name, "a group", &mut self.problems) {
-                groups.insert(name, claims);
-            }
-        }
-        groups
-    }
-
-    fn claim(&mut self, raw: &Text, known: &[&str]) -> Option<Claim> {
-        let written = raw.get_ref();
-        let Some((issuer, value)) = written.split_once(':').filter(|(_, value)| !value.is_empty()) else {
-            self.problems.at(
-                raw.span(),
-                format!("`{}` does not say whose claim it is", written.escape_debug()),
-                "write \"<issuer name>:<group there>\", or \"local:<user name>\"",
-            );
-            return None;
-        };
-        if !known.contains(&issuer) {
-            let remedy = names::suggest(issuer, known, "issuers");
-            let message = format!("there is no issuer `{}`", issuer.escape_debug());
-            self.problems.at(raw.span(), message, remedy);
-            return None;
-        }
-        Some(Claim {
-            issuer: issuer.to_owned(),
-            value: value.to_owned(),
-        })
     }
 
     fn policies(&mut self, raw: &raw::Policies) -> Option<Policies> {
@@ -550,7 +359,7 @@ impl Check<'_> {
         fits.then(|| line.clone())
     }
 
-    fn filled(&mut self, raw: &Text, key: &str) -> Option<String> {
+    pub(super) fn filled(&mut self, raw: &Text, key: &str) -> Option<String> {
         if raw.get_ref().trim().is_empty() {
             self.problems.at(
                 raw.span(),
@@ -562,7 +371,7 @@ impl Check<'_> {
         Some(raw.get_ref().clone())
     }
 
-    fn number(
+    pub(super) fn number(
         &mut self,
         raw: Option<&Number>,
         key: &str,
@@ -598,7 +407,7 @@ impl Check<'_> {
 }
 
 /// `https`, or `http` to this very machine.
-fn is_private_enough(url: &Url) -> bool {
+pub(super) fn is_private_enough(url: &Url) -> bool {
     match url.scheme() {
         "https" => url.host().is_some(),
         "http" => is_loopback(url),
@@ -609,7 +418,7 @@ fn is_private_enough(url: &Url) -> bool {
 /// Whether a URL's host is this machine by name or address.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
@@ -623,14 +432,4 @@ fn is_unspecified(url: &Url) -> bool {
         Some(Host::Domain(_)) => false,
         None => true,
     }
-}
-
-/// RFC 6901: empty, or `/`-led tokens in which `~` is followed by 0 or 1. The empty pointer (the whole
-/// token) is refused here: it is never a list of groups.
-fn is_json_pointer(text: &str) -> bool {
-    text.starts_with('/')
-        && text
-            .split('~')
-            .skip(1)
-            .all(|rest| rest.starts_with('0') || rest.starts_with('1'))
 }

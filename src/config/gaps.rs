@@ -95,38 +95,33 @@ fn people(config: &Config, list: &mut List) {
         );
     }
     for issuer in &config.issuers {
-        if issuer.token_types.iter().any(|kind| kind == "jwt") {
+        if issuer.accept_typ_jwt {
             list.avoidable(
                 "plain-jwt",
                 format!(
                     "Issuer `{}` may send tokens of type JWT, which ID tokens are as well.",
                     issuer.name
                 ),
-                "Let the issuer mark access tokens as at+jwt (RFC 9068), and take jwt out of token_types.",
+                "Let the issuer mark access tokens as at+jwt (RFC 9068), and take accept_typ_jwt out.",
+            );
+        }
+        if issuer.client_ids.is_none() {
+            list.avoidable(
+                "any-client",
+                format!(
+                    "Any program that issuer `{}` gives tokens to may call.",
+                    issuer.name
+                ),
+                "List the agents you registered in client_ids.",
             );
         }
     }
     for (group, claims) in &config.groups {
-        let lost = claims.iter().find(|claim| {
-            config
-                .issuers
-                .iter()
-                .any(|issuer| issuer.name == claim.issuer && issuer.groups_claim.is_none())
-        });
         if claims.is_empty() {
             list.avoidable(
                 "empty-group",
                 format!("Nobody is in group `{group}`: a forbid that names it forbids nobody."),
                 format!("Name its claims in [groups], or take `{group}` out of groups and policies."),
-            );
-        } else if let Some(claim) = lost {
-            list.avoidable(
-                "no-groups-claim",
-                format!(
-                    "Nobody of issuer `{}` can be in group `{group}`: the issuer has no groups_claim.",
-                    claim.issuer
-                ),
-                "Add groups_claim, e.g. \"/groups\".",
             );
         }
     }

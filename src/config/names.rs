@@ -9,11 +9,11 @@ const RESERVED: [&str; 2] = ["tollgate", "local"];
 
 /// Checks a name that is written in configuration and read in policies and journals.
 ///
-/// Letters, digits, `_`, `-` and `.`, starting with a letter or digit, at most 64: nothing that needs
+/// Letters, digits, `_`, `-` and `.`, starting with a letter or digit, at most 63: nothing that needs
 /// quoting in Cedar, a shell, a URL or a log line.
 pub(super) fn checked(name: &Spanned<String>, what: &str, problems: &mut Problems<'_>) -> Option<String> {
     let text = name.get_ref();
-    let fits = text.len() <= 64
+    let fits = text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text
             .chars()
@@ -24,7 +24,7 @@ pub(super) fn checked(name: &Spanned<String>, what: &str, problems: &mut Problem
     problems.at(
         name.span(),
         format!("`{}` cannot be the name of {what}", text.escape_debug()),
-        "use 1 to 64 of a-z A-Z 0-9 _ - . and start with a letter or digit",
+        "use 1 to 63 of a-z A-Z 0-9 _ - . and start with a letter or digit",
     );
     None
 }

@@ -60,8 +60,15 @@ pub(super) struct Issuer {
     pub(super) audience: Option<Text>,
     pub(super) control_audience: Option<Text>,
     pub(super) groups_claim: Option<Text>,
+    pub(super) groups_cut_at: Option<Number>,
     pub(super) algorithms: Option<Spanned<Vec<Text>>>,
-    pub(super) token_types: Option<Spanned<Vec<Text>>>,
+    #[serde(default)]
+    pub(super) accept_typ_jwt: bool,
+    pub(super) client_ids: Option<Spanned<Vec<Text>>>,
+    #[serde(default)]
+    pub(super) required_scopes: Vec<Text>,
+    pub(super) jwks_uri: Option<Text>,
+    pub(super) max_lifetime_seconds: Option<Number>,
 }
 
 #[derive(Debug, Default, Deserialize)]
