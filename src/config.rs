@@ -1,1 +1,258 @@
-//! `tollgate.toml`.
+//! `tollgate.toml`: read, checked as a whole, and turned into plain data. Nothing is opened here.
+//!
+//! [`Config::load`] either gives a configuration in which every value is checked, or a
+//! [`ConfigError`] with every problem found: file, line, column, what was wrong, what to write. An
+//! unknown key, kind or class, a literal secret, or a file somebody else could change is a refusal
+//! to start, never a warning (incident rows 17 and 19). Keys: `docs/configuration.md`.
+
+mod check;
+mod error;
+pub mod gaps;
+pub mod guard;
+mod issuers;
+mod names;
+mod raw;
+mod resources;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::call::{Limits as CallLimits, ResourceKind};
+use crate::resource::sql::{ColumnsDefault, MaskStyle};
+
+pub use error::{ConfigError, Problem};
+
+/// Everything the configuration file says, checked, with relative paths made absolute.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it came from.
+    pub file: PathBuf,
+    /// `[server]`.
+    pub server: Server,
+    /// `[store]`.
+    pub store: Store,
+    /// `[[issuer]]`, in order; names and URLs are distinct.
+    pub issuers: Vec<Issuer>,
+    /// `[groups]`: local name = claims that put a user into it.
+    pub groups: BTreeMap<String, Vec<Claim>>,
+    /// `[policies]`.
+    pub policies: Policies,
+    /// `[tools]`; `None` means no declared tools.
+    pub tools: Option<PathBuf>,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[[resource]]`, in order; names are distinct.
+    pub resources: Vec<Resource>,
+    /// `[classes]`: how each class of column looks when masked.
+    pub classes: BTreeMap<String, MaskStyle>,
+    /// `[audit]`.
+    pub audit: Audit,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where MCP over HTTP listens.
+    pub listen: SocketAddr,
+    /// What clients call it: scheme and host, `/` as path. `https` unless the host is loopback.
+    pub public_url: Url,
+    /// The people's side (approvals, console). Checked now, served by a later version.
+    pub control: Option<Control>,
+}
+
+impl Server {
+    /// The canonical URI of the MCP endpoint, `<public_url>/mcp`: also the default token audience
+    /// (RFC 8707, RFC 9728 `resource`).
+    #[must_use]
+    pub fn mcp_url(&self) -> String {
+        format!("{}mcp", self.public_url)
+    }
+}
+
+/// `control_listen` and `control_url`: always both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Where it listens; never the address of `listen`.
+    pub listen: SocketAddr,
+    /// Its own host name, so that cookies of one side never reach the other.
+    pub url: Url,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// The SQLite file of the server's own store.
+    pub path: PathBuf,
+}
+
+/// `[[issuer]]`: somebody whose access tokens are accepted over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issuer {
+    /// The name used in user ids and `[groups]`: `[a-z0-9_-]`, at most 63.
+    pub name: String,
+    /// Exactly what `iss` must be; not normalised, because the comparison is by character.
+    pub url: String,
+    /// What `aud` must contain.
+    pub audience: String,
+    /// The audience of the people's side; never the same.
+    pub control_audience: Option<String>,
+    /// JSON pointer (RFC 6901) to the groups. `None`: this issuer gives no groups, and no group names it.
+    pub groups_claim: Option<String>,
+    /// A groups claim with exactly this many entries counts as cut off; `None` for an issuer known not to.
+    pub groups_cut_at: Option<usize>,
+    /// Accepted signature algorithms (JWA names), all asymmetric.
+    pub algorithms: Vec<String>,
+    /// Accept `typ: JWT` or no `typ`, from an issuer that cannot set `at+jwt`.
+    pub accept_typ_jwt: bool,
+    /// The clients whose tokens are accepted; `None` is any, never empty.
+    pub client_ids: Option<BTreeSet<String>>,
+    /// Scopes every token must carry.
+    pub required_scopes: Vec<String>,
+    /// Where the keys are, for an issuer without a discovery document or with keys on another host.
+    pub jwks_uri: Option<String>,
+    /// Tokens valid for longer than this many seconds from now are refused.
+    pub max_lifetime_seconds: u64,
+}
+
+/// One entry of a group: a claim of a named issuer, or a local user.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// A configured issuer, or `local`.
+    pub issuer: String,
+    /// The group as the issuer writes it; for `local` a user name of the operating system.
+    pub value: String,
+}
+
+impl std::fmt::Display for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.issuer, self.value)
+    }
+}
+
+/// `[policies]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policies {
+    /// The folder of the deciding policies.
+    pub dir: PathBuf,
+    /// A folder whose decisions are only compared and journalled.
+    pub candidate: Option<PathBuf>,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The upper bounds of one call.
+    pub call: CallLimits,
+    /// Calls under way at once, in all.
+    pub calls: u32,
+    /// Calls under way at once, per person.
+    pub calls_per_person: u32,
+    /// Bytes of one HTTP request body.
+    pub body_bytes: u64,
+}
+
+/// `[[resource]]`.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// The name agents pass as `resource`.
+    pub name: String,
+    /// What it is, for people and models.
+    pub description: String,
+    /// Words policies can speak of.
+    pub labels: Vec<String>,
+    /// The rest, which depends on the kind.
+    pub kind: Kind,
+}
+
+impl Resource {
+    /// The kind as one word.
+    #[must_use]
+    pub fn resource_kind(&self) -> ResourceKind {
+        match self.kind {
+            Kind::Git(_) => ResourceKind::Git,
+            Kind::Sqlite(_) => ResourceKind::Sqlite,
+        }
+    }
+}
+
+/// What a resource is.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// `kind = "git"`.
+    Git(Git),
+    /// `kind = "sqlite"`.
+    Sqlite(Sqlite),
+}
+
+/// A git repository on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Git {
+    /// A bare repository, or a work tree with a `.git` folder.
+    pub path: PathBuf,
+    /// Full ref names or prefixes ending in `/*`. Empty allows nothing.
+    pub refs: Vec<String>,
+    /// Hidden paths, gitignore semantics, case-folded.
+    pub hidden: Vec<String>,
+}
+
+/// A SQLite database on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sqlite {
+    /// The database file.
+    pub path: PathBuf,
+    /// `table.column` = a configured class, or `public`.
+    pub columns: BTreeMap<String, String>,
+    /// What an unlisted column is.
+    pub columns_default: ColumnsDefault,
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// The Ed25519 key that signs checkpoints; made at first start when absent.
+    pub key_file: PathBuf,
+    /// Where each signed checkpoint is also written, so that somebody else can hold it.
+    pub checkpoint_file: Option<PathBuf>,
+    /// The log's name in its checkpoints (C2SP tlog-checkpoint, first line).
+    pub origin: String,
+    /// Records between two checkpoints.
+    pub checkpoint_every: u64,
+    /// Free bytes at the store below which calls are refused.
+    pub disk_floor: u64,
+    /// Free bytes at the store below which the log warns; above the floor.
+    pub disk_warn: u64,
+}
+
+impl Config {
+    /// Reads and checks a configuration file, and that nobody else can change what it relies on.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: every problem found, in the order of the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = std::path::absolute(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        let text = std::fs::read_to_string(&file).map_err(|error| ConfigError::unreadable(&file, &error))?;
+        let (config, needs) = check::parse(&text, &file)?;
+        let mut problems = error::Problems::new(&file, &text);
+        guard::check(&file, &needs, &mut problems);
+        problems.into_result(config)
+    }
+
+    /// Checks a configuration that is not in a file yet; touches no file.
+    ///
+    /// `file` names it in errors, and its folder is what relative paths are relative to.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        check::parse(text, file).map(|(config, _)| config)
+    }
+
+    /// The resource of that name.
+    #[must_use]
+    pub fn resource(&self, name: &str) -> Option<&Resource> {
+        self.resources.iter().find(|resource| resource.name == name)
+    }
+}

@@ -1,0 +1,240 @@
+//! What a set-up does not protect against, derived from it and said before anybody relies on it.
+
+use serde::Serialize;
+
+use super::check::is_loopback;
+use super::{Config, Git, Kind, Sqlite};
+use crate::resource::sql::{ColumnsDefault, MaskStyle};
+
+/// One thing this set-up does not protect against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// A stable word for machines.
+    pub id: &'static str,
+    /// Whether the configuration could close it. The others are limits of what Tollgate is.
+    pub avoidable: bool,
+    /// What is not protected.
+    pub what: String,
+    /// What closes or narrows it.
+    pub advice: String,
+}
+
+/// Every gap of a configuration; the same configuration always gives the same list.
+#[must_use]
+pub fn gaps(config: &Config) -> Vec<Gap> {
+    let mut list = List::default();
+    stdio(&mut list);
+    people(config, &mut list);
+    network(config, &mut list);
+    for resource in &config.resources {
+        match &resource.kind {
+            Kind::Git(git) => repository(&resource.name, git, &mut list),
+            Kind::Sqlite(sqlite) => database(&resource.name, sqlite, config, &mut list),
+        }
+    }
+    journal(config, &mut list);
+    list.0
+}
+
+#[derive(Default)]
+struct List(Vec<Gap>);
+
+impl List {
+    fn limit(&mut self, id: &'static str, what: impl Into<String>, advice: impl Into<String>) {
+        self.push(id, false, what.into(), advice.into());
+    }
+
+    fn avoidable(&mut self, id: &'static str, what: impl Into<String>, advice: impl Into<String>) {
+        self.push(id, true, what.into(), advice.into());
+    }
+
+    fn push(&mut self, id: &'static str, avoidable: bool, what: String, advice: String) {
+        self.0.push(Gap {
+            id,
+            avoidable,
+            what,
+            advice,
+        });
+    }
+}
+
+fn stdio(list: &mut List) {
+    list.limit(
+        "stdio-same-user",
+        "`tollgate stdio` runs as you: an agent that has a shell there can read the databases, repositories, \
+         policies and journal directly. It guards against mistakes and leaks to the model, not against an \
+         agent that sets out to get around it.",
+        "Run `tollgate serve` under its own user or on another host, and take the old credentials away.",
+    );
+    list.limit(
+        "approval-unavailable",
+        "No second person can be asked in this version: a policy with @approval answers approval_unavailable, \
+         and @confirm may come from the same person.",
+        "Forbid what must never happen without a second person.",
+    );
+}
+
+fn people(config: &Config, list: &mut List) {
+    if config.issuers.is_empty() {
+        list.avoidable(
+            "no-issuer",
+            "Nobody can call over HTTP: there is no [[issuer]].",
+            "Add the issuer of your organisation's access tokens, or use stdio alone.",
+        );
+    } else {
+        list.limit(
+            "token-lifetime",
+            "A token stays good until it expires, also after the person has left.",
+            "Let the issuer give access tokens for an hour or less.",
+        );
+        list.limit(
+            "claimed-agent",
+            "Which program speaks for a person is only as certain as the issuer's client_id; the name a client \
+             gives itself is a claim.",
+            "Register each agent as its own client at the issuer, and write policies on client_id.",
+        );
+    }
+    for issuer in &config.issuers {
+        if issuer.accept_typ_jwt {
+            list.avoidable(
+                "plain-jwt",
+                format!(
+                    "Issuer `{}` may send tokens of type JWT, which ID tokens are as well.",
+                    issuer.name
+                ),
+                "Let the issuer mark access tokens as at+jwt (RFC 9068), and take accept_typ_jwt out.",
+            );
+        }
+        if issuer.client_ids.is_none() {
+            list.avoidable(
+                "any-client",
+                format!(
+                    "Any program that issuer `{}` gives tokens to may call.",
+                    issuer.name
+                ),
+                "List the agents you registered in client_ids.",
+            );
+        }
+    }
+    for (group, claims) in &config.groups {
+        if claims.is_empty() {
+            list.avoidable(
+                "empty-group",
+                format!("Nobody is in group `{group}`: a forbid that names it forbids nobody."),
+                format!("Name its claims in [groups], or take `{group}` out of groups and policies."),
+            );
+        }
+    }
+}
+
+fn network(config: &Config, list: &mut List) {
+    let server = &config.server;
+    if !server.listen.ip().is_loopback() {
+        list.avoidable(
+            "clear-text-listener",
+            format!(
+                "{} speaks plain HTTP: whoever can see that network reads tokens and answers.",
+                server.listen
+            ),
+            "Listen on 127.0.0.1 behind a TLS proxy on the same machine, or keep that network to the proxy.",
+        );
+    } else if is_loopback(&server.public_url) {
+        list.limit(
+            "loopback-only",
+            "Only programs on this machine can connect, and every user of this machine can try.",
+            "For other machines put a TLS proxy in front and set public_url to its https address.",
+        );
+    }
+    if server.control.is_some() {
+        list.avoidable(
+            "no-control-side",
+            "control_listen and control_url are checked, but this version serves nothing there.",
+            "Nothing to do; leave them out until a version serves them.",
+        );
+    }
+}
+
+fn repository(name: &str, git: &Git, list: &mut List) {
+    if git.refs.is_empty() {
+        list.avoidable(
+            "empty-refs",
+            format!("`{name}` allows no ref, so nothing in it can be read."),
+            "Add refs, e.g. [\"refs/heads/main\"].",
+        );
+    }
+    if git
+        .refs
+        .iter()
+        .any(|reference| matches!(reference.as_str(), "refs/*" | "refs/heads/*"))
+    {
+        list.avoidable(
+            "any-branch",
+            format!("Whoever can push a branch to `{name}` decides what agents read there."),
+            "Allow protected branches by name.",
+        );
+    }
+    if git.hidden.is_empty() {
+        list.avoidable(
+            "nothing-hidden",
+            format!(
+                "`{name}` hides no path: only content masks stand between a committed secret and a model."
+            ),
+            "Add hidden, e.g. [\".env*\", \"*.pem\", \"secrets/\"].",
+        );
+    }
+}
+
+fn database(name: &str, sqlite: &Sqlite, config: &Config, list: &mut List) {
+    if sqlite.columns_default == ColumnsDefault::Show {
+        list.avoidable(
+            "columns-shown",
+            format!("`{name}` shows every column nobody listed, also one that is added tomorrow."),
+            "Take columns_default out and list the public columns.",
+        );
+    } else if !sqlite.columns.values().any(|class| class == "public") {
+        list.avoidable(
+            "all-masked",
+            format!("`{name}` has no public column: every value is masked."),
+            "List what may be seen in [resource.columns], e.g. \"orders.id\" = \"public\".",
+        );
+    }
+    let partial = sqlite.columns.iter().find(|(_, class)| {
+        matches!(
+            config.classes.get(*class),
+            Some(MaskStyle::Last4 | MaskStyle::Domain)
+        )
+    });
+    if let Some((column, class)) = partial {
+        list.avoidable(
+            "partial-mask",
+            format!(
+                "`{name}` masks {column} ({class}) in part: what stays can be seen, grouped and joined on."
+            ),
+            "Use constant or null where the answer must not depend on the value.",
+        );
+    }
+}
+
+fn journal(config: &Config, list: &mut List) {
+    let beside = |path: &std::path::Path| path.parent() == config.store.path.parent();
+    match &config.audit.checkpoint_file {
+        None => list.avoidable(
+            "no-outside-checkpoint",
+            "Whoever holds the journal and its key can rewrite what nobody else has seen.",
+            "Set audit.checkpoint_file to a place somebody else keeps, or fetch checkpoints regularly.",
+        ),
+        Some(file) if beside(file) => list.avoidable(
+            "checkpoint-beside-journal",
+            "The checkpoints lie beside the journal, so who can change one can change both.",
+            "Write them to another machine's folder, or let somebody fetch them.",
+        ),
+        Some(_) => {}
+    }
+    if beside(&config.audit.key_file) {
+        list.avoidable(
+            "key-beside-journal",
+            "The signing key lies beside the journal: one stolen backup holds both.",
+            "Set audit.key_file to a folder that is not backed up with the store.",
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! The file as it is written: every key there is, before anything is checked.
+//!
+//! Scalars are [`Spanned`] so that a check can point at them. A resource is one flat table with the
+//! keys of every kind: an internally tagged enum would lose the positions.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub(super) type Text = Spanned<String>;
+pub(super) type Number = Spanned<i64>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) server: Server,
+    pub(super) store: Option<Store>,
+    #[serde(default)]
+    pub(super) issuer: Vec<Issuer>,
+    #[serde(default)]
+    pub(super) groups: BTreeMap<Text, Vec<Text>>,
+    #[serde(default)]
+    pub(super) policies: Policies,
+    pub(super) tools: Option<Tools>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) resource: Vec<Resource>,
+    #[serde(default)]
+    pub(super) classes: BTreeMap<Text, Text>,
+    #[serde(default)]
+    pub(super) approval: Approval,
+    #[serde(default)]
+    pub(super) audit: Audit,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) listen: Option<Text>,
+    pub(super) public_url: Option<Text>,
+    pub(super) control_listen: Option<Text>,
+    pub(super) control_url: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Store {
+    pub(super) url: Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Issuer {
+    pub(super) name: Text,
+    pub(super) url: Text,
+    pub(super) mode: Option<Text>,
+    pub(super) audience: Option<Text>,
+    pub(super) control_audience: Option<Text>,
+    pub(super) groups_claim: Option<Text>,
+    pub(super) groups_cut_at: Option<Number>,
+    pub(super) algorithms: Option<Spanned<Vec<Text>>>,
+    #[serde(default)]
+    pub(super) accept_typ_jwt: bool,
+    pub(super) client_ids: Option<Spanned<Vec<Text>>>,
+    #[serde(default)]
+    pub(super) required_scopes: Vec<Text>,
+    pub(super) jwks_uri: Option<Text>,
+    pub(super) max_lifetime_seconds: Option<Number>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Policies {
+    pub(super) dir: Option<Text>,
+    pub(super) candidate: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tools {
+    pub(super) dir: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) rows: Option<Number>,
+    pub(super) bytes: Option<Number>,
+    pub(super) seconds: Option<Number>,
+    pub(super) calls: Option<Number>,
+    pub(super) calls_per_person: Option<Number>,
+    pub(super) body_bytes: Option<Number>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resource {
+    pub(super) name: Text,
+    pub(super) kind: Text,
+    pub(super) description: Option<Text>,
+    #[serde(default)]
+    pub(super) labels: Vec<Text>,
+    pub(super) path: Option<Text>,
+    pub(super) url: Option<Text>,
+    pub(super) refs: Option<Spanned<Vec<Text>>>,
+    pub(super) hidden: Option<Spanned<Vec<Text>>>,
+    pub(super) columns: Option<Spanned<BTreeMap<Text, Text>>>,
+    pub(super) columns_default: Option<Text>,
+    pub(super) workdir: Option<Text>,
+    pub(super) programs: Option<Spanned<Vec<Text>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Approval {
+    #[serde(default)]
+    pub(super) channel: Vec<Channel>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Channel {
+    pub(super) kind: Text,
+    #[expect(
+        dead_code,
+        reason = "read so that the message is about the channel, not about this key"
+    )]
+    pub(super) url: Option<Text>,
+    pub(super) secret: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Audit {
+    pub(super) key_file: Option<Text>,
+    pub(super) checkpoint_file: Option<Text>,
+    pub(super) origin: Option<Text>,
+    pub(super) checkpoint_every: Option<Number>,
+    pub(super) disk_floor: Option<Number>,
+    pub(super) disk_warn: Option<Number>,
+}

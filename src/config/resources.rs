@@ -1,0 +1,287 @@
+//! `[[resource]]` and `[classes]`.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+
+use super::check::Check;
+use super::error::Problems;
+use super::guard::Role;
+use super::raw::{self, Text};
+use super::{Git, Kind, Resource, Sqlite, names};
+use crate::resource::sql::{ColumnsDefault, MaskStyle};
+
+const KINDS: [&str; 2] = ["git", "sqlite"];
+/// Kinds of the contracts that a later version brings.
+const LATER: [&str; 5] = ["shell", "postgres", "mysql", "ssh", "http"];
+const STYLES: [&str; 4] = ["constant", "null", "last4", "domain"];
+/// Classes with a built-in meaning: shown, and "nobody said".
+const BUILT_IN: [&str; 2] = ["public", "unlisted"];
+
+/// `[classes]`: class = how it looks when masked.
+pub(super) fn classes(
+    raw: &BTreeMap<Text, Text>,
+    problems: &mut Problems<'_>,
+) -> BTreeMap<String, MaskStyle> {
+    names::distinct(raw.keys(), "class", problems);
+    let mut classes = BTreeMap::new();
+    for (name, style) in raw {
+        if BUILT_IN.contains(&name.get_ref().to_ascii_lowercase().as_str()) {
+            problems.at(
+                name.span(),
+                format!("the class `{}` is built in", name.get_ref()),
+                "choose another name: `public` always shows, `unlisted` is what no line in columns names",
+            );
+            continue;
+        }
+        let checked = names::checked(name, "a class", problems);
+        if let (Some(name), Some(style)) = (checked, self::style(style, problems)) {
+            classes.insert(name, style);
+        }
+    }
+    classes
+}
+
+fn style(raw: &Text, problems: &mut Problems<'_>) -> Option<MaskStyle> {
+    match raw.get_ref().as_str() {
+        "constant" => return Some(MaskStyle::Constant),
+        "null" => return Some(MaskStyle::Null),
+        "last4" => return Some(MaskStyle::Last4),
+        "domain" => return Some(MaskStyle::Domain),
+        "token" => problems.at(
+            raw.span(),
+            "`token` is not available for sqlite yet",
+            "write \"constant\" (the same text for every value), or \"last4\" or \"domain\" if that much may show",
+        ),
+        other => {
+            let remedy = names::suggest(other, &STYLES, "ways to mask");
+            problems.at(raw.span(), format!("unknown way to mask `{}`", other.escape_debug()), remedy);
+        }
+    }
+    None
+}
+
+/// Every `[[resource]]`.
+pub(super) fn resources(
+    raw: &[raw::Resource],
+    classes: &BTreeMap<Text, Text>,
+    check: &mut Check<'_>,
+) -> Vec<Resource> {
+    names::distinct(
+        raw.iter().map(|resource| &resource.name),
+        "resource",
+        &mut check.problems,
+    );
+    raw.iter()
+        .filter_map(|one| resource(one, classes, check))
+        .collect()
+}
+
+fn resource(raw: &raw::Resource, classes: &BTreeMap<Text, Text>, check: &mut Check<'_>) -> Option<Resource> {
+    let name = names::unreserved(&raw.name, "a resource", &mut check.problems);
+    let mut labels: Vec<String> = raw
+        .labels
+        .iter()
+        .filter_map(|label| names::checked(label, "a label", &mut check.problems))
+        .collect();
+    labels.sort();
+    labels.dedup();
+    let kind = match raw.kind.get_ref().as_str() {
+        "git" => git(raw, check).map(Kind::Git),
+        "sqlite" => sqlite(raw, classes, check).map(Kind::Sqlite),
+        later if LATER.contains(&later) => {
+            let message = format!("resources of kind \"{later}\" are not available in this version");
+            check.problem(
+                raw.kind.span(),
+                message,
+                "this version has the kinds `git` and `sqlite`",
+            );
+            None
+        }
+        other => {
+            let remedy = names::suggest(other, &KINDS, "kinds of this version");
+            let message = format!("unknown kind `{}`", other.escape_debug());
+            check.problem(raw.kind.span(), message, remedy);
+            None
+        }
+    };
+    Some(Resource {
+        name: name?,
+        description: raw
+            .description
+            .as_ref()
+            .map(|text| text.get_ref().clone())
+            .unwrap_or_default(),
+        labels,
+        kind: kind?,
+    })
+}
+
+fn git(raw: &raw::Resource, check: &mut Check<'_>) -> Option<Git> {
+    if let Some(url) = &raw.url {
+        check.problem(
+            url.span(),
+            "remote repositories come later",
+            "clone it (git clone --mirror) and give `path`",
+        );
+    }
+    foreign(raw.columns.as_ref(), "columns", "git", check);
+    foreign(raw.columns_default.as_ref(), "columns_default", "git", check);
+    not_shell(raw, "git", check);
+    let Some(refs) = &raw.refs else {
+        check.problem(
+            raw.name.span(),
+            "a git resource does not say which refs may be read",
+            "add refs = [\"refs/heads/main\", \"refs/tags/*\"]",
+        );
+        return None;
+    };
+    for reference in refs.get_ref() {
+        self::reference(reference, check);
+    }
+    let hidden = raw
+        .hidden
+        .as_ref()
+        .map(|hidden| hidden.get_ref().as_slice())
+        .unwrap_or_default();
+    for pattern in hidden {
+        self::pattern(pattern, check);
+    }
+    Some(Git {
+        path: path(raw, Role::Repository, check)?,
+        refs: texts(refs.get_ref()),
+        hidden: texts(hidden),
+    })
+}
+
+fn sqlite(raw: &raw::Resource, classes: &BTreeMap<Text, Text>, check: &mut Check<'_>) -> Option<Sqlite> {
+    foreign(raw.refs.as_ref(), "refs", "sqlite", check);
+    foreign(raw.hidden.as_ref(), "hidden", "sqlite", check);
+    foreign(raw.url.as_ref(), "url", "sqlite", check);
+    not_shell(raw, "sqlite", check);
+    let columns_default = match raw.columns_default.as_ref().map(|text| text.get_ref().as_str()) {
+        None | Some("mask") => ColumnsDefault::Mask,
+        Some("show") => ColumnsDefault::Show,
+        Some(other) => {
+            let span = raw.columns_default.as_ref().map_or(0..0, Text::span);
+            let remedy = names::suggest(other, &["mask", "show"], "values");
+            check.problem(
+                span,
+                format!("unknown columns_default `{}`", other.escape_debug()),
+                remedy,
+            );
+            ColumnsDefault::Mask
+        }
+    };
+    let mut columns = BTreeMap::new();
+    if let Some(written) = &raw.columns {
+        names::distinct(written.get_ref().keys(), "column", &mut check.problems);
+        for (column, class) in written.get_ref() {
+            self::column(column, class, classes, check);
+            columns.insert(column.get_ref().clone(), class.get_ref().clone());
+        }
+    }
+    Some(Sqlite {
+        path: path(raw, Role::Database, check)?,
+        columns,
+        columns_default,
+    })
+}
+
+fn column(column: &Text, class: &Text, classes: &BTreeMap<Text, Text>, check: &mut Check<'_>) {
+    let named = column.get_ref().split_once('.');
+    if named.is_none_or(|(table, column)| table.is_empty() || column.is_empty()) {
+        check.problem(
+            column.span(),
+            format!("`{}` does not name a column", column.get_ref().escape_debug()),
+            "write \"table.column\" = \"class\", with the quotes",
+        );
+    }
+    let mut known: Vec<&str> = classes.keys().map(|name| name.get_ref().as_str()).collect();
+    known.push("public");
+    if !known.contains(&class.get_ref().as_str()) {
+        let remedy = format!(
+            "{}; a class is defined in [classes], e.g. {} = \"constant\"",
+            names::suggest(class.get_ref(), &known, "classes"),
+            if class.get_ref().is_empty() {
+                "email"
+            } else {
+                class.get_ref()
+            },
+        );
+        let message = format!("unknown class `{}`", class.get_ref().escape_debug());
+        check.problem(class.span(), message, remedy);
+    }
+}
+
+/// A full ref name (git-check-ref-format), or a prefix of one ending in `/*`.
+fn reference(raw: &Text, check: &mut Check<'_>) {
+    let text = raw.get_ref();
+    let stem = text.strip_suffix("/*").unwrap_or(text);
+    let well_formed = stem.starts_with("refs/")
+        && !stem.contains("..")
+        && !stem.contains("@{")
+        && stem
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
+        && !stem.chars().any(|c| c.is_control() || " ~^:?*[\\".contains(c));
+    if well_formed {
+        return;
+    }
+    let remedy = if text.starts_with("refs/") || text.contains(['*', ' ', '~', '^', ':']) {
+        "write full names like \"refs/heads/main\", or all below one with \"refs/tags/*\"".to_owned()
+    } else {
+        format!("write \"refs/heads/{}\"", text.escape_debug())
+    };
+    check.problem(
+        raw.span(),
+        format!("`{}` is not a full ref name", text.escape_debug()),
+        remedy,
+    );
+}
+
+fn pattern(raw: &Text, check: &mut Check<'_>) {
+    let text = raw.get_ref();
+    let trimmed = text.trim();
+    if trimmed.is_empty() || trimmed.starts_with('#') || text.chars().any(char::is_control) {
+        check.problem(
+            raw.span(),
+            format!("`{}` hides nothing", text.escape_debug()),
+            "write a gitignore pattern, e.g. \"*.pem\" or \"secrets/\", or take it out",
+        );
+    }
+}
+
+fn path(raw: &raw::Resource, role: Role, check: &mut Check<'_>) -> Option<std::path::PathBuf> {
+    match &raw.path {
+        Some(path) => check.file(path, role),
+        None => {
+            if raw.url.is_none() {
+                let message = format!("`{}` has no path", raw.name.get_ref().escape_debug());
+                check.problem(
+                    raw.name.span(),
+                    message,
+                    "add path = \"…\", relative to this file",
+                );
+            }
+            None
+        }
+    }
+}
+
+/// A key that belongs to another kind is a mistake, not a remark.
+fn foreign<T>(key: Option<&Spanned<T>>, word: &str, kind: &str, check: &mut Check<'_>) {
+    if let Some(key) = key {
+        let message = format!("`{word}` does not belong to a resource of kind \"{kind}\"");
+        check.problem(key.span(), message, "take it out, or correct `kind`");
+    }
+}
+
+fn not_shell(raw: &raw::Resource, kind: &str, check: &mut Check<'_>) {
+    foreign(raw.workdir.as_ref(), "workdir", kind, check);
+    foreign(raw.programs.as_ref(), "programs", kind, check);
+}
+
+fn texts(raw: &[Text]) -> Vec<String> {
+    raw.iter().map(|text| text.get_ref().clone()).collect()
+}
