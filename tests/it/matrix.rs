@@ -1,1 +1,82 @@
+//! Who may do what, as one page a reviewer can read: users × tools × resources → decision, asked of a
+//! running Tollgate with the shipped policies and tools.
 
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::support::site::{Site, envelope, root};
+
+const USERS: &[(&str, &[&str])] = &[
+    ("analyst", &["analyst"]),
+    ("developer", &["developer"]),
+    ("dba", &["dba"]),
+    ("analyst+developer", &["analyst", "developer"]),
+    ("nobody", &["somewhere-else"]),
+];
+
+/// One harmless call of every tool. A tool that is not here fails the test.
+fn arguments(tool: &str, resource: &str) -> Value {
+    match tool {
+        "list_resources" => json!({}),
+        "file_list" => json!({ "resource": resource, "path": "" }),
+        "file_read" => json!({ "resource": resource, "path": "README.md" }),
+        "file_search" => json!({ "resource": resource, "pattern": "shop" }),
+        "sql_schema" => json!({ "resource": resource }),
+        "sql_query" => json!({ "resource": resource, "statement": "SELECT id, email FROM customers LIMIT 1" }),
+        "orders_of_customer" => json!({ "resource": resource, "customer_id": 1 }),
+        "top_products" | "revenue_by_month" => {
+            json!({ "resource": resource, "from": "2024-01-01", "to": "2025-12-31" })
+        }
+        other => panic!("add the tool `{other}` to the matrix"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_user_tool_and_resource() {
+    let mut site = Site::new().await;
+    let server = site.serve().await;
+    let mut page = String::new();
+    let mut seen = BTreeSet::new();
+    let everybody = site.client_in("all", &["analyst", "developer", "dba"]);
+    let tools: Vec<String> =
+        everybody.tools().await.unwrap().iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect();
+    for (user, groups) in USERS {
+        let client = site.client_in(user, groups);
+        writeln!(page, "{user}").unwrap();
+        for tool in &tools {
+            let mut row = format!("  {tool:<20}");
+            for resource in ["shop", "code", "elsewhere"] {
+                let word = match client.call(tool, arguments(tool, resource)).await {
+                    Ok(result) => word(&result),
+                    Err(error) => {
+                        assert!(error.to_string().contains("Unknown tool"), "{error}");
+                        "-".to_owned()
+                    }
+                };
+                write!(row, " {resource}: {word:<24}").unwrap();
+            }
+            seen.insert(tool.clone());
+            writeln!(page, "{}", row.trim_end()).unwrap();
+        }
+    }
+    insta::assert_snapshot!(page);
+    for file in std::fs::read_dir(root().join("tools")).unwrap() {
+        let name = file.unwrap().file_name().to_string_lossy().into_owned();
+        if let Some(tool) = name.strip_suffix(".toml") {
+            assert!(seen.contains(tool), "tools/{name} does not appear in the matrix");
+        }
+    }
+    server.stop().await;
+}
+
+/// `ok`, `ok masked` or the refusal's code.
+fn word(result: &Value) -> String {
+    let envelope = envelope(result);
+    match envelope["status"].as_str().unwrap() {
+        "ok" if envelope.get("masked").is_some_and(|masked| masked != &json!([])) => "ok, masked".to_owned(),
+        "ok" => "ok".to_owned(),
+        _ => envelope["refusal"]["code"].as_str().unwrap().to_owned(),
+    }
+}

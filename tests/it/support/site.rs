@@ -52,7 +52,12 @@ impl Site {
 
     /// A client of the analyst (`sql`) or the developer (`files`).
     pub(crate) fn client(&self, group: &str) -> Client {
-        let token = self.token(&format!("{group}-1"), &[group]);
+        self.client_in(&format!("{group}-1"), &[group])
+    }
+
+    /// A client of `subject` in `groups`.
+    pub(crate) fn client_in(&self, subject: &str, groups: &[&str]) -> Client {
+        let token = self.token(subject, groups);
         Client::new(tollgate::app::http_client().unwrap(), &self.endpoint(), token, "test")
     }
 

@@ -1,0 +1,259 @@
+//! The parts of one Tollgate, put together once: configuration in, a gate and its surroundings out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use tokio_util::sync::CancellationToken;
+
+use crate::approval::Approvals;
+use crate::audit::{Audit, AuditSpec, StartReport, load_or_create_key};
+use crate::call::{ResourceCard, ResourceKind};
+use crate::clock::{System, World};
+use crate::config::{self, Config, Kind};
+use crate::gate::Gate;
+use crate::identity::fetch::HttpFetch;
+use crate::identity::issuer::DemoIssuer;
+use crate::identity::{GroupMap, Identity, IdentitySpec, IssuerSpec};
+use crate::mask::Mask;
+use crate::policy::{Policies, Scene};
+use crate::resource::{Resource, Resources, git, sql::sqlite};
+use crate::seats::Seats;
+use crate::store::{Store, Tuning};
+use crate::tool::Tools;
+use crate::transport::http::{FormAnswer, HttpSpec};
+
+/// What the parts are for; decides what is refused at the start.
+#[derive(Debug)]
+pub enum Purpose {
+    /// MCP over HTTP for an organisation.
+    Serve,
+    /// MCP over standard input and output for the local user.
+    Stdio,
+    /// The demo, with its own issuer.
+    Demo(DemoIssuer),
+}
+
+/// A Tollgate, ready to serve.
+pub struct App {
+    /// The path of a call.
+    pub gate: Arc<Gate>,
+    /// What it was made from.
+    pub config: Config,
+    /// What the journal found when it was opened.
+    pub journal: StartReport,
+    world: Arc<dyn World>,
+    demo: Option<Arc<DemoIssuer>>,
+}
+
+impl App {
+    /// Opens and checks every part.
+    ///
+    /// # Errors
+    /// The first part that refuses to start, with what to do about it.
+    pub async fn build(config: Config, purpose: Purpose) -> Result<Self> {
+        let world: Arc<dyn World> = Arc::new(System::new());
+        let mask = Arc::new(Mask::new());
+        let demo = match purpose {
+            Purpose::Demo(issuer) => Some(Arc::new(issuer)),
+            Purpose::Stdio => None,
+            Purpose::Serve => {
+                refuse_demo_issuer(&config)?;
+                None
+            }
+        };
+        let cards = cards(&config);
+        let tools = Tools::load(config.tools.as_deref(), &cards).context("tools")?;
+        let policies = policies(&config, cards, &tools)?;
+        let tests = policies.current().run_tests();
+        if !tests.passed() {
+            bail!("the decision tests of the policies fail; run `tollgate policy test`");
+        }
+        let (audit, journal) = audit(&config, &mask, &world).await?;
+        let gate = Gate {
+            identity: Identity::new(identity(&config)?, Arc::new(HttpFetch::new()?), world.clone())?,
+            tools,
+            policies,
+            approvals: Approvals::new(),
+            resources: resources(&config)?,
+            mask,
+            audit,
+            seats: Seats::new(seats(config.limits.calls), seats(config.limits.calls_per_person)),
+        };
+        Ok(Self { gate: Arc::new(gate), config, journal, world, demo })
+    }
+
+    /// Serves MCP over HTTP on `listener` until `shutdown` fires, drains, and closes the journal.
+    ///
+    /// # Errors
+    /// What the listener or the journal says.
+    pub async fn serve(self, listener: tokio::net::TcpListener, shutdown: CancellationToken) -> Result<()> {
+        let mut spec = HttpSpec::new(self.config.server.public_url.clone(), self.world.clone());
+        spec.max_body_bytes = usize::try_from(self.config.limits.body_bytes).unwrap_or(usize::MAX);
+        if let Some(issuer) = &self.demo {
+            mount(&mut spec, issuer);
+        }
+        crate::transport::http::serve(self.gate.clone(), spec, listener, shutdown).await?;
+        self.close().await
+    }
+
+    /// Serves MCP over standard input and output until it ends or `shutdown` fires.
+    ///
+    /// # Errors
+    /// What the transport or the journal says.
+    pub async fn stdio(self, shutdown: CancellationToken) -> Result<()> {
+        use crate::transport::stdio;
+        let (input, output) = stdio::process();
+        let principal = self.gate.identity.local();
+        let spec = stdio::StdioSpec::new(self.world.clone());
+        stdio::serve(self.gate.clone(), principal, spec, input, output, shutdown).await?;
+        self.close().await
+    }
+
+    async fn close(self) -> Result<()> {
+        self.gate.audit.close().await.context("the last checkpoint")?;
+        Ok(())
+    }
+}
+
+/// The one client for outgoing HTTP, with limits.
+///
+/// # Errors
+/// When the TLS provider cannot be set up.
+pub fn http_client() -> Result<reqwest::Client> {
+    crate::identity::fetch::install_tls_provider();
+    Ok(reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+        .no_proxy()
+        .build()?)
+}
+
+fn refuse_demo_issuer(config: &Config) -> Result<()> {
+    if config.issuers.iter().any(|issuer| issuer.name == crate::identity::DEMO) {
+        bail!(
+            "{}: the issuer `demo` exists only inside `tollgate demo`; name your identity provider in [[issuer]]",
+            config.file.display()
+        );
+    }
+    Ok(())
+}
+
+/// What may be said of each configured resource.
+#[must_use]
+pub fn cards(config: &Config) -> Vec<ResourceCard> {
+    config
+        .resources
+        .iter()
+        .map(|resource| ResourceCard {
+            name: resource.name.clone(),
+            kind: resource.resource_kind(),
+            description: resource.description.clone(),
+            labels: resource.labels.iter().cloned().collect(),
+        })
+        .collect()
+}
+
+/// Loads the policies for this configuration.
+///
+/// # Errors
+/// Every fault in the folder, with file and line.
+pub fn policies(config: &Config, resources: Vec<ResourceCard>, tools: &Tools) -> Result<Policies> {
+    Ok(Policies::load(&config.policies.dir, scene(config, resources, tools), config.policies.candidate.as_deref())?)
+}
+
+/// What policies may speak of under this configuration.
+#[must_use]
+pub fn scene(config: &Config, resources: Vec<ResourceCard>, tools: &Tools) -> Scene {
+    Scene {
+        resources,
+        groups: config.groups.keys().cloned().collect(),
+        classes: config.classes.keys().cloned().chain(["unlisted".to_owned()]).collect(),
+        tools: tools.names().map(str::to_owned).collect::<BTreeSet<_>>(),
+        limits: config.limits.call,
+    }
+}
+
+/// Opens every configured resource.
+///
+/// # Errors
+/// The first one that does not open, with what is wrong with it.
+pub fn resources(config: &Config) -> Result<Resources> {
+    let mut opened = Vec::new();
+    for (resource, card) in config.resources.iter().zip(cards(config)) {
+        let open = match &resource.kind {
+            Kind::Git(git) => git::Repository::open(git::Spec {
+                name: resource.name.clone(),
+                path: git.path.clone(),
+                refs: git.refs.clone(),
+                hidden: git.hidden.clone(),
+                limits: config.limits.call,
+            })
+            .map(Resource::Git)
+            .map_err(|error| error.to_string()),
+            Kind::Sqlite(sqlite) => sqlite::Database::open(sqlite::Spec {
+                name: resource.name.clone(),
+                path: sqlite.path.clone(),
+                columns: sqlite.columns.clone(),
+                columns_default: sqlite.columns_default,
+                classes: config.classes.clone(),
+                limits: config.limits.call,
+            })
+            .map(Resource::Sqlite)
+            .map_err(|error| error.to_string()),
+        };
+        let open = open.map_err(anyhow::Error::msg).with_context(|| format!("resource `{}`", resource.name))?;
+        opened.push((card, open));
+    }
+    debug_assert!(opened.iter().all(|(card, _)| matches!(card.kind, ResourceKind::Git | ResourceKind::Sqlite)));
+    Ok(Resources::new(opened))
+}
+
+/// Whose tokens are accepted, and what groups they make.
+///
+/// # Errors
+/// An entry identity does not understand.
+pub fn identity(config: &Config) -> Result<IdentitySpec> {
+    let entries: BTreeMap<&str, Vec<String>> = config
+        .groups
+        .iter()
+        .map(|(group, claims)| {
+            let claims = claims.iter().map(|claim| format!("{}:{}", claim.issuer, claim.value)).collect();
+            (group.as_str(), claims)
+        })
+        .collect();
+    let table = entries.iter().map(|(group, claims)| (*group, claims.iter().map(String::as_str)));
+    Ok(IdentitySpec {
+        issuers: config.issuers.iter().map(issuer).collect::<Result<_>>()?,
+        groups: GroupMap::parse(table)?,
+        resource: config.server.mcp_url(),
+        scopes: Vec::new(),
+    })
+}
+
+fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
+    let mut spec = IssuerSpec::new(&issuer.name, &issuer.url, &issuer.audience);
+    spec.groups_claim.clone_from(&issuer.groups_claim);
+    spec.accept_typ_jwt = issuer.token_types.iter().any(|kind| kind == "jwt");
+    spec.algorithms = issuer
+        .algorithms
+        .iter()
+        .map(|name| name.parse().map_err(|_| anyhow::anyhow!("issuer `{}`: unknown algorithm {name}", issuer.name)))
+        .collect::<Result<_>>()?;
+    Ok(spec)
+}
+
+fn mount(spec: &mut HttpSpec, issuer: &Arc<DemoIssuer>) {
+    let paths = issuer.paths();
+    spec.documents.extend(paths.metadata.iter().map(|path| (path.clone(), issuer.metadata())));
+    spec.documents.push((paths.jwks.clone(), issuer.jwks()));
+    let form: FormAnswer = {
+        let issuer = issuer.clone();
+        Arc::new(move |fields| issuer.answer(&fields))
+    };
+    spec.forms.push((paths.token, form));
+}
+
+fn seats(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

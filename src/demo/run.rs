@@ -1,0 +1,200 @@
+//! Sets the demo up, plays it, and leaves it running if asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+use super::play::{Stage, session};
+use super::{config_text, repo, shop};
+use crate::app::{self, App, Purpose};
+use crate::clock::{System, World};
+use crate::config::Config;
+use crate::identity::issuer::{Credential, DemoIssuer, DemoSpec};
+
+/// Marks a folder as ours to remove.
+const MARKER: &str = ".tollgate-demo";
+/// How long the tokens of `--serve` live, in seconds: a working day.
+const TOKEN_SECONDS: u64 = 12 * 3_600;
+
+const POLICIES: &[(&str, &str)] = &[
+    ("starter.cedar", include_str!("../../policies/starter.cedar")),
+    ("tests/starter.toml", include_str!("../../policies/tests/starter.toml")),
+];
+const TOOLS: &[(&str, &str)] = &[
+    ("orders_of_customer.toml", include_str!("../../tools/orders_of_customer.toml")),
+    ("top_products.toml", include_str!("../../tools/top_products.toml")),
+    ("revenue_by_month.toml", include_str!("../../tools/revenue_by_month.toml")),
+];
+
+/// How to play.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder to make everything in; made new each time.
+    pub dir: PathBuf,
+    /// Stay after the session and print how to register.
+    pub serve: bool,
+    /// Colours.
+    pub colour: bool,
+}
+
+/// Plays the demo to `out`.
+///
+/// # Errors
+/// When something cannot be set up, or the session shows what it must not.
+pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: CancellationToken) -> Result<()> {
+    let made = site(&options.dir)?;
+    let listener = listen(options.serve).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let issuer_url = format!("{url}/demo");
+    let config = options.dir.join("tollgate.toml");
+    std::fs::write(&config, config_text(&url, "demo", &issuer_url, "bearer"))?;
+    let (issuer, secrets) = DemoIssuer::start(users(&url, issuer_url), Arc::new(System::new()))?;
+    let tokens = tokens(&issuer, &secrets)?;
+    let app = App::build(Config::load(&config)?, Purpose::Demo(issuer)).await?;
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(app.serve(listener, stop.clone()));
+
+    let mut stage = Stage::new(out, options.colour);
+    introduce(&mut stage, &made, &options.dir, &url)?;
+    let endpoint = format!("{url}/mcp");
+    let client = |user: &str| -> Result<Client> {
+        let token = tokens.get(user).context("no such user")?.clone();
+        Ok(Client::new(app::http_client()?, &endpoint, token, "demo-agent"))
+    };
+    session(&mut stage, &client("analyst")?, &client("developer")?, &made.key).await?;
+    if options.serve {
+        register(&mut stage, &endpoint, &secrets, &tokens)?;
+        shutdown.cancelled().await;
+    }
+    stop.cancel();
+    serving.await??;
+    journal(&mut stage, &config).await
+}
+
+struct Made {
+    key: String,
+    own_history: bool,
+}
+
+/// Everything on disk, in a folder that is empty, new, or ours.
+fn site(dir: &Path) -> Result<Made> {
+    if dir.join(MARKER).exists() {
+        std::fs::remove_dir_all(dir).with_context(|| format!("remove the last demo in {}", dir.display()))?;
+    }
+    let occupied = std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied {
+        bail!("{} is not empty and was not made by the demo; give another folder with --dir", dir.display());
+    }
+    for (folder, files) in [("policies", POLICIES), ("tools", TOOLS)] {
+        for (name, text) in files {
+            let path = dir.join(folder).join(name);
+            std::fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+            std::fs::write(path, text)?;
+        }
+    }
+    std::fs::write(dir.join(MARKER), "made by `tollgate demo`; removed by its next start\n")?;
+    shop::create(&dir.join("shop.db")).context("the shop's database")?;
+    let key = planted(&System::new());
+    let made = repo::create(dir, Path::new("."), &key).context("the repository")?;
+    Ok(Made { key, own_history: made.own_history })
+}
+
+/// Looks like a cloud access key and opens nothing.
+fn planted(world: &dyn World) -> String {
+    const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let mut bytes = [0; 16];
+    world.random(&mut bytes);
+    let letters = bytes.iter().filter_map(|byte| LETTERS.get(usize::from(byte % 32)).copied().map(char::from));
+    ["AK", "IA"].concat() + &letters.collect::<String>()
+}
+
+async fn listen(serve: bool) -> Result<TcpListener> {
+    if serve && let Ok(listener) = TcpListener::bind("127.0.0.1:7330").await {
+        return Ok(listener);
+    }
+    TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")
+}
+
+fn users(url: &str, issuer_url: String) -> DemoSpec {
+    let user = |name: &str| (name.to_owned(), BTreeSet::from([name.to_owned()]));
+    DemoSpec {
+        url: issuer_url,
+        audience: format!("{url}/mcp"),
+        users: BTreeMap::from([user("analyst"), user("developer")]),
+        token_seconds: TOKEN_SECONDS,
+    }
+}
+
+fn tokens(issuer: &DemoIssuer, secrets: &[Credential]) -> Result<BTreeMap<String, String>> {
+    secrets
+        .iter()
+        .map(|(user, secret)| Ok((user.clone(), issuer.token(user, secret, "demo-agent")?)))
+        .collect()
+}
+
+fn introduce(stage: &mut Stage<'_>, made: &Made, dir: &Path, url: &str) -> Result<()> {
+    let history = if made.own_history { "this project's own history" } else { "a generated history" };
+    stage.scene("Tollgate: what an agent gets, and what it does not")?;
+    stage.say(&format!("made in {}: a shop (SQLite, 2,000 customers) and a repository ({history})", dir.display()))?;
+    stage.say(&format!("serving MCP at {url}/mcp; every answer below came over that wire"))
+}
+
+/// How to register the running demo, with tokens that are good until it stops.
+fn register(
+    stage: &mut Stage<'_>,
+    endpoint: &str,
+    secrets: &[Credential],
+    tokens: &BTreeMap<String, String>,
+) -> Result<()> {
+    stage.scene("Register it (good until you stop the demo with Ctrl-C)")?;
+    for (user, token) in tokens {
+        stage.say(&format!("as {user}:"))?;
+        let claude = format!(
+            "claude mcp add --transport http tollgate {endpoint} --header \"Authorization: Bearer {token}\""
+        );
+        let codex = format!(
+            "TOLLGATE_TOKEN={token} codex -c 'mcp_servers.tollgate.url=\"{endpoint}\"' \
+             -c 'mcp_servers.tollgate.bearer_token_env_var=\"TOLLGATE_TOKEN\"'"
+        );
+        let server = format!("{{\"url\":\"{endpoint}\",\"headers\":{{\"Authorization\":\"Bearer {token}\"}}}}");
+        let link = serde_json::json!({
+            "name": "tollgate", "type": "http", "url": endpoint,
+            "headers": { "Authorization": format!("Bearer {token}") },
+        });
+        stage.say(&format!("  Claude Code  {claude}"))?;
+        stage.say(&format!("  Codex        {codex}"))?;
+        stage.say(&format!("  VS Code      code --add-mcp '{link}'"))?;
+        stage.say(&format!("  Cursor       .cursor/mcp.json: {{\"mcpServers\":{{\"tollgate\":{server}}}}}"))?;
+        let install = URL_SAFE_NO_PAD.encode(&server);
+        stage.say(&format!("               or open cursor://anysphere.cursor-deeplink/mcp/install?name=tollgate&config={install}"))?;
+    }
+    stage.say("A new token, with the secret of this start:")?;
+    for (user, secret) in secrets {
+        let secret: &str = secret;
+        let issuer = endpoint.trim_end_matches("/mcp");
+        stage.say(&format!(
+            "  curl -s {issuer}/demo/token -d grant_type=password -d client_id=demo-agent -d username={user} -d password={secret}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// What the journal says of the session, after the server has stopped.
+async fn journal(stage: &mut Stage<'_>, config: &Path) -> Result<()> {
+    stage.scene("4. On record: exactly what the model was offered")?;
+    let config = Config::load(config)?;
+    let stories = app::audit_replay(&config, &app::report::AuditFilter::default()).await?;
+    for story in &stories {
+        stage.replayed(story)?;
+    }
+    let report = app::audit_verify(&config).await?;
+    stage.verified(&report)?;
+    stage.say(&format!("look yourself: tollgate audit replay --config {}", config.file.display()))
+}
