@@ -1,18 +1,155 @@
-//! Ask → Evidence | Refusal.
-use crate::call::{Arrival, Caller, Evidence, Refusal};
-use crate::policy::Ask;
+//! Ask → Evidence | Refusal: obligations are met here, and nowhere else.
+//!
+//! Limits are met by applying them, `@confirm` by the caller's own person over the protocol, recorded
+//! as self-confirmed. `@approval` needs other people; until there is a durable record of their
+//! decisions it is refused, never skipped. Deliberately absent: any way for an agent to answer for a
+//! person, and any mention of who would have to approve beyond what the policy itself explains.
+
+use std::fmt::Write;
+
+use crate::call::refusal::Code;
+use crate::call::{Arrival, Caller, Confirmation, Evidence, Refusal};
+use crate::policy::{Ask, Obligation, ObligationKind};
+
+/// How much of the agent's own words a question shows, in characters.
+const SHOWN: usize = 600;
 
 /// Meets obligations.
-pub struct Approvals;
+#[derive(Debug, Default)]
+pub struct Approvals {}
 
 impl Approvals {
-    /// Meets every obligation of `ask`, or says why not.
+    /// Limits and confirmations; nothing that outlives a call.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {}
+    }
+
+    /// Meets every obligation of `ask`, or says why not. An obligation that can never be met is found
+    /// before anybody is asked anything.
+    ///
+    /// # Errors
+    /// `approval_unavailable`, `approval_denied`, `confirmation_required` (the question went to the
+    /// client, which calls again), `cancelled`.
+    #[tracing::instrument(level = "debug", skip_all, name = "approval")]
     pub async fn satisfy(
         &self,
-        _ask: Ask,
-        _arrival: &Arrival,
-        _caller: &dyn Caller,
+        ask: Ask,
+        arrival: &Arrival,
+        caller: &dyn Caller,
     ) -> Result<Evidence, Refusal> {
-        unimplemented!()
+        if let Some(obligation) = ask.obligations.iter().find(|o| needs_others(o)) {
+            return Err(needs_approval(obligation));
+        }
+        let mut evidence = Evidence::default();
+        for obligation in &ask.obligations {
+            match obligation.kind {
+                ObligationKind::LimitRows(rows) => {
+                    evidence.rows = Some(evidence.rows.map_or(rows, |bound| bound.min(rows)));
+                }
+                ObligationKind::LimitSeconds(seconds) => {
+                    evidence.seconds = Some(evidence.seconds.map_or(seconds, |bound| bound.min(seconds)));
+                }
+                ObligationKind::Confirm | ObligationKind::Approval(_) => {}
+            }
+            evidence.satisfied.insert(obligation.id.clone());
+        }
+        if ask.obligations.iter().any(|o| o.kind == ObligationKind::Confirm) {
+            confirmed(&ask.obligations, arrival, caller).await?;
+            evidence.self_confirmed = true;
+        }
+        Ok(evidence)
     }
 }
+
+fn needs_others(obligation: &Obligation) -> bool {
+    matches!(obligation.kind, ObligationKind::Approval(_))
+}
+
+/// One question for all confirmations: a person asked twice stops reading.
+async fn confirmed(
+    obligations: &[Obligation],
+    arrival: &Arrival,
+    caller: &dyn Caller,
+) -> Result<(), Refusal> {
+    let prompt = prompt(obligations, arrival);
+    let answer = tokio::select! {
+        biased;
+        () = arrival.cancel.cancelled() => return Err(Refusal::cancelled()),
+        answer = caller.confirm(&prompt) => answer,
+    };
+    match answer {
+        Confirmation::Yes => Ok(()),
+        Confirmation::No => Err(Refusal::new(
+            Code::ApprovalDenied,
+            "Your person was asked to confirm this call and did not.",
+            "Do not send it again unchanged. Ask them in the conversation what they want instead.",
+        )),
+        Confirmation::Asked => Err(Refusal::new(
+            Code::ConfirmationRequired,
+            "This call needs your person's confirmation; the question was handed to your client.",
+            "Send the same call again with the answer.",
+        )
+        .retry()),
+        Confirmation::Unavailable => Err(Refusal::new(
+            Code::ApprovalUnavailable,
+            "This call needs your person's confirmation, and this client cannot ask them.",
+            "Use a client that supports MCP form elicitation, or ask for something that needs no confirmation.",
+        )),
+    }
+}
+
+fn needs_approval(obligation: &Obligation) -> Refusal {
+    let mut message =
+        "This call needs the approval of other people, which this server cannot collect.".to_owned();
+    if let Some(explain) = &obligation.explain {
+        message.push(' ');
+        message.push_str(explain);
+    }
+    Refusal::new(
+        Code::ApprovalUnavailable,
+        message,
+        "Do not retry. Ask for something smaller, or ask your person to arrange it with the operator.",
+    )
+}
+
+/// What the person reads: our words first, the agent's last, escaped and marked as the agent's. It
+/// holds nothing that came from a target.
+fn prompt(obligations: &[Obligation], arrival: &Arrival) -> String {
+    let mut text = format!("Allow the tool `{}`", escaped(&arrival.tool, 64));
+    if let Some(resource) = arrival.arguments.get("resource").and_then(|name| name.as_str()) {
+        let _ = write!(text, " on `{}`", escaped(resource, 64));
+    }
+    let _ = write!(text, " for {}?", escaped(&arrival.principal.agent.client_id, 64));
+    for explain in obligations
+        .iter()
+        .filter(|obligation| obligation.kind == ObligationKind::Confirm)
+        .filter_map(|obligation| obligation.explain.as_deref())
+    {
+        let _ = write!(text, "\n{explain}");
+    }
+    let arguments = serde_json::Value::Object(arrival.arguments.clone()).to_string();
+    let _ = write!(text, "\n\nWhat the agent sent: {}", escaped(&arguments, SHOWN));
+    text
+}
+
+/// At most `most` characters, on one line, nothing invisible: control, bidirectional and other format
+/// characters become escapes, so that the agent cannot draw its own question.
+fn escaped(words: &str, most: usize) -> String {
+    let mut out = String::new();
+    for character in words.chars().take(most) {
+        match character {
+            ' '..='~' => out.push(character),
+            _ if character.is_alphanumeric() => out.push(character),
+            _ => out.extend(character.escape_unicode()),
+        }
+    }
+    let hidden = words.chars().skip(most).count();
+    if hidden > 0 {
+        let _ = write!(out, " … ({hidden} more characters not shown)");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
 //! The journal: no record, no call.
-use crate::call::{Arrival, Facts, Invocation, Refusal};
+use crate::call::{Arrival, CallId, Facts, Invocation, Refusal};
 use crate::mask::{Mask, Masked};
 use crate::policy::{Denial, Permit};
 use crate::tool::UnknownTool;
@@ -10,6 +10,11 @@ pub struct Audit;
 impl Audit {
     /// Opens the record of one call; nothing is written yet.
     pub fn open(&self, _arrival: &Arrival) -> Entry {
+        unimplemented!()
+    }
+
+    /// Notes that the transport took every byte of the answer: offered and accepted are two facts.
+    pub fn accepted(&self, _call_id: &CallId) {
         unimplemented!()
     }
 }

@@ -22,6 +22,17 @@ pub struct Masked {
 }
 
 impl Masked {
+    /// An answer as a test of another stage wants it; nothing was masked.
+    #[cfg(test)]
+    pub(crate) fn for_tests(envelope: Value, text: &str, is_error: bool) -> Self {
+        Self {
+            envelope,
+            text: text.to_owned(),
+            is_error,
+            fragments: Vec::new(),
+        }
+    }
+
     /// The structured content.
     #[must_use]
     pub fn envelope(&self) -> &Value {

@@ -1,1 +1,82 @@
-//! bytes → Arrival, Masked → bytes: the only code that knows rmcp and axum.
+//! bytes → Arrival, Masked → bytes: the only code that knows rmcp, hyper and axum.
+//!
+//! Two ways in, one handler: [`http`] (Streamable HTTP, both protocol eras on one endpoint) and
+//! [`stdio`] lead to the same hand-written MCP handler (tools are data), which only knows a [`Door`].
+//! What leaves is a [`Masked`] answer, a tool card, or a constant text of ours; `wire.rs` is where.
+//!
+//! Deliberately absent: any decision. A transport authenticates nobody, allows nothing and masks
+//! nothing; it refuses what is malformed, too big, too deep or too much, and carries the rest.
+//!
+//! rmcp logs whole requests and answers at `debug` and `trace`: `telemetry` keeps its target at `warn`.
+
+pub mod http;
+pub mod stdio;
+
+mod confirm;
+mod delivery;
+mod depth;
+mod mcp;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use futures::future::BoxFuture;
+
+use crate::call::{Arrival, CallId, Caller, Principal};
+use crate::gate::Gate;
+use crate::identity::Bearer;
+use crate::mask::Masked;
+use crate::tool::{ToolCard, UnknownTool};
+
+/// Why a credential was not accepted: the exact value of `WWW-Authenticate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge(pub String);
+
+/// What a transport needs of the path. [`Gate`] is the one door; the trait is the seam at which the
+/// transport is tested against real sockets without the other stages.
+pub trait Door: Send + Sync + 'static {
+    /// Who asks, by the bearer token of one request.
+    fn admit<'a>(&'a self, bearer: Bearer<'a>) -> BoxFuture<'a, Result<Principal, Challenge>>;
+    /// The tools that exist for a principal, in a fixed order.
+    fn list(&self, principal: &Principal) -> Vec<ToolCard>;
+    /// One call, from arrival to an answer that is masked and on record.
+    fn call<'a>(
+        &'a self,
+        arrival: Arrival,
+        caller: &'a dyn Caller,
+    ) -> BoxFuture<'a, Result<Masked, UnknownTool>>;
+    /// The operating system took every byte of the answer to this call.
+    fn accepted(&self, call_id: &CallId);
+    /// RFC 9728 metadata of the MCP endpoint.
+    fn protected_resource_metadata(&self) -> serde_json::Value;
+}
+
+impl Door for Gate {
+    fn admit<'a>(&'a self, bearer: Bearer<'a>) -> BoxFuture<'a, Result<Principal, Challenge>> {
+        Box::pin(async move {
+            Self::admit(self, bearer)
+                .await
+                .map_err(|rejection| Challenge(rejection.challenge()))
+        })
+    }
+
+    fn list(&self, principal: &Principal) -> Vec<ToolCard> {
+        Self::list(self, principal)
+    }
+
+    fn call<'a>(
+        &'a self,
+        arrival: Arrival,
+        caller: &'a dyn Caller,
+    ) -> BoxFuture<'a, Result<Masked, UnknownTool>> {
+        Box::pin(Self::call(self, arrival, caller))
+    }
+
+    fn accepted(&self, call_id: &CallId) {
+        self.audit.accepted(call_id);
+    }
+
+    fn protected_resource_metadata(&self) -> serde_json::Value {
+        self.identity.protected_resource_metadata()
+    }
+}

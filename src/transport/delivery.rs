@@ -1,0 +1,205 @@
+//! From "offered" to "accepted": which answers have left for good.
+//!
+//! An answer was offered when its record is durable. It was accepted when the operating system took
+//! its last byte. The two ends meet here: the handler notes a call in the [`Delivery`] of its
+//! exchange, the response body hands it to the connection's [`Ledger`] once its last byte was taken,
+//! and the connection reports it when a flush says that nothing is left in our own buffers.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use http_body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Door;
+use crate::call::CallId;
+
+/// The calls one HTTP exchange answers.
+#[derive(Debug, Default)]
+pub(super) struct Delivery(Mutex<Vec<CallId>>);
+
+impl Delivery {
+    /// This call's answer is in this exchange's response.
+    pub(super) fn note(&self, call_id: CallId) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(call_id);
+    }
+
+    fn take(&self) -> Vec<CallId> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Answers a connection has taken but may still hold in its own buffer.
+pub(super) struct Ledger {
+    door: Arc<dyn Door>,
+    waiting: Mutex<Vec<CallId>>,
+}
+
+impl Ledger {
+    /// The ledger of one connection.
+    pub(super) fn new(door: Arc<dyn Door>) -> Self {
+        Self {
+            door,
+            waiting: Mutex::default(),
+        }
+    }
+
+    fn taken(&self, calls: Vec<CallId>) {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(calls);
+    }
+
+    fn flushed(&self) {
+        let calls = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for call in &calls {
+            self.door.accepted(call);
+        }
+    }
+}
+
+/// A response body that knows when it was taken to the end, and holds what the exchange holds.
+pub(super) struct Tracked<G> {
+    inner: Body,
+    open: Option<(Arc<Delivery>, Arc<Ledger>)>,
+    _held: G,
+}
+
+impl<G> Tracked<G> {
+    /// `held` is dropped with the body: a permit, a session in use.
+    pub(super) fn new(inner: Body, delivery: Arc<Delivery>, ledger: Arc<Ledger>, held: G) -> Self {
+        Self {
+            inner,
+            open: Some((delivery, ledger)),
+            _held: held,
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some((delivery, ledger)) = self.open.take() {
+            ledger.taken(delivery.take());
+        }
+    }
+}
+
+impl<G: Unpin + Send + 'static> http_body::Body for Tracked<G> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        match &polled {
+            Poll::Ready(None) => self.end(),
+            Poll::Ready(Some(Ok(_))) if self.inner.is_end_stream() => self.end(),
+            Poll::Ready(Some(Err(_))) => self.open = None,
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A connection that reports accepted answers, and gives up on a peer that takes nothing.
+pub(super) struct Line<S> {
+    inner: S,
+    ledger: Arc<Ledger>,
+    patience: Duration,
+    stalled: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl<S> Line<S> {
+    /// `patience` bounds how long a single write may make no progress.
+    pub(super) fn new(inner: S, ledger: Arc<Ledger>, patience: Duration) -> Self {
+        Self {
+            inner,
+            ledger,
+            patience,
+            stalled: None,
+        }
+    }
+
+    /// Turns "not now" into an error once it has lasted too long.
+    fn bounded<T>(
+        &mut self,
+        polled: Poll<std::io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<T>> {
+        if polled.is_ready() {
+            self.stalled = None;
+            return polled;
+        }
+        let patience = self.patience;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(std::io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.bounded(polled, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.bounded(polled, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    /// The HTTP connection flushes its socket only when its own buffer is empty: everything it took
+    /// before is then with the operating system.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let polled = Pin::new(&mut self.inner).poll_flush(cx);
+        if matches!(polled, Poll::Ready(Ok(()))) {
+            self.ledger.flushed();
+        }
+        self.bounded(polled, cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

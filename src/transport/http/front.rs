@@ -1,0 +1,553 @@
+//! Every request, before the protocol sees it: where it is for, where it comes from, who sends it, and
+//! whether it is small and shallow enough. In that order, so that a stranger costs little.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use rmcp::model::ProtocolVersion;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::sessions::{InUse, OPENING, Opening, Owner, Sessions};
+use super::{FormAnswer, HttpSpec};
+use crate::call::Principal;
+use crate::identity::Bearer;
+use crate::transport::Door;
+use crate::transport::delivery::{Delivery, Ledger, Tracked};
+use crate::transport::depth;
+use crate::transport::mcp::{Calls, Exchange, Mcp, Origin, Pace};
+
+/// The MCP endpoint.
+const ENDPOINT: &str = "/mcp";
+/// RFC 9728 section 3: the root form, and the one with the endpoint's path.
+const METADATA: [&str; 2] = [
+    "/.well-known/oauth-protected-resource",
+    "/.well-known/oauth-protected-resource/mcp",
+];
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// JSON-RPC codes of refusals that come before the protocol.
+const INVALID_REQUEST: i32 = -32600;
+const PARSE_ERROR: i32 = -32700;
+const REFUSED: i32 = -32000;
+
+type Answer = Response<Body>;
+
+/// A host and the port that was named, if one was.
+type Authority = (String, Option<u16>);
+
+/// What stands in front of the protocol.
+pub(super) struct Front {
+    door: Arc<dyn Door>,
+    spec: HttpSpec,
+    hosts: Vec<Authority>,
+    origins: Vec<(String, Authority)>,
+    service: StreamableHttpService<Mcp, Sessions>,
+    sessions: Arc<Sessions>,
+    calls: Calls,
+    exchanges: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    end: CancellationToken,
+}
+
+impl Front {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// Which entry of `spec` cannot be understood.
+    pub(super) fn new(door: Arc<dyn Door>, spec: HttpSpec) -> Result<Self, String> {
+        let pace = Pace {
+            progress: spec.progress_every,
+            confirm: spec.confirm_within,
+        };
+        let mcp = Mcp::new(Arc::clone(&door), Origin::Http, Arc::clone(&spec.world), pace);
+        let calls = mcp.calls().clone();
+        let sessions = Arc::new(Sessions::new(
+            Arc::clone(&spec.world),
+            spec.max_sessions,
+            spec.max_sessions_per_person,
+            spec.session_idle,
+        ));
+        let end = CancellationToken::new();
+        let mut config = StreamableHttpServerConfig::default()
+            .disable_allowed_hosts() // checked here, for every path
+            .with_cancellation_token(end.clone());
+        config.json_response = true; // one plain answer unless something has to be streamed before it
+        config.max_request_body_bytes = spec.max_body_bytes;
+        Ok(Self {
+            hosts: each(&spec.allowed_hosts, "allowed host", authority)?,
+            origins: each(&spec.allowed_origins, "allowed origin", origin)?,
+            service: StreamableHttpService::new(move || Ok(mcp.clone()), Arc::clone(&sessions), config),
+            exchanges: Arc::new(Semaphore::new(spec.max_exchanges)),
+            streams: Arc::new(Semaphore::new(spec.max_streams)),
+            door,
+            spec,
+            sessions,
+            calls,
+            end,
+        })
+    }
+
+    pub(super) fn door(&self) -> &Arc<dyn Door> {
+        &self.door
+    }
+
+    pub(super) fn spec(&self) -> &HttpSpec {
+        &self.spec
+    }
+
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// Waits until no request is under way, at most as long as a drain may take.
+    pub(super) async fn finish_exchanges(&self) {
+        let all = u32::try_from(self.spec.max_exchanges).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(self.spec.drain_within, self.exchanges.acquire_many(all)).await;
+    }
+
+    /// Ends sessions, streams and whatever is still under way.
+    pub(super) fn end_streams(&self) {
+        self.end.cancel();
+    }
+
+    /// One request to one response; never fails.
+    pub(super) async fn answer(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Answer {
+        let answer = match self.route(request, ledger).await {
+            Ok(answer) | Err(answer) => answer,
+        };
+        secured(answer)
+    }
+
+    /// What a connection beyond the limit hears.
+    pub(super) fn turn_away(&self) -> Answer {
+        tracing::warn!(most = self.spec.max_connections, "turned a connection away");
+        secured(overloaded())
+    }
+
+    async fn route(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Result<Answer, Answer> {
+        let path = request.uri().path();
+        if path == "/healthz" {
+            only(&request, &[Method::GET, Method::HEAD])?;
+            return Ok(document(&json!({"status": "ok"}))); // probes know no host name
+        }
+        self.check_host(&request)?;
+        if path == ENDPOINT {
+            return self.mcp(request, ledger).await;
+        }
+        if METADATA.contains(&path) {
+            only(&request, &[Method::GET, Method::HEAD])?;
+            return Ok(document(&self.door.protected_resource_metadata()));
+        }
+        if let Some((_, published)) = self.spec.documents.iter().find(|(at, _)| at == path) {
+            only(&request, &[Method::GET, Method::HEAD])?;
+            return Ok(document(published));
+        }
+        if let Some((_, form)) = self.spec.forms.iter().find(|(at, _)| at == path) {
+            only(&request, &[Method::POST])?;
+            return self.form(form, request).await;
+        }
+        Err(fault(StatusCode::NOT_FOUND, REFUSED, "Not found"))
+    }
+
+    async fn mcp(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Result<Answer, Answer> {
+        only(&request, &[Method::POST, Method::GET, Method::DELETE])?;
+        self.check_origin(request.headers())?;
+        let principal = self.admit(request.headers()).await?;
+        let owner = Owner::of(&principal);
+        let (mut parts, body) = request.into_parts();
+        let in_use = self.session(&mut parts.headers, &owner)?;
+        let permit = self.permit(&parts.method)?;
+        let body = self.body(&parts, body).await?;
+        let delivery = Arc::new(Delivery::default());
+        parts.extensions.insert(Exchange {
+            principal,
+            delivery: Arc::clone(&delivery),
+        });
+        let was_json = is_json(&parts.headers);
+        let request = Request::from_parts(parts, Full::new(body));
+        let opening = Opening::new(owner);
+        let response = OPENING.scope(opening.clone(), self.service.handle(request)).await;
+        if opening.was_full() {
+            return Err(overloaded());
+        }
+        let response = in_our_words(response.map(Body::new), was_json);
+        Ok(
+            response
+                .map(|body| Body::new(Tracked::new(body, delivery, Arc::clone(ledger), (permit, in_use)))),
+        )
+    }
+
+    /// RFC 9112 section 3.2: exactly one `Host`, and it agrees with an absolute request target. Names
+    /// that are not ours are how a page reaches a local server through its own DNS name.
+    fn check_host(&self, request: &Request<Incoming>) -> Result<(), Answer> {
+        let forbidden = || {
+            fault(
+                StatusCode::FORBIDDEN,
+                REFUSED,
+                "Forbidden: this Host is not served here",
+            )
+        };
+        let mut hosts = request.headers().get_all(header::HOST).iter();
+        let (Some(host), None) = (hosts.next(), hosts.next()) else {
+            return Err(fault(
+                StatusCode::BAD_REQUEST,
+                INVALID_REQUEST,
+                "Exactly one Host header is required",
+            ));
+        };
+        let host = host.to_str().ok().and_then(authority).ok_or_else(forbidden)?;
+        if let Some(target) = request.uri().authority()
+            && authority(target.as_str()).as_ref() != Some(&host)
+        {
+            return Err(forbidden());
+        }
+        let default = self.spec.public_url.port_or_known_default();
+        if self.hosts.iter().any(|allowed| same(allowed, &host, default)) {
+            Ok(())
+        } else {
+            tracing::warn!(host = %host.0, "refused a foreign Host");
+            Err(forbidden())
+        }
+    }
+
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Answer> {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let Some(first) = origins.next() else {
+            return Ok(());
+        };
+        let named = first
+            .to_str()
+            .ok()
+            .and_then(origin)
+            .filter(|_| origins.next().is_none());
+        let ours = named.is_some_and(|(scheme, authority)| {
+            let default = if scheme == "https" { Some(443) } else { Some(80) };
+            self.origins
+                .iter()
+                .any(|(s, allowed)| *s == scheme && same(allowed, &authority, default))
+        });
+        if ours {
+            Ok(())
+        } else {
+            tracing::warn!("refused a foreign Origin");
+            Err(fault(
+                StatusCode::FORBIDDEN,
+                REFUSED,
+                "Forbidden: this Origin is not allowed",
+            ))
+        }
+    }
+
+    /// Only the Authorization header carries a credential (RFC 6750 section 2.1): never the query, a
+    /// cookie or the body.
+    async fn admit(&self, headers: &HeaderMap) -> Result<Principal, Answer> {
+        let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
+        let first = credentials.next();
+        if credentials.next().is_some() {
+            return Err(fault(
+                StatusCode::BAD_REQUEST,
+                INVALID_REQUEST,
+                "More than one Authorization header",
+            ));
+        }
+        let token = first.and_then(|value| value.to_str().ok()).and_then(bearer);
+        let admitted = self.door.admit(Bearer(token)).await;
+        admitted.map_err(|challenge| {
+            let mut answer = fault(
+                StatusCode::UNAUTHORIZED,
+                REFUSED,
+                "Unauthorized: send a valid access token for this server as a bearer token",
+            );
+            let value = HeaderValue::from_str(&challenge.0).unwrap_or(HeaderValue::from_static("Bearer"));
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+            answer
+        })
+    }
+
+    /// The session named by the request, if it is the sender's. The newest revision has no sessions, so
+    /// there the header is dropped: it must not lead into one by another route.
+    fn session(&self, headers: &mut HeaderMap, owner: &Owner) -> Result<Option<InUse>, Answer> {
+        let newest = headers
+            .get(&VERSION)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str());
+        if newest {
+            while headers.remove(&SESSION).is_some() {}
+            return Ok(None);
+        }
+        let mut ids = headers.get_all(&SESSION).iter();
+        let Some(id) = ids.next() else {
+            return Ok(None);
+        };
+        if ids.next().is_some() {
+            return Err(fault(
+                StatusCode::BAD_REQUEST,
+                INVALID_REQUEST,
+                "More than one Mcp-Session-Id header",
+            ));
+        }
+        let session = id.to_str().ok().and_then(|id| self.sessions.enter(id, owner));
+        session.map(Some).ok_or_else(no_session)
+    }
+
+    fn permit(&self, method: &Method) -> Result<OwnedSemaphorePermit, Answer> {
+        let room = if method == Method::GET {
+            &self.streams
+        } else {
+            &self.exchanges
+        };
+        Arc::clone(room).try_acquire_owned().map_err(|_| overloaded())
+    }
+
+    async fn body(&self, parts: &Parts, body: Incoming) -> Result<Bytes, Answer> {
+        if parts.method != Method::POST {
+            return Ok(Bytes::new());
+        }
+        let body = self.read(body).await?;
+        match depth::check(&body) {
+            Ok(()) => Ok(body),
+            Err(excess) => Err(fault(StatusCode::BAD_REQUEST, INVALID_REQUEST, excess.message())),
+        }
+    }
+
+    async fn read(&self, body: Incoming) -> Result<Bytes, Answer> {
+        let read = Limited::new(body, self.spec.max_body_bytes).collect();
+        match tokio::time::timeout(self.spec.body_within, read).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(fault(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                INVALID_REQUEST,
+                "The request body is too large. Send less in one call.",
+            )),
+            Ok(Err(_)) => Err(fault(
+                StatusCode::BAD_REQUEST,
+                PARSE_ERROR,
+                "The request body broke off",
+            )),
+            Err(_) => Err(fault(
+                StatusCode::REQUEST_TIMEOUT,
+                INVALID_REQUEST,
+                "The request body took too long",
+            )),
+        }
+    }
+
+    async fn form(&self, form: &FormAnswer, request: Request<Incoming>) -> Result<Answer, Answer> {
+        let _permit = self.permit(request.method())?;
+        let body = self.read(request.into_body()).await?;
+        let (status, published) = form(url::form_urlencoded::parse(&body).into_owned().collect());
+        let mut answer = document(&published);
+        *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Ok(answer)
+    }
+}
+
+fn each<T>(entries: &[String], what: &str, parse: fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
+    entries
+        .iter()
+        .map(|entry| {
+            parse(entry).ok_or_else(|| format!("{what} `{entry}` is not a name with an optional port"))
+        })
+        .collect()
+}
+
+fn authority(text: &str) -> Option<Authority> {
+    if text.contains('@') {
+        return None;
+    }
+    let authority = http::uri::Authority::try_from(text).ok()?;
+    let named = text.strip_prefix(authority.host())?;
+    let port = match named.strip_prefix(':') {
+        Some(_) => Some(authority.port_u16()?),
+        None => None,
+    };
+    Some((authority.host().to_ascii_lowercase(), port))
+}
+
+/// RFC 6454 section 6.2: `scheme://host[:port]` and nothing after it. `null` is nobody's.
+fn origin(text: &str) -> Option<(String, Authority)> {
+    let (scheme, rest) = text.split_once("://")?;
+    Some((scheme.to_ascii_lowercase(), authority(rest)?))
+}
+
+/// Equal, where no port means the scheme's own.
+fn same(allowed: &Authority, named: &Authority, default: Option<u16>) -> bool {
+    allowed.0 == named.0 && allowed.1.or(default) == named.1.or(default)
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn only(request: &Request<Incoming>, methods: &[Method]) -> Result<(), Answer> {
+    if methods.contains(request.method()) {
+        return Ok(());
+    }
+    let mut answer = fault(
+        StatusCode::METHOD_NOT_ALLOWED,
+        INVALID_REQUEST,
+        "Method not allowed",
+    );
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    Err(answer)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}
+
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    value.split(';').next().map(str::trim)
+}
+
+/// rmcp explains its own refusals in free text, some of it made from what was sent; only its JSON-RPC
+/// messages and event streams pass as they are.
+fn in_our_words(answer: Answer, was_json: bool) -> Answer {
+    let status = answer.status();
+    if status.is_success() || is_json(answer.headers()) {
+        return answer;
+    }
+    match status {
+        StatusCode::NOT_FOUND => no_session(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if was_json => fault(
+            StatusCode::BAD_REQUEST,
+            PARSE_ERROR,
+            "Parse error: the body is not one JSON-RPC message of this protocol",
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            fault(status, INVALID_REQUEST, "Content-Type must be application/json")
+        }
+        StatusCode::NOT_ACCEPTABLE => fault(
+            status,
+            INVALID_REQUEST,
+            "Accept must name application/json and text/event-stream (GET: text/event-stream)",
+        ),
+        StatusCode::METHOD_NOT_ALLOWED => fault(status, INVALID_REQUEST, "Method not allowed"),
+        StatusCode::BAD_REQUEST => fault(
+            status,
+            INVALID_REQUEST,
+            "Bad request: send initialize first and then its Mcp-Session-Id, or use revision 2026-07-28",
+        ),
+        _ => fault(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            REFUSED,
+            "Tollgate failed while handling this request",
+        ),
+    }
+}
+
+/// The same for a session that ended, never was, or is somebody else's.
+fn no_session() -> Answer {
+    fault(
+        StatusCode::NOT_FOUND,
+        REFUSED,
+        "Session not found: send initialize to open another",
+    )
+}
+
+fn overloaded() -> Answer {
+    let mut answer = fault(
+        StatusCode::SERVICE_UNAVAILABLE,
+        REFUSED,
+        "overloaded: Tollgate is handling as much as it can. Try again in a few seconds.",
+    );
+    answer
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    answer
+}
+
+/// A refusal before the protocol: a JSON-RPC error without an id, so that clients can show it.
+fn fault(status: StatusCode, code: i32, message: &str) -> Answer {
+    let mut answer =
+        document(&json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}}));
+    *answer.status_mut() = status;
+    answer
+}
+
+fn document(value: &Value) -> Answer {
+    let mut answer = Response::new(Body::from(value.to_string()));
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+fn secured(mut answer: Answer) -> Answer {
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_a_name_and_perhaps_a_port() {
+        assert_eq!(authority("Example.COM"), Some(("example.com".to_owned(), None)));
+        assert_eq!(authority("[::1]:80"), Some(("[::1]".to_owned(), Some(80))));
+        for hostile in ["", "a@b", "a:99999", "a:", "a/b", "a b", "a:80:90", "[::1"] {
+            assert_eq!(authority(hostile), None, "{hostile}");
+        }
+    }
+
+    #[test]
+    fn an_origin_has_a_scheme_and_no_path() {
+        assert!(origin("https://example.com").is_some());
+        for hostile in [
+            "null",
+            "",
+            "example.com",
+            "https://",
+            "https://a/b",
+            "https://a@b",
+            "https://a?b",
+        ] {
+            assert_eq!(origin(hostile), None, "{hostile}");
+        }
+    }
+
+    #[test]
+    fn no_port_means_the_schemes_own_and_a_suffix_is_another_host() {
+        let ours = authority("gate.example.com").unwrap();
+        let same = |text: &str| same(&ours, &authority(text).unwrap(), Some(443));
+        assert!(same("gate.example.com") && same("gate.example.com:443"));
+        for foreign in [
+            "gate.example.com:444",
+            "xgate.example.com",
+            "gate.example.com.evil.org",
+            "gate.example.com.",
+        ] {
+            assert!(!same(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_token_comes_after_bearer_in_any_case() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc"), Some("abc"));
+        for other in ["Basic abc", "Bearer", "Bearer ", "abc", "", "Bearerabc"] {
+            assert_eq!(bearer(other), None, "{other}");
+        }
+    }
+}
