@@ -1,34 +1,259 @@
-//! Credential → [`Principal`].
-use crate::call::Principal;
+//! Credential → [`Principal`]: who asks.
+//!
+//! Over HTTP Tollgate is a resource server (RFC 6750, RFC 9068, RFC 9728): the organisation's own
+//! issuers sign the tokens, this stage checks them and passes them on to nobody. On stdio the
+//! principal is the operating-system user. What is checked, and why, is in `docs/identity.md`.
 
-/// What a request carried as its credential.
-#[derive(Debug, Clone, Copy)]
+mod claims;
+mod fetch;
+mod groups;
+pub mod issuer;
+mod jose;
+mod jwks;
+mod keys;
+mod local;
+mod recent;
+mod rejection;
+mod session;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+pub use fetch::{Fetch, FetchError, Fetched, HttpFetch, install_tls_provider};
+pub use groups::{GroupMap, GroupsFault};
+pub use jose::{Algorithm, UnknownAlgorithm};
+pub use local::LocalUser;
+pub use rejection::{Reason, Rejection};
+pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, SpecError};
+
+use crate::call::{Hash, Principal, Session};
+use crate::clock::World;
+use claims::Admitted;
+use keys::KeyRing;
+use recent::Recent;
+use rejection::{Signpost, Tally};
+use session::Sessions;
+
+/// A verified token is not verified again for this long: the bound on how long a key or a group
+/// taken away keeps working after the issuer's own bounds.
+const VERIFIED_FOR: Duration = Duration::from_secs(30);
+/// Half of the verified tokens remembered.
+const VERIFIED_HALF: usize = 4_096;
+
+/// The bearer token a request carried, if any. Its `Debug` does not show it.
+#[derive(Clone, Copy)]
 pub struct Bearer<'a>(pub Option<&'a str>);
 
-/// Why a credential was not accepted; becomes HTTP 401.
-#[derive(Debug)]
-pub struct Rejection;
-
-impl Rejection {
-    /// The value of `WWW-Authenticate` (RFC 6750 section 3, RFC 9728 section 5.1).
+impl<'a> Bearer<'a> {
+    /// Reads an `Authorization` header (RFC 6750 §2.1). Another scheme, and an empty token, is no token.
     #[must_use]
-    pub fn challenge(&self) -> String {
-        unimplemented!()
+    pub fn from_authorization(header: Option<&'a str>) -> Self {
+        let token = header.and_then(|header| {
+            let (scheme, token) = header.trim().split_once(' ')?;
+            let token = token.trim_start();
+            (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+        });
+        Self(token)
+    }
+}
+
+impl fmt::Debug for Bearer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bearer({} bytes)", self.0.map_or(0, str::len))
     }
 }
 
 /// Verifies credentials.
-pub struct Identity;
+#[derive(Debug)]
+pub struct Identity {
+    /// By `iss`, compared character for character.
+    rings: HashMap<String, Arc<KeyRing>>,
+    groups: GroupMap,
+    resource: String,
+    scopes: Vec<String>,
+    signpost: Arc<Signpost>,
+    /// By SHA-256 of the token: the token itself is not kept.
+    verified: Mutex<Recent<Hash, Verified>>,
+    sessions: Sessions,
+    process_session: String,
+    tally: Tally,
+    world: Arc<dyn World>,
+}
+
+#[derive(Debug)]
+struct Verified {
+    admitted: Arc<Admitted>,
+    /// Monotonic.
+    until: Duration,
+}
 
 impl Identity {
-    /// Verifies a bearer token.
-    pub async fn admit(&self, _bearer: Bearer<'_>) -> Result<Principal, Rejection> {
-        unimplemented!()
+    /// Checks the specification and starts without talking to any issuer: keys are fetched when the
+    /// first token comes (see [`Identity::probe`]). `admit` needs a tokio runtime.
+    ///
+    /// # Errors
+    /// What is wrong with the specification, in words for whoever wrote it.
+    pub fn new(spec: IdentitySpec, fetch: Arc<dyn Fetch>, world: Arc<dyn World>) -> Result<Self, SpecError> {
+        spec.check()?;
+        let resource = spec::secure(&spec.resource).map_err(|why| SpecError(why.to_owned()))?;
+        let rings = spec.issuers.into_iter().map(|issuer| {
+            let key = issuer.url.clone();
+            (key, Arc::new(KeyRing::new(issuer, Arc::clone(&fetch), Arc::clone(&world))))
+        });
+        Ok(Self {
+            rings: rings.collect(),
+            groups: spec.groups,
+            signpost: Arc::new(Signpost {
+                metadata_url: spec::metadata_url(&resource).into(),
+                scope: spec.scopes.join(" "),
+            }),
+            resource: spec.resource,
+            scopes: spec.scopes,
+            verified: Mutex::new(Recent::new(VERIFIED_HALF)),
+            sessions: Sessions::new(Arc::clone(&world)),
+            process_session: session::fresh_id(world.as_ref()),
+            tally: Tally::default(),
+            world,
+        })
     }
 
-    /// What clients learn about where to get a token (RFC 9728 section 3.2).
+    /// Verifies a bearer token. The agent's `claimed_name` stays empty: the protocol says it, not the token.
+    ///
+    /// # Errors
+    /// Why not. Counted and logged without the token or anything from it.
+    pub async fn admit(&self, bearer: Bearer<'_>) -> Result<Principal, Rejection> {
+        let admitted = match bearer.0 {
+            None => Err((Reason::Missing, None)),
+            Some(token) => self.verified(token).await,
+        };
+        let admitted = admitted.map_err(|(reason, ring)| self.reject(reason, ring))?;
+        Ok(Principal {
+            user: admitted.user.clone(),
+            agent: admitted.agent.clone(),
+            session: Session {
+                id: self.sessions.of(&admitted),
+                labels: BTreeSet::new(),
+            },
+        })
+    }
+
+    async fn verified(&self, token: &str) -> Result<Arc<Admitted>, (Reason, Option<&KeyRing>)> {
+        if token.len() > jose::TOKEN_BYTES {
+            return Err((Reason::Oversized, None)); // before it is even hashed
+        }
+        let hash = Hash::of(token.as_bytes());
+        if let Some(admitted) = self.remembered(&hash) {
+            return Ok(admitted);
+        }
+        let token = jose::Compact::parse(token).map_err(|reason| (reason, None))?;
+        let ring = match token.claims.get("iss") {
+            Some(Value::String(issuer)) => self.rings.get(issuer).ok_or((Reason::Issuer, None))?,
+            _ => return Err((Reason::Claim("iss"), None)),
+        };
+        let admitted = self.check(&token, ring).await;
+        let admitted = Arc::new(admitted.map_err(|reason| (reason, Some(ring.as_ref())))?);
+        let verified = Verified {
+            admitted: Arc::clone(&admitted),
+            until: self.world.monotonic() + VERIFIED_FOR,
+        };
+        let mut memory = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.put(hash, verified);
+        Ok(admitted)
+    }
+
+    fn remembered(&self, hash: &Hash) -> Option<Arc<Admitted>> {
+        let mut memory = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = memory.get(hash)?;
+        if self.world.monotonic() < known.until && self.world.now().seconds() < known.admitted.expires {
+            return Some(Arc::clone(&known.admitted));
+        }
+        memory.remove(hash);
+        None
+    }
+
+    async fn check(&self, token: &jose::Compact<'_>, ring: &Arc<KeyRing>) -> Result<Admitted, Reason> {
+        let issuer = ring.issuer();
+        let algorithm = token.header.algorithm;
+        if !issuer.algorithms.contains(&algorithm) {
+            return Err(Reason::Algorithm);
+        }
+        let key = ring.key(token.header.key_id.as_deref(), algorithm).await?;
+        token.verify(&key.decoding)?;
+        let now = self.world.now().seconds();
+        claims::check(&token.header, &token.claims, issuer, &self.groups, now)
+    }
+
+    fn reject(&self, reason: Reason, ring: Option<&KeyRing>) -> Rejection {
+        self.tally.count(reason);
+        let issuer = ring.map(|ring| ring.issuer());
+        let name = issuer.map_or("", |issuer| issuer.name.as_str());
+        match reason {
+            // Only a token the issuer signed comes this far, and only the operator can help.
+            Reason::Groups(_) => tracing::warn!(issuer = name, %reason, "login refused"),
+            _ => tracing::debug!(issuer = name, %reason, "credential not accepted"),
+        }
+        let needed = issuer.filter(|_| reason == Reason::Scope);
+        let needed = needed.map(|issuer| issuer.required_scopes.join(" ").into());
+        Rejection::new(reason, Arc::clone(&self.signpost), needed)
+    }
+
+    /// The principal of stdio: the operating-system user of this process. Its session is the process.
     #[must_use]
-    pub fn protected_resource_metadata(&self) -> serde_json::Value {
-        unimplemented!()
+    pub fn local(&self) -> Principal {
+        LocalUser::current().principal(&self.groups, &self.process_session)
+    }
+
+    /// The protected resource metadata (RFC 9728 §2), to be served where
+    /// [`Identity::metadata_paths`] says.
+    #[must_use]
+    pub fn protected_resource_metadata(&self) -> Value {
+        let mut issuers: Vec<_> = self.rings.keys().collect();
+        issuers.sort();
+        let mut document = json!({
+            "resource": self.resource,
+            "authorization_servers": issuers,
+            "bearer_methods_supported": ["header"],
+            "resource_name": "Tollgate",
+        });
+        if !self.scopes.is_empty()
+            && let Some(fields) = document.as_object_mut()
+        {
+            fields.insert("scopes_supported".to_owned(), json!(self.scopes));
+        }
+        document
+    }
+
+    /// The paths of the metadata document: the one RFC 9728 §3.1 gives for our resource, which the
+    /// challenge names, and the bare one clients try as well.
+    #[must_use]
+    pub fn metadata_paths(&self) -> Vec<String> {
+        let bare = "/.well-known/oauth-protected-resource".to_owned();
+        let url = url::Url::parse(&self.signpost.metadata_url);
+        let exact = url.map_or_else(|_| bare.clone(), |url| url.path().to_owned());
+        BTreeSet::from([exact, bare]).into_iter().collect()
+    }
+
+    /// How often each reason led to a rejection since the start.
+    #[must_use]
+    pub fn rejections(&self) -> BTreeMap<&'static str, u64> {
+        self.tally.read()
+    }
+
+    /// Asks every issuer for its keys now: (issuer name, usable keys or what failed), for
+    /// `tollgate check`. Changes nothing.
+    pub async fn probe(&self) -> Vec<(String, Result<usize, String>)> {
+        let mut found = Vec::new();
+        for ring in self.rings.values() {
+            found.push((ring.issuer().name.clone(), ring.probe().await));
+        }
+        found.sort();
+        found
     }
 }

@@ -1,0 +1,118 @@
+//! The one way identity reaches out: a bounded GET. A trait, so that tests count and fail fetches.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use url::Url;
+
+use super::spec::is_loopback;
+
+/// The largest document we read from an issuer, in bytes.
+const BODY_BYTES: usize = 512 * 1024;
+const CONNECT: Duration = Duration::from_secs(3);
+const WHOLE: Duration = Duration::from_secs(5);
+
+/// An answer, whole.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// The HTTP status.
+    pub status: u16,
+    /// The `Cache-Control` header.
+    pub cache_control: Option<String>,
+    /// The body, at most 512 KiB.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer; for the operator alone.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct FetchError(pub String);
+
+/// A bounded GET of a JSON document, following no redirect.
+pub trait Fetch: Send + Sync + std::fmt::Debug {
+    /// Gets `url`. A status other than 200 is an answer, not an error.
+    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Fetched, FetchError>>;
+}
+
+/// [`Fetch`] over HTTP: TLS by rustls with the system's roots; plain HTTP to loopback alone, and
+/// that never through a proxy. Connecting takes at most 3 s, the whole at most 5 s.
+#[derive(Debug)]
+pub struct HttpFetch {
+    tls: reqwest::Client,
+    loopback: reqwest::Client,
+}
+
+impl HttpFetch {
+    /// Builds both clients.
+    ///
+    /// # Errors
+    /// The system's certificate store cannot be read.
+    pub fn new() -> Result<Self, FetchError> {
+        install_tls_provider();
+        let plain = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(CONNECT)
+                .timeout(WHOLE)
+                .pool_max_idle_per_host(1)
+                .tcp_nodelay(true)
+                .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")))
+        };
+        Ok(Self {
+            tls: plain().https_only(true).build().map_err(|error| chain(&error))?,
+            loopback: plain()
+                .no_proxy()
+                .tls_certs_only([])
+                .build()
+                .map_err(|error| chain(&error))?,
+        })
+    }
+
+    async fn bounded(&self, url: &Url) -> Result<Fetched, FetchError> {
+        let client = match url.scheme() {
+            "https" => &self.tls,
+            "http" if is_loopback(url) => &self.loopback,
+            _ => return Err(FetchError(format!("{url}: only https, or http to loopback, is fetched"))),
+        };
+        let request = client.get(url.clone()).header("accept", "application/json");
+        let mut answer = request.send().await.map_err(|error| chain(&error))?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| chain(&error))? {
+            if body.len() + chunk.len() > BODY_BYTES {
+                return Err(FetchError(format!("{url}: the answer is longer than {BODY_BYTES} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let cache_control = answer.headers().get("cache-control");
+        Ok(Fetched {
+            status: answer.status().as_u16(),
+            cache_control: cache_control.and_then(|value| value.to_str().ok()).map(str::to_owned),
+            body,
+        })
+    }
+}
+
+impl Fetch for HttpFetch {
+    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(self.bounded(url))
+    }
+}
+
+/// Makes `ring` the process's TLS provider, unless one was chosen already. reqwest is built without
+/// one, so that no second provider comes in by accident.
+pub fn install_tls_provider() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// reqwest's own text stops at "error sending request"; the cause is in the chain.
+fn chain(error: &dyn std::error::Error) -> FetchError {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    FetchError(text)
+}

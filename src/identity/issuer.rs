@@ -1,0 +1,256 @@
+//! A small issuer of access tokens for the demo, the seed of Tollgate's own authorization server.
+//!
+//! It is honest but small: loopback only, a fresh Ed25519 key and fresh secrets at every start,
+//! one audience, no refresh, nothing on disk. It hands out documents and tokens as data; `transport`
+//! mounts them. A deployment never runs it: its issuer name is [`super::DEMO`], which an
+//! [`super::IssuerSpec`] may carry on loopback only, and `serve` refuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer, SigningKey};
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::recent::Recent;
+use super::spec::{DEMO, IssuerSpec, SpecError, is_loopback, secure};
+use crate::call::Hash;
+use crate::clock::World;
+
+/// Wrong secrets after which an account pauses, and for how long.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(60);
+/// Half of the names whose wrong attempts are remembered.
+const NAMES_HALF: usize = 256;
+/// How long a token lives unless the specification says otherwise, in seconds.
+pub const TOKEN_SECONDS: u64 = 3_600;
+
+/// What the demo issuer is told.
+#[derive(Debug, Clone)]
+pub struct DemoSpec {
+    /// Its issuer URL, on loopback; its documents hang below it.
+    pub url: String,
+    /// The one audience of its tokens.
+    pub audience: String,
+    /// Login name → groups.
+    pub users: BTreeMap<String, BTreeSet<String>>,
+    /// How long a token lives, in seconds, at most 24 hours; [`TOKEN_SECONDS`] is a good value.
+    pub token_seconds: u64,
+}
+
+/// Why no token was issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefused {
+    /// The user does not exist or the secret is wrong: which, is not said. OAuth `invalid_grant`.
+    #[error("unknown user or wrong secret")]
+    BadCredentials,
+    /// Too many wrong secrets for this user; try again in a minute. OAuth `slow_down`.
+    #[error("too many wrong secrets; wait a minute")]
+    TooManyAttempts,
+    /// `client_id` is not 1 to 64 characters of `[A-Za-z0-9._-]`. OAuth `invalid_client`.
+    #[error("client_id must be 1 to 64 letters, digits, dots, dashes or underscores")]
+    BadClient,
+}
+
+/// The demo issuer.
+pub struct DemoIssuer {
+    spec: DemoSpec,
+    key: SigningKey,
+    key_id: String,
+    /// Login name → SHA-256 of the secret.
+    secrets: BTreeMap<String, Hash>,
+    /// By hash of the name, whether such a user exists or not: wrong secrets in a row, and when the
+    /// last one came (monotonic).
+    wrong: Mutex<Recent<Hash, (u32, Duration)>>,
+    world: Arc<dyn World>,
+}
+
+impl fmt::Debug for DemoIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DemoIssuer").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+/// A login name and its secret, to be shown once to whoever started the demo.
+pub type Credential = (String, Zeroizing<String>);
+
+impl DemoIssuer {
+    /// Makes a key, and a secret of 192 bits for each user.
+    ///
+    /// # Errors
+    /// An address that is not loopback, no user, a user name that is not 1 to 64 characters of
+    /// `[a-z0-9._-]`, an empty audience, or a life of 0 or more than 24 hours.
+    pub fn start(spec: DemoSpec, world: Arc<dyn World>) -> Result<(Self, Vec<Credential>), SpecError> {
+        let wrong = |what: String| Err(SpecError(format!("demo issuer: {what}")));
+        match secure(&spec.url) {
+            Ok(url) if is_loopback(&url) && url.query().is_none() => {}
+            _ => return wrong(format!("`{}` is not a loopback address; it serves nothing else", spec.url)),
+        }
+        if spec.users.is_empty() {
+            return wrong("there is no user".to_owned());
+        }
+        if let Some(name) = spec.users.keys().find(|name| !is_plain(name)) {
+            return wrong(format!("`{name}` is not a login name: use a-z, 0-9, dot, dash, underscore"));
+        }
+        if spec.audience.is_empty() || !(1..=86_400).contains(&spec.token_seconds) {
+            return wrong("give an audience, and tokens a life of 1 to 86,400 seconds".to_owned());
+        }
+        let mut seed = Zeroizing::new([0; 32]);
+        world.random(seed.as_mut_slice());
+        let key = SigningKey::from_bytes(&seed);
+        let credentials: Vec<Credential> =
+            spec.users.keys().map(|name| (name.clone(), secret(world.as_ref()))).collect();
+        let hashed = credentials.iter().map(|(name, secret)| (name.clone(), Hash::of(secret.as_bytes())));
+        let issuer = Self {
+            key_id: URL_SAFE_NO_PAD.encode(Hash::of(key.verifying_key().as_bytes()).0),
+            secrets: hashed.collect(),
+            key,
+            spec,
+            wrong: Mutex::new(Recent::new(NAMES_HALF)),
+            world,
+        };
+        Ok((issuer, credentials))
+    }
+
+    /// The entry `app` gives to [`super::Identity`] so that its tokens are accepted.
+    #[must_use]
+    pub fn issuer_spec(&self) -> IssuerSpec {
+        IssuerSpec::new(DEMO, self.spec.url.clone(), self.spec.audience.clone())
+    }
+
+    /// The authorization server metadata (RFC 8414 §2), to be served at the paths of
+    /// [`DemoIssuer::paths`].
+    #[must_use]
+    pub fn metadata(&self) -> Value {
+        json!({
+            "issuer": self.spec.url,
+            "jwks_uri": self.below("/jwks"),
+            "token_endpoint": self.below("/token"),
+            "grant_types_supported": ["password"],
+            "response_types_supported": [],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "scopes_supported": [],
+        })
+    }
+
+    /// The key set with the one public key (RFC 7517, RFC 8037).
+    #[must_use]
+    pub fn jwks(&self) -> Value {
+        json!({"keys": [{
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "x": URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes()),
+            "kid": self.key_id,
+            "use": "sig",
+            "alg": "EdDSA",
+        }]})
+    }
+
+    /// Where transport serves the documents.
+    #[must_use]
+    pub fn paths(&self) -> DemoPaths {
+        let path = Url::parse(&self.spec.url).map_or_else(|_| String::new(), |url| url.path().to_owned());
+        let path = path.trim_end_matches('/');
+        DemoPaths {
+            metadata: vec![
+                format!("{path}/.well-known/openid-configuration"),
+                format!("/.well-known/oauth-authorization-server{path}"),
+            ],
+            jwks: format!("{path}/jwks"),
+            token: format!("{path}/token"),
+        }
+    }
+
+    /// Issues an access token (RFC 9068) with `sub` and `groups` of the user for the one audience.
+    ///
+    /// # Errors
+    /// Wrong credentials, too many wrong ones, or a client id that is not plain. Nothing about
+    /// whether the user exists.
+    pub fn token(&self, user: &str, secret: &str, client_id: &str) -> Result<String, TokenRefused> {
+        if !is_client(client_id) {
+            return Err(TokenRefused::BadClient);
+        }
+        self.authenticate(user, secret)?;
+        Ok(self.mint(user, client_id))
+    }
+
+    fn authenticate(&self, user: &str, secret: &str) -> Result<(), TokenRefused> {
+        let now = self.world.monotonic();
+        let name = Hash::of(user.as_bytes());
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = |(_, last): (u32, Duration)| now.saturating_sub(last) < PAUSE;
+        let before = wrong.get(&name).copied().filter(|seen| recent(*seen));
+        let count = before.map_or(0, |(count, _)| count);
+        if count >= ATTEMPTS {
+            return Err(TokenRefused::TooManyAttempts);
+        }
+        // An unknown user costs the same comparison, against what no secret hashes to.
+        let known = self.secrets.get(user);
+        let expected = known.map_or([0; 32], |hash| hash.0);
+        let same = bool::from(Hash::of(secret.as_bytes()).0.ct_eq(&expected));
+        if same && known.is_some() {
+            wrong.remove(&name);
+            return Ok(());
+        }
+        wrong.put(name, (count + 1, now));
+        Err(TokenRefused::BadCredentials)
+    }
+
+    fn mint(&self, user: &str, client_id: &str) -> String {
+        let now = self.world.now().seconds();
+        let mut id = [0; 16];
+        self.world.random(&mut id);
+        let header = json!({"alg": "EdDSA", "typ": "at+jwt", "kid": self.key_id});
+        let claims = json!({
+            "iss": self.spec.url,
+            "aud": self.spec.audience,
+            "sub": user,
+            "client_id": client_id,
+            "groups": self.spec.users.get(user),
+            "iat": now,
+            "nbf": now,
+            "exp": now + self.spec.token_seconds,
+            "jti": URL_SAFE_NO_PAD.encode(id),
+        });
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(&header), part(&claims));
+        let signature = self.key.sign(signed.as_bytes()).to_bytes();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    fn below(&self, path: &str) -> String {
+        format!("{}{path}", self.spec.url.trim_end_matches('/'))
+    }
+}
+
+/// Paths on the server that carries the demo issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DemoPaths {
+    /// [`DemoIssuer::metadata`], in both places clients look.
+    pub metadata: Vec<String>,
+    /// [`DemoIssuer::jwks`].
+    pub jwks: String,
+    /// [`DemoIssuer::token`]: POST of a form with `username`, `password` and `client_id`.
+    pub token: String,
+}
+
+fn secret(world: &dyn World) -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new([0; 24]);
+    world.random(bytes.as_mut_slice());
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
+}
+
+fn is_plain(name: &str) -> bool {
+    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    (1..=64).contains(&name.len()) && name.bytes().all(fits)
+}
+
+fn is_client(id: &str) -> bool {
+    is_plain(&id.to_ascii_lowercase())
+}

@@ -1,0 +1,190 @@
+//! What identity is told about issuers, checked before anything trusts it.
+
+use std::collections::BTreeSet;
+
+use url::{Host, Url};
+
+use super::groups::GroupMap;
+use super::jose::Algorithm;
+
+/// The issuer name of stdio principals; no configured issuer may take it.
+pub const LOCAL: &str = "local";
+/// The issuer name of the demo issuer ([`super::issuer`]): loopback only.
+pub const DEMO: &str = "demo";
+
+/// Everything identity needs; `app` makes it from the configuration.
+#[derive(Debug, Clone)]
+pub struct IdentitySpec {
+    /// Whose tokens are accepted. None: every bearer token is refused.
+    pub issuers: Vec<IssuerSpec>,
+    /// Which claims make which local groups.
+    pub groups: GroupMap,
+    /// The canonical URL of the MCP endpoint (RFC 8707), such as `https://tollgate.example.com/mcp`.
+    pub resource: String,
+    /// The scopes a client should ask for; may be empty.
+    pub scopes: Vec<String>,
+}
+
+/// One issuer of access tokens.
+#[derive(Debug, Clone)]
+pub struct IssuerSpec {
+    /// Its local name, `[a-z0-9_-]`: the first part of every user's id.
+    pub name: String,
+    /// The exact `iss` value, character for character; discovery starts from it.
+    pub url: String,
+    /// The exact `aud` value its tokens for us carry.
+    pub audience: String,
+    /// The algorithms it may sign with.
+    pub algorithms: Vec<Algorithm>,
+    /// Where the groups are in the claims, as a JSON pointer (RFC 6901). `None`: this issuer gives
+    /// no groups, and then no group may name it.
+    pub groups_claim: Option<String>,
+    /// A groups claim with exactly this many entries counts as cut off: Okta stops at 100 without a
+    /// word. `None` for an issuer known not to.
+    pub groups_cut_at: Option<usize>,
+    /// Accept `typ: JWT`, or no `typ`, from an issuer that cannot set `at+jwt` (Entra, Okta, Keycloak).
+    pub accept_typ_jwt: bool,
+    /// The clients whose tokens are accepted; `None` is any, an empty set is nobody.
+    pub client_ids: Option<BTreeSet<String>>,
+    /// Scopes every token must carry.
+    pub required_scopes: Vec<String>,
+    /// Where the keys are, for an issuer whose keys are not on its own host (Google) or that has no
+    /// discovery document. Set, it replaces discovery.
+    pub jwks_uri: Option<String>,
+    /// Tokens valid for longer than this many seconds from now are refused.
+    pub max_lifetime_seconds: u64,
+}
+
+impl IssuerSpec {
+    /// An issuer with the defaults: [`Algorithm::DEFAULT`], groups in `/groups`, cut off at 100,
+    /// strict `typ`, any client, no required scope, discovery, at most 24 hours.
+    pub fn new(name: impl Into<String>, url: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            url: url.into(),
+            audience: audience.into(),
+            algorithms: Algorithm::DEFAULT.to_vec(),
+            groups_claim: Some("/groups".to_owned()),
+            groups_cut_at: Some(100),
+            accept_typ_jwt: false,
+            client_ids: None,
+            required_scopes: Vec::new(),
+            jwks_uri: None,
+            max_lifetime_seconds: 86_400,
+        }
+    }
+
+    fn check(&self) -> Result<(), SpecError> {
+        let wrong = |what: String| SpecError(format!("issuer `{}`: {what}", self.name));
+        if !is_name(&self.name) {
+            return Err(wrong("a name is 1 to 63 characters of a-z, 0-9, _ and -".to_owned()));
+        }
+        if self.name == LOCAL {
+            return Err(wrong("the name `local` is kept for the users of stdio".to_owned()));
+        }
+        let url = secure(&self.url).map_err(|why| wrong(format!("url `{}` {why}", self.url)))?;
+        if url.query().is_some() {
+            return Err(wrong(format!("url `{}` has a query; an issuer has none", self.url)));
+        }
+        if self.name == DEMO && !is_loopback(&url) {
+            return Err(wrong("the name `demo` is kept for the demo issuer, on loopback only".to_owned()));
+        }
+        if let Some(uri) = &self.jwks_uri {
+            secure(uri).map_err(|why| wrong(format!("jwks_uri `{uri}` {why}")))?;
+        }
+        if self.audience.is_empty() {
+            return Err(wrong("audience is empty; write the value its tokens carry in `aud`".to_owned()));
+        }
+        if self.algorithms.is_empty() {
+            return Err(wrong("algorithms is empty, so no token could pass; leave it out for the default".to_owned()));
+        }
+        if self.groups_claim.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
+            return Err(wrong("groups_claim must be a JSON pointer such as `/groups`".to_owned()));
+        }
+        if let Some(scope) = self.required_scopes.iter().find(|scope| !is_scope(scope)) {
+            return Err(wrong(format!("required scope `{scope}` is not one scope (RFC 6749 §3.3)")));
+        }
+        if self.max_lifetime_seconds == 0 {
+            return Err(wrong("max_lifetime_seconds is 0, so no token could pass".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with an [`IdentitySpec`], in words for whoever wrote the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SpecError(pub String);
+
+impl IdentitySpec {
+    /// Checks every issuer, the resource, the scopes and the groups against each other.
+    pub(super) fn check(&self) -> Result<(), SpecError> {
+        let mut names = BTreeSet::new();
+        let mut urls = BTreeSet::new();
+        for issuer in &self.issuers {
+            issuer.check()?;
+            if !names.insert(issuer.name.as_str()) {
+                return Err(SpecError(format!("issuer `{}` is configured twice", issuer.name)));
+            }
+            if !urls.insert(issuer.url.as_str()) {
+                return Err(SpecError(format!(
+                    "issuer `{}`: url `{}` is configured twice; its tokens would belong to two issuers",
+                    issuer.name, issuer.url
+                )));
+            }
+        }
+        secure(&self.resource).map_err(|why| SpecError(format!("resource `{}` {why}", self.resource)))?;
+        if let Some(scope) = self.scopes.iter().find(|scope| !is_scope(scope)) {
+            return Err(SpecError(format!("scope `{scope}` is not one scope (RFC 6749 §3.3)")));
+        }
+        let carries = |name: &str| {
+            let issuer = self.issuers.iter().find(|issuer| issuer.name == name)?;
+            Some(issuer.groups_claim.is_some())
+        };
+        self.groups.check(carries)
+    }
+}
+
+/// Where the metadata of a resource is (RFC 9728 §3.1): the well-known part goes between host and path.
+pub(super) fn metadata_url(resource: &Url) -> Url {
+    let mut url = resource.clone();
+    let path = resource.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("/.well-known/oauth-protected-resource{path}"));
+    url
+}
+
+/// An absolute URL that is https, or http to loopback, without user name or fragment.
+pub(super) fn secure(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "is not an absolute URL")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("carries a user name or password");
+    }
+    if url.fragment().is_some() {
+        return Err("has a fragment (#)");
+    }
+    match url.scheme() {
+        "https" if url.has_host() => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        _ => Err("must be https, or http to loopback"),
+    }
+}
+
+/// Whether the host is this machine: `localhost` or a loopback address.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    (1..=63).contains(&name.len()) && name.bytes().all(fits)
+}
+
+fn is_scope(scope: &str) -> bool {
+    let fits = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    !scope.is_empty() && scope.bytes().all(fits)
+}
