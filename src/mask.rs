@@ -1,6 +1,29 @@
 //! RawOutput + obligations → Masked: the only type a transport can send.
+//!
+//! Every string that leaves passes here: answers with their keys and numbers, refusals, the arguments
+//! the journal keeps, log lines. What looks like a secret or like personal data becomes
+//! `[masked:<rule>]`. This is the second net; the first is that a target does not give the value at all.
+//! What is found and what is not: `docs/masking.md`.
+
+mod checks;
+mod detectors;
+mod encoded;
+mod engine;
+mod keyed;
+mod numbers;
+mod pem;
+mod render;
+mod stream;
+mod walk;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
 use crate::call::{CallId, Fragment, Hash, MaskCounts, RawOutput, Refusal};
-use serde_json::Value;
+
+pub use stream::StreamMasker;
 
 /// A piece of a file as it was offered.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -8,11 +31,11 @@ pub struct OfferedFragment {
     /// Where it came from.
     #[serde(flatten)]
     pub fragment: Fragment,
-    /// SHA-256 of the exact text offered.
+    /// SHA-256 of the exact text offered: the masked string in the structured answer, as UTF-8.
     pub sha256: Hash,
 }
 
-/// An answer that may leave.
+/// An answer that may leave. Only this module can make one.
 #[derive(Debug)]
 pub struct Masked {
     envelope: Value,
@@ -22,57 +45,151 @@ pub struct Masked {
 }
 
 impl Masked {
-    /// An answer as a test of another stage wants it; nothing was masked.
-    #[cfg(test)]
-    pub(crate) fn for_tests(envelope: Value, text: &str, is_error: bool) -> Self {
-        Self {
-            envelope,
-            text: text.to_owned(),
-            is_error,
-            fragments: Vec::new(),
-        }
-    }
-
-    /// The structured content.
+    /// The structured content (contracts, "Result envelope").
     #[must_use]
     pub fn envelope(&self) -> &Value {
         &self.envelope
     }
+
     /// The text form of the same.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
+
     /// Whether it is a refusal.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.is_error
     }
+
     /// The pieces of files inside.
     #[must_use]
     pub fn fragments(&self) -> &[OfferedFragment] {
         &self.fragments
     }
+
+    /// An answer for the tests of other stages.
+    #[cfg(test)]
+    #[expect(dead_code, reason = "used by the unit tests of the stages below")]
+    pub(crate) fn for_tests(envelope: Value, text: String, is_error: bool) -> Self {
+        Self {
+            envelope,
+            text,
+            is_error,
+            fragments: Vec::new(),
+        }
+    }
 }
 
-/// The masking engine.
-pub struct Mask;
+/// The masking engine. Compiled once; every method takes `&self`.
+#[derive(Debug, Clone)]
+pub struct Mask {
+    engine: Arc<engine::Engine>,
+}
 
 impl Mask {
-    /// Masks an answer.
-    pub fn output(&self, _call_id: &CallId, _raw: RawOutput) -> Masked {
-        unimplemented!()
+    /// Builds the automaton of all keywords (under a millisecond); patterns are compiled when they are first needed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            engine: Arc::new(engine::Engine::new()),
+        }
     }
-    /// Makes a refusal sendable.
-    pub fn refusal(&self, _call_id: &CallId, _refusal: &Refusal) -> Masked {
-        unimplemented!()
+
+    /// Masks an answer: `status: "ok"`, the data with every string, key and number looked at, what was
+    /// masked where and how often (the adapter's own masks included), and the text form.
+    #[must_use]
+    pub fn output(&self, call_id: &CallId, mut raw: RawOutput) -> Masked {
+        let mut data = raw.take_data();
+        let mut counts = std::mem::take(&mut raw.source_masks);
+        walk::answer(&self.engine, &mut data, &mut counts);
+        let mut cursor = raw.next_cursor.take();
+        if let Some(kept) = cursor.take_if(|cursor| matches!(self.text(cursor), Cow::Owned(_))) {
+            // A changed cursor would lead nowhere, and this one would carry what is hidden elsewhere.
+            counts.add("next_cursor", "withheld", u64::from(!kept.is_empty()));
+            raw.truncated = true;
+        }
+        let fragments = raw
+            .fragments
+            .drain(..)
+            .map(|fragment| offered(&data, fragment))
+            .collect();
+        let notes = counts.notes();
+        let text = render::answer(call_id, &data, &notes, raw.truncated, cursor.as_deref());
+        let mut envelope = Map::new();
+        envelope.insert("status".into(), "ok".into());
+        envelope.insert("call_id".into(), call_id.as_str().into());
+        envelope.insert("data".into(), data);
+        if !notes.is_empty() {
+            envelope.insert("masked".into(), json!(notes));
+        }
+        if raw.truncated {
+            envelope.insert("truncated".into(), true.into());
+        }
+        if let Some(cursor) = cursor {
+            envelope.insert("next_cursor".into(), cursor.into());
+        }
+        Masked {
+            envelope: envelope.into(),
+            text,
+            is_error: false,
+            fragments,
+        }
     }
-    /// Masks every string inside a value, in place.
-    pub fn value(&self, _value: &mut Value, _counts: &mut MaskCounts) {
-        unimplemented!()
+
+    /// Makes a refusal sendable: code, message, what to try, whether to retry; never the operator's detail.
+    #[must_use]
+    pub fn refusal(&self, call_id: &CallId, refusal: &Refusal) -> Masked {
+        let message = self.text(&refusal.message);
+        let suggestion = self.text(&refusal.suggestion);
+        let text = render::refusal(call_id, refusal.code.as_str(), &message, &suggestion, refusal.retry);
+        Masked {
+            envelope: json!({
+                "status": "refused",
+                "call_id": call_id.as_str(),
+                "refusal": {
+                    "code": refusal.code,
+                    "message": message,
+                    "try": suggestion,
+                    "retry": refusal.retry,
+                },
+            }),
+            text,
+            is_error: true,
+            fragments: Vec::new(),
+        }
     }
-    /// Masks one text (log lines, errors, progress).
-    pub fn text<'a>(&self, _text: &'a str) -> std::borrow::Cow<'a, str> {
-        unimplemented!()
+
+    /// Masks every string, key and number inside a value, in place (journal arguments, error details).
+    pub fn value(&self, value: &mut Value, counts: &mut MaskCounts) {
+        walk::value(&self.engine, value, counts);
+    }
+
+    /// Masks one text (log lines, errors, progress). Nothing is copied when nothing is hidden.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        engine::text(&self.engine, text)
+    }
+
+    /// Starts masking a text that arrives in pieces.
+    #[must_use]
+    pub fn stream(&self) -> StreamMasker {
+        StreamMasker::new(Arc::clone(&self.engine))
+    }
+}
+
+impl Default for Mask {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The digest of what is really there after masking: a pointer to nothing is the digest of nothing.
+fn offered(data: &Value, fragment: Fragment) -> OfferedFragment {
+    let text = data.pointer(&fragment.pointer).and_then(Value::as_str).unwrap_or_default();
+    OfferedFragment {
+        sha256: Hash::of(text.as_bytes()),
+        fragment,
     }
 }
