@@ -22,6 +22,17 @@ pub struct Masked {
 }
 
 impl Masked {
+    /// An answer made by hand, for the tests of stages below.
+    #[cfg(test)]
+    pub(crate) fn for_tests(envelope: Value, text: String, is_error: bool) -> Self {
+        Self {
+            envelope,
+            text,
+            is_error,
+            fragments: Vec::new(),
+        }
+    }
+
     /// The structured content.
     #[must_use]
     pub fn envelope(&self) -> &Value {
