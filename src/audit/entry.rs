@@ -1,0 +1,234 @@
+//! One call's records: its intent before anything happens, its outcome before anything is offered.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::payload::Payload;
+use super::record::{Draft, Phase, detail, without_empty};
+use super::writer::{Item, Mark, plain};
+use super::{Core, Masking};
+use crate::call::{Arrival, CallId, Code, Facts, Invocation, Refusal};
+use crate::mask::Masked;
+use crate::policy::{Decision, Denial, Permit};
+use crate::tool::UnknownTool;
+
+/// Answers above this size are hashed and compressed off the async threads.
+const INLINE_BYTES: usize = 32 * 1024;
+
+/// One call's records. Dropped unsettled, it records that the caller went away.
+#[must_use]
+pub struct Entry {
+    core: Arc<Core>,
+    call_id: CallId,
+    /// What every record of this call says.
+    draft: Draft,
+    /// As sent; kept only until the intent has recorded the masked form.
+    arguments: Option<Map<String, Value>>,
+    /// Whether nothing outside Tollgate can change because of this call.
+    pure: bool,
+    refusal: Option<Refusal>,
+    settled: bool,
+}
+
+impl Entry {
+    pub(super) fn new(core: Arc<Core>, arrival: &Arrival) -> Self {
+        let draft = Draft::of_call(arrival, core.shared.world.now(), &*core.shared.masking);
+        Self {
+            core,
+            call_id: arrival.call_id.clone(),
+            draft,
+            arguments: Some(arrival.arguments.clone()),
+            pure: true,
+            refusal: None,
+            settled: false,
+        }
+    }
+
+    /// Records what is about to happen. For a pure read the record is put in its place in the queue
+    /// and becomes durable with the result; for anything else this waits until it is durable.
+    ///
+    /// # Errors
+    /// `audit_unavailable` when it cannot be recorded, or the disk is nearly full: nothing may run.
+    pub async fn intent(&mut self, invocation: &Invocation, facts: &Facts) -> Result<(), Refusal> {
+        let shared = &self.core.shared;
+        // Both must say so: the adapter may find that a read is more than the tool promised.
+        self.pure = invocation.action.is_pure_read() && facts.action.is_pure_read();
+        self.draft.intend(invocation, facts);
+        if shared.is_low() && shared.look_at_disk() {
+            return Err(unavailable());
+        }
+        let mut draft = self.draft.follow(Phase::Intent, shared.world.now());
+        draft.detail_intent(invocation, facts, &*shared.masking);
+        let mut item = plain(draft);
+        item.mark = Mark::Opens;
+        let recorded = if self.pure && !shared.is_closed() {
+            self.core.send_when_room(item).await
+        } else {
+            self.core.send_durably(item).await
+        };
+        recorded.map_err(|_| unavailable())?;
+        self.arguments = None;
+        Ok(())
+    }
+
+    /// Notes the decision.
+    pub fn permitted(&mut self, permit: &Permit) {
+        self.decided(permit.decision(), "permit");
+        self.draft.effect_possible = !self.pure;
+    }
+
+    /// Notes a denial and gives what the agent may read of it.
+    pub fn denied(&mut self, denial: Denial) -> Refusal {
+        self.decided(&denial.decision, "deny");
+        denial.refusal
+    }
+
+    /// The decision goes into the outcome; what a candidate set would have decided differently is a
+    /// record of its own.
+    fn decided(&mut self, decision: &Decision, verdict: &str) {
+        self.draft.decided(decision);
+        if let Some(candidate) = &decision.candidate {
+            let mut draft = self.draft.follow(Phase::Decision, self.core.shared.world.now());
+            draft.outcome(json!({"status": verdict}));
+            draft.put(
+                "candidate",
+                &without_empty(json!({
+                    "digest": candidate.digest, "verdict": candidate.verdict, "ids": candidate.ids,
+                })),
+            );
+            self.core.send_lazily(plain(draft));
+        }
+    }
+
+    /// Notes why it did not happen and gives the sendable form.
+    pub fn refused(&mut self, mask: &dyn Masking, refusal: Refusal) -> Masked {
+        let answer = mask.refusal(&self.call_id, &refusal);
+        self.refusal = Some(refusal);
+        answer
+    }
+
+    /// Records a call to a tool that does not exist for the caller. The caller learns the same
+    /// whether or not it can be recorded: that there is no such tool.
+    pub async fn unknown_tool(mut self, _unknown: &UnknownTool) {
+        let mut draft = self.outcome_draft(Phase::Refusal);
+        draft.outcome(json!({"status": "refused", "code": "unknown_tool"}));
+        self.settled = true;
+        let _ = self.core.send_durably(closing(draft)).await;
+    }
+
+    /// Makes the outcome and the answer durable, and only then gives the answer back. If they cannot
+    /// be recorded the answer is withheld: `outcome_unknown` where a target may have changed,
+    /// `audit_unavailable` otherwise, and no calls are taken until a write succeeds again.
+    pub async fn settle(mut self, mask: &dyn Masking, answer: Masked) -> Masked {
+        let Ok((answer, payload)) = self.keep(answer).await else {
+            return self.withhold(mask);
+        };
+        let mut draft = self.outcome_draft(if self.refusal.is_some() { Phase::Refusal } else { Phase::Result });
+        draft.outcome(self.outcome_of(&answer));
+        if let Some(masks) = answer.envelope().get("masked").filter(|masks| is_filled(masks)) {
+            draft.put("masks", masks);
+        }
+        if !answer.fragments().is_empty() {
+            draft.put("fragments", &json!(answer.fragments()));
+        }
+        draft.put(
+            "payload",
+            &json!({"commitment": payload.commitment, "bytes": payload.bytes, "blob": self.call_id}),
+        );
+        draft.put("delivered", &json!("offered"));
+        let mut item = closing(draft);
+        item.payload = Some(payload);
+        let Ok(room) = self.core.room().await else {
+            return self.withhold(mask);
+        };
+        item.room = Some(room);
+        self.settled = true; // from here on the queue has it, whatever becomes of this future
+        let recorded = match self.core.send_with_room(item) {
+            Ok(result) => result.await.is_ok_and(|result| result.is_ok()),
+            Err(_) => false,
+        };
+        if recorded { answer } else { self.withhold(mask) }
+    }
+
+    /// The answer as it will be kept.
+    async fn keep(&self, answer: Masked) -> std::io::Result<(Masked, Payload)> {
+        let world = Arc::clone(&self.core.shared.world);
+        let large = answer.text().len() > INLINE_BYTES;
+        let keep = move || Payload::new(&answer, &*world).map(|payload| (answer, payload));
+        if large {
+            tokio::task::spawn_blocking(keep).await.map_err(std::io::Error::other)?
+        } else {
+            keep()
+        }
+    }
+
+    fn outcome_draft(&mut self, phase: Phase) -> Draft {
+        let shared = &self.core.shared;
+        let mut draft = self.draft.follow(phase, shared.world.now());
+        if let Some(arguments) = self.arguments.take() {
+            draft.arguments(&Value::Object(arguments), &*shared.masking);
+        }
+        draft
+    }
+
+    fn outcome_of(&self, answer: &Masked) -> Value {
+        let envelope = answer.envelope();
+        let refusal = self.refusal.as_ref();
+        let shown = refusal.and_then(|refusal| refusal.detail.as_deref());
+        json!({
+            "status": envelope.get("status"),
+            "code": refusal.map(|refusal| refusal.code),
+            "detail": shown.map(|text| detail(text, &*self.core.shared.masking)),
+            "policies": refusal.map(|refusal| &refusal.policies),
+            "truncated": envelope.get("truncated").filter(|cut| cut.as_bool() == Some(true)),
+            "effect_possible": (refusal.is_some() && self.draft.effect_possible).then_some(true),
+        })
+    }
+
+    fn withhold(&self, mask: &dyn Masking) -> Masked {
+        let refusal = match self.draft.withheld_code() {
+            Code::OutcomeUnknown => Refusal::new(
+                Code::OutcomeUnknown,
+                "The call was carried out, but its outcome could not be recorded, so it is withheld.",
+                "Do not repeat it. Tell your operator the call_id and look at the target first.",
+            ),
+            _ => unavailable(),
+        };
+        mask.refusal(&self.call_id, &refusal)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        let code = if self.draft.effect_possible { Code::OutcomeUnknown } else { Code::Cancelled };
+        let mut draft = self.outcome_draft(Phase::Refusal);
+        draft.outcome(json!({"status": "refused", "code": code, "detail": "the caller went away"}));
+        let mut item = closing(draft);
+        item.lazy = self.pure;
+        self.core.send_lazily(item);
+    }
+}
+
+fn closing(draft: Draft) -> Item {
+    Item {
+        mark: Mark::Closes,
+        ..plain(draft)
+    }
+}
+
+fn is_filled(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| !items.is_empty())
+}
+
+fn unavailable() -> Refusal {
+    Refusal::new(
+        Code::AuditUnavailable,
+        "The call cannot be recorded now, so it was not carried out or its answer is withheld.",
+        "Try again in a minute. If it stays so, tell your operator the call_id.",
+    )
+    .retry()
+}

@@ -1,0 +1,369 @@
+//! Group commit: everything that waits goes into one transaction, in the order in which it came.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::Shared;
+use super::lease::Lease;
+use super::merkle::{Frontier, leaf_hash};
+use super::note::LogKey;
+use super::payload::Payload;
+use super::record::{Draft, Phase};
+use crate::store::journal::{Batch, CheckpointRow, Head, JournalWriter, OpenCall, PayloadRow};
+use crate::store::{Store, StoreError};
+
+/// Records in one transaction at most.
+const BATCH_MAX: usize = 1_024;
+/// So many records that nobody waits for are written without waiting for one that somebody waits for.
+const LAZY_MAX: usize = 256;
+/// Records kept in memory, while the store cannot be written, of calls whose answers were withheld.
+const OWED_MAX: usize = 4_096;
+
+/// The record could not be made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unrecorded;
+
+pub(crate) type Done = oneshot::Sender<Result<(), Unrecorded>>;
+
+/// What a record does to the table of calls under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Opens,
+    Closes,
+    Neither,
+}
+
+/// One record on its way.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) draft: Draft,
+    pub(crate) payload: Option<Payload>,
+    pub(crate) mark: Mark,
+    /// Payloads to erase with it, by record number.
+    pub(crate) erase: Vec<u64>,
+    /// Whether it may wait for the next one that may not.
+    pub(crate) lazy: bool,
+    pub(crate) done: Option<Done>,
+    /// Its place in the queue; free again when it is written or given up.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+}
+
+pub(crate) enum Message {
+    Record(Box<Item>),
+    /// Write what waits; with `checkpoint`, sign the head if it has moved.
+    Flush {
+        checkpoint: bool,
+        done: Done,
+    },
+    Stop(Done),
+}
+
+/// What the writer needs, apart from what it shares.
+pub(crate) struct Setup {
+    pub(crate) store: Store,
+    pub(crate) lease: Lease,
+    pub(crate) key: LogKey,
+    pub(crate) checkpoint_every: u64,
+    pub(crate) last_checkpoint: u64,
+    pub(crate) size: u64,
+    pub(crate) publish: Option<PathBuf>,
+}
+
+pub(crate) struct Writer {
+    setup: Setup,
+    conn: Option<JournalWriter>,
+    shared: Arc<Shared>,
+    pending: Vec<Item>,
+    flushes: Vec<Done>,
+    /// Whether somebody waits for what is pending.
+    urgent: bool,
+    sign: bool,
+    /// Withheld outcomes that did not fit into `OWED_MAX`.
+    lost: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(setup: Setup, conn: JournalWriter, shared: Arc<Shared>) -> Self {
+        Self {
+            conn: Some(conn),
+            setup,
+            shared,
+            pending: Vec::new(),
+            flushes: Vec::new(),
+            urgent: false,
+            sign: false,
+            lost: 0,
+        }
+    }
+
+    /// Runs until it is told to stop or nobody can send any more; then writes what is left and signs
+    /// the head.
+    pub(crate) async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Message>) {
+        let mut stopping = None;
+        while stopping.is_none() {
+            let Some(message) = queue.recv().await else {
+                break;
+            };
+            stopping = self.absorb(message);
+            while stopping.is_none() && self.pending.len() < BATCH_MAX {
+                match queue.try_recv() {
+                    Ok(message) => stopping = self.absorb(message),
+                    Err(_) => break,
+                }
+            }
+            if stopping.is_none() && (self.urgent || self.pending.len() >= LAZY_MAX) {
+                self.write().await;
+            }
+        }
+        queue.close();
+        while let Ok(message) = queue.try_recv() {
+            if let Some(done) = self.absorb(message) {
+                self.flushes.push(done);
+            }
+        }
+        self.flushes.extend(stopping);
+        self.sign = true;
+        self.write().await;
+    }
+
+    fn absorb(&mut self, message: Message) -> Option<Done> {
+        match message {
+            Message::Record(item) => {
+                self.urgent |= !item.lazy;
+                self.pending.push(*item);
+            }
+            Message::Flush { checkpoint, done } => {
+                self.urgent = true;
+                self.sign |= checkpoint;
+                self.flushes.push(done);
+            }
+            Message::Stop(done) => return Some(done),
+        }
+        None
+    }
+
+    /// One transaction over everything pending.
+    async fn write(&mut self) {
+        self.urgent = false;
+        let outcome = self.attempt().await;
+        let answer = match outcome {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::error!(%error, "the journal cannot be written: calls are refused until it can");
+                self.conn = None;
+                self.shared.set_closed(true);
+                self.give_up();
+                Err(Unrecorded)
+            }
+        };
+        for done in self.flushes.drain(..) {
+            let _ = done.send(answer);
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<(), StoreError> {
+        self.shared.look_at_disk();
+        let sign = std::mem::take(&mut self.sign);
+        let unsigned = sign && self.setup.size > self.setup.last_checkpoint;
+        if self.pending.is_empty() && !unsigned && !self.shared.is_closed() {
+            return Ok(());
+        }
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.setup.store.writer().await?,
+        };
+        if self.shared.is_closed() {
+            conn.probe().await?;
+        }
+        let lost = std::mem::take(&mut self.lost);
+        if lost > 0 {
+            let gap = config_draft(&self.shared, &json!({"event": "unrecorded", "calls": lost}));
+            self.pending.push(plain(gap));
+        }
+        let mut wrote = None;
+        let erases = self.pending.iter().any(|item| !item.erase.is_empty());
+        let (setup, pending) = (&self.setup, &self.pending);
+        conn.append(false, |head, _| {
+            let batch = build(setup, pending, head, sign)?;
+            wrote = Some((batch.head.size, batch.checkpoint.clone()));
+            Ok(batch)
+        })
+        .await?;
+        if erases && let Err(error) = conn.empty_log().await {
+            tracing::warn!(%error, "erased payloads may remain in the write-ahead log for a while");
+        }
+        self.conn = Some(conn);
+        self.committed(wrote);
+        Ok(())
+    }
+
+    fn committed(&mut self, wrote: Option<(u64, Option<CheckpointRow>)>) {
+        if self.shared.is_closed() {
+            tracing::info!("the journal can be written again");
+            self.shared.set_closed(false);
+        }
+        self.shared.count(self.pending.len());
+        for item in self.pending.drain(..) {
+            if let Some(done) = item.done {
+                let _ = done.send(Ok(()));
+            }
+        }
+        let Some((size, checkpoint)) = wrote else {
+            return;
+        };
+        self.setup.size = size;
+        if let Some(checkpoint) = checkpoint {
+            self.setup.last_checkpoint = checkpoint.size;
+            if let Some(path) = &self.setup.publish
+                && let Err(error) = super::publish(path, &checkpoint.note)
+            {
+                tracing::error!(%error, "the checkpoint could not be published");
+                self.shared.warn("the last checkpoint could not be published");
+            }
+        }
+    }
+
+    /// Tells everybody who waits, and keeps what is still owed: records nobody waits for, and of each
+    /// withheld answer that it was withheld.
+    fn give_up(&mut self) {
+        let failed = std::mem::take(&mut self.pending);
+        for mut item in failed {
+            item.room = None;
+            let waited = item.done.take().is_some_and(|done| {
+                let _ = done.send(Err(Unrecorded));
+                true
+            });
+            let owed = match item.draft.phase {
+                Phase::Result | Phase::Refusal => {
+                    if waited {
+                        item.draft = item.draft.withheld();
+                        item.payload = None;
+                    }
+                    true
+                }
+                // The caller of a waited-for intent was told no and nothing ran; whoever asked for a
+                // change of configuration was told that it is not on record.
+                _ => !waited,
+            };
+            if owed && self.pending.len() < OWED_MAX {
+                item.lazy = true;
+                self.pending.push(item);
+            } else if owed {
+                self.lost += 1;
+            }
+        }
+    }
+}
+
+/// A record of Tollgate's own doings.
+pub(crate) fn config_draft(shared: &Shared, what: &serde_json::Value) -> Draft {
+    let mut draft = Draft::new(Phase::Config, shared.world.now());
+    draft.put("config", what);
+    draft
+}
+
+/// An item with nothing beside its record.
+pub(crate) fn plain(draft: Draft) -> Item {
+    Item {
+        draft,
+        payload: None,
+        mark: Mark::Neither,
+        erase: Vec::new(),
+        lazy: true,
+        done: None,
+        room: None,
+    }
+}
+
+/// Puts the records at their places after `head`.
+fn build(setup: &Setup, items: &[Item], head: &Head, sign: bool) -> Result<Batch, StoreError> {
+    let mut log = Tip::at(head)?;
+    let mut batch = Batch::default();
+    let mut opened: BTreeMap<&str, OpenCall> = BTreeMap::new();
+    for item in items {
+        let seq = log.place(&item.draft, &mut batch);
+        if let Some(payload) = &item.payload {
+            batch.payloads.push(PayloadRow {
+                seq,
+                blob: item.draft.call_id().unwrap_or_default().to_owned(),
+                salt: payload.salt,
+                data: payload.data.clone(),
+            });
+        }
+        batch.erased.extend_from_slice(&item.erase);
+        let Some(call_id) = item.draft.call_id() else {
+            continue;
+        };
+        match item.mark {
+            Mark::Opens => {
+                let open = OpenCall {
+                    call_id: call_id.to_owned(),
+                    seq,
+                    boot: setup.lease.boot().to_owned(),
+                };
+                opened.insert(call_id, open);
+            }
+            Mark::Closes if opened.remove(call_id).is_some() => {}
+            Mark::Closes => batch.closed.push(call_id.to_owned()),
+            Mark::Neither => {}
+        }
+    }
+    let size = log.frontier.size();
+    let due = size >= setup.last_checkpoint.saturating_add(setup.checkpoint_every);
+    if due || (sign && size > setup.last_checkpoint) {
+        batch.checkpoint = Some(log.checkpoint(&setup.key));
+    }
+    batch.opened = opened.into_values().collect();
+    batch.head = log.head();
+    Ok(batch)
+}
+
+/// The growing end of the log inside one transaction.
+pub(crate) struct Tip {
+    pub(crate) frontier: Frontier,
+    last_leaf: Option<[u8; 32]>,
+}
+
+impl Tip {
+    pub(crate) fn at(head: &Head) -> Result<Self, StoreError> {
+        let frontier = Frontier::restore(head.size, head.frontier.clone())
+            .filter(|_| head.last_leaf.is_some() == (head.size > 0))
+            .ok_or_else(|| StoreError::Damaged("its stored head fits no tree".to_owned()))?;
+        Ok(Self {
+            frontier,
+            last_leaf: head.last_leaf,
+        })
+    }
+
+    /// Places a record; gives its number.
+    pub(crate) fn place(&mut self, draft: &Draft, batch: &mut Batch) -> u64 {
+        let seq = self.frontier.size();
+        let record = draft.assemble(seq, self.last_leaf);
+        let leaf = leaf_hash(&record);
+        self.frontier.push(leaf);
+        self.last_leaf = Some(leaf);
+        batch.records.push(draft.row(seq, leaf, record));
+        seq
+    }
+
+    pub(crate) fn checkpoint(&self, key: &LogKey) -> CheckpointRow {
+        let size = self.frontier.size();
+        CheckpointRow {
+            size,
+            note: key.sign(size, &self.frontier.root()),
+            frontier: self.frontier.peaks().to_vec(),
+        }
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            size: self.frontier.size(),
+            last_leaf: self.last_leaf,
+            frontier: self.frontier.peaks().to_vec(),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Appending to the journal: one transaction that reads the head, writes everything that waited, and
+//! moves the head on.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
+
+use super::{Store, StoreError};
+
+/// The state of the log that the next record continues.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Records in the log; also the number of the next one.
+    pub size: u64,
+    /// Hash of the last leaf.
+    pub last_leaf: Option<[u8; 32]>,
+    /// Roots of the complete subtrees, largest first (the Merkle tree's right edge).
+    pub frontier: Vec<[u8; 32]>,
+}
+
+/// One record, and the columns it is searched by.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the columns of the table of the same name")]
+pub struct RecordRow {
+    pub seq: u64,
+    pub leaf: [u8; 32],
+    pub at: String,
+    pub phase: String,
+    pub call_id: Option<String>,
+    pub user: Option<String>,
+    pub session: Option<String>,
+    pub tool: Option<String>,
+    pub resource: Option<String>,
+    pub status: Option<String>,
+    pub record: Vec<u8>,
+}
+
+/// What was offered, as it is kept.
+#[derive(Debug, Clone)]
+pub struct PayloadRow {
+    /// Number of the record that commits to it.
+    pub seq: u64,
+    /// Its name in that record.
+    pub blob: String,
+    /// Salt of the commitment.
+    pub salt: [u8; 32],
+    /// zlib-compressed bytes.
+    pub data: Vec<u8>,
+}
+
+/// A call whose outcome is not on record yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenCall {
+    /// The call.
+    pub call_id: String,
+    /// Number of its intent.
+    pub seq: u64,
+    /// The process that runs it.
+    pub boot: String,
+}
+
+/// A signed tree head to store.
+#[derive(Debug, Clone)]
+pub struct CheckpointRow {
+    /// Tree size.
+    pub size: u64,
+    /// The signed note.
+    pub note: String,
+    /// Frontier at that size.
+    pub frontier: Vec<[u8; 32]>,
+}
+
+/// Everything one transaction writes.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// In order, numbered from the head's size.
+    pub records: Vec<RecordRow>,
+    /// Of those records.
+    pub payloads: Vec<PayloadRow>,
+    /// Calls that are now under way.
+    pub opened: Vec<OpenCall>,
+    /// Calls that are no longer.
+    pub closed: Vec<String>,
+    /// Payloads to erase, by record number.
+    pub erased: Vec<u64>,
+    /// A checkpoint over the new head.
+    pub checkpoint: Option<CheckpointRow>,
+    /// The head after these records.
+    pub head: Head,
+}
+
+/// A connection that appends.
+#[derive(Debug)]
+pub struct JournalWriter {
+    conn: SqliteConnection,
+    max_pages: Arc<AtomicU32>,
+    applied: u32,
+}
+
+impl Store {
+    /// A connection that appends to the journal.
+    ///
+    /// # Errors
+    /// When the file cannot be opened as it must be.
+    pub async fn writer(&self) -> Result<JournalWriter, StoreError> {
+        Ok(JournalWriter {
+            conn: self.connect().await?,
+            max_pages: Arc::clone(&self.max_pages),
+            applied: 0,
+        })
+    }
+}
+
+impl JournalWriter {
+    /// Appends what `build` makes of the head (and, if asked for, of the calls under way), in one
+    /// transaction that no other process can get in between of. When this returns, the records have been through
+    /// `fsync`.
+    ///
+    /// # Errors
+    /// Nothing was written, as far as this process can tell; see [`StoreError`]. The connection
+    /// should be dropped.
+    pub async fn append<F>(&mut self, with_open_calls: bool, build: F) -> Result<(), StoreError>
+    where
+        F: FnOnce(&Head, &[OpenCall]) -> Result<Batch, StoreError> + Send,
+    {
+        self.apply_bound().await?;
+        let mut tx = self.conn.begin_with("BEGIN IMMEDIATE").await?;
+        let head = read_head(&mut tx).await?;
+        let open = if with_open_calls {
+            read_open_calls(&mut tx).await?
+        } else {
+            Vec::new()
+        };
+        let batch = build(&head, &open)?;
+        write_records(&mut tx, &batch.records).await?;
+        for payload in &batch.payloads {
+            sqlx::query("INSERT INTO payload (seq, blob, salt, data) VALUES (?1, ?2, ?3, ?4)")
+                .bind(to_i64(payload.seq))
+                .bind(&payload.blob)
+                .bind(&payload.salt[..])
+                .bind(&payload.data)
+                .execute(&mut *tx)
+                .await?;
+        }
+        write_open_calls(&mut tx, &batch).await?;
+        for seq in &batch.erased {
+            sqlx::query("DELETE FROM payload WHERE seq = ?1")
+                .bind(to_i64(*seq))
+                .execute(&mut *tx)
+                .await?;
+        }
+        if let Some(checkpoint) = &batch.checkpoint {
+            sqlx::query("INSERT OR IGNORE INTO checkpoint (size, note, frontier) VALUES (?1, ?2, ?3)")
+                .bind(to_i64(checkpoint.size))
+                .bind(&checkpoint.note)
+                .bind(checkpoint.frontier.concat())
+                .execute(&mut *tx)
+                .await?;
+        }
+        sqlx::query("UPDATE head SET size = ?1, last_leaf = ?2, frontier = ?3")
+            .bind(to_i64(batch.head.size))
+            .bind(batch.head.last_leaf.map(|leaf| leaf.to_vec()))
+            .bind(batch.head.frontier.concat())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Writes and removes some 64 KiB: whether the store can be written again after a failure.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub async fn probe(&mut self) -> Result<(), StoreError> {
+        self.apply_bound().await?;
+        for sql in [
+            "INSERT OR REPLACE INTO probe (one, filler) VALUES (1, zeroblob(65536))",
+            "DELETE FROM probe",
+        ] {
+            sqlx::query(sql).execute(&mut self.conn).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves the write-ahead log into the file and empties it, so that erased bytes are gone from
+    /// both. A reader in the middle of something keeps it from being complete; that is no error.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub async fn empty_log(&mut self) -> Result<(), StoreError> {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_all(&mut self.conn)
+            .await?;
+        Ok(())
+    }
+
+    /// Sets `key` if it is not set yet, and gives the value that holds.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn settle_meta(&mut self, key: &str, value: &str) -> Result<String, StoreError> {
+        sqlx::query("INSERT OR IGNORE INTO meta (key, value) VALUES (?1, ?2)")
+            .bind(key)
+            .bind(value)
+            .execute(&mut self.conn)
+            .await?;
+        Ok(sqlx::query_scalar("SELECT value FROM meta WHERE key = ?1")
+            .bind(key)
+            .fetch_one(&mut self.conn)
+            .await?)
+    }
+
+    /// `max_page_count` belongs to a connection, so it is set on this one whenever it has changed.
+    async fn apply_bound(&mut self) -> Result<(), StoreError> {
+        let wanted = self.max_pages.load(Ordering::Relaxed);
+        if wanted != self.applied {
+            sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA max_page_count = {wanted}")))
+                .execute(&mut self.conn)
+                .await?;
+            self.applied = wanted;
+        }
+        Ok(())
+    }
+}
+
+/// Rows in one INSERT: a statement's way to SQLite's thread and back costs more than a row does.
+const GROUP: usize = 16;
+const INSERT: &str = "INSERT INTO journal \
+    (seq, leaf, at, phase, call_id, user, session, tool, resource, status, record) VALUES ";
+const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?)";
+static INSERT_ONE: LazyLock<String> = LazyLock::new(|| format!("{INSERT}{ROW}"));
+static INSERT_GROUP: LazyLock<String> = LazyLock::new(|| format!("{INSERT}{}", [ROW; GROUP].join(",")));
+
+async fn write_records(conn: &mut SqliteConnection, records: &[RecordRow]) -> Result<(), StoreError> {
+    let groups = records.chunks_exact(GROUP);
+    let rest = groups.remainder();
+    for group in groups {
+        insert(conn, INSERT_GROUP.as_str(), group).await?;
+    }
+    for row in rest {
+        insert(conn, INSERT_ONE.as_str(), std::slice::from_ref(row)).await?;
+    }
+    Ok(())
+}
+
+async fn insert(conn: &mut SqliteConnection, sql: &'static str, rows: &[RecordRow]) -> Result<(), StoreError> {
+    let mut query = sqlx::query(sql);
+    for row in rows {
+        query = query
+            .bind(to_i64(row.seq))
+            .bind(&row.leaf[..])
+            .bind(&row.at)
+            .bind(&row.phase)
+            .bind(&row.call_id)
+            .bind(&row.user)
+            .bind(&row.session)
+            .bind(&row.tool)
+            .bind(&row.resource)
+            .bind(&row.status)
+            .bind(&row.record);
+    }
+    query.execute(conn).await?;
+    Ok(())
+}
+
+async fn write_open_calls(conn: &mut SqliteConnection, batch: &Batch) -> Result<(), StoreError> {
+    for call in &batch.opened {
+        sqlx::query("INSERT INTO open_call (call_id, seq, boot) VALUES (?1, ?2, ?3)")
+            .bind(&call.call_id)
+            .bind(to_i64(call.seq))
+            .bind(&call.boot)
+            .execute(&mut *conn)
+            .await?;
+    }
+    for call_id in &batch.closed {
+        sqlx::query("DELETE FROM open_call WHERE call_id = ?1")
+            .bind(call_id)
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The head as stored.
+pub(super) async fn read_head(conn: &mut SqliteConnection) -> Result<Head, StoreError> {
+    let row: SqliteRow = sqlx::query("SELECT size, last_leaf, frontier FROM head")
+        .fetch_one(conn)
+        .await?;
+    Ok(Head {
+        size: to_u64(row.try_get(0)?),
+        last_leaf: row
+            .try_get::<Option<Vec<u8>>, _>(1)?
+            .and_then(|leaf| leaf.try_into().ok()),
+        frontier: split_frontier(&row.try_get::<Vec<u8>, _>(2)?),
+    })
+}
+
+/// The calls under way, of every process.
+pub(super) async fn read_open_calls(conn: &mut SqliteConnection) -> Result<Vec<OpenCall>, StoreError> {
+    let rows = sqlx::query("SELECT call_id, seq, boot FROM open_call ORDER BY seq")
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(OpenCall {
+                call_id: row.try_get(0)?,
+                seq: to_u64(row.try_get(1)?),
+                boot: row.try_get(2)?,
+            })
+        })
+        .collect()
+}
+
+/// A stored frontier: 32 bytes per subtree.
+pub(super) fn split_frontier(bytes: &[u8]) -> Vec<[u8; 32]> {
+    bytes
+        .chunks_exact(32)
+        .filter_map(|chunk| chunk.try_into().ok())
+        .collect()
+}
+
+/// SQLite integers are signed; sizes and record numbers stay far below 2^63.
+pub(super) fn to_i64(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The way back; a negative number in the file is not ours and reads as 0, which no check accepts.
+pub(super) fn to_u64(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
