@@ -1,3 +1,12 @@
-//! The transport against real sockets, with a door that the test holds.
+//! The transport against real sockets and pipes, with a door that the test holds.
 
+mod client;
+mod confirm;
+mod credentials;
+mod door;
+mod eras;
+mod life;
+mod limits;
+mod sessions;
+mod stdio;
 pub(super) mod world;

@@ -1,0 +1,185 @@
+//! A door the test holds: it tells what comes through, and keeps a call inside until told to let go.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::call::refusal::Code;
+use crate::call::{
+    Action, Agent, Arrival, CallId, Caller, Confirmation, Principal, Session, Transport, User, UserKind,
+};
+use crate::identity::Bearer;
+use crate::mask::Masked;
+use crate::tool::{ToolCard, UnknownTool};
+use crate::transport::{Challenge, Door};
+
+/// What happened at the door.
+#[derive(Debug)]
+pub(super) enum Event {
+    Entered(Seen),
+    Cancelled(CallId),
+    Accepted(CallId),
+}
+
+/// What arrived.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) call_id: CallId,
+    pub(super) principal: Principal,
+    pub(super) transport: Transport,
+    pub(super) arguments: Value,
+}
+
+pub(super) const CHALLENGE: &str =
+    r#"Bearer resource_metadata="http://x/.well-known/oauth-protected-resource/mcp", scope="tollgate""#;
+
+pub(super) struct Held {
+    events: mpsc::UnboundedSender<Event>,
+    /// One permit lets one `hold` go.
+    pub(super) let_go: Semaphore,
+    /// Every token that was shown, as it was shown.
+    pub(super) shown: Mutex<Vec<Option<String>>>,
+}
+
+impl Held {
+    pub(super) fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Event>) {
+        let (events, told) = mpsc::unbounded_channel();
+        let door = Self {
+            events,
+            let_go: Semaphore::new(0),
+            shown: Mutex::default(),
+        };
+        (Arc::new(door), told)
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.events.send(event); // a test that listens no more has seen enough
+    }
+}
+
+/// Tokens are `<subject>` or `<subject>@<client>`, for subjects that start with a letter.
+pub(super) fn principal(token: &str) -> Option<Principal> {
+    let (subject, client) = token.split_once('@').unwrap_or((token, "cli"));
+    subject
+        .starts_with(|c: char| c.is_ascii_alphabetic())
+        .then(|| Principal {
+            user: User {
+                issuer: "corp".to_owned(),
+                subject: subject.to_owned(),
+                kind: UserKind::Person,
+                groups: BTreeSet::new(),
+            },
+            agent: Agent {
+                client_id: client.to_owned(),
+                verified: true,
+                claimed_name: String::new(),
+                claimed_version: String::new(),
+            },
+            session: Session {
+                id: format!("s-{subject}"),
+                labels: BTreeSet::new(),
+            },
+        })
+}
+
+fn card(name: &str, action: Action) -> ToolCard {
+    let object = |value: Value| Arc::new(value.as_object().unwrap().clone());
+    ToolCard {
+        name: name.to_owned(),
+        title: format!("Title of {name}"),
+        description: format!("Does {name}."),
+        input_schema: object(json!({"type": "object", "additionalProperties": true})),
+        output_schema: object(json!({"type": "object", "required": ["status", "call_id"]})),
+        action,
+    }
+}
+
+pub(super) fn ok(call_id: &CallId, data: &Value) -> Masked {
+    let envelope =
+        json!({"status": "ok", "call_id": call_id, "data": data, "masked": [], "truncated": false});
+    Masked::for_tests(envelope, "text form", false)
+}
+
+fn refused(call_id: &CallId, code: Code) -> Masked {
+    let refusal = json!({"code": code, "message": "m", "try": "t", "retry": false});
+    let envelope = json!({"status": "refused", "call_id": call_id, "refusal": refusal});
+    Masked::for_tests(envelope, "refused", true)
+}
+
+impl Held {
+    async fn answer(&self, arrival: Arrival, caller: &dyn Caller) -> Result<Masked, UnknownTool> {
+        let id = arrival.call_id.clone();
+        let arguments = Value::Object(arrival.arguments.clone());
+        self.tell(Event::Entered(Seen {
+            call_id: id.clone(),
+            principal: arrival.principal.clone(),
+            transport: arrival.transport,
+            arguments: arguments.clone(),
+        }));
+        match arrival.tool.as_str() {
+            "echo" => Ok(ok(&id, &arguments)),
+            "large" => Ok(ok(&id, &json!("x".repeat(32 * 1024 * 1024)))),
+            "no" => Ok(refused(&id, Code::NotPermitted)),
+            "hold" => {
+                tokio::select! {
+                    () = arrival.cancel.cancelled() => {
+                        self.tell(Event::Cancelled(id.clone()));
+                        Ok(refused(&id, Code::Cancelled))
+                    }
+                    permit = self.let_go.acquire() => {
+                        permit.unwrap().forget();
+                        Ok(ok(&id, &json!("let go")))
+                    }
+                }
+            }
+            "ask" => Ok(match caller.confirm("Allow it?").await {
+                Confirmation::Yes => ok(&id, &json!("confirmed")),
+                Confirmation::No => refused(&id, Code::ApprovalDenied),
+                Confirmation::Asked => refused(&id, Code::ConfirmationRequired),
+                Confirmation::Unavailable => refused(&id, Code::ApprovalUnavailable),
+            }),
+            name => Err(UnknownTool {
+                name: name.to_owned(),
+            }),
+        }
+    }
+}
+
+impl Door for Held {
+    fn admit<'a>(&'a self, Bearer(token): Bearer<'a>) -> BoxFuture<'a, Result<Principal, Challenge>> {
+        self.shown.lock().unwrap().push(token.map(str::to_owned));
+        let admitted = token.and_then(principal).ok_or(Challenge(CHALLENGE.to_owned()));
+        Box::pin(std::future::ready(admitted))
+    }
+
+    fn list(&self, principal: &Principal) -> Vec<ToolCard> {
+        match principal.user.subject.as_str() {
+            "bob" => vec![card("echo", Action::Describe)],
+            "cursed" => panic!("the catalogue fell over"),
+            _ => vec![
+                card("echo", Action::SqlRead),
+                card("change", Action::SqlWrite),
+                card("send", Action::HttpSend),
+            ],
+        }
+    }
+
+    fn call<'a>(
+        &'a self,
+        arrival: Arrival,
+        caller: &'a dyn Caller,
+    ) -> BoxFuture<'a, Result<Masked, UnknownTool>> {
+        Box::pin(self.answer(arrival, caller))
+    }
+
+    fn accepted(&self, call_id: &CallId) {
+        self.tell(Event::Accepted(call_id.clone()));
+    }
+
+    fn protected_resource_metadata(&self) -> Value {
+        json!({"resource": "http://x/mcp", "authorization_servers": ["https://login.example.com"]})
+    }
+}
