@@ -15,6 +15,8 @@ pub mod explain;
 pub mod load;
 pub mod schema;
 mod slice;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -351,7 +353,7 @@ pub struct Decision {
 }
 
 /// What a candidate policy set would have decided.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CandidateDifference {
     /// Digest of the candidate set.
     pub digest: Hash,

@@ -451,7 +451,8 @@ fn offset(finding: &dyn Diagnostic) -> Option<usize> {
     finding.labels()?.map(|label| label.offset()).next()
 }
 
-fn line_at(text: &str, offset: usize) -> usize {
+/// The line of an offset, from 1.
+pub(super) fn line_at(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
     before.iter().filter(|byte| **byte == b'\n').count() + 1
 }

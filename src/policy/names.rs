@@ -120,8 +120,7 @@ pub(super) fn entity(uid: &EntityUid, scene: &Scene, types: &schema::Types) -> O
         return unknown(name, "group", "[groups]", scene.groups.iter());
     }
     if *kind == types.resource {
-        let names: Vec<&String> = scene.resources.iter().map(|card| &card.name).collect();
-        return unknown(name, "resource", "[[resource]]", names.into_iter());
+        return resource(name, scene);
     }
     if *kind == types.label {
         return unknown(name, "label", "`labels` of [[resource]]", scene.labels().iter());
@@ -154,7 +153,13 @@ pub(super) fn word(path: &str, literal: &str, scene: &Scene) -> Option<Unknown> 
     }
 }
 
-/// Checks a group an annotation names.
+/// Checks the name of a resource.
+pub(super) fn resource(name: &str, scene: &Scene) -> Option<Unknown> {
+    let names = scene.resources.iter().map(|card| &card.name);
+    unknown(name, "resource", "[[resource]]", names)
+}
+
+/// Checks the name of a group.
 pub(super) fn group(name: &str, scene: &Scene) -> Option<Unknown> {
     unknown(name, "group", "[groups]", scene.groups.iter())
 }

@@ -54,6 +54,8 @@ pub(super) struct Judged {
     pub(super) ids: BTreeSet<String>,
     /// Obligations met.
     pub(super) satisfied: BTreeSet<String>,
+    /// Classified columns that stay masked, and the policies that forbid showing them.
+    pub(super) masked: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -190,6 +192,7 @@ impl Rules {
                 finding: Finding::Ask(asked.iter().filter_map(|id| self.obligation(id)).collect()),
                 ids: asked,
                 satisfied: met,
+                masked: BTreeMap::new(),
             },
             Err(tally) => {
                 let visible = self.visible(question.asking.user);
@@ -198,7 +201,10 @@ impl Rules {
                 } else {
                     Refusal::unknown_resource(resource)
                 };
-                denied(refusal, tally.forbids)
+                // An obligation is never why something is denied: it could have been met.
+                let mut ids = tally.forbids;
+                ids.retain(|id| !self.is_obligation(id));
+                denied(refusal, ids)
             }
         }
     }
@@ -241,13 +247,17 @@ impl Rules {
     ) -> Judged {
         let mut ids = tally.permits;
         let mut reveal = BTreeSet::new();
+        let mut masked = BTreeMap::new();
         for column in question.classified {
             let shown = self.evaluate_one(question, (who, what), (Action::Reveal, Some(column)), &satisfied);
             if shown.allows() {
                 reveal.insert(column.column.clone());
                 ids.extend(shown.permits);
-            } else if let Some(why) = shown.broken {
-                tracing::warn!(column = column.column, why, "reveal could not be evaluated; the column stays masked");
+            } else {
+                if let Some(why) = shown.broken {
+                    tracing::warn!(column = column.column, why, "reveal cannot be evaluated: masked");
+                }
+                masked.insert(column.column.clone(), shown.forbids);
             }
         }
         let mut limits = self.scene.limits;
@@ -261,6 +271,7 @@ impl Rules {
             },
             ids,
             satisfied,
+            masked,
         }
     }
 
@@ -286,6 +297,7 @@ impl Rules {
             finding: Finding::Ask(Vec::new()),
             ids: BTreeSet::new(),
             satisfied: BTreeSet::new(),
+            masked: BTreeMap::new(),
         };
         let mut limits = self.scene.limits;
         let mut resources = BTreeSet::new();
@@ -486,6 +498,20 @@ impl Rules {
         }
     }
 
+    /// The ids of every policy whose scope matches.
+    pub(super) fn in_scope(&self, user: &User, action: Action, resource: &str) -> BTreeSet<String> {
+        let (Ok(who), Some(what)) = (Who::new(user, self.types), self.resources.get(resource)) else {
+            return BTreeSet::new();
+        };
+        self.loaded
+            .index
+            .slices(who.place(), what.place())
+            .filter(|bucket| bucket.actions.has(action))
+            .flat_map(|bucket| bucket.set.policies())
+            .map(|policy| AsRef::<str>::as_ref(policy.id()).to_owned())
+            .collect()
+    }
+
     /// The policies of an effect, for reports.
     pub(super) fn count(&self, effect: Effect) -> usize {
         self.loaded.rules.values().filter(|rule| rule.effect == effect).count()
@@ -511,6 +537,7 @@ fn denied(mut refusal: Refusal, ids: BTreeSet<String>) -> Judged {
         finding: Finding::Deny(refusal),
         ids,
         satisfied: BTreeSet::new(),
+        masked: BTreeMap::new(),
     }
 }
 
