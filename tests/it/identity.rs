@@ -3,6 +3,15 @@
 //! What the provider can mint is minted by real grants. What no sane provider mints is signed with
 //! its own current key, so that only the defect differs from a good token.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "helpers of tests may panic"
+)]
+
+mod fetching;
 mod idp;
 
 use serde_json::{Value, json};

@@ -233,7 +233,7 @@ async fn every_reason_has_a_counter_and_a_sound_description() {
     for reason in reasons {
         let challenge = desk.identity.reject(reason, None).challenge();
         assert!(
-            challenge.is_ascii() && challenge.matches('"').count() % 2 == 0,
+            challenge.is_ascii() && challenge.matches('"').count().is_multiple_of(2),
             "{challenge}"
         );
         assert!(!challenge.contains('\\') && challenge.len() < 400, "{challenge}");
