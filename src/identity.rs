@@ -105,7 +105,10 @@ impl Identity {
         let resource = spec::secure(&spec.resource).map_err(|why| SpecError(why.to_owned()))?;
         let rings = spec.issuers.into_iter().map(|issuer| {
             let key = issuer.url.clone();
-            (key, Arc::new(KeyRing::new(issuer, Arc::clone(&fetch), Arc::clone(&world))))
+            (
+                key,
+                Arc::new(KeyRing::new(issuer, Arc::clone(&fetch), Arc::clone(&world))),
+            )
         });
         Ok(Self {
             rings: rings.collect(),

@@ -94,7 +94,11 @@ fn times(claims: &Map<String, Value>, issuer: &IssuerSpec, now: u64) -> Result<u
             return Err(Reason::NotYetValid);
         }
     }
-    if expires > now.saturating_add(issuer.max_lifetime_seconds).saturating_add(LEEWAY) {
+    if expires
+        > now
+            .saturating_add(issuer.max_lifetime_seconds)
+            .saturating_add(LEEWAY)
+    {
         return Err(Reason::Lifetime);
     }
     Ok(expires)
@@ -110,8 +114,13 @@ fn seconds(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<u6
     }
     match value.as_f64() {
         // The bound keeps the cast exact; 2^53 seconds is beyond any date.
-        Some(real) if (0.0..9_007_199_254_740_992.0).contains(&real) => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just above")]
+        Some(real) if (0.0..9_007_199_254_740_992.0).contains(&real) =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "bounded just above"
+            )]
             Ok(Some(real as u64))
         }
         _ => Err(Reason::Claim(claim)),
@@ -123,7 +132,9 @@ fn audiences(claims: &Map<String, Value>) -> Result<BTreeSet<&str>, Reason> {
     match claims.get("aud") {
         Some(Value::String(one)) => Ok(BTreeSet::from([one.as_str()])),
         Some(Value::Array(list)) => {
-            let texts = list.iter().map(|entry| entry.as_str().ok_or(Reason::Claim("aud")));
+            let texts = list
+                .iter()
+                .map(|entry| entry.as_str().ok_or(Reason::Claim("aud")));
             texts.collect()
         }
         _ => Err(Reason::Claim("aud")),
@@ -167,7 +178,10 @@ fn access_token_only(
     audiences: &BTreeSet<&str>,
     client: Option<&str>,
 ) -> Result<(), Reason> {
-    if NOT_OF_ACCESS_TOKENS.iter().any(|claim| claims.contains_key(*claim)) {
+    if NOT_OF_ACCESS_TOKENS
+        .iter()
+        .any(|claim| claims.contains_key(*claim))
+    {
         return Err(Reason::NotAnAccessToken);
     }
     // Keycloak and Cognito say in the claims what a token is.
@@ -195,7 +209,11 @@ fn scopes(claims: &Map<String, Value>, issuer: &IssuerSpec) -> Result<(), Reason
             Some(_) => return Err(Reason::Claim("scope")),
         }
     }
-    if issuer.required_scopes.iter().all(|scope| granted.contains(scope.as_str())) {
+    if issuer
+        .required_scopes
+        .iter()
+        .all(|scope| granted.contains(scope.as_str()))
+    {
         Ok(())
     } else {
         Err(Reason::Scope)

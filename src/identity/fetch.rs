@@ -73,21 +73,29 @@ impl HttpFetch {
         let client = match url.scheme() {
             "https" => &self.tls,
             "http" if is_loopback(url) => &self.loopback,
-            _ => return Err(FetchError(format!("{url}: only https, or http to loopback, is fetched"))),
+            _ => {
+                return Err(FetchError(format!(
+                    "{url}: only https, or http to loopback, is fetched"
+                )));
+            }
         };
         let request = client.get(url.clone()).header("accept", "application/json");
         let mut answer = request.send().await.map_err(|error| chain(&error))?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| chain(&error))? {
             if body.len() + chunk.len() > BODY_BYTES {
-                return Err(FetchError(format!("{url}: the answer is longer than {BODY_BYTES} bytes")));
+                return Err(FetchError(format!(
+                    "{url}: the answer is longer than {BODY_BYTES} bytes"
+                )));
             }
             body.extend_from_slice(&chunk);
         }
         let cache_control = answer.headers().get("cache-control");
         Ok(Fetched {
             status: answer.status().as_u16(),
-            cache_control: cache_control.and_then(|value| value.to_str().ok()).map(str::to_owned),
+            cache_control: cache_control
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
             body,
         })
     }

@@ -34,7 +34,9 @@ impl GroupMap {
         let mut map = Self::default();
         for (local, entries) in table {
             if local.is_empty() || local.len() > 63 || local.chars().any(char::is_control) {
-                return Err(SpecError(format!("[groups] `{local}`: a name is 1 to 63 bytes of text")));
+                return Err(SpecError(format!(
+                    "[groups] `{local}`: a name is 1 to 63 bytes of text"
+                )));
             }
             for entry in entries {
                 let (issuer, value) = entry.split_once(':').unwrap_or_default();
@@ -44,7 +46,10 @@ impl GroupMap {
                     )));
                 }
                 let values = map.claims.entry(issuer.to_owned()).or_default();
-                values.entry(value.to_owned()).or_default().insert(local.to_owned());
+                values
+                    .entry(value.to_owned())
+                    .or_default()
+                    .insert(local.to_owned());
             }
         }
         Ok(map)
@@ -87,13 +92,19 @@ pub enum GroupsFault {
     #[error("the groups claim is not a list of strings")]
     NotAList,
     /// More than 1,000 entries, or one of more than 256 characters.
-    #[error("the groups claim is too large: at most 1,000 groups of at most 256 characters; filter them at the issuer")]
+    #[error(
+        "the groups claim is too large: at most 1,000 groups of at most 256 characters; filter them at the issuer"
+    )]
     TooLarge,
     /// The issuer left the groups out because there are too many (Entra: `_claim_names`, `hasgroups`).
-    #[error("the issuer left the groups out because the user has too many (overage): assign groups to the application, or use app roles")]
+    #[error(
+        "the issuer left the groups out because the user has too many (overage): assign groups to the application, or use app roles"
+    )]
     Overage,
     /// Exactly as many as the issuer is known to stop at (Okta: 100).
-    #[error("the groups claim has exactly {0} entries, where an issuer may have cut it off: filter the groups at the issuer, or set groups_cut_at for this issuer")]
+    #[error(
+        "the groups claim has exactly {0} entries, where an issuer may have cut it off: filter the groups at the issuer, or set groups_cut_at for this issuer"
+    )]
     CutOff(usize),
 }
 
@@ -134,13 +145,18 @@ pub(super) fn claimed<'a>(
 /// `hasgroups` in tokens of the implicit flow. `roles` is never left out, but then these signs say
 /// nothing about it either; they refuse all the same.
 fn overage(claims: &Map<String, Value>) -> bool {
-    let has_groups = claims.get("hasgroups").is_some_and(|value| *value != Value::Bool(false));
+    let has_groups = claims
+        .get("hasgroups")
+        .is_some_and(|value| *value != Value::Bool(false));
     has_groups || claims.contains_key("_claim_names")
 }
 
 /// [`Value::pointer`] for the claims, which are a map already.
 fn at<'a>(claims: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
-    let mut steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
+    let mut steps = pointer
+        .split('/')
+        .skip(1)
+        .map(|step| step.replace("~1", "/").replace("~0", "~"));
     let first = claims.get(&steps.next()?)?;
     steps.try_fold(first, |value, step| match value {
         Value::Object(map) => map.get(&step),
@@ -173,7 +189,11 @@ mod tests {
             json!([""]),
             json!(true),
         ] {
-            assert_eq!(read(json!({"groups": wrong}), "/groups"), Err(GroupsFault::NotAList), "{wrong}");
+            assert_eq!(
+                read(json!({"groups": wrong}), "/groups"),
+                Err(GroupsFault::NotAList),
+                "{wrong}"
+            );
         }
         assert_eq!(read(json!({"groups": []}), "/groups"), Ok(vec![]));
     }
@@ -184,7 +204,10 @@ mod tests {
         assert_eq!(read(names, "/groups"), Err(GroupsFault::Overage));
         let mark = json!({"hasgroups": true, "groups": ["a"]});
         assert_eq!(read(mark, "/groups"), Err(GroupsFault::Overage));
-        assert_eq!(read(json!({"hasgroups": "true", "groups": []}), "/groups"), Err(GroupsFault::Overage));
+        assert_eq!(
+            read(json!({"hasgroups": "true", "groups": []}), "/groups"),
+            Err(GroupsFault::Overage)
+        );
         assert!(read(json!({"hasgroups": false, "groups": []}), "/groups").is_ok());
     }
 
@@ -207,7 +230,10 @@ mod tests {
         assert_eq!(read(claims.clone(), "/realm_access/roles").unwrap(), ["dba"]);
         assert_eq!(read(claims.clone(), "/https:~1~1x~1y~0z").unwrap(), ["b"]);
         assert_eq!(read(claims.clone(), "/realm_access"), Err(GroupsFault::NotAList));
-        assert_eq!(read(claims.clone(), "/realm_access/roles/0"), Err(GroupsFault::Missing));
+        assert_eq!(
+            read(claims.clone(), "/realm_access/roles/0"),
+            Err(GroupsFault::Missing)
+        );
         assert_eq!(read(claims, "/l/0"), Err(GroupsFault::Missing));
     }
 
@@ -221,14 +247,26 @@ mod tests {
         let map = GroupMap::parse(table).unwrap();
         let of = |issuer, value| map.local(issuer, [value]).into_iter().collect::<Vec<_>>();
         assert_eq!(of("corp", "analysts"), ["analyst"]);
-        assert_eq!(of("corp", "urn:x:y"), ["analyst"], "only the first colon separates");
+        assert_eq!(
+            of("corp", "urn:x:y"),
+            ["analyst"],
+            "only the first colon separates"
+        );
         assert_eq!(of("other", "analysts"), ["dba"]);
-        assert!(of("corp", "dba").is_empty(), "a claim that spells a local name gives nothing");
+        assert!(
+            of("corp", "dba").is_empty(),
+            "a claim that spells a local name gives nothing"
+        );
         assert!(of("corp", "empty").is_empty());
         assert!(of("corp", "Analysts").is_empty());
         assert!(of("corp", "alice").is_empty(), "nobody becomes local by a claim");
         let check = map.check(|name| (name == "corp").then_some(true));
-        assert!(check.unwrap_err().to_string().contains("`other` is not a configured issuer"));
+        assert!(
+            check
+                .unwrap_err()
+                .to_string()
+                .contains("`other` is not a configured issuer")
+        );
         for bad in ["analysts", ":x", "corp:", ""] {
             assert!(GroupMap::parse([("g", vec![bad])]).is_err(), "{bad}");
         }

@@ -73,7 +73,9 @@ pub struct DemoIssuer {
 
 impl fmt::Debug for DemoIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DemoIssuer").field("spec", &self.spec).finish_non_exhaustive()
+        f.debug_struct("DemoIssuer")
+            .field("spec", &self.spec)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,13 +92,20 @@ impl DemoIssuer {
         let wrong = |what: String| Err(SpecError(format!("demo issuer: {what}")));
         match secure(&spec.url) {
             Ok(url) if is_loopback(&url) && url.query().is_none() => {}
-            _ => return wrong(format!("`{}` is not a loopback address; it serves nothing else", spec.url)),
+            _ => {
+                return wrong(format!(
+                    "`{}` is not a loopback address; it serves nothing else",
+                    spec.url
+                ));
+            }
         }
         if spec.users.is_empty() {
             return wrong("there is no user".to_owned());
         }
         if let Some(name) = spec.users.keys().find(|name| !is_plain(name)) {
-            return wrong(format!("`{name}` is not a login name: use a-z, 0-9, dot, dash, underscore"));
+            return wrong(format!(
+                "`{name}` is not a login name: use a-z, 0-9, dot, dash, underscore"
+            ));
         }
         if spec.audience.is_empty() || !(1..=86_400).contains(&spec.token_seconds) {
             return wrong("give an audience, and tokens a life of 1 to 86,400 seconds".to_owned());
@@ -104,9 +113,14 @@ impl DemoIssuer {
         let mut seed = Zeroizing::new([0; 32]);
         world.random(seed.as_mut_slice());
         let key = SigningKey::from_bytes(&seed);
-        let credentials: Vec<Credential> =
-            spec.users.keys().map(|name| (name.clone(), secret(world.as_ref()))).collect();
-        let hashed = credentials.iter().map(|(name, secret)| (name.clone(), Hash::of(secret.as_bytes())));
+        let credentials: Vec<Credential> = spec
+            .users
+            .keys()
+            .map(|name| (name.clone(), secret(world.as_ref())))
+            .collect();
+        let hashed = credentials
+            .iter()
+            .map(|(name, secret)| (name.clone(), Hash::of(secret.as_bytes())));
         let issuer = Self {
             key_id: URL_SAFE_NO_PAD.encode(Hash::of(key.verifying_key().as_bytes()).0),
             secrets: hashed.collect(),

@@ -22,7 +22,10 @@ const KEY_ID_BYTES: usize = 256;
 /// A signature algorithm an issuer may use: asymmetric ones only, so that no public key can ever be
 /// taken for a shared secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each variant is its own name in RFC 7518 and RFC 8037")]
+#[expect(
+    missing_docs,
+    reason = "each variant is its own name in RFC 7518 and RFC 8037"
+)]
 pub enum Algorithm {
     RS256,
     RS384,

@@ -57,7 +57,10 @@ impl Key {
             return None;
         }
         if let Some(operations) = jwk.get("key_ops")
-            && !operations.as_array()?.iter().any(|operation| operation == "verify")
+            && !operations
+                .as_array()?
+                .iter()
+                .any(|operation| operation == "verify")
         {
             return None;
         }
@@ -75,7 +78,10 @@ impl Key {
             ("RSA", _) => {
                 let (modulus, exponent) = (bytes("n")?, bytes("e")?);
                 sound_rsa(&modulus, &exponent).then_some(())?;
-                (Kind::Rsa, DecodingKey::from_rsa_raw_components(&modulus, &exponent))
+                (
+                    Kind::Rsa,
+                    DecodingKey::from_rsa_raw_components(&modulus, &exponent),
+                )
             }
             ("EC", Some("P-256")) => (Kind::P256, point(32)?),
             ("EC", Some("P-384")) => (Kind::P384, point(48)?),

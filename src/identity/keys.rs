@@ -50,7 +50,8 @@ impl Held {
     }
 
     fn usable(&self, now: Duration) -> bool {
-        self.age.is_some_and(|(fetched, _)| now.saturating_sub(fetched) < KEPT)
+        self.age
+            .is_some_and(|(fetched, _)| now.saturating_sub(fetched) < KEPT)
     }
 }
 
@@ -109,7 +110,11 @@ impl KeyRing {
         *turn = Some(now);
         match self.fetch_keys().await {
             Ok((keys, fresh_for)) => {
-                tracing::debug!(issuer = self.issuer.name, keys = keys.len(), "issuer keys fetched");
+                tracing::debug!(
+                    issuer = self.issuer.name,
+                    keys = keys.len(),
+                    "issuer keys fetched"
+                );
                 let age = Some((now, now + fresh_for));
                 self.held.store(Arc::new(Held { keys, age }));
             }
@@ -140,7 +145,10 @@ impl KeyRing {
         if answer.status != 200 {
             return Err(format!("{address} answered HTTP {}", answer.status));
         }
-        Ok((KeySet::parse(&answer.body)?, fresh_for(answer.cache_control.as_deref())))
+        Ok((
+            KeySet::parse(&answer.body)?,
+            fresh_for(answer.cache_control.as_deref()),
+        ))
     }
 
     /// The issuer's `jwks_uri`: OpenID Connect Discovery §4, else RFC 8414 §3.
@@ -209,7 +217,8 @@ fn fresh_for(cache_control: Option<&str>) -> Duration {
     let max_age = directives().find_map(|one| {
         let (name, value) = one.split_once('=')?;
         let seconds = value.trim_matches('"').parse().ok()?;
-        name.eq_ignore_ascii_case("max-age").then(|| Duration::from_secs(seconds))
+        name.eq_ignore_ascii_case("max-age")
+            .then(|| Duration::from_secs(seconds))
     });
     max_age.unwrap_or(FRESH_DEFAULT).clamp(FRESH_LEAST, FRESH_MOST)
 }

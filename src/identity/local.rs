@@ -74,7 +74,10 @@ fn login_name(passwd: &str, uid: u32) -> Option<String> {
 /// A host name with only the characters host names have.
 fn plain(host: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    host.chars().take(253).map(|c| if fits(c) { c } else { '_' }).collect()
+    host.chars()
+        .take(253)
+        .map(|c| if fits(c) { c } else { '_' })
+        .collect()
 }
 
 #[cfg(test)]
@@ -90,7 +93,11 @@ mod tests {
         assert_eq!(login_name(PASSWD, 0).as_deref(), Some("root"));
         assert_eq!(login_name(PASSWD, 4242), None);
         assert_eq!(login_name("", 0), None);
-        assert_eq!(login_name(PASSWD, 1001), None, "a login name of digits is not somebody's uid");
+        assert_eq!(
+            login_name(PASSWD, 1001),
+            None,
+            "a login name of digits is not somebody's uid"
+        );
     }
 
     #[test]
@@ -108,7 +115,10 @@ mod tests {
         };
         let principal = alice.principal(&groups, "s");
         assert_eq!(principal.user.id(), "local#1000@build_host_7");
-        assert_eq!(principal.user.groups.into_iter().collect::<Vec<_>>(), ["dba", "ops"]);
+        assert_eq!(
+            principal.user.groups.into_iter().collect::<Vec<_>>(),
+            ["dba", "ops"]
+        );
         assert_eq!(principal.agent.client_id, "stdio");
         assert!(!principal.agent.verified);
     }

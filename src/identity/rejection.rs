@@ -20,7 +20,9 @@ pub enum Reason {
     #[error("the token is longer than 16 KiB")]
     Oversized,
     /// Not a signed JWT: an opaque or encrypted token, or garbage.
-    #[error("the token is not a signed JWT; configure the issuer to give JWT access tokens for this audience")]
+    #[error(
+        "the token is not a signed JWT; configure the issuer to give JWT access tokens for this audience"
+    )]
     Opaque,
     /// Header or claims are not a JSON object without repeated names.
     #[error("the token's header or claims are malformed")]
@@ -67,7 +69,9 @@ pub enum Reason {
     #[error("the token is not an access token")]
     NotAnAccessToken,
     /// Bound to a key of the sender (`cnf`): useless without the proof we do not check.
-    #[error("the token is bound to its sender (DPoP or mTLS), which is not supported: issue plain bearer tokens for this audience")]
+    #[error(
+        "the token is bound to its sender (DPoP or mTLS), which is not supported: issue plain bearer tokens for this audience"
+    )]
     SenderConstrained,
     /// The claims that name the client contradict each other, or the client is not on the list.
     #[error("the token's client is not allowed (client_ids), or its claims name two clients")]
@@ -195,7 +199,12 @@ impl Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "credential not accepted ({}): {}", self.reason.word(), self.reason)
+        write!(
+            f,
+            "credential not accepted ({}): {}",
+            self.reason.word(),
+            self.reason
+        )
     }
 }
 
@@ -232,7 +241,10 @@ impl Tally {
     ];
 
     pub(super) fn count(&self, reason: Reason) {
-        let slot = Self::WORDS.iter().zip(&self.0).find(|(word, _)| **word == reason.word());
+        let slot = Self::WORDS
+            .iter()
+            .zip(&self.0)
+            .find(|(word, _)| **word == reason.word());
         if let Some((_, counter)) = slot {
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -240,6 +252,8 @@ impl Tally {
 
     pub(super) fn read(&self) -> BTreeMap<&'static str, u64> {
         let pairs = Self::WORDS.iter().zip(&self.0);
-        pairs.map(|(word, counter)| (*word, counter.load(Ordering::Relaxed))).collect()
+        pairs
+            .map(|(word, counter)| (*word, counter.load(Ordering::Relaxed)))
+            .collect()
     }
 }

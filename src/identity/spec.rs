@@ -77,35 +77,58 @@ impl IssuerSpec {
     fn check(&self) -> Result<(), SpecError> {
         let wrong = |what: String| SpecError(format!("issuer `{}`: {what}", self.name));
         if !is_name(&self.name) {
-            return Err(wrong("a name is 1 to 63 characters of a-z, 0-9, _ and -".to_owned()));
+            return Err(wrong(
+                "a name is 1 to 63 characters of a-z, 0-9, _ and -".to_owned(),
+            ));
         }
         if self.name == LOCAL {
-            return Err(wrong("the name `local` is kept for the users of stdio".to_owned()));
+            return Err(wrong(
+                "the name `local` is kept for the users of stdio".to_owned(),
+            ));
         }
         let url = secure(&self.url).map_err(|why| wrong(format!("url `{}` {why}", self.url)))?;
         if url.query().is_some() {
-            return Err(wrong(format!("url `{}` has a query; an issuer has none", self.url)));
+            return Err(wrong(format!(
+                "url `{}` has a query; an issuer has none",
+                self.url
+            )));
         }
         if self.name == DEMO && !is_loopback(&url) {
-            return Err(wrong("the name `demo` is kept for the demo issuer, on loopback only".to_owned()));
+            return Err(wrong(
+                "the name `demo` is kept for the demo issuer, on loopback only".to_owned(),
+            ));
         }
         if let Some(uri) = &self.jwks_uri {
             secure(uri).map_err(|why| wrong(format!("jwks_uri `{uri}` {why}")))?;
         }
         if self.audience.is_empty() {
-            return Err(wrong("audience is empty; write the value its tokens carry in `aud`".to_owned()));
+            return Err(wrong(
+                "audience is empty; write the value its tokens carry in `aud`".to_owned(),
+            ));
         }
         if self.algorithms.is_empty() {
-            return Err(wrong("algorithms is empty, so no token could pass; leave it out for the default".to_owned()));
+            return Err(wrong(
+                "algorithms is empty, so no token could pass; leave it out for the default".to_owned(),
+            ));
         }
-        if self.groups_claim.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
-            return Err(wrong("groups_claim must be a JSON pointer such as `/groups`".to_owned()));
+        if self
+            .groups_claim
+            .as_ref()
+            .is_some_and(|pointer| !pointer.starts_with('/'))
+        {
+            return Err(wrong(
+                "groups_claim must be a JSON pointer such as `/groups`".to_owned(),
+            ));
         }
         if let Some(scope) = self.required_scopes.iter().find(|scope| !is_scope(scope)) {
-            return Err(wrong(format!("required scope `{scope}` is not one scope (RFC 6749 §3.3)")));
+            return Err(wrong(format!(
+                "required scope `{scope}` is not one scope (RFC 6749 §3.3)"
+            )));
         }
         if self.max_lifetime_seconds == 0 {
-            return Err(wrong("max_lifetime_seconds is 0, so no token could pass".to_owned()));
+            return Err(wrong(
+                "max_lifetime_seconds is 0, so no token could pass".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -135,7 +158,9 @@ impl IdentitySpec {
         }
         secure(&self.resource).map_err(|why| SpecError(format!("resource `{}` {why}", self.resource)))?;
         if let Some(scope) = self.scopes.iter().find(|scope| !is_scope(scope)) {
-            return Err(SpecError(format!("scope `{scope}` is not one scope (RFC 6749 §3.3)")));
+            return Err(SpecError(format!(
+                "scope `{scope}` is not one scope (RFC 6749 §3.3)"
+            )));
         }
         let carries = |name: &str| {
             let issuer = self.issuers.iter().find(|issuer| issuer.name == name)?;

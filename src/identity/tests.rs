@@ -5,4 +5,5 @@ mod demo;
 mod desk;
 mod refusals;
 mod rotation;
+mod signatures;
 mod specs;

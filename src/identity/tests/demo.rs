@@ -57,9 +57,16 @@ async fn its_tokens_pass_the_same_checks_as_any_others() {
     assert_eq!(principal.user.kind, UserKind::Person);
     assert_eq!(principal.user.groups, set(&["analyst"]));
     assert_eq!(principal.agent.client_id, "claude-code");
-    assert_ne!(issuer.token(name, secret, "claude-code").unwrap(), token, "every token is another");
+    assert_ne!(
+        issuer.token(name, secret, "claude-code").unwrap(),
+        token,
+        "every token is another"
+    );
     clock.advance(3_631);
-    assert_eq!(identity.admit(Bearer(Some(&token))).await.unwrap_err().reason(), Reason::Expired);
+    assert_eq!(
+        identity.admit(Bearer(Some(&token))).await.unwrap_err().reason(),
+        Reason::Expired
+    );
     assert_eq!(identity.probe().await, [("demo".to_owned(), Ok(1))]);
 }
 
@@ -69,9 +76,15 @@ async fn a_token_of_an_earlier_start_is_worthless() {
     let (earlier, secrets) = start(&clock);
     let (now, _) = start(&clock);
     let token = earlier.token("analyst", &secrets[0].1, "x").unwrap();
-    let refused = identity(&now, &clock).admit(Bearer(Some(&token))).await.unwrap_err();
+    let refused = identity(&now, &clock)
+        .admit(Bearer(Some(&token)))
+        .await
+        .unwrap_err();
     assert_eq!(refused.reason(), Reason::UnknownKey);
-    assert_eq!(now.token("analyst", &secrets[0].1, "x"), Err(TokenRefused::BadCredentials));
+    assert_eq!(
+        now.token("analyst", &secrets[0].1, "x"),
+        Err(TokenRefused::BadCredentials)
+    );
 }
 
 #[test]
@@ -80,18 +93,33 @@ fn wrong_secrets_are_refused_and_then_paused_whether_the_user_exists_or_not() {
     let (issuer, secrets) = start(&clock);
     for user in ["analyst", "nobody"] {
         for _ in 0..5 {
-            assert_eq!(issuer.token(user, "guess", "x"), Err(TokenRefused::BadCredentials));
+            assert_eq!(
+                issuer.token(user, "guess", "x"),
+                Err(TokenRefused::BadCredentials)
+            );
         }
-        assert_eq!(issuer.token(user, "guess", "x"), Err(TokenRefused::TooManyAttempts));
+        assert_eq!(
+            issuer.token(user, "guess", "x"),
+            Err(TokenRefused::TooManyAttempts)
+        );
     }
-    assert_eq!(issuer.token("analyst", &secrets[0].1, "x"), Err(TokenRefused::TooManyAttempts));
+    assert_eq!(
+        issuer.token("analyst", &secrets[0].1, "x"),
+        Err(TokenRefused::TooManyAttempts)
+    );
     issuer.token("developer", &secrets[1].1, "x").unwrap();
     clock.advance(60);
     issuer.token("analyst", &secrets[0].1, "x").unwrap();
-    assert_eq!(issuer.token("developer", &secrets[0].1, "x"), Err(TokenRefused::BadCredentials));
+    assert_eq!(
+        issuer.token("developer", &secrets[0].1, "x"),
+        Err(TokenRefused::BadCredentials)
+    );
     assert_eq!(issuer.token("", "", "x"), Err(TokenRefused::BadCredentials));
     for client in ["", "a b", "x\"", &"x".repeat(65)] {
-        assert_eq!(issuer.token("developer", &secrets[1].1, client), Err(TokenRefused::BadClient));
+        assert_eq!(
+            issuer.token("developer", &secrets[1].1, client),
+            Err(TokenRefused::BadClient)
+        );
     }
 }
 
@@ -100,7 +128,9 @@ fn it_serves_loopback_alone() {
     let refused = |change: fn(&mut DemoSpec)| {
         let mut spec = demo();
         change(&mut spec);
-        DemoIssuer::start(spec, Arc::<Clock>::default()).unwrap_err().to_string()
+        DemoIssuer::start(spec, Arc::<Clock>::default())
+            .unwrap_err()
+            .to_string()
     };
     for message in [
         refused(|s| s.url = "https://demo.example.com".into()),

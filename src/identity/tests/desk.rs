@@ -78,7 +78,12 @@ impl Network {
     }
 
     pub(super) fn count(&self, url: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|asked| *asked == url).count()
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|asked| *asked == url)
+            .count()
     }
 
     pub(super) fn asked(&self) -> Vec<String> {
@@ -207,11 +212,14 @@ impl Desk {
 
     /// Why a good token with these claims changed is refused.
     pub(super) async fn refuse_claims(&self, changes: Value) -> Reason {
-        self.refuse(&self.key.sign(&header(), &with(claims(), changes))).await
+        self.refuse(&self.key.sign(&header(), &with(claims(), changes)))
+            .await
     }
 
     pub(super) async fn admit_claims(&self, changes: Value) -> Principal {
-        self.admit(&self.key.sign(&header(), &with(claims(), changes))).await.unwrap()
+        self.admit(&self.key.sign(&header(), &with(claims(), changes)))
+            .await
+            .unwrap()
     }
 }
 

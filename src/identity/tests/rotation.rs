@@ -9,7 +9,10 @@ use crate::identity::keys::KEPT;
 use crate::identity::{Identity, IssuerSpec, Reason};
 
 fn signed(pair: &Pair, kid: &str, sub: &str) -> String {
-    pair.sign(&with(header(), json!({"kid": kid})), &with(claims(), json!({"sub": sub, "exp": NOW + 86_000})))
+    pair.sign(
+        &with(header(), json!({"kid": kid})),
+        &with(claims(), json!({"sub": sub, "exp": NOW + 86_000})),
+    )
 }
 
 #[tokio::test]
@@ -17,12 +20,21 @@ async fn rotated_key_is_fetched_and_the_old_one_forgotten() {
     let desk = Desk::new();
     let (old, new) = (signed(&desk.key, "k1", "a"), Pair::new(2));
     desk.admit(&old).await.unwrap();
-    desk.network.serve(JWKS, 200, &json!({"keys": [new.jwk("k2")]}), None);
-    assert_eq!(desk.refuse(&signed(&new, "k2", "a")).await, Reason::UnknownKey, "fetched a moment ago");
+    desk.network
+        .serve(JWKS, 200, &json!({"keys": [new.jwk("k2")]}), None);
+    assert_eq!(
+        desk.refuse(&signed(&new, "k2", "a")).await,
+        Reason::UnknownKey,
+        "fetched a moment ago"
+    );
     desk.clock.advance(10);
     desk.admit(&signed(&new, "k2", "a")).await.unwrap();
     assert_eq!(desk.network.count(JWKS), 2);
-    assert_eq!(desk.refuse(&signed(&desk.key, "k1", "b")).await, Reason::UnknownKey, "withdrawn");
+    assert_eq!(
+        desk.refuse(&signed(&desk.key, "k1", "b")).await,
+        Reason::UnknownKey,
+        "withdrawn"
+    );
     desk.admit(&old).await.unwrap(); // verified less than 30 seconds ago
     desk.clock.advance(30);
     assert_eq!(desk.refuse(&old).await, Reason::UnknownKey, "and then no more");
@@ -33,13 +45,19 @@ async fn unknown_keys_cannot_make_us_flood_the_issuer() {
     let desk = Desk::new();
     desk.admit(&desk.good()).await.unwrap();
     for n in 0..200 {
-        assert_eq!(desk.refuse(&signed(&desk.key, &format!("x{n}"), "a")).await, Reason::UnknownKey);
+        assert_eq!(
+            desk.refuse(&signed(&desk.key, &format!("x{n}"), "a")).await,
+            Reason::UnknownKey
+        );
     }
     assert_eq!(desk.network.count(JWKS), 1);
     for round in 2..5 {
         desk.clock.advance(10);
         for n in 0..20 {
-            assert_eq!(desk.refuse(&signed(&desk.key, &format!("y{n}"), "a")).await, Reason::UnknownKey);
+            assert_eq!(
+                desk.refuse(&signed(&desk.key, &format!("y{n}"), "a")).await,
+                Reason::UnknownKey
+            );
         }
         assert_eq!(desk.network.count(JWKS), round);
     }
@@ -48,7 +66,9 @@ async fn unknown_keys_cannot_make_us_flood_the_issuer() {
 #[tokio::test]
 async fn concurrent_first_calls_fetch_once() {
     let desk = Desk::new();
-    let tokens: Vec<_> = (0..50).map(|n| signed(&desk.key, "k1", &format!("user{n}"))).collect();
+    let tokens: Vec<_> = (0..50)
+        .map(|n| signed(&desk.key, "k1", &format!("user{n}")))
+        .collect();
     let wire = desk.network.wire.lock().await;
     let calls = tokens.iter().map(|token| desk.admit(token));
     let answers = async {
@@ -93,7 +113,8 @@ async fn last_good_keys_serve_for_a_while_and_then_every_token_is_refused() {
     let rejection = desk.admit(&signed(&desk.key, "k1", "d")).await.unwrap_err();
     assert_eq!(rejection.reason(), Reason::KeysUnavailable);
     assert_eq!(rejection.status(), 503);
-    desk.network.serve(DISCOVERY, 200, &json!({"issuer": ISSUER, "jwks_uri": JWKS}), None);
+    desk.network
+        .serve(DISCOVERY, 200, &json!({"issuer": ISSUER, "jwks_uri": JWKS}), None);
     desk.clock.advance(10);
     desk.admit(&signed(&desk.key, "k1", "d")).await.unwrap();
 }
@@ -104,12 +125,36 @@ async fn without_keys_nothing_passes() {
         (DISCOVERY, 500, json!({})),
         (DISCOVERY, 200, json!("hello")),
         (DISCOVERY, 200, json!({"issuer": ISSUER})),
-        (DISCOVERY, 200, json!({"issuer": format!("{ISSUER}/"), "jwks_uri": JWKS})),
-        (DISCOVERY, 200, json!({"issuer": "https://evil.example.org", "jwks_uri": JWKS})),
-        (DISCOVERY, 200, json!({"issuer": ISSUER, "jwks_uri": "https://evil.example.org/keys"})),
-        (DISCOVERY, 200, json!({"issuer": ISSUER, "jwks_uri": "http://login.example.com/realm/keys"})),
-        (DISCOVERY, 200, json!({"issuer": ISSUER, "jwks_uri": "https://login.example.com:8443/realm/keys"})),
-        (DISCOVERY, 200, json!({"issuer": ISSUER, "jwks_uri": "file:///realm/keys"})),
+        (
+            DISCOVERY,
+            200,
+            json!({"issuer": format!("{ISSUER}/"), "jwks_uri": JWKS}),
+        ),
+        (
+            DISCOVERY,
+            200,
+            json!({"issuer": "https://evil.example.org", "jwks_uri": JWKS}),
+        ),
+        (
+            DISCOVERY,
+            200,
+            json!({"issuer": ISSUER, "jwks_uri": "https://evil.example.org/keys"}),
+        ),
+        (
+            DISCOVERY,
+            200,
+            json!({"issuer": ISSUER, "jwks_uri": "http://login.example.com/realm/keys"}),
+        ),
+        (
+            DISCOVERY,
+            200,
+            json!({"issuer": ISSUER, "jwks_uri": "https://login.example.com:8443/realm/keys"}),
+        ),
+        (
+            DISCOVERY,
+            200,
+            json!({"issuer": ISSUER, "jwks_uri": "file:///realm/keys"}),
+        ),
         (DISCOVERY, 302, json!({"issuer": ISSUER, "jwks_uri": JWKS})),
         (JWKS, 404, json!({"keys": []})),
         (JWKS, 200, json!({})),
@@ -117,10 +162,22 @@ async fn without_keys_nothing_passes() {
         (JWKS, 200, json!({"keys": vec![Pair::new(1).jwk("k1"); 101]})),
     ] {
         let desk = Desk::new();
-        desk.network.serve("https://evil.example.org/keys", 200, &json!({"keys": [desk.key.jwk("k1")]}), None);
+        desk.network.serve(
+            "https://evil.example.org/keys",
+            200,
+            &json!({"keys": [desk.key.jwk("k1")]}),
+            None,
+        );
         desk.network.serve(url, status, &page, None);
-        assert_eq!(desk.refuse(&desk.good()).await, Reason::KeysUnavailable, "{url} {status} {page}");
-        assert!(!desk.network.asked().iter().any(|asked| asked.contains("evil")), "{page}");
+        assert_eq!(
+            desk.refuse(&desk.good()).await,
+            Reason::KeysUnavailable,
+            "{url} {status} {page}"
+        );
+        assert!(
+            !desk.network.asked().iter().any(|asked| asked.contains("evil")),
+            "{page}"
+        );
     }
 }
 
@@ -132,7 +189,10 @@ async fn an_emptied_key_set_withdraws_every_key() {
     desk.clock.advance(600);
     desk.admit(&signed(&desk.key, "k1", "b")).await.unwrap(); // stale, replaced meanwhile
     desk.identity.rings[ISSUER].settled().await;
-    assert_eq!(desk.refuse(&signed(&desk.key, "k1", "c")).await, Reason::UnknownKey);
+    assert_eq!(
+        desk.refuse(&signed(&desk.key, "k1", "c")).await,
+        Reason::UnknownKey
+    );
 }
 
 #[tokio::test]
@@ -140,7 +200,8 @@ async fn discovery_falls_back_to_rfc_8414() {
     let desk = Desk::new();
     desk.network.serve(DISCOVERY, 404, &json!({}), None);
     let second = "https://login.example.com/.well-known/oauth-authorization-server/realm";
-    desk.network.serve(second, 200, &json!({"issuer": ISSUER, "jwks_uri": JWKS}), None);
+    desk.network
+        .serve(second, 200, &json!({"issuer": ISSUER, "jwks_uri": JWKS}), None);
     desk.admit(&desk.good()).await.unwrap();
     assert_eq!(desk.network.asked(), [DISCOVERY, second, JWKS]);
 }
@@ -150,7 +211,12 @@ async fn configured_key_address_replaces_discovery() {
     let mut issuer = corp();
     issuer.jwks_uri = Some("https://keys.example.net/certs".to_owned());
     let desk = Desk::with(issuer);
-    desk.network.serve("https://keys.example.net/certs", 200, &json!({"keys": [desk.key.jwk("k1")]}), None);
+    desk.network.serve(
+        "https://keys.example.net/certs",
+        200,
+        &json!({"keys": [desk.key.jwk("k1")]}),
+        None,
+    );
     desk.admit(&desk.good()).await.unwrap();
     assert_eq!(desk.network.asked(), ["https://keys.example.net/certs"]);
 }
@@ -167,7 +233,8 @@ async fn cache_control_is_honoured_between_bounds() {
         (Some("max-age=-1, s-maxage=7"), 600),
     ] {
         let desk = Desk::new();
-        desk.network.serve(JWKS, 200, &json!({"keys": [desk.key.jwk("k1")]}), header);
+        desk.network
+            .serve(JWKS, 200, &json!({"keys": [desk.key.jwk("k1")]}), header);
         desk.admit(&signed(&desk.key, "k1", "a")).await.unwrap();
         desk.clock.advance(fresh - 1);
         desk.admit(&signed(&desk.key, "k1", "b")).await.unwrap();
@@ -197,8 +264,14 @@ async fn unusable_and_ambiguous_keys_are_passed_over() {
         json!([with(good.clone(), json!({"crv": "X25519"}))]),
         json!([with(good.clone(), json!({"x": b64([1; 8])}))]), // jsonwebtoken itself would panic here
         json!([with(good.clone(), json!({"x": b64([0; 32])}))]), // a point of small order
-        json!([with(good.clone(), json!({"kty": "EC", "crv": "P-256", "y": x, "alg": null}))]),
-        json!([with(good.clone(), json!({"kty": "RSA", "n": b64([255; 128]), "e": "AQAB", "alg": null}))]),
+        json!([with(
+            good.clone(),
+            json!({"kty": "EC", "crv": "P-256", "y": x, "alg": null})
+        )]),
+        json!([with(
+            good.clone(),
+            json!({"kty": "RSA", "n": b64([255; 128]), "e": "AQAB", "alg": null})
+        )]),
         json!([null, 7, "k1", {}]),
     ] {
         keys(bad.clone());
@@ -213,7 +286,12 @@ async fn unusable_and_ambiguous_keys_are_passed_over() {
 async fn token_without_key_id_needs_a_set_of_one() {
     let desk = Desk::new();
     let token = desk.key.sign(&with(header(), json!({"kid": null})), &claims());
-    desk.network.serve(JWKS, 200, &json!({"keys": [desk.key.jwk("k1"), Pair::new(2).jwk("k2")]}), None);
+    desk.network.serve(
+        JWKS,
+        200,
+        &json!({"keys": [desk.key.jwk("k1"), Pair::new(2).jwk("k2")]}),
+        None,
+    );
     assert_eq!(desk.refuse(&token).await, Reason::UnknownKey);
     desk.clock.advance(10);
     let unnamed = with(desk.key.jwk("k1"), json!({"kid": null}));
@@ -234,7 +312,12 @@ async fn one_issuer_cannot_vouch_for_anothers_users() {
         &json!({"issuer": other_url, "jwks_uri": "https://other.example.com/keys"}),
         None,
     );
-    network.serve("https://other.example.com/keys", 200, &json!({"keys": [other.jwk("k1")]}), None);
+    network.serve(
+        "https://other.example.com/keys",
+        200,
+        &json!({"keys": [other.jwk("k1")]}),
+        None,
+    );
     let second = IssuerSpec::new("other", other_url, RESOURCE);
     let identity = Identity::new(spec(vec![corp(), second]), network, desk.clock.clone()).unwrap();
     let two = Desk {
@@ -244,10 +327,19 @@ async fn one_issuer_cannot_vouch_for_anothers_users() {
     let theirs = with(claims(), json!({"iss": other_url}));
     let principal = two.admit(&other.sign(&header(), &theirs)).await.unwrap();
     assert_eq!(principal.user.id(), "other#alice");
-    assert!(principal.user.groups.is_empty(), "`analysts` was mapped for corp alone");
+    assert!(
+        principal.user.groups.is_empty(),
+        "`analysts` was mapped for corp alone"
+    );
     assert_eq!(two.admit(&two.good()).await.unwrap().user.id(), "corp#alice");
-    assert_eq!(two.refuse(&other.sign(&header(), &claims())).await, Reason::Signature);
-    assert_eq!(two.refuse(&two.key.sign(&header(), &theirs)).await, Reason::Signature);
+    assert_eq!(
+        two.refuse(&other.sign(&header(), &claims())).await,
+        Reason::Signature
+    );
+    assert_eq!(
+        two.refuse(&two.key.sign(&header(), &theirs)).await,
+        Reason::Signature
+    );
 }
 
 #[tokio::test]
@@ -258,7 +350,10 @@ async fn verified_tokens_are_remembered_for_thirty_seconds() {
     desk.network.serve(JWKS, 200, &json!({"keys": []}), None);
     desk.clock.advance(12);
     // Somebody's unknown key makes us learn that k1 was withdrawn.
-    assert_eq!(desk.refuse(&signed(&desk.key, "zz", "a")).await, Reason::UnknownKey);
+    assert_eq!(
+        desk.refuse(&signed(&desk.key, "zz", "a")).await,
+        Reason::UnknownKey
+    );
     desk.clock.advance(17);
     desk.admit(&token).await.unwrap();
     desk.clock.advance(1);
@@ -290,6 +385,13 @@ async fn session_is_the_tokens_sid_or_ends_after_thirty_idle_minutes() {
     assert_ne!(session(json!({"sid": "S", "sub": "bob"})).await, sid);
     assert_eq!(sid.len(), 32);
     let restarted = Desk::new();
-    assert_eq!(restarted.admit_claims(json!({"sid": "S"})).await.session.id, sid, "the same after a restart");
-    assert_eq!(desk.refuse_claims(json!({"sid": 5, "exp": NOW + 86_000})).await, Reason::Claim("sid"));
+    assert_eq!(
+        restarted.admit_claims(json!({"sid": "S"})).await.session.id,
+        sid,
+        "the same after a restart"
+    );
+    assert_eq!(
+        desk.refuse_claims(json!({"sid": 5, "exp": NOW + 86_000})).await,
+        Reason::Claim("sid")
+    );
 }

@@ -9,7 +9,9 @@ use crate::identity::{Bearer, GroupMap, Identity, IdentitySpec, IssuerSpec, Reas
 
 fn fault(spec: IdentitySpec) -> String {
     let desk = Desk::new();
-    Identity::new(spec, desk.network, desk.clock).unwrap_err().to_string()
+    Identity::new(spec, desk.network, desk.clock)
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -26,21 +28,54 @@ fn an_unsound_issuer_refuses_to_start() {
         (changed(|i| i.name = String::new()), "a-z"),
         (changed(|i| i.name = "local".into()), "stdio"),
         (changed(|i| i.name = "demo".into()), "loopback"),
-        (changed(|i| i.url = "http://login.example.com".into()), "must be https"),
-        (changed(|i| i.url = "http://127.0.0.1.example.com".into()), "must be https"),
-        (changed(|i| i.url = "http://localhost.example.com".into()), "must be https"),
-        (changed(|i| i.url = "ftp://login.example.com".into()), "must be https"),
-        (changed(|i| i.url = "login.example.com".into()), "not an absolute URL"),
-        (changed(|i| i.url = "https://a:b@login.example.com".into()), "user name"),
-        (changed(|i| i.url = "https://login.example.com/#x".into()), "fragment"),
-        (changed(|i| i.url = "https://login.example.com/?x=1".into()), "query"),
-        (changed(|i| i.jwks_uri = Some("http://login.example.com/k".into())), "jwks_uri"),
+        (
+            changed(|i| i.url = "http://login.example.com".into()),
+            "must be https",
+        ),
+        (
+            changed(|i| i.url = "http://127.0.0.1.example.com".into()),
+            "must be https",
+        ),
+        (
+            changed(|i| i.url = "http://localhost.example.com".into()),
+            "must be https",
+        ),
+        (
+            changed(|i| i.url = "ftp://login.example.com".into()),
+            "must be https",
+        ),
+        (
+            changed(|i| i.url = "login.example.com".into()),
+            "not an absolute URL",
+        ),
+        (
+            changed(|i| i.url = "https://a:b@login.example.com".into()),
+            "user name",
+        ),
+        (
+            changed(|i| i.url = "https://login.example.com/#x".into()),
+            "fragment",
+        ),
+        (
+            changed(|i| i.url = "https://login.example.com/?x=1".into()),
+            "query",
+        ),
+        (
+            changed(|i| i.jwks_uri = Some("http://login.example.com/k".into())),
+            "jwks_uri",
+        ),
         (changed(|i| i.audience = String::new()), "audience is empty"),
         (changed(|i| i.algorithms.clear()), "algorithms is empty"),
-        (changed(|i| i.groups_claim = Some("groups".into())), "JSON pointer"),
+        (
+            changed(|i| i.groups_claim = Some("groups".into())),
+            "JSON pointer",
+        ),
         (changed(|i| i.groups_claim = Some(String::new())), "JSON pointer"),
         (changed(|i| i.groups_claim = None), "no groups_claim"),
-        (changed(|i| i.required_scopes = vec!["a b".into()]), "not one scope"),
+        (
+            changed(|i| i.required_scopes = vec!["a b".into()]),
+            "not one scope",
+        ),
         (changed(|i| i.max_lifetime_seconds = 0), "max_lifetime_seconds"),
     ] {
         assert!(message.contains(expected), "{message} / {expected}");
@@ -58,17 +93,31 @@ fn a_contradictory_specification_refuses_to_start() {
         spec.resource = resource.to_owned();
         fault(spec)
     };
-    for resource in ["", "/mcp", "http://tollgate.example.com/mcp", "https://h/mcp#x", "https://u@h/mcp"] {
+    for resource in [
+        "",
+        "/mcp",
+        "http://tollgate.example.com/mcp",
+        "https://h/mcp#x",
+        "https://u@h/mcp",
+    ] {
         assert!(with_resource(resource).contains("resource"), "{resource}");
     }
     let mut quoted = spec(vec![corp()]);
     quoted.scopes = vec!["a\"b".to_owned()];
-    assert!(fault(quoted).contains("not one scope"), "it would break out of the challenge");
+    assert!(
+        fault(quoted).contains("not one scope"),
+        "it would break out of the challenge"
+    );
 }
 
 #[test]
 fn loopback_issuers_may_speak_http() {
-    for url in ["http://127.0.0.1:9400", "http://[::1]:9400/x", "http://localhost:9400", "http://127.9.9.9/"] {
+    for url in [
+        "http://127.0.0.1:9400",
+        "http://[::1]:9400/x",
+        "http://localhost:9400",
+        "http://127.9.9.9/",
+    ] {
         let desk = Desk::new();
         let issuer = IssuerSpec::new("corp", url, RESOURCE);
         Identity::new(spec(vec![issuer]), desk.network, desk.clock).unwrap();
@@ -81,7 +130,14 @@ async fn without_issuers_every_token_is_refused() {
     let mut none = spec(vec![]);
     none.groups = GroupMap::default();
     let identity = Identity::new(none, desk.network.clone(), desk.clock.clone()).unwrap();
-    assert_eq!(identity.admit(Bearer(Some(&desk.good()))).await.unwrap_err().reason(), Reason::Issuer);
+    assert_eq!(
+        identity
+            .admit(Bearer(Some(&desk.good())))
+            .await
+            .unwrap_err()
+            .reason(),
+        Reason::Issuer
+    );
 }
 
 #[tokio::test]
@@ -97,7 +153,11 @@ async fn challenges_follow_rfc_6750_and_rfc_9728() {
     assert_eq!((wrong.status(), wrong.challenge()), (401, expected));
     let groups = desk.key.sign(&header(), &with(claims(), json!({"groups": null})));
     let groups = desk.admit(&groups).await.unwrap_err();
-    assert!(groups.challenge().contains("tell your operator"), "{}", groups.challenge());
+    assert!(
+        groups.challenge().contains("tell your operator"),
+        "{}",
+        groups.challenge()
+    );
     assert!(groups.to_string().contains("groups claim is missing"), "{groups}");
 }
 
@@ -116,7 +176,10 @@ fn metadata_follows_rfc_9728() {
         })
     );
     let bare = "/.well-known/oauth-protected-resource";
-    assert_eq!(desk.identity.metadata_paths(), [bare.to_owned(), format!("{bare}/mcp")]);
+    assert_eq!(
+        desk.identity.metadata_paths(),
+        [bare.to_owned(), format!("{bare}/mcp")]
+    );
 }
 
 #[tokio::test]
@@ -128,7 +191,15 @@ async fn rejections_are_counted_by_reason() {
     desk.refuse_claims(json!({"aud": "x"})).await;
     let _ = desk.identity.admit(Bearer(None)).await;
     let counts = desk.identity.rejections();
-    assert_eq!((counts["opaque"], counts["audience"], counts["missing"], counts["expired"]), (3, 1, 1, 0));
+    assert_eq!(
+        (
+            counts["opaque"],
+            counts["audience"],
+            counts["missing"],
+            counts["expired"]
+        ),
+        (3, 1, 1, 0)
+    );
     assert_eq!(counts.values().sum::<u64>(), 5);
 }
 
@@ -161,7 +232,10 @@ async fn every_reason_has_a_counter_and_a_sound_description() {
     ];
     for reason in reasons {
         let challenge = desk.identity.reject(reason, None).challenge();
-        assert!(challenge.is_ascii() && challenge.matches('"').count() % 2 == 0, "{challenge}");
+        assert!(
+            challenge.is_ascii() && challenge.matches('"').count().is_multiple_of(2),
+            "{challenge}"
+        );
         assert!(!challenge.contains('\\') && challenge.len() < 400, "{challenge}");
         assert_eq!(desk.identity.rejections()[reason.word()], 1, "{reason:?}");
     }
@@ -193,7 +267,11 @@ async fn no_token_appears_in_logs_errors_or_debug() {
         .finish();
     let guard = tracing::subscriber::set_default(subscriber);
     let desk = Desk::new();
-    let mut tokens = vec![desk.good(), "opaque-secret-token".to_owned(), "secret.secret.secret".to_owned()];
+    let mut tokens = vec![
+        desk.good(),
+        "opaque-secret-token".to_owned(),
+        "secret.secret.secret".to_owned(),
+    ];
     for changes in [
         json!({"exp": 1}),
         json!({"aud": "secret-audience"}),
@@ -203,7 +281,10 @@ async fn no_token_appears_in_logs_errors_or_debug() {
     ] {
         tokens.push(desk.key.sign(&header(), &with(claims(), changes)));
     }
-    tokens.push(desk.key.sign(&with(header(), json!({"kid": "secret-kid"})), &claims()));
+    tokens.push(
+        desk.key
+            .sign(&with(header(), json!({"kid": "secret-kid"})), &claims()),
+    );
     tokens.push(Pair::new(3).sign(&header(), &claims()));
     let mut seen = String::new();
     for token in &tokens {
@@ -219,7 +300,10 @@ async fn no_token_appears_in_logs_errors_or_debug() {
     seen.push_str(&format!("{:?}", desk.identity));
     drop(guard);
     seen.push_str(&String::from_utf8(log.0.lock().unwrap().clone()).unwrap());
-    assert!(seen.contains("credential not accepted") && seen.contains("login refused"), "the log is on: {seen}");
+    assert!(
+        seen.contains("credential not accepted") && seen.contains("login refused"),
+        "the log is on: {seen}"
+    );
     for token in &tokens {
         for part in token.split('.').filter(|part| part.len() > 5) {
             assert!(!seen.contains(part), "{part} in {seen}");
@@ -235,8 +319,15 @@ fn the_process_is_the_session_of_stdio() {
     assert_eq!(one, two);
     assert_eq!(one.user.issuer, "local");
     let uid = rustix::process::getuid().as_raw();
-    assert!(one.user.subject.starts_with(&format!("{uid}@")), "{}", one.user.subject);
-    assert_eq!((one.agent.client_id.as_str(), one.agent.verified), ("stdio", false));
+    assert!(
+        one.user.subject.starts_with(&format!("{uid}@")),
+        "{}",
+        one.user.subject
+    );
+    assert_eq!(
+        (one.agent.client_id.as_str(), one.agent.verified),
+        ("stdio", false)
+    );
     assert_eq!(one.session.id.len(), 32);
     let other = Identity::new(spec(vec![corp()]), desk.network.clone(), desk.clock.clone()).unwrap();
     assert_ne!(other.local().session.id, one.session.id);

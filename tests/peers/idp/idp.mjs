@@ -1,0 +1,225 @@
+// An OpenID-certified provider (oidc-provider) for the identity tests, on a free loopback port.
+//
+// Prints one line, {"ready": "<issuer>"}, when it listens; ends when its standard input ends.
+// What is under /test/ is for the tests alone:
+//   /test/login?user=&client=&resource=   a real authorization code flow with PKCE; the token answer
+//   /test/service?resource=               a real client credentials grant; the token answer
+//   /test/sign?header=&claims=[&with=]    signs any header and claims text; `with` says how (below)
+//   /test/rotate                          new keys; the old ones are published no more
+//   /test/counts                          how often discovery and key set were read
+import { createHash, createHmac, createPublicKey, randomBytes, sign as rawSign } from 'node:crypto';
+import http from 'node:http';
+import { CompactSign, exportJWK, generateKeyPair, importJWK } from 'jose';
+import { Provider } from 'oidc-provider';
+
+const USERS = {
+  alice: { groups: ['analysts', 'unmapped'] },
+  bob: {}, // no groups claim at all
+  carol: { groups: Array.from({ length: 100 }, (_, n) => `group-${n}`) },
+  dave: { groups: Array.from({ length: 1001 }, () => 'g') },
+  erin: { _claim_names: { groups: 'src1' }, _claim_sources: { src1: { endpoint: 'https://example.com' } } },
+  frank: { groups: 'analysts' },
+};
+const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
+const REDIRECT = 'http://127.0.0.1/callback';
+const SCOPE = 'mcp:read';
+
+let generation = 0;
+let issuer;
+let keys; // private JWKs the provider signs with now
+let retired = [];
+let provider;
+const counts = { discovery: 0, jwks: 0 };
+
+async function freshKeys() {
+  generation += 1;
+  const make = async (alg, kid) => {
+    const { privateKey } = await generateKeyPair(alg, { extractable: true });
+    return { ...(await exportJWK(privateKey)), kid: `${kid}-${generation}`, alg, use: 'sig' };
+  };
+  return Promise.all([
+    make('RS256', 'rs'),
+    make('PS256', 'ps'),
+    make('ES256', 'es'),
+    make('ES384', 'es384'),
+    make('EdDSA', 'ed'),
+  ]);
+}
+
+function newProvider() {
+  const clients = ALGORITHMS.map((alg) => ({
+    client_id: `agent-${alg}`,
+    application_type: 'native',
+    token_endpoint_auth_method: 'none',
+    grant_types: ['authorization_code'],
+    response_types: ['code'],
+    redirect_uris: [REDIRECT],
+  }));
+  clients.push({
+    client_id: 'robot',
+    client_secret: 'robot-secret-of-this-test',
+    token_endpoint_auth_method: 'client_secret_post',
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+  });
+  const instance = new Provider(issuer, {
+    clients,
+    jwks: { keys },
+    cookies: { keys: [randomBytes(16).toString('hex')] },
+    scopes: ['openid'],
+    findAccount: (_ctx, id) => (USERS[id] ? { accountId: id, claims: () => ({ sub: id, ...USERS[id] }) } : undefined),
+    extraTokenClaims: (_ctx, token) => (token.accountId ? USERS[token.accountId] : { groups: ['robots'] }),
+    interactions: { url: (_ctx, interaction) => `/test/interaction/${interaction.uid}` },
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_ctx, resource, client) => {
+          const alg = client.clientId.startsWith('agent-') ? client.clientId.slice(6) : 'ES256';
+          return {
+            scope: SCOPE,
+            audience: resource,
+            accessTokenFormat: resource.endsWith('/opaque') ? 'opaque' : 'jwt',
+            accessTokenTTL: 600,
+            jwt: { sign: { alg } },
+          };
+        },
+      },
+    },
+  });
+  instance.on('server_error', (_ctx, error) => console.error(error));
+  return instance;
+}
+
+async function finishInteraction(req, res) {
+  const { params } = await provider.interactionDetails(req, res);
+  const grant = new provider.Grant({ accountId: params.login_hint, clientId: params.client_id });
+  grant.addOIDCScope('openid');
+  grant.addResourceScope(params.resource, SCOPE);
+  const consent = { grantId: await grant.save() };
+  await provider.interactionFinished(req, res, { login: { accountId: params.login_hint }, consent });
+}
+
+// A browser in small: follows redirects with cookies until the callback, then redeems the code.
+async function login({ user, client, resource }) {
+  const verifier = randomBytes(32).toString('base64url');
+  const query = new URLSearchParams({
+    client_id: client,
+    response_type: 'code',
+    redirect_uri: REDIRECT,
+    scope: `openid ${SCOPE}`,
+    resource,
+    login_hint: user,
+    nonce: 'n',
+    state: 's',
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+  });
+  const jar = new Map();
+  let next = `${issuer}/auth?${query}`;
+  for (let hop = 0; hop < 10 && !next.startsWith(REDIRECT); hop += 1) {
+    const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ');
+    const answer = await fetch(next, { redirect: 'manual', headers: { cookie } });
+    for (const line of answer.headers.getSetCookie()) {
+      const [name, value] = line.split(';')[0].split('=');
+      jar.set(name, value);
+    }
+    if (!answer.headers.has('location')) throw new Error(`${next}: ${answer.status} ${await answer.text()}`);
+    next = new URL(answer.headers.get('location'), issuer).href;
+  }
+  const code = new URL(next).searchParams.get('code');
+  if (!code) throw new Error(`no code in ${next}`);
+  return token({
+    grant_type: 'authorization_code', client_id: client, code, redirect_uri: REDIRECT, code_verifier: verifier, resource,
+  });
+}
+
+const service = ({ resource }) => token({
+  grant_type: 'client_credentials', client_id: 'robot', client_secret: 'robot-secret-of-this-test', scope: SCOPE, resource,
+});
+
+async function token(form) {
+  const answer = await fetch(`${issuer}/token`, { method: 'POST', body: new URLSearchParams(form) });
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.json();
+}
+
+// Signs with the provider's own key of header.kid, current or retired, so that only the defect differs.
+async function sign({ header, claims, with: how = 'key' }) {
+  const head = JSON.parse(header);
+  const part = (text) => Buffer.from(text).toString('base64url');
+  const input = `${part(header)}.${part(claims)}`;
+  const find = (kid) => [...keys, ...retired].find((key) => key.kid === kid);
+  const publicOf = (kid) => createPublicKey({ key: find(kid), format: 'jwk' });
+  const hmac = (secret) => createHmac('sha256', secret).update(input).digest('base64url');
+  switch (how) {
+    case 'key': {
+      const jwk = find(head.kid);
+      const signer = new CompactSign(Buffer.from(claims)).setProtectedHeader(head);
+      return signer.sign(await importJWK(jwk, head.alg));
+    }
+    case 'stranger': {
+      const { privateKey, publicKey } = await generateKeyPair(head.alg, { extractable: true });
+      if (head.jwk) head.jwk = await exportJWK(publicKey);
+      return new CompactSign(Buffer.from(claims)).setProtectedHeader(head).sign(privateKey);
+    }
+    case 'nothing':
+      return `${input}.`;
+    case 'hmac-pem':
+      return `${input}.${hmac(publicOf(head.kid).export({ type: 'spki', format: 'pem' }))}`;
+    case 'hmac-der':
+      return `${input}.${hmac(publicOf(head.kid).export({ type: 'spki', format: 'der' }))}`;
+    case 'hmac-jwk':
+      return `${input}.${hmac(JSON.stringify(publicOf(head.kid).export({ format: 'jwk' })))}`;
+    case 'wrong-curve': {
+      const key = keys.find((one) => one.crv === 'P-384');
+      const bytes = rawSign('sha256', Buffer.from(input), { key, format: 'jwk', dsaEncoding: 'ieee-p1363' });
+      return `${input}.${bytes.toString('base64url')}`;
+    }
+    case 'der-signature': {
+      const bytes = rawSign('sha256', Buffer.from(input), { key: find(head.kid), format: 'jwk', dsaEncoding: 'der' });
+      return `${input}.${bytes.toString('base64url')}`;
+    }
+    default:
+      throw new Error(`unknown way to sign: ${how}`);
+  }
+}
+
+async function rotate() {
+  retired = [...keys, ...retired];
+  keys = await freshKeys();
+  provider = newProvider();
+  return { generation };
+}
+
+const TESTS = { login, service, sign, rotate, counts: () => counts };
+
+const server = http.createServer({ maxHeaderSize: 256 * 1024 }, async (req, res) => {
+  const url = new URL(req.url, issuer);
+  try {
+    if (url.pathname.startsWith('/test/interaction/')) return await finishInteraction(req, res);
+    const test = url.pathname.startsWith('/test/') && TESTS[url.pathname.slice(6)];
+    if (test) {
+      const answer = await test(Object.fromEntries(url.searchParams));
+      res.setHeader('content-type', 'application/json');
+      return res.end(JSON.stringify(answer));
+    }
+    if (url.pathname === '/.well-known/openid-configuration') counts.discovery += 1;
+    if (url.pathname === '/jwks') counts.jwks += 1;
+    return provider.callback()(req, res);
+  } catch (error) {
+    res.statusCode = 500;
+    return res.end(String(error.stack));
+  }
+});
+
+server.listen(0, '127.0.0.1', async () => {
+  issuer = `http://127.0.0.1:${server.address().port}`;
+  keys = await freshKeys();
+  provider = newProvider();
+  console.log(JSON.stringify({ ready: issuer }));
+});
+process.stdin.on('end', () => process.exit(0)).resume();
