@@ -64,7 +64,8 @@ struct Global {
         global = true,
         value_name = "LEVEL",
         env = "TOLLGATE_LOG",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = log_directives
     )]
     log: Option<String>,
     /// The form of log lines
@@ -179,6 +180,11 @@ fn start_logging(global: &Global, command: &Command) -> Result<()> {
         stages: debugging.then(|| StageTimes::new(Arc::new(System::new()))),
     })?;
     Ok(())
+}
+
+/// Checked while arguments are read, so that a typing mistake is a usage error.
+fn log_directives(text: &str) -> Result<String, telemetry::TelemetryError> {
+    telemetry::directives(text).map(|_| text.to_owned())
 }
 
 fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<()> {

@@ -9,16 +9,15 @@ use anyhow::{Context, Result, bail};
 
 use super::out::{Out, Tone, printable};
 
-/// Everything `init` writes, by path below the folder.
-const FILES: [(&str, &str); 4] = [
+/// Every text file `init` writes, by path below the folder. `@UID@` becomes the caller's user id.
+const FILES: [(&str, &str); 3] = [
     ("tollgate.toml", include_str!("init/tollgate.toml")),
     ("policies/roles.cedar", include_str!("init/roles.cedar")),
     ("policies/tests/roles.toml", include_str!("init/roles-tests.toml")),
-    (
-        "tools/orders-by-status.toml",
-        include_str!("init/orders-by-status.toml"),
-    ),
 ];
+
+/// The sample database, so that the very first query has an answer.
+const SAMPLE: (&str, &str) = ("example.db", include_str!("init/example.sql"));
 
 /// Arguments of `init`.
 #[derive(Debug, clap::Args)]
@@ -30,9 +29,9 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self, out: &mut Out) -> Result<()> {
-        let taken = FILES
-            .iter()
-            .map(|(name, _)| self.dir.join(name))
+        let names = FILES.iter().map(|(name, _)| *name).chain([SAMPLE.0]);
+        let taken = names
+            .map(|name| self.dir.join(name))
             .find(|path| path.symlink_metadata().is_ok());
         if let Some(path) = taken {
             bail!(
@@ -40,10 +39,17 @@ impl Init {
                 path.display()
             );
         }
+        let uid = rustix::process::getuid().as_raw().to_string();
         for (name, text) in FILES {
-            write(&self.dir.join(name), text)?;
+            write(&self.dir.join(name), &text.replace("@UID@", &uid))?;
             out.item(Tone::Good, "wrote", &self.dir.join(name).display().to_string())?;
         }
+        sample(&self.dir.join(SAMPLE.0))?;
+        out.item(
+            Tone::Good,
+            "wrote",
+            &self.dir.join(SAMPLE.0).display().to_string(),
+        )?;
         let config = self.dir.join("tollgate.toml").display().to_string();
         out.heading("next")?;
         let steps = [
@@ -76,6 +82,13 @@ fn write(path: &Path, text: &str) -> Result<()> {
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn sample(path: &Path) -> Result<()> {
+    write(path, "")?; // ours, and closed to others, before anything is in it
+    rusqlite::Connection::open(path)
+        .and_then(|connection| connection.execute_batch(SAMPLE.1))
+        .with_context(|| format!("{} cannot be made", path.display()))
 }
 
 fn absolute(dir: &Path) -> String {
