@@ -1,1 +1,228 @@
-//! The command line.
+//! The command line: arguments, printing, exit codes. What is done is in [`crate::app`].
+//!
+//! Exit codes: 0 done, 1 failed or refused, 2 the command was not understood. Answers go to standard
+//! output, everything about them (errors, logs) to standard error.
+
+mod audit;
+mod check;
+mod init;
+mod out;
+mod policy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::app;
+use crate::clock::System;
+use crate::config::Config;
+use crate::telemetry::{self, StageTimes};
+use out::{ColorChoice, Out};
+
+/// Typed, authorised, masked and recorded tool calls for coding agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tollgate",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+#[command(after_help = "\
+Examples:
+  tollgate demo                      see it work, on a small shop database and a repository
+  tollgate init my-gateway           write a commented configuration, starter policies and a tool
+  tollgate check                     what is wrong, and what this set-up does not protect against
+  tollgate serve                     serve MCP over HTTP
+  claude mcp add shop -- tollgate stdio --config /path/to/tollgate.toml
+
+Every option of the configuration: docs/configuration.md")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration file
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TOLLGATE_CONFIG",
+        default_value = "tollgate.toml"
+    )]
+    config: PathBuf,
+    /// What to log to standard error: error, warn, info, debug, or e.g. info,tollgate::audit=debug
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "TOLLGATE_LOG",
+        hide_env_values = true,
+        value_parser = log_directives
+    )]
+    log: Option<String>,
+    /// The form of log lines
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// Colour in answers (auto also honours NO_COLOR)
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto")]
+    color: ColorChoice,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve MCP over HTTP, for an organisation
+    ///
+    /// Agents connect to <public_url>/mcp with an access token of a configured issuer. SIGHUP (or
+    /// `tollgate policy reload`) loads the policies again; SIGTERM lets running calls end.
+    Serve,
+    /// Serve MCP over standard input and output, for yourself
+    ///
+    /// Register it in an agent: claude mcp add shop -- tollgate stdio --config /path/to/tollgate.toml
+    Stdio,
+    /// Check configuration, tools and policies, and say what this set-up does not protect against
+    Check(check::Check),
+    /// Write a commented configuration with starter policies and a tool
+    Init(init::Init),
+    /// Read the journal: what was asked, decided and offered
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Ask, test and reload the policies
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    /// Play a short agent session on a demonstration database and repository
+    Demo {
+        /// Leave it running and print how to register it in Claude Code, Codex, VS Code and Cursor
+        #[arg(long)]
+        serve: bool,
+    },
+    /// Print a completion script for a shell
+    ///
+    /// For example: tollgate completions bash > ~/.local/share/bash-completion/completions/tollgate
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The program: reads the arguments, does the command, gives the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse(); // ends with 2 when the arguments make no sense
+    let color = cli.global.color;
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            Out::stderr(color).error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let Cli { global, command } = cli;
+    let mut out = Out::stdout(global.color);
+    start_logging(&global, &command)?;
+    match command {
+        Command::Init(init) => init.run(&mut out)?,
+        Command::Completions { shell } => completions(shell, &mut out)?,
+        Command::Check(check) => return on_runtime(check.run(&global.config, &mut out)),
+        Command::Demo { serve } => on_runtime(app::demo(serve))?,
+        Command::Serve => on_runtime(app::serve(load(&global.config)?))?,
+        Command::Stdio => on_runtime(app::stdio(load(&global.config)?))?,
+        Command::Audit(audit) => return on_runtime(audit.run(&global.config, &mut out)),
+        Command::Policy(policy) => return on_runtime(policy.run(&global.config, &mut out)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration, whole or not at all.
+fn load(path: &Path) -> Result<Config> {
+    Ok(Config::load(path)?)
+}
+
+fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?
+        .block_on(work)
+}
+
+/// Servers say what they do; a command that answers speaks up only when something is wrong.
+fn start_logging(global: &Global, command: &Command) -> Result<()> {
+    let quiet = !matches!(command, Command::Serve);
+    let level = if quiet { "warn" } else { "info" };
+    let filter = global.log.clone().unwrap_or_else(|| level.to_owned());
+    let debugging = filter.contains("debug") || filter.contains("trace");
+    telemetry::start(telemetry::Options {
+        filter,
+        format: match global.log_format {
+            LogFormat::Text => telemetry::Format::Text,
+            LogFormat::Json => telemetry::Format::Json,
+        },
+        mask: app::line_mask(),
+        stages: debugging.then(|| StageTimes::new(Arc::new(System::new()))),
+    })?;
+    Ok(())
+}
+
+/// Checked while arguments are read, so that a typing mistake is a usage error.
+fn log_directives(text: &str) -> Result<String, telemetry::TelemetryError> {
+    telemetry::directives(text).map(|_| text.to_owned())
+}
+
+fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tollgate", &mut script);
+    out.bytes(&script)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_option_says_what_it_is() {
+        fn walk(command: &clap::Command, silent: &mut Vec<String>) {
+            for option in command
+                .get_arguments()
+                .filter(|option| option.get_help().is_none())
+            {
+                silent.push(format!("{} {}", command.get_name(), option.get_id()));
+            }
+            for inner in command.get_subcommands() {
+                if inner.get_about().is_none() {
+                    silent.push(inner.get_name().to_owned());
+                }
+                walk(inner, silent);
+            }
+        }
+        let mut silent = Vec::new();
+        walk(&Cli::command(), &mut silent);
+        assert_eq!(silent, Vec::<String>::new());
+    }
+}

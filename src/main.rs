@@ -1,1 +1,5 @@
-fn main() {}
+//! The `tollgate` program; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    tollgate::cli::main()
+}

@@ -66,9 +66,7 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError`].
 pub fn start(options: Options) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::builder()
-        .parse(&options.filter)
-        .map_err(|_| TelemetryError::Filter(options.filter.clone()))?;
+    let filter = directives(&options.filter)?;
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let sink = Masked::new(options.mask, |bytes: &[u8]| {
         // Nobody is left to tell when standard error is gone.
@@ -99,6 +97,24 @@ pub fn start(options: Options) -> Result<(), TelemetryError> {
         tracing::error!(place, "panic");
     }));
     Ok(())
+}
+
+/// Reads log directives. A word alone must be a level: `EnvFilter` would take `inof` for the name of a
+/// module and then say nothing at all.
+///
+/// # Errors
+/// [`TelemetryError::Filter`].
+pub fn directives(text: &str) -> Result<EnvFilter, TelemetryError> {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let known = text.split(',').all(|directive| {
+        let level = directive.rsplit('=').next().unwrap_or_default();
+        levels.contains(&level.trim().to_ascii_lowercase().as_str())
+    });
+    let wrong = || TelemetryError::Filter(text.to_owned());
+    if !known {
+        return Err(wrong());
+    }
+    EnvFilter::builder().parse(text).map_err(|_| wrong())
 }
 
 /// Whether an event of this level may come from this target at all.

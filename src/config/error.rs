@@ -104,8 +104,7 @@ impl<'a> Problems<'a> {
     /// What the TOML parser or serde found, in our words where we know better.
     pub(super) fn toml(&mut self, error: &toml::de::Error) {
         let span = error.span().unwrap_or(0..0);
-        let section = section_of(self.text, span.start);
-        let (message, remedy) = explain(error.message(), &section);
+        let (message, remedy) = explain(error.message(), &place_of(self.text, span.start));
         self.at(span, message, remedy);
     }
 
@@ -139,26 +138,27 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The table header above an offset, as written: `[server]`, `[[resource]]`; empty at the top.
-fn section_of(text: &str, offset: usize) -> String {
+/// Where an offset is: in the section of the table header above it, as written.
+fn place_of(text: &str, offset: usize) -> String {
     let end = text.get(offset..).and_then(|rest| rest.find('\n'));
     let until = end.map_or(text.len(), |end| offset + end);
-    text.get(..until)
-        .unwrap_or(text)
-        .lines()
-        .rev()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
-        .find(|line| line.starts_with('[') && line.ends_with(']') && !line.contains('='))
-        .unwrap_or_default()
-        .to_owned()
+    let mut lines = text.get(..until).unwrap_or(text).lines().rev();
+    let header = |line: &str| {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        let found = line.starts_with('[') && line.ends_with(']') && !line.contains('=');
+        found.then(|| line.to_owned())
+    };
+    match lines.next().and_then(header) {
+        Some(this) => format!("in the header {this}"),
+        None => lines.find_map(header).map_or_else(
+            || "at the top of the file".to_owned(),
+            |above| format!("in {above}"),
+        ),
+    }
 }
 
 /// Says a parser's message in the reader's words, without quoting a value.
-fn explain(message: &str, section: &str) -> (String, String) {
-    let place = match section {
-        "" => "at the top of the file".to_owned(),
-        section => format!("in {section}"),
-    };
+fn explain(message: &str, place: &str) -> (String, String) {
     let documented = "see docs/configuration.md".to_owned();
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let mut quoted = rest.split('`').skip(1).step_by(2);
@@ -170,13 +170,17 @@ fn explain(message: &str, section: &str) -> (String, String) {
         );
     }
     if let Some(rest) = message.strip_prefix("missing field ") {
+        let place = place.replace("in the header", "in");
         return (format!("{rest} is missing {place}"), documented);
     }
     if let Some(rest) = message.strip_prefix("invalid type: ") {
         let found = rest.split_whitespace().next().unwrap_or_default();
-        let wanted = rest
-            .rsplit_once("expected ")
-            .map_or("another type", |(_, wanted)| wanted);
+        let wanted = match rest.rsplit_once("expected ") {
+            Some((_, "i64")) => "a whole number",
+            Some((_, "a sequence")) => "a list",
+            Some((_, wanted)) if !wanted.contains("struct") => wanted,
+            _ => "a table",
+        };
         let article = if found.starts_with(['a', 'e', 'i', 'o']) {
             "an"
         } else {
@@ -187,5 +191,5 @@ fn explain(message: &str, section: &str) -> (String, String) {
             documented,
         );
     }
-    (format!("{} {place}", message.trim_end()), documented)
+    (format!("{} ({place})", message.trim_end()), documented)
 }

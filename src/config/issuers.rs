@@ -190,11 +190,11 @@ fn algorithms(raw: Option<&Spanned<Vec<Text>>>, check: &mut Check<'_>) -> Vec<St
     }
     for word in raw.get_ref() {
         if !ALGORITHMS.contains(&word.get_ref().as_str()) {
-            let remedy = names::suggest(word.get_ref(), &ALGORITHMS, "accepted algorithms");
             let message = format!(
                 "the algorithm `{}` is not accepted",
                 word.get_ref().escape_debug()
             );
+            let remedy = format!("name what the issuer signs with, of {}", ALGORITHMS.join(", "));
             check.problem(word.span(), message, remedy);
         }
     }

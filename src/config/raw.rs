@@ -142,3 +142,6 @@ pub(super) struct Audit {
     pub(super) disk_floor: Option<Number>,
     pub(super) disk_warn: Option<Number>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,13 +201,8 @@ fn column(column: &Text, class: &Text, classes: &BTreeMap<Text, Text>, check: &m
     known.push("public");
     if !known.contains(&class.get_ref().as_str()) {
         let remedy = format!(
-            "{}; a class is defined in [classes], e.g. {} = \"constant\"",
+            "{} (a class is defined in [classes], as in email = \"constant\")",
             names::suggest(class.get_ref(), &known, "classes"),
-            if class.get_ref().is_empty() {
-                "email"
-            } else {
-                class.get_ref()
-            },
         );
         let message = format!("unknown class `{}`", class.get_ref().escape_debug());
         check.problem(class.span(), message, remedy);

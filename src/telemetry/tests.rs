@@ -103,3 +103,13 @@ fn a_bucket_holds_what_is_put_into_it_and_is_fine_enough() {
     }
     assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
 }
+
+#[test]
+fn a_word_that_is_no_level_is_refused() {
+    for good in ["info", "WARN", "info,tollgate::audit=debug", "off"] {
+        assert!(directives(good).is_ok(), "{good}");
+    }
+    for bad in ["", "inof", "loud!", "info,", "tollgate=loud", "tollgate"] {
+        assert!(directives(bad).is_err(), "{bad}");
+    }
+}
