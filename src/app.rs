@@ -1,152 +1,97 @@
-//! Turns configuration into parts: the only place that does.
+//! Turns configuration into parts: the only place that does. The command line asks here.
 
+mod ask;
+mod check;
+mod parts;
+mod reload;
 pub mod report;
 pub mod running;
 
-use std::path::Path;
-use std::sync::Arc;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use crate::config::gaps::gaps;
-use crate::config::{Config, Kind};
+use crate::config::Config;
+use crate::demo;
+use crate::mask::Mask;
 use crate::telemetry::LineMask;
-use report::{
-    AuditFilter, CallStory, CheckReport, Erasure, ExplainQuery, Explanation, ExportReport, PolicyTests,
-    ReloadReport, VerifyReport,
-};
 
-const NOT_BUILT: &str = "this part is not built yet";
+pub use ask::{policy_explain, policy_reload, policy_test};
+pub use check::check;
+pub use parts::{App, Purpose, http_client};
+
+/// The one masking engine of this process: answers, journal and log lines pass through the same.
+fn mask() -> Arc<Mask> {
+    static MASK: OnceLock<Arc<Mask>> = OnceLock::new();
+    MASK.get_or_init(|| Arc::new(Mask::new())).clone()
+}
 
 /// What every log line passes through.
 #[must_use]
 pub fn line_mask() -> LineMask {
-    Arc::new(|line| line.to_owned())
+    Arc::new(|line| mask().text(line).into_owned())
 }
 
 /// Serves MCP over HTTP until SIGTERM or SIGINT, then lets running calls end.
 ///
 /// # Errors
-/// What keeps it from starting.
-pub async fn serve(_config: Config) -> Result<()> {
-    bail!(NOT_BUILT)
+/// What keeps it from starting, or from closing the journal.
+pub async fn serve(config: Config) -> Result<()> {
+    let running = running::Running::claim(&config.store.path)?;
+    let address = config.server.listen;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+    let url = config.server.mcp_url();
+    let app = App::build(config, Purpose::Serve).await?;
+    for call in &app.journal.interrupted {
+        tracing::warn!(call_id = call.call_id, tool = call.tool, user = call.user, "interrupted by an earlier stop");
+    }
+    let shutdown = on_signals()?;
+    let reloading = tokio::spawn(reload::on_hangup(app.gate.clone(), running, shutdown.clone())?);
+    tracing::info!(%url, "serving MCP");
+    let served = app.serve(listener, shutdown.clone()).await;
+    shutdown.cancel();
+    reloading.await?;
+    served
 }
 
 /// Serves MCP over standard input and output for the user who started it.
 ///
 /// # Errors
 /// What keeps it from starting.
-pub async fn stdio(_config: Config) -> Result<()> {
-    bail!(NOT_BUILT)
+pub async fn stdio(config: Config) -> Result<()> {
+    let shutdown = on_signals()?;
+    App::build(config, Purpose::Stdio).await?.stdio(shutdown).await
 }
 
 /// Plays the demonstration, or leaves it running.
 ///
 /// # Errors
-/// What keeps it from starting.
-pub async fn demo(_serve: bool) -> Result<()> {
-    bail!(NOT_BUILT)
+/// What keeps it from starting, or something shown that must not be.
+pub async fn demo(dir: PathBuf, serve: bool, colour: bool) -> Result<()> {
+    let options = demo::run::Options { dir, serve, colour };
+    let mut out = std::io::stdout();
+    demo::run::run(&options, &mut out, on_signals()?).await
 }
 
-/// Everything that can be known before the first call.
-pub async fn check(config: &Config) -> CheckReport {
-    let mut report = CheckReport::default();
-    report.ok(
-        "configuration",
-        format!("{} is understood", config.file.display()),
-    );
-    for resource in &config.resources {
-        let kind = resource.resource_kind().as_str();
-        report.ok("resources", format!("{} ({kind})", resource.name));
-        let idle = matches!(&resource.kind, Kind::Git(git) if git.refs.is_empty());
-        if idle {
-            report.warn(
-                "resources",
-                format!("{} allows no ref", resource.name),
-                "add refs, e.g. [\"refs/heads/main\"]",
-            );
+/// Fires at the first SIGTERM or SIGINT.
+fn on_signals() -> Result<CancellationToken> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shutdown = CancellationToken::new();
+    let fire = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    }
-    report.gaps = gaps(config);
-    report
-}
-
-/// Records that match, newest first, in the journal's JSON form.
-///
-/// # Errors
-/// The store cannot be read.
-pub async fn audit_list(_config: &Config, _filter: &AuditFilter) -> Result<Vec<serde_json::Value>> {
-    bail!(NOT_BUILT)
-}
-
-/// Every record of one call and what was offered, in order.
-///
-/// # Errors
-/// The store cannot be read; there is no such call.
-pub async fn audit_show(_config: &Config, _call_id: &str) -> Result<CallStory> {
-    bail!(NOT_BUILT)
-}
-
-/// The calls that match with what was offered to the agent, oldest first.
-///
-/// # Errors
-/// The store cannot be read.
-pub async fn audit_replay(_config: &Config, _filter: &AuditFilter) -> Result<Vec<CallStory>> {
-    bail!(NOT_BUILT)
-}
-
-/// Checks the journal of the store.
-///
-/// # Errors
-/// The store cannot be read.
-pub async fn audit_verify(_config: &Config) -> Result<VerifyReport> {
-    bail!(NOT_BUILT)
-}
-
-/// Checks an export with nothing but it and a public key; needs no configuration.
-///
-/// # Errors
-/// The export cannot be read.
-pub async fn audit_verify_export(_export: &Path, _public_key: &str) -> Result<VerifyReport> {
-    bail!(NOT_BUILT)
-}
-
-/// Writes the journal to a file.
-///
-/// # Errors
-/// The store cannot be read, the file cannot be written or exists.
-pub async fn audit_export(_config: &Config, _to: &Path, _payloads: bool) -> Result<ExportReport> {
-    bail!(NOT_BUILT)
-}
-
-/// Erases payloads; records and proofs stay.
-///
-/// # Errors
-/// The store cannot be changed; nothing matches.
-pub async fn audit_erase(_config: &Config, _what: &Erasure) -> Result<u64> {
-    bail!(NOT_BUILT)
-}
-
-/// Whether somebody would be allowed to do something, and which policies decide.
-///
-/// # Errors
-/// The policies do not load; a name in the question is unknown.
-pub async fn policy_explain(_config: &Config, _query: &ExplainQuery) -> Result<Explanation> {
-    bail!(NOT_BUILT)
-}
-
-/// Runs the decision tests of a policy folder.
-///
-/// # Errors
-/// The policies do not load.
-pub async fn policy_test(_config: &Config, _dir: &Path) -> Result<PolicyTests> {
-    bail!(NOT_BUILT)
-}
-
-/// Asks the running server of this store to load its policies again, and waits for what it says.
-///
-/// # Errors
-/// No server runs, or it does not answer in time.
-pub async fn policy_reload(config: &Config) -> Result<ReloadReport> {
-    Ok(running::reload(&config.store.path).await?)
+        if std::io::stderr().is_terminal() {
+            tracing::info!("stopping; calls under way may finish");
+        }
+        fire.cancel();
+    });
+    Ok(shutdown)
 }

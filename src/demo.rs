@@ -6,6 +6,7 @@
 pub mod client;
 pub mod play;
 pub mod repo;
+pub mod run;
 pub mod shop;
 
 /// The configuration of the demo (and of the tests): one shop, one repository, one issuer.

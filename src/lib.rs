@@ -23,4 +23,5 @@ pub mod transport;
 pub mod config;
 pub mod telemetry;
 pub mod app;
+pub mod demo;
 pub mod cli;

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::approval::Approvals;
-use crate::audit::{Audit, AuditSpec, StartReport, load_or_create_key};
-use crate::call::{ResourceCard, ResourceKind};
+use crate::audit::{Audit, AuditSpec, DiskRule, StartReport, load_or_create_key};
+use crate::call::{Hash, ResourceCard};
 use crate::clock::{System, World};
 use crate::config::{self, Config, Kind};
 use crate::gate::Gate;
-use crate::identity::fetch::HttpFetch;
-use crate::identity::issuer::DemoIssuer;
-use crate::identity::{GroupMap, Identity, IdentitySpec, IssuerSpec};
+use crate::identity::issuer::{DemoIssuer, TokenRefused};
+use crate::identity::{DEMO, GroupMap, HttpFetch, Identity, IdentitySpec, IssuerSpec, install_tls_provider};
 use crate::mask::Mask;
 use crate::policy::{Policies, Scene};
 use crate::resource::{Resource, Resources, git, sql::sqlite};
@@ -53,7 +53,7 @@ impl App {
     /// The first part that refuses to start, with what to do about it.
     pub async fn build(config: Config, purpose: Purpose) -> Result<Self> {
         let world: Arc<dyn World> = Arc::new(System::new());
-        let mask = Arc::new(Mask::new());
+        let mask = super::mask();
         let demo = match purpose {
             Purpose::Demo(issuer) => Some(Arc::new(issuer)),
             Purpose::Stdio => None,
@@ -69,7 +69,12 @@ impl App {
         if !tests.passed() {
             bail!("the decision tests of the policies fail; run `tollgate policy test`");
         }
-        let (audit, journal) = audit(&config, &mask, &world).await?;
+        let start = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "policies": policies.current().digest(),
+            "config": Hash::of(&std::fs::read(&config.file).unwrap_or_default()),
+        });
+        let (audit, journal) = audit(&config, &mask, &world, start).await?;
         let gate = Gate {
             identity: Identity::new(identity(&config)?, Arc::new(HttpFetch::new()?), world.clone())?,
             tools,
@@ -103,10 +108,9 @@ impl App {
     /// What the transport or the journal says.
     pub async fn stdio(self, shutdown: CancellationToken) -> Result<()> {
         use crate::transport::stdio;
-        let (input, output) = stdio::process();
         let principal = self.gate.identity.local();
         let spec = stdio::StdioSpec::new(self.world.clone());
-        stdio::serve(self.gate.clone(), principal, spec, input, output, shutdown).await?;
+        stdio::serve(self.gate.clone(), principal, spec, stdio::process(), shutdown).await?;
         self.close().await
     }
 
@@ -121,7 +125,7 @@ impl App {
 /// # Errors
 /// When the TLS provider cannot be set up.
 pub fn http_client() -> Result<reqwest::Client> {
-    crate::identity::fetch::install_tls_provider();
+    install_tls_provider();
     Ok(reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
@@ -130,7 +134,7 @@ pub fn http_client() -> Result<reqwest::Client> {
 }
 
 fn refuse_demo_issuer(config: &Config) -> Result<()> {
-    if config.issuers.iter().any(|issuer| issuer.name == crate::identity::DEMO) {
+    if config.issuers.iter().any(|issuer| issuer.name == DEMO) {
         bail!(
             "{}: the issuer `demo` exists only inside `tollgate demo`; name your identity provider in [[issuer]]",
             config.file.display()
@@ -141,7 +145,7 @@ fn refuse_demo_issuer(config: &Config) -> Result<()> {
 
 /// What may be said of each configured resource.
 #[must_use]
-pub fn cards(config: &Config) -> Vec<ResourceCard> {
+pub(super) fn cards(config: &Config) -> Vec<ResourceCard> {
     config
         .resources
         .iter()
@@ -158,13 +162,13 @@ pub fn cards(config: &Config) -> Vec<ResourceCard> {
 ///
 /// # Errors
 /// Every fault in the folder, with file and line.
-pub fn policies(config: &Config, resources: Vec<ResourceCard>, tools: &Tools) -> Result<Policies> {
+fn policies(config: &Config, resources: Vec<ResourceCard>, tools: &Tools) -> Result<Policies> {
     Ok(Policies::load(&config.policies.dir, scene(config, resources, tools), config.policies.candidate.as_deref())?)
 }
 
 /// What policies may speak of under this configuration.
 #[must_use]
-pub fn scene(config: &Config, resources: Vec<ResourceCard>, tools: &Tools) -> Scene {
+pub(super) fn scene(config: &Config, resources: Vec<ResourceCard>, tools: &Tools) -> Scene {
     Scene {
         resources,
         groups: config.groups.keys().cloned().collect(),
@@ -174,24 +178,24 @@ pub fn scene(config: &Config, resources: Vec<ResourceCard>, tools: &Tools) -> Sc
     }
 }
 
-/// Opens every configured resource.
+/// Opens one configured resource.
 ///
 /// # Errors
-/// The first one that does not open, with what is wrong with it.
-pub fn resources(config: &Config) -> Result<Resources> {
-    let mut opened = Vec::new();
-    for (resource, card) in config.resources.iter().zip(cards(config)) {
-        let open = match &resource.kind {
-            Kind::Git(git) => git::Repository::open(git::Spec {
+/// What is wrong with it.
+pub(super) fn open(config: &Config, resource: &config::Resource) -> Result<Resource> {
+    let opened = match &resource.kind {
+        Kind::Git(git) => Resource::Git(
+            git::Repository::open(git::Spec {
                 name: resource.name.clone(),
                 path: git.path.clone(),
                 refs: git.refs.clone(),
                 hidden: git.hidden.clone(),
                 limits: config.limits.call,
             })
-            .map(Resource::Git)
-            .map_err(|error| error.to_string()),
-            Kind::Sqlite(sqlite) => sqlite::Database::open(sqlite::Spec {
+            .map_err(|error| anyhow::anyhow!("{error}"))?,
+        ),
+        Kind::Sqlite(sqlite) => Resource::Sqlite(
+            sqlite::Database::open(sqlite::Spec {
                 name: resource.name.clone(),
                 path: sqlite.path.clone(),
                 columns: sqlite.columns.clone(),
@@ -199,13 +203,22 @@ pub fn resources(config: &Config) -> Result<Resources> {
                 classes: config.classes.clone(),
                 limits: config.limits.call,
             })
-            .map(Resource::Sqlite)
-            .map_err(|error| error.to_string()),
-        };
-        let open = open.map_err(anyhow::Error::msg).with_context(|| format!("resource `{}`", resource.name))?;
+            .map_err(|error| anyhow::anyhow!("{error}"))?,
+        ),
+    };
+    Ok(opened)
+}
+
+/// Opens every configured resource.
+///
+/// # Errors
+/// The first one that does not open, with what is wrong with it.
+fn resources(config: &Config) -> Result<Resources> {
+    let mut opened = Vec::new();
+    for (resource, card) in config.resources.iter().zip(cards(config)) {
+        let open = open(config, resource).with_context(|| format!("resource `{}`", resource.name))?;
         opened.push((card, open));
     }
-    debug_assert!(opened.iter().all(|(card, _)| matches!(card.kind, ResourceKind::Git | ResourceKind::Sqlite)));
     Ok(Resources::new(opened))
 }
 
@@ -213,7 +226,7 @@ pub fn resources(config: &Config) -> Result<Resources> {
 ///
 /// # Errors
 /// An entry identity does not understand.
-pub fn identity(config: &Config) -> Result<IdentitySpec> {
+pub(super) fn identity(config: &Config) -> Result<IdentitySpec> {
     let entries: BTreeMap<&str, Vec<String>> = config
         .groups
         .iter()
@@ -232,28 +245,70 @@ pub fn identity(config: &Config) -> Result<IdentitySpec> {
 }
 
 fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
-    let mut spec = IssuerSpec::new(&issuer.name, &issuer.url, &issuer.audience);
-    spec.groups_claim.clone_from(&issuer.groups_claim);
-    spec.accept_typ_jwt = issuer.token_types.iter().any(|kind| kind == "jwt");
-    spec.algorithms = issuer
-        .algorithms
-        .iter()
-        .map(|name| name.parse().map_err(|_| anyhow::anyhow!("issuer `{}`: unknown algorithm {name}", issuer.name)))
-        .collect::<Result<_>>()?;
-    Ok(spec)
+    let algorithm = |name: &String| {
+        name.parse().map_err(|_| anyhow::anyhow!("issuer `{}`: unknown algorithm {name}", issuer.name))
+    };
+    Ok(IssuerSpec {
+        name: issuer.name.clone(),
+        url: issuer.url.clone(),
+        audience: issuer.audience.clone(),
+        algorithms: issuer.algorithms.iter().map(algorithm).collect::<Result<_>>()?,
+        groups_claim: issuer.groups_claim.clone(),
+        groups_cut_at: issuer.groups_cut_at,
+        accept_typ_jwt: issuer.accept_typ_jwt,
+        client_ids: issuer.client_ids.clone(),
+        required_scopes: issuer.required_scopes.clone(),
+        jwks_uri: issuer.jwks_uri.clone(),
+        max_lifetime_seconds: issuer.max_lifetime_seconds,
+    })
 }
 
+/// The demo issuer's documents and token endpoint (OAuth 2.0 password grant, RFC 6749 §4.3: loopback
+/// only, and gone with the demo).
 fn mount(spec: &mut HttpSpec, issuer: &Arc<DemoIssuer>) {
     let paths = issuer.paths();
     spec.documents.extend(paths.metadata.iter().map(|path| (path.clone(), issuer.metadata())));
     spec.documents.push((paths.jwks.clone(), issuer.jwks()));
     let form: FormAnswer = {
         let issuer = issuer.clone();
-        Arc::new(move |fields| issuer.answer(&fields))
+        Arc::new(move |fields| token(&issuer, &fields))
     };
     spec.forms.push((paths.token, form));
 }
 
+fn token(issuer: &DemoIssuer, fields: &[(String, String)]) -> (u16, Value) {
+    let field = |name: &str| fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
+    match issuer.token(field("username"), field("password"), field("client_id")) {
+        Ok(token) => (200, json!({ "access_token": token, "token_type": "Bearer" })),
+        Err(refused) => {
+            let (status, error) = match refused {
+                TokenRefused::BadCredentials => (400, "invalid_grant"),
+                TokenRefused::TooManyAttempts => (429, "slow_down"),
+                TokenRefused::BadClient => (400, "invalid_client"),
+            };
+            (status, json!({ "error": error, "error_description": refused.to_string() }))
+        }
+    }
+}
+
 fn seats(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// Opens the store and the journal in it.
+async fn audit(config: &Config, mask: &Arc<Mask>, world: &Arc<dyn World>, start: Value) -> Result<(Audit, StartReport)> {
+    let url = format!("sqlite:{}", config.store.path.display());
+    let store = Store::open(&url, &Tuning::default()).await?;
+    let key = load_or_create_key(&config.audit.key_file, &config.audit.origin, world.as_ref())?;
+    let mut disk = DiskRule::of(&store);
+    disk.warn_below = config.audit.disk_warn;
+    disk.refuse_below = config.audit.disk_floor;
+    let spec = AuditSpec {
+        key,
+        checkpoint_every: config.audit.checkpoint_every,
+        publish: config.audit.checkpoint_file.clone(),
+        disk,
+        start,
+    };
+    Ok(Audit::start(store, spec, mask.clone(), world.clone()).await?)
 }

@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 use super::load;
 use super::out::{Out, Tone};
 use crate::app;
-use crate::app::report::{ExplainQuery, Explanation, PolicyTests};
+use crate::app::report::{ExplainQuery, PolicyTests};
+use crate::policy::explain::Explanation;
 
 /// Subcommands of `policy`.
 #[derive(Debug, Subcommand)]
@@ -149,42 +150,18 @@ impl From<Explain> for ExplainQuery {
 }
 
 fn print_explanation(explanation: &Explanation, out: &mut Out) -> Result<()> {
-    let tone = match explanation.verdict.as_str() {
+    let tone = match explanation.verdict {
         "permit" => Tone::Good,
         "ask" => Tone::Careful,
         _ => Tone::Bad,
     };
-    let verdict = out.paint(tone, &explanation.verdict);
-    out.line(&format!(
-        "{verdict}: {}",
-        super::out::printable(&explanation.summary)
-    ))?;
-    if !explanation.policies.is_empty() {
-        out.heading("policies that decide")?;
-    }
-    for policy in &explanation.policies {
-        let tone = if policy.effect == "permit" {
-            Tone::Good
+    for line in explanation.to_string().lines() {
+        if line.trim() == explanation.verdict.to_uppercase() {
+            let line = out.paint(tone, line);
+            out.line(&line)?;
         } else {
-            Tone::Bad
-        };
-        out.item(
-            tone,
-            &policy.effect,
-            &format!("{}  ({})", policy.id, policy.place),
-        )?;
-        if let Some(explain) = &policy.explain {
-            out.remark(4, explain)?;
+            out.line(line)?;
         }
-    }
-    if !explanation.obligations.is_empty() {
-        out.heading("what has to be met first")?;
-    }
-    for obligation in &explanation.obligations {
-        out.item(Tone::Careful, "-", obligation)?;
-    }
-    for note in &explanation.notes {
-        out.remark(0, note)?;
     }
     Ok(())
 }

@@ -40,10 +40,10 @@ CREATE VIEW revenue_by_month AS
   FROM order_totals WHERE status <> 'cancelled' GROUP BY month;
 ";
 
-const CUSTOMERS: u64 = 2_000;
-const PRODUCTS: u64 = 240;
-const ORDERS: u64 = 8_000;
-const REVIEWS: u64 = 2_400;
+const CUSTOMERS: i64 = 2_000;
+const PRODUCTS: i64 = 240;
+const ORDERS: i64 = 8_000;
+const REVIEWS: i64 = 2_400;
 
 /// Writes the shop into a new database file.
 ///
@@ -77,7 +77,7 @@ fn customers(shop: &Connection, dice: &mut Dice) -> rusqlite::Result<()> {
     for id in 1..=CUSTOMERS {
         let (first, last) = (dice.name(), dice.name());
         let (city, country) = dice.pick(&PLACES);
-        let domain = dice.pick(&["example.com", "example.org", "example.net"]);
+        let domain: &str = dice.pick(&["example.com", "example.org", "example.net"]);
         let email = format!("{}.{}{id}@{domain}", first.to_lowercase(), last.to_lowercase());
         // One number range that regulators keep free for fiction; some customers gave none.
         let phone = (dice.below(5) > 0).then(|| format!("+44 1632 960{:03}", dice.below(1_000)));
@@ -164,13 +164,13 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
-        self.roll() % bound.max(1)
+    fn below(&mut self, bound: i64) -> i64 {
+        i64::try_from(self.roll() % bound.max(1).unsigned_abs()).unwrap_or(0)
     }
 
     fn pick<T: Copy, const N: usize>(&mut self, from: &[T; N]) -> T {
-        let index = usize::try_from(self.below(N as u64)).unwrap_or(0);
-        *from.get(index).unwrap_or(&from[0])
+        let index = usize::try_from(self.roll() % (N as u64)).unwrap_or(0);
+        from[index % N]
     }
 
     /// Two to three syllables: a name nobody has chosen.
@@ -179,7 +179,8 @@ impl Dice {
             ["ma", "ri", "no", "len", "sa", "tor", "vi", "dek", "lu", "han", "pe", "gra"];
         let mut name = String::new();
         for _ in 0..2 + self.below(2) {
-            name.push_str(self.pick(&SYLLABLES));
+            let syllable = self.pick(&SYLLABLES);
+            name.push_str(syllable);
         }
         let mut letters = name.chars();
         letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
@@ -194,7 +195,7 @@ impl Dice {
     fn card(&mut self, prefix: &str) -> String {
         let mut digits: Vec<u8> = prefix.bytes().map(|byte| byte - b'0').collect();
         while digits.len() < 15 {
-            digits.push((self.below(10)) as u8);
+            digits.push((self.roll() % 10) as u8);
         }
         let sum: u32 = digits
             .iter()

@@ -1,0 +1,125 @@
+//! `tollgate check`: every part that would refuse to start, said at once instead of one by one.
+
+use super::parts;
+use super::report::CheckReport;
+use crate::audit::{LogKey, load_or_create_key};
+use crate::config::gaps::gaps;
+use crate::config::{Config, Kind};
+use crate::identity::{HttpFetch, Identity};
+use crate::policy::{CandidateReport, Policies};
+use crate::tool::Tools;
+
+/// Everything that can be known before the first call. Changes nothing.
+pub async fn check(config: &Config) -> CheckReport {
+    let mut report = CheckReport::default();
+    report.ok("configuration", format!("{} is understood", config.file.display()));
+    resources(config, &mut report);
+    let cards = parts::cards(config);
+    match Tools::load(config.tools.as_deref(), &cards) {
+        Ok(tools) => {
+            report.ok("tools", format!("{} tools", tools.names().count()));
+            let scene = parts::scene(config, cards, &tools);
+            policies(config, Policies::load(&config.policies.dir, scene, config.policies.candidate.as_deref()), &mut report);
+        }
+        Err(error) => report.error("tools", error.to_string(), "mend the file, then check again"),
+    }
+    identity(config, &mut report).await;
+    journal(config, &mut report);
+    report.gaps = gaps(config);
+    report
+}
+
+fn resources(config: &Config, report: &mut CheckReport) {
+    for resource in &config.resources {
+        let kind = resource.resource_kind().as_str();
+        match parts::open(config, resource) {
+            Ok(_) => report.ok("resources", format!("{} ({kind})", resource.name)),
+            Err(error) => report.error("resources", format!("{}: {error:#}", resource.name), "mend the [[resource]]"),
+        }
+        if matches!(&resource.kind, Kind::Git(git) if git.refs.is_empty()) {
+            report.warn(
+                "resources",
+                format!("{} allows no ref, so nothing of it can be read", resource.name),
+                "add refs, e.g. refs = [\"refs/heads/main\"]",
+            );
+        }
+    }
+    if config.resources.is_empty() {
+        report.warn("resources", "there is none, so no tool exists for anybody", "add a [[resource]]");
+    }
+}
+
+fn policies(config: &Config, loaded: Result<Policies, crate::policy::LoadError>, report: &mut CheckReport) {
+    let set = match loaded {
+        Ok(policies) => policies.current(),
+        Err(error) => return report.error("policies", error.to_string(), "mend the policies, then check again"),
+    };
+    let about = set.report();
+    report.ok(
+        "policies",
+        format!(
+            "{} files in {}: {} permits, {} forbids, {} of them obligations",
+            about.files,
+            config.policies.dir.display(),
+            about.permits,
+            about.forbids,
+            about.obligations
+        ),
+    );
+    for warning in &about.warnings {
+        report.warn("policies", warning.clone(), "");
+    }
+    match &about.candidate {
+        Some(CandidateReport::Observing(_)) => report.ok("policies", "a candidate set is observed"),
+        Some(CandidateReport::Faulty(error)) => {
+            report.warn("policies", format!("the candidate set does not load: {error}"), "mend it; it decides nothing");
+        }
+        None => {}
+    }
+    let tests = set.run_tests();
+    for fault in tests.faults() {
+        report.error("policy tests", fault.to_string(), "mend the policy or the test");
+    }
+    if tests.passed() {
+        report.ok("policy tests", format!("{} pass", tests.rows.len()));
+    }
+    if !tests.untested.is_empty() {
+        let ids: Vec<&str> = tests.untested.iter().map(String::as_str).collect();
+        report.warn("policy tests", format!("no test meets {}", ids.join(", ")), "add a row to tests/ beside the policies");
+    }
+}
+
+async fn identity(config: &Config, report: &mut CheckReport) {
+    let made = parts::identity(config).and_then(|spec| {
+        let world = std::sync::Arc::new(crate::clock::System::new());
+        Ok(Identity::new(spec, std::sync::Arc::new(HttpFetch::new()?), world)?)
+    });
+    let identity = match made {
+        Ok(identity) => identity,
+        Err(error) => return report.error("identity", format!("{error:#}"), "mend [[issuer]] or [groups]"),
+    };
+    if config.issuers.is_empty() {
+        report.warn("identity", "there is no [[issuer]]: `serve` refuses everybody, `stdio` works", "");
+    }
+    for (name, keys) in identity.probe().await {
+        match keys {
+            Ok(count) => report.ok("identity", format!("{name}: {count} signing keys")),
+            Err(error) => report.warn(
+                "identity",
+                format!("{name} cannot be reached from here: {error}"),
+                "tokens of this issuer are refused until it answers",
+            ),
+        }
+    }
+}
+
+fn journal(config: &Config, report: &mut CheckReport) {
+    let key = &config.audit.key_file;
+    if !key.exists() {
+        return report.ok("journal", format!("{} will be made at the first start", key.display()));
+    }
+    match load_or_create_key(key, &config.audit.origin, &crate::clock::System::new()).map(|key: LogKey| key.public()) {
+        Ok(public) => report.ok("journal", format!("verifies with {public}")),
+        Err(error) => report.error("journal", error.to_string(), "restore the key, or start a new store"),
+    }
+}
