@@ -150,7 +150,7 @@ const HARMLESS: &[&str] = &[
     "ColumnsUsed", "Compare", "Concat", "Copy", "Count", "CursorHint", "CursorLock", "CursorUnlock",
     "DecrJumpZero", "DeferredSeek", "Delete", "Divide", "ElseEq", "EndCoroutine", "Eq", "Explain",
     "Filter", "FilterAdd", "FinishSeek", "Found", "Function", "Ge", "GetSubtype", "Gosub", "Goto", "Gt",
-    "Halt", "HaltIfNull", "IdxGE", "IdxGT", "IdxInsert", "IdxLE", "IdxLT", "IdxRowid", "If", "IfEmpty",
+    "Halt", "HaltIfNull", "IdxDelete", "IdxGE", "IdxGT", "IdxInsert", "IdxLE", "IdxLT", "IdxRowid", "If", "IfEmpty",
     "IfNoHope", "IfNot", "IfNotOpen", "IfNotZero", "IfNullRow", "IfPos", "IfSizeBetween", "Init",
     "InitCoroutine", "Insert", "Int64", "IntCopy", "Integer", "IsNull", "IsTrue", "IsType", "Jump", "Last",
     "Le", "Lt", "MakeRecord", "MemMax", "Move", "Multiply", "MustBeInt", "Ne", "NewRowid", "Next",

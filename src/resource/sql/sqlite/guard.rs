@@ -26,6 +26,8 @@ pub(super) struct Rules {
     pub(super) schema: String,
     /// Relations an agent may name, lower case → as spelled.
     pub(super) outer: HashMap<String, String>,
+    /// Tables the engine makes up, lower case.
+    pub(super) engine: BTreeSet<String>,
     /// Random view → the relation it stands for.
     pub(super) inner: HashMap<String, Inner>,
 }
@@ -195,8 +197,18 @@ fn read(
             seen.functions.insert(lower);
             Ok(())
         }
+        // Named without a schema, and none of its columns used: a CTE, or one of the engine's own tables.
+        None if column.is_empty() && functions::TABLES.contains(&lower.as_str()) => {
+            seen.functions.insert(lower);
+            Ok(())
+        }
+        None if column.is_empty() && !rules.engine.contains(&lower) && !is_reserved(&lower) => Ok(()),
         _ => no(),
     }
+}
+
+fn is_reserved(lower: &str) -> bool {
+    lower.starts_with("pragma_") || lower.starts_with("sqlite_")
 }
 
 fn is(accessor: Option<&str>, name: &str) -> bool {

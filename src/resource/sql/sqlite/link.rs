@@ -61,7 +61,7 @@ impl Link {
         link.define(&relations, &names, &mut catalog)?;
         link.resolve_views(spec, &names, &mut catalog)?;
         link.catalog = Arc::new(catalog);
-        link.guard.rule(link.rules(&names));
+        link.guard.rule(link.rules(&names)?);
         link.withdraw_unreadable()?;
         link.lock(&names)?;
         Ok(link)
@@ -178,7 +178,7 @@ impl Link {
 
     /// From here on the only statements are agents', and ours that read the schema's version.
     fn lock(&mut self, names: &Names) -> rusqlite::Result<()> {
-        self.guard.rule(self.rules(names));
+        self.guard.rule(self.rules(names)?);
         self.conn.execute_batch("PRAGMA query_only = ON")?;
         for (limit, most) in LIMITS {
             self.conn.set_limit(limit, most)?;
@@ -186,9 +186,12 @@ impl Link {
         Ok(())
     }
 
-    fn rules(&self, names: &Names) -> Rules {
+    fn rules(&self, names: &Names) -> rusqlite::Result<Rules> {
+        let mut modules = self.conn.prepare("PRAGMA module_list")?;
+        let engine = modules.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         let mut rules = Rules {
             schema: self.schema.clone(),
+            engine,
             ..Rules::default()
         };
         for (lower, relation) in &self.catalog.relations {
@@ -206,7 +209,7 @@ impl Link {
             };
             rules.inner.insert(names.inner(lower), inner);
         }
-        rules
+        Ok(rules)
     }
 
     /// Puts both locks to use on ourselves: what an agent could not read is not exposed.

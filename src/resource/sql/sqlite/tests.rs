@@ -3,3 +3,5 @@
 mod attempts;
 mod bypass;
 mod fixture;
+mod questions;
+mod same;
