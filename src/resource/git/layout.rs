@@ -15,6 +15,9 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 /// Most names read from one directory tree of loose refs.
 const MAX_NAMES: usize = 100_000;
 
+/// Largest configuration file that is looked at.
+const MAX_CONFIG: u64 = 1 << 20;
+
 /// A repository's git directory: the bare repository itself, or the `.git` folder of a work tree.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
@@ -69,7 +72,26 @@ impl Layout {
         };
         let layout = Self { git_dir };
         layout.check()?;
+        layout.check_format()?;
         Ok(layout)
+    }
+
+    /// Refuses the SHA-256 object format. The one thing looked up in a repository's configuration, to
+    /// say what is wrong: without it every ref would merely name nothing.
+    fn check_format(&self) -> Result<(), String> {
+        let config = self.read("config", MAX_CONFIG).ok().flatten().unwrap_or_default();
+        let wide = String::from_utf8_lossy(&config).lines().any(|line| {
+            let line = line.to_ascii_lowercase();
+            line.split_once('=')
+                .is_some_and(|(key, value)| key.trim() == "objectformat" && value.trim() == "sha256")
+        });
+        match wide {
+            true => Err(format!(
+                "{}: the SHA-256 object format is not supported",
+                self.git_dir.display()
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Where the objects are.
