@@ -5,12 +5,16 @@
 //! head is signed now and then. Reading: [`list`], [`show`], [`replay`], [`export`], [`verify`].
 
 mod entry;
+pub mod export;
 mod lease;
+pub mod list;
 pub mod merkle;
 pub mod note;
 pub mod payload;
 mod record;
+pub mod replay;
 mod start;
+pub mod verify;
 mod writer;
 
 use std::borrow::Cow;
@@ -24,8 +28,12 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 pub use entry::Entry;
+pub use export::export;
+pub use list::{list, show};
 pub use note::{LogKey, LogPublicKey, load_or_create_key};
+pub use replay::replay;
 pub use start::{InterruptedCall, StartReport};
+pub use verify::{verify_export, verify_store};
 
 use crate::call::{Arrival, CallId, MaskCounts, Refusal};
 use crate::clock::World;
@@ -477,3 +485,6 @@ fn publish(path: &Path, note: &str) -> std::io::Result<()> {
     file.sync_data()
 }
 
+
+#[cfg(test)]
+mod tests;

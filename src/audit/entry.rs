@@ -74,7 +74,12 @@ impl Entry {
 
     /// Notes the decision.
     pub fn permitted(&mut self, permit: &Permit) {
-        self.decided(permit.decision(), "permit");
+        self.permitted_by(permit.decision());
+    }
+
+    /// Apart from [`Entry::permitted`] because only `policy` can make a permit, in tests too.
+    pub(super) fn permitted_by(&mut self, decision: &Decision) {
+        self.decided(decision, "permit");
         self.draft.effect_possible = !self.pure;
     }
 

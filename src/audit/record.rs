@@ -16,7 +16,7 @@ use crate::policy::Decision;
 use crate::store::journal::RecordRow;
 
 /// Version of the record.
-pub const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 1;
 /// Masked arguments beyond this many bytes are kept as a digest and a beginning.
 const ARGS_MAX: usize = 16 * 1024;
 const ARGS_HEAD: usize = 4 * 1024;

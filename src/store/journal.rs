@@ -22,7 +22,7 @@ pub struct Head {
 }
 
 /// One record, and the columns it is searched by.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns of the table of the same name")]
 pub struct RecordRow {
     pub seq: u64,

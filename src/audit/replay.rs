@@ -1,0 +1,213 @@
+//! What the model was offered, in order, for people to read.
+//!
+//! The text is the one that was offered; only what would act on a terminal (escape sequences, other
+//! control characters, characters that reorder text) is shown instead of sent.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+
+use super::AuditError;
+use super::list::{Kept, Page, Query, kept, records};
+use crate::store::Store;
+use crate::store::read::Stored;
+
+const TIME: Style = AnsiColor::BrightBlack.on_default();
+const WHO: Style = AnsiColor::Cyan.on_default();
+const WHAT: Style = AnsiColor::Blue.on_default().bold();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const NOTE: Style = AnsiColor::Yellow.on_default();
+
+/// One call, as it went.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Step {
+    /// How it ended.
+    pub outcome: Value,
+    /// What was about to happen, where that is a record of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Value>,
+    /// What was offered; absent when nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+/// The calls that match, oldest first, a page at a time.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn replay(store: &Store, query: &Query) -> Result<Page<Step>, AuditError> {
+    let mut query = query.clone();
+    query.oldest_first = true;
+    query.filter.outcomes = true;
+    let page = records(store, &query).await?;
+    let mut reader = store.reader().await?;
+    let mut items = Vec::new();
+    for (row, payload) in &page.items {
+        if !matches!(row.phase.as_str(), "result" | "refusal" | "interrupted") {
+            continue;
+        }
+        let outcome: Value = serde_json::from_slice(&row.record).unwrap_or_default();
+        let of_call = reader.call(row.call_id.as_deref().unwrap_or_default()).await?;
+        let offered = outcome.get("payload").is_some();
+        items.push(Step {
+            kept: offered.then(|| kept(&outcome, payload.as_ref())),
+            intent: intent_of(&of_call),
+            outcome,
+        });
+    }
+    reader.close().await?;
+    Ok(Page { items, next: page.next })
+}
+
+fn intent_of(records: &[Stored]) -> Option<Value> {
+    let (row, _) = records.iter().find(|(row, _)| row.phase == "intent")?;
+    serde_json::from_slice(&row.record).ok()
+}
+
+/// Writes a page. `colour` adds ANSI colours and nothing else.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn render(page: &Page<Step>, colour: bool, out: &mut dyn Write) -> std::io::Result<()> {
+    let mut pen = Pen { out, colour };
+    for step in &page.items {
+        pen.step(step)?;
+    }
+    if page.items.is_empty() {
+        pen.styled(NOTE, "no calls match")?;
+        pen.plain("\n")?;
+    }
+    if let Some(next) = page.next {
+        pen.styled(NOTE, &format!("more: --page {next}"))?;
+        pen.plain("\n")?;
+    }
+    Ok(())
+}
+
+struct Pen<'a> {
+    out: &'a mut dyn Write,
+    colour: bool,
+}
+
+impl Pen<'_> {
+    fn step(&mut self, step: &Step) -> std::io::Result<()> {
+        let record = &step.outcome;
+        let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        self.styled(TIME, text("/at"))?;
+        self.plain(" ")?;
+        self.styled(WHO, text("/principal/id"))?;
+        let agent = text("/agent/client_id");
+        self.plain(&format!(" through {agent}, session {}\n", text("/session/id")))?;
+        self.styled(WHAT, text("/tool"))?;
+        if !text("/resource").is_empty() {
+            self.plain(" on ")?;
+            self.styled(WHAT, text("/resource"))?;
+        }
+        let status = text("/outcome/status");
+        let style = if status == "ok" { GOOD } else { BAD };
+        self.plain("  ")?;
+        self.styled(style, status)?;
+        let code = text("/outcome/code");
+        if !code.is_empty() {
+            self.plain(" ")?;
+            self.styled(style, code)?;
+        }
+        self.styled(TIME, &format!("  {}\n", text("/call_id")))?;
+        let arguments = step
+            .intent
+            .as_ref()
+            .and_then(|intent| intent.get("args_masked"))
+            .or_else(|| record.get("args_masked"));
+        if let Some(arguments) = arguments {
+            self.arguments(arguments)?;
+        }
+        self.masks(record)?;
+        self.kept(step.kept.as_ref())?;
+        self.plain("\n")
+    }
+
+    fn arguments(&mut self, arguments: &Value) -> std::io::Result<()> {
+        for (name, value) in arguments.as_object().into_iter().flatten() {
+            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.plain(&format!("  {name}: "))?;
+            self.block(&shown)?;
+        }
+        Ok(())
+    }
+
+    fn masks(&mut self, record: &Value) -> std::io::Result<()> {
+        for mask in record.get("masks").and_then(Value::as_array).into_iter().flatten() {
+            let part = |name: &str| mask.get(name).and_then(Value::as_str).unwrap_or_default();
+            let count = mask.get("count").and_then(Value::as_u64).unwrap_or_default();
+            self.styled(NOTE, &format!("  masked {count} × {} in {}", part("rule"), part("where")))?;
+            self.plain("\n")?;
+        }
+        Ok(())
+    }
+
+    fn kept(&mut self, kept: Option<&Kept>) -> std::io::Result<()> {
+        match kept {
+            None => self.styled(NOTE, "  nothing was offered")?,
+            Some(Kept::Gone) => self.styled(NOTE, "  what was offered is no longer kept")?,
+            Some(Kept::Changed) => self.styled(BAD, "  what is stored is not what was offered")?,
+            Some(Kept::Held { offered }) => {
+                for line in offered.text.lines() {
+                    self.plain("  │ ")?;
+                    self.plain(line)?;
+                    self.plain("\n")?;
+                }
+                return Ok(());
+            }
+        }
+        self.plain("\n")
+    }
+
+    /// Several lines, the later ones indented.
+    fn block(&mut self, text: &str) -> std::io::Result<()> {
+        let mut lines = text.lines();
+        self.plain(lines.next().unwrap_or_default())?;
+        for line in lines {
+            self.plain("\n    ")?;
+            self.plain(line)?;
+        }
+        self.plain("\n")
+    }
+
+    fn styled(&mut self, style: Style, text: &str) -> std::io::Result<()> {
+        if self.colour {
+            write!(self.out, "{style}")?;
+        }
+        self.plain(text)?;
+        if self.colour {
+            write!(self.out, "{style:#}")?;
+        }
+        Ok(())
+    }
+
+    fn plain(&mut self, text: &str) -> std::io::Result<()> {
+        self.out.write_all(printable(text).as_bytes())
+    }
+}
+
+/// Shows control characters instead of sending them, so that what a target answered cannot move the
+/// cursor, change colours, or reverse the order of what is read.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            '\0'..='\u{1f}' => shown.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}')),
+            '\u{7f}' => shown.push('\u{2421}'),
+            '\u{80}'..='\u{9f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => shown.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            _ => shown.push(c),
+        }
+    }
+    shown
+}
