@@ -55,16 +55,6 @@ pub struct Scene {
     pub limits: Limits,
 }
 
-impl Scene {
-    /// Every label some resource has.
-    pub(crate) fn labels(&self) -> BTreeSet<String> {
-        self.resources
-            .iter()
-            .flat_map(|card| card.labels.iter().cloned())
-            .collect()
-    }
-}
-
 /// The loaded policies; swapped as a whole on reload.
 #[derive(Debug)]
 pub struct Policies {

@@ -12,8 +12,9 @@ use toml::Spanned;
 
 use super::explain::{Explanation, Supposed, meet};
 use super::files::{self, Source};
-use super::load::{Fault, line_at};
-use super::{RuleSet, UNLISTED, names};
+use super::load::{Fault, Lines};
+use super::RuleSet;
+use super::names::{Known, Unknown};
 use crate::call::{
     Action, Agent, ClassifiedColumn, Evidence, FileFacts, SqlFacts, Transport, User, UserKind,
 };
@@ -257,10 +258,11 @@ impl RuleSet {
     }
 
     fn run_file(&self, source: &Source, report: &mut TestReport) {
+        let lines = Lines::new(&source.text);
         let file: TestFile = match toml::from_str(&source.text) {
             Ok(file) => file,
             Err(error) => {
-                let line = error.span().map_or(0, |span| line_at(&source.text, span.start));
+                let line = error.span().map_or(0, |span| lines.at(span.start));
                 let help = "The keys of a decision test are listed in docs/policy.md.";
                 report
                     .invalid
@@ -269,7 +271,7 @@ impl RuleSet {
             }
         };
         for row in &file.test {
-            let line = line_at(&source.text, row.name.span().start);
+            let line = lines.at(row.name.span().start);
             match self.suppose(&file, row) {
                 Err((message, help)) => {
                     let message = format!("decision test \"{}\": {message}", row.name.get_ref());
@@ -331,19 +333,19 @@ impl RuleSet {
 
     /// A word that nothing knows would make a test that passes for the wrong reason.
     fn check_words(&self, row: &Row) -> Result<(), (String, String)> {
-        let scene = self.active.scene();
+        let names = Known::new(self.active.scene());
         let resources = row.resource.iter().flat_map(|names| names.names());
         for name in resources.chain(row.expect_resources.iter().flatten()) {
-            known(names::resource(name, scene))?;
+            known(names.resource(name))?;
         }
         for label in &row.session_labels {
-            known(names::word("context.session.labels", label, scene))?;
+            known(names.label(label))?;
         }
-        for class in row.classified.values().filter(|class| *class != UNLISTED) {
-            known(names::word("context.class", class, scene))?;
+        for class in row.classified.values() {
+            known(names.class(class))?;
         }
         if let Some(tool) = &row.tool {
-            known(names::word("context.tool", tool, scene))?;
+            known(names.tool(tool))?;
         }
         for id in row.expect_ids.iter().flatten() {
             if !self.active.loaded.rules.contains_key(id) {
@@ -363,8 +365,9 @@ impl RuleSet {
                 format!("Write [users.{name}] with groups = [\"…\"]."),
             )
         })?;
+        let names = Known::new(self.active.scene());
         for group in &user.groups {
-            known(names::group(group, self.active.scene()))?;
+            known(names.group(group))?;
         }
         let id = user.id.clone().unwrap_or_else(|| format!("test#{name}"));
         let (issuer, subject) = id.split_once('#').ok_or_else(|| {
@@ -470,7 +473,7 @@ fn agent(file: &TestFile, name: &str) -> Result<Agent, (String, String)> {
     })
 }
 
-fn known(unknown: Option<names::Unknown>) -> Result<(), (String, String)> {
+fn known(unknown: Option<Unknown>) -> Result<(), (String, String)> {
     match unknown {
         None => Ok(()),
         Some(unknown) => Err((

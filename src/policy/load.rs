@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::files::{self, Source};
-use super::names::{self, Mentions, Unknown};
+use super::names::{Known, Mentions, Unknown};
 use super::slice::{ActionMask, Index, Scope};
 use super::{ObligationKind, Scene, obligation, schema};
 use crate::call::{Action, Hash};
@@ -115,7 +115,7 @@ pub(super) fn load(dir: &Path, scene: &Scene) -> Result<Loaded, LoadError> {
     let sources = files::read_folder(dir, "cedar").map_err(|faults| LoadError { faults })?;
     let (schema, types) = vocabulary(dir)?;
     let mut reader = Reader {
-        scene,
+        known: Known::new(scene),
         types,
         rules: BTreeMap::new(),
         policies: Vec::new(),
@@ -194,7 +194,7 @@ fn forgotten(dir: &Path) -> Vec<Fault> {
 }
 
 struct Reader<'a> {
-    scene: &'a Scene,
+    known: Known<'a>,
     types: &'a schema::Types,
     rules: BTreeMap<String, Rule>,
     policies: Vec<Policy>,
@@ -203,9 +203,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn file(&mut self, source: &Source) {
+        let lines = Lines::new(&source.text);
         let set = match PolicySet::from_str(&source.text) {
             Ok(set) => set,
-            Err(errors) => return self.faults.extend(syntax(source, &errors)),
+            Err(errors) => return self.faults.extend(syntax(source, &lines, &errors)),
         };
         for template in set.templates() {
             let line = template
@@ -213,7 +214,7 @@ impl Reader<'_> {
                 .lines()
                 .next()
                 .and_then(|first| source.text.find(first))
-                .map_or(0, |at| line_at(&source.text, at));
+                .map_or(0, |at| lines.at(at));
             self.faults.push(Fault::new(
                 &source.path,
                 line,
@@ -234,7 +235,7 @@ impl Reader<'_> {
             from = start + text.len();
             let place = Place {
                 source,
-                line: line_at(&source.text, start),
+                line: lines.at(start),
                 text: &text,
             };
             if let Err(mut faults) = self.policy(policy, &place) {
@@ -285,7 +286,7 @@ impl Reader<'_> {
             ));
         }
         if let Some(ObligationKind::Approval(asked)) = &obligation {
-            for unknown in asked.iter().filter_map(|(_, group)| names::group(group, self.scene)) {
+            for unknown in asked.iter().filter_map(|(_, group)| self.known.group(group)) {
                 faults.push(place.unknown(&id, &unknown));
             }
         }
@@ -359,11 +360,11 @@ impl Reader<'_> {
         let entities = policy
             .entity_literals()
             .into_iter()
-            .filter_map(|uid| names::entity(&uid, self.scene, self.types));
+            .filter_map(|uid| self.known.entity(&uid, self.types));
         let words = mentions
             .compared
             .iter()
-            .filter_map(|(path, literal)| names::word(path, literal, self.scene));
+            .filter_map(|(path, literal)| self.known.word(path, literal));
         faults.extend(entities.chain(words).map(|unknown| place.unknown(id, &unknown)));
     }
 
@@ -395,7 +396,7 @@ impl Reader<'_> {
         let line = sources
             .iter()
             .find(|source| source.path == rule.file)
-            .and_then(|source| Some(line_at(&source.text, offset(finding)?)))
+            .and_then(|source| Some(Lines::new(&source.text).at(offset(finding)?)))
             .unwrap_or(rule.line);
         let help = finding.help().map_or_else(
             || format!("{SCHEMA_HINT}."),
@@ -420,7 +421,7 @@ impl Place<'_> {
         let inside = self
             .text
             .find(near)
-            .map_or(0, |at| line_at(self.text, at).saturating_sub(1));
+            .map_or(0, |at| Lines::new(self.text).at(at).saturating_sub(1));
         Fault::new(&self.source.path, self.line + inside, message, help)
     }
 
@@ -435,11 +436,11 @@ impl Place<'_> {
     }
 }
 
-fn syntax(source: &Source, errors: &ParseErrors) -> Vec<Fault> {
+fn syntax(source: &Source, lines: &Lines, errors: &ParseErrors) -> Vec<Fault> {
     errors
         .iter()
         .map(|error| {
-            let line = offset(error).map_or(0, |at| line_at(&source.text, at));
+            let line = offset(error).map_or(0, |at| lines.at(at));
             let help = error.help().map(|help| help.to_string()).unwrap_or_default();
             Fault::new(&source.path, line, error.to_string(), help)
         })
@@ -451,10 +452,20 @@ fn offset(finding: &dyn Diagnostic) -> Option<usize> {
     finding.labels()?.map(|label| label.offset()).next()
 }
 
-/// The line of an offset, from 1.
-pub(super) fn line_at(text: &str, offset: usize) -> usize {
-    let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
+/// Where the lines of a text begin.
+#[derive(Debug)]
+pub(super) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(super) fn new(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self(ends.map(|(at, _)| at + 1).collect())
+    }
+
+    /// The line of an offset, from 1.
+    pub(super) fn at(&self, offset: usize) -> usize {
+        self.0.partition_point(|start| *start <= offset) + 1
+    }
 }
 
 /// Cedar numbers the policies of a text `policy0`, `policy1` …

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::{Scene, schema};
 
+/// How many known names an error lists.
+const LISTED: usize = 20;
+
 /// What a policy's conditions speak of.
 #[derive(Debug, Default)]
 pub(super) struct Mentions {
@@ -112,73 +115,101 @@ pub(super) struct Unknown {
     pub(super) help: String,
 }
 
-/// Checks an entity a policy names.
-pub(super) fn entity(uid: &EntityUid, scene: &Scene, types: &schema::Types) -> Option<Unknown> {
-    let name = uid.id().unescaped();
-    let kind = uid.type_name();
-    if *kind == types.group {
-        return unknown(name, "group", "[groups]", scene.groups.iter());
-    }
-    if *kind == types.resource {
-        return resource(name, scene);
-    }
-    if *kind == types.label {
-        return unknown(name, "label", "`labels` of [[resource]]", scene.labels().iter());
-    }
-    let shaped = name
-        .split_once('#')
-        .is_some_and(|(issuer, subject)| !issuer.is_empty() && !subject.is_empty());
-    (*kind == types.user && !shaped).then(|| Unknown {
-        name: name.to_owned(),
-        what: "user".to_owned(),
-        help: "A user is written as <issuer name>#<subject>, on stdio local#<uid>@<host>.".to_owned(),
-    })
+/// Every name configuration knows.
+#[derive(Debug)]
+pub(super) struct Known<'a> {
+    groups: BTreeSet<&'a str>,
+    resources: BTreeSet<&'a str>,
+    labels: BTreeSet<&'a str>,
+    classes: BTreeSet<&'a str>,
+    tools: BTreeSet<&'a str>,
 }
 
-/// Checks a literal that a policy compares with a field.
-pub(super) fn word(path: &str, literal: &str, scene: &Scene) -> Option<Unknown> {
-    if let Some(words) = schema::words(path) {
-        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-        return unknown(literal, &format!("value of {path}"), "the schema", words.iter());
-    }
-    match path {
-        "context.class" if literal != super::UNLISTED => {
-            unknown(literal, "class", "[classes]", scene.classes.iter())
+impl<'a> Known<'a> {
+    pub(super) fn new(scene: &'a Scene) -> Self {
+        let words = |names: &'a BTreeSet<String>| names.iter().map(String::as_str).collect();
+        let mut classes: BTreeSet<&str> = words(&scene.classes);
+        classes.insert(super::UNLISTED);
+        Self {
+            groups: words(&scene.groups),
+            resources: scene.resources.iter().map(|card| card.name.as_str()).collect(),
+            labels: scene
+                .resources
+                .iter()
+                .flat_map(|card| card.labels.iter().map(String::as_str))
+                .collect(),
+            classes,
+            tools: words(&scene.tools),
         }
-        "context.tool" => unknown(literal, "tool", "the catalogue", scene.tools.iter()),
-        "context.session.labels" => {
-            unknown(literal, "label", "`labels` of [[resource]]", scene.labels().iter())
+    }
+
+    /// Checks an entity a policy names.
+    pub(super) fn entity(&self, uid: &EntityUid, types: &schema::Types) -> Option<Unknown> {
+        let name = uid.id().unescaped();
+        let kind = uid.type_name();
+        if *kind == types.group {
+            return self.group(name);
         }
-        _ => None,
+        if *kind == types.resource {
+            return self.resource(name);
+        }
+        if *kind == types.label {
+            return self.label(name);
+        }
+        let shaped = name
+            .split_once('#')
+            .is_some_and(|(issuer, subject)| !issuer.is_empty() && !subject.is_empty());
+        (*kind == types.user && !shaped).then(|| Unknown {
+            name: name.to_owned(),
+            what: "user".to_owned(),
+            help: "A user is written as <issuer name>#<subject>, on stdio local#<uid>@<host>.".to_owned(),
+        })
+    }
+
+    /// Checks a literal that a policy compares with a field.
+    pub(super) fn word(&self, path: &str, literal: &str) -> Option<Unknown> {
+        if let Some(words) = schema::words(path) {
+            return unknown(literal, &format!("value of {path}"), "the schema", &words.into_iter().collect());
+        }
+        match path {
+            "context.class" => self.class(literal),
+            "context.tool" => self.tool(literal),
+            "context.session.labels" => self.label(literal),
+            _ => None,
+        }
+    }
+
+    pub(super) fn group(&self, name: &str) -> Option<Unknown> {
+        unknown(name, "group", "[groups]", &self.groups)
+    }
+
+    pub(super) fn resource(&self, name: &str) -> Option<Unknown> {
+        unknown(name, "resource", "[[resource]]", &self.resources)
+    }
+
+    pub(super) fn label(&self, name: &str) -> Option<Unknown> {
+        unknown(name, "label", "`labels` of [[resource]]", &self.labels)
+    }
+
+    pub(super) fn class(&self, name: &str) -> Option<Unknown> {
+        unknown(name, "class", "[classes]", &self.classes)
+    }
+
+    pub(super) fn tool(&self, name: &str) -> Option<Unknown> {
+        unknown(name, "tool", "the catalogue", &self.tools)
     }
 }
 
-/// Checks the name of a resource.
-pub(super) fn resource(name: &str, scene: &Scene) -> Option<Unknown> {
-    let names = scene.resources.iter().map(|card| &card.name);
-    unknown(name, "resource", "[[resource]]", names)
-}
-
-/// Checks the name of a group.
-pub(super) fn group(name: &str, scene: &Scene) -> Option<Unknown> {
-    unknown(name, "group", "[groups]", scene.groups.iter())
-}
-
-fn unknown<'a>(
-    name: &str,
-    what: &str,
-    source: &str,
-    mut known: impl Iterator<Item = &'a String> + Clone,
-) -> Option<Unknown> {
-    let listed = known.clone();
-    if known.any(|known| known == name) {
+fn unknown(name: &str, what: &str, source: &str, known: &BTreeSet<&str>) -> Option<Unknown> {
+    if known.contains(name) {
         return None;
     }
-    let listed: Vec<&str> = listed.map(String::as_str).collect();
+    let listed: Vec<&str> = known.iter().copied().take(LISTED).collect();
+    let more = if known.len() > LISTED { " …" } else { "" };
     let help = if listed.is_empty() {
         format!("There is none: {source} is empty.")
     } else {
-        format!("Known from {source}: {}.", listed.join(", "))
+        format!("Known from {source}: {}{more}.", listed.join(", "))
     };
     Some(Unknown {
         name: name.to_owned(),
