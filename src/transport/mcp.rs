@@ -35,6 +35,9 @@ pub(super) struct Exchange {
     pub(super) delivery: Arc<Delivery>,
 }
 
+/// Told which call answers which request.
+pub(super) type Replies = Arc<dyn Fn(&RequestId, CallId) + Send + Sync>;
+
 /// How a request says who asks, and where its answer is noted.
 #[derive(Clone)]
 pub(super) enum Origin {
@@ -43,9 +46,9 @@ pub(super) enum Origin {
     /// One principal for the life of the process.
     Stdio {
         /// The local user.
-        principal: Principal,
+        principal: Arc<Principal>,
         /// Where to note which call answers which request.
-        replies: Arc<dyn Fn(&RequestId, CallId) + Send + Sync>,
+        replies: Replies,
     },
 }
 
@@ -91,7 +94,7 @@ impl Mcp {
     fn principal(&self, ctx: &RequestContext<RoleServer>) -> Result<Principal, ErrorData> {
         let mut principal = match &self.origin {
             Origin::Http => exchange(ctx).ok_or_else(wire::internal)?.principal.clone(),
-            Origin::Stdio { principal, .. } => principal.clone(),
+            Origin::Stdio { principal, .. } => Principal::clone(principal),
         };
         let claimed = if is_modern(ctx) {
             ctx.meta.client_info()
@@ -147,8 +150,8 @@ impl Mcp {
             return std::future::pending().await;
         };
         let start = self.world.monotonic();
-        let first = tokio::time::Instant::now() + self.pace.progress;
-        let mut interval = tokio::time::interval_at(first, self.pace.progress);
+        let every = self.pace.progress.max(Duration::from_millis(1)); // zero is no interval
+        let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut count = 0_u32;
         loop {
