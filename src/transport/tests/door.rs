@@ -121,7 +121,7 @@ impl Held {
         })));
         match arrival.tool.as_str() {
             "echo" => Ok(ok(&id, &arguments)),
-            "large" => Ok(ok(&id, &json!("x".repeat(32 * 1024 * 1024)))),
+            "large" => Ok(ok(&id, &json!("x".repeat(16 * 1024 * 1024)))),
             "no" => Ok(refused(&id, Code::NotPermitted)),
             "hold" => {
                 tokio::select! {
