@@ -72,6 +72,9 @@ async fn confirmed(
     arrival: &Arrival,
     caller: &dyn Caller,
 ) -> Result<(), Refusal> {
+    if arrival.cancel.is_cancelled() {
+        return Err(Refusal::cancelled()); // before the question is even put
+    }
     let prompt = prompt(obligations, arrival);
     let answer = tokio::select! {
         biased;

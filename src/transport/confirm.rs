@@ -25,7 +25,7 @@ use crate::clock::World;
 /// How long an answer to a question is taken.
 const WITHIN: Duration = Duration::from_mins(5);
 /// Most open questions in all, and of one person.
-const OPEN: usize = 4096;
+const OPEN: usize = 1024;
 const OPEN_PER_PERSON: usize = 16;
 /// The name of the one question, and of the one field of its form.
 const KEY: &str = "confirm";

@@ -4,6 +4,7 @@
 //! a peer that takes nothing. `front` looks at each request before the protocol does; `sessions` binds
 //! the older era's sessions to the principal that opened them.
 
+mod fault;
 mod front;
 mod sessions;
 
@@ -152,7 +153,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let connections = Arc::new(Semaphore::new(spec.max_connections));
+    let connections = Arc::new(Semaphore::new(spec.max_connections.min(Semaphore::MAX_PERMITS)));
     let beyond = Arc::new(Semaphore::new(TURNED_AWAY));
     let front = Arc::new(Front::new(door, spec).map_err(invalid)?);
     let mut open = JoinSet::new();
@@ -225,6 +226,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(front.spec().head_within)
         .max_headers(HEADERS)
+        .max_header_size(HEAD_BYTES)
         .max_buf_size(HEAD_BYTES)
         .keep_alive(welcome)
         .serve_connection(io, service);

@@ -4,7 +4,6 @@
 //! and how a person is asked; both are decided per request. Tools have no `x-mcp-header` parameters, so
 //! `get_tool`, which would have to answer without knowing who asks, stays unimplemented.
 
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::confirm::{Desk, Questions, is_modern};
 use super::delivery::Delivery;
@@ -35,6 +35,9 @@ pub(super) struct Exchange {
     pub(super) delivery: Arc<Delivery>,
 }
 
+/// Told which call answers which request.
+pub(super) type Replies = Arc<dyn Fn(&RequestId, CallId) + Send + Sync>;
+
 /// How a request says who asks, and where its answer is noted.
 #[derive(Clone)]
 pub(super) enum Origin {
@@ -43,9 +46,9 @@ pub(super) enum Origin {
     /// One principal for the life of the process.
     Stdio {
         /// The local user.
-        principal: Principal,
+        principal: Arc<Principal>,
         /// Where to note which call answers which request.
-        replies: Arc<dyn Fn(&RequestId, CallId) + Send + Sync>,
+        replies: Replies,
     },
 }
 
@@ -91,7 +94,7 @@ impl Mcp {
     fn principal(&self, ctx: &RequestContext<RoleServer>) -> Result<Principal, ErrorData> {
         let mut principal = match &self.origin {
             Origin::Http => exchange(ctx).ok_or_else(wire::internal)?.principal.clone(),
-            Origin::Stdio { principal, .. } => principal.clone(),
+            Origin::Stdio { principal, .. } => Principal::clone(principal),
         };
         let claimed = if is_modern(ctx) {
             ctx.meta.client_info()
@@ -141,24 +144,28 @@ impl Mcp {
         })
     }
 
-    /// Tells a client that asked for it that we are still there: how long, and nothing of what.
-    async fn beats(&self, ctx: &RequestContext<RoleServer>) -> Infallible {
+    /// Tells a client that asked for it that we are still there, until `done`: how long, and nothing of
+    /// what. A message that was begun is finished first, so that none comes after the answer.
+    async fn beats(&self, ctx: &RequestContext<RoleServer>, done: &CancellationToken) {
         let Some(token) = ctx.meta.get_progress_token() else {
-            return std::future::pending().await;
+            return;
         };
         let start = self.world.monotonic();
-        let first = tokio::time::Instant::now() + self.pace.progress;
-        let mut interval = tokio::time::interval_at(first, self.pace.progress);
+        let every = self.pace.progress.max(Duration::from_millis(1)); // zero is no interval
+        let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut count = 0_u32;
         loop {
-            interval.tick().await;
-            count += 1;
+            tokio::select! {
+                biased;
+                () = done.cancelled() => return,
+                _ = interval.tick() => count += 1,
+            }
             let seconds = self.world.monotonic().saturating_sub(start).as_secs();
             let note = ProgressNotificationParam::new(token.clone(), f64::from(count))
                 .with_message(format!("still running, {seconds} s"));
             if ctx.peer.notify_progress(note).await.is_err() {
-                return std::future::pending().await;
+                return;
             }
         }
     }
@@ -192,11 +199,14 @@ impl ServerHandler for Mcp {
         let arrival = self.arrival(&mut request, &ctx)?;
         let call_id = arrival.call_id.clone();
         let desk = Desk::new(&self.questions, &ctx, &arrival, &request, self.pace.confirm);
-        // Neither waits for the other: a client that does not read its progress does not hold up the call.
-        let answer = tokio::select! {
-            answer = self.door.call(arrival, &desk) => answer,
-            never = self.beats(&ctx) => match never {},
+        // Side by side: a client that does not read its progress does not hold up the call.
+        let done = CancellationToken::new();
+        let work = async {
+            let answer = self.door.call(arrival, &desk).await;
+            done.cancel();
+            answer
         };
+        let (answer, ()) = tokio::join!(work, self.beats(&ctx, &done));
         let masked = answer.map_err(|_| wire::unknown_tool())?;
         if wire::awaits_confirmation(&masked)
             && let Some(question) = desk.into_question()

@@ -85,7 +85,7 @@ where
 {
     let replies = Arc::new(Replies::new(spec.max_requests));
     let origin = Origin::Stdio {
-        principal,
+        principal: Arc::new(principal),
         replies: {
             let replies = Arc::clone(&replies);
             Arc::new(move |id: &RequestId, call_id: CallId| replies.answered_by(id, call_id))

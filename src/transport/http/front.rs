@@ -6,15 +6,16 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use rmcp::model::ProtocolVersion;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::fault::{Answer, Fault, document, in_our_words, is_json};
 use super::sessions::{InUse, OPENING, Opening, Owner, Sessions};
 use super::{FormAnswer, HttpSpec};
 use crate::call::Principal;
@@ -33,13 +34,6 @@ const METADATA: [&str; 2] = [
 ];
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-
-/// JSON-RPC codes of refusals that come before the protocol.
-const INVALID_REQUEST: i32 = -32600;
-const PARSE_ERROR: i32 = -32700;
-const REFUSED: i32 = -32000;
-
-type Answer = Response<Body>;
 
 /// A host and the port that was named, if one was.
 type Authority = (String, Option<u16>);
@@ -86,8 +80,8 @@ impl Front {
             hosts: each(&spec.allowed_hosts, "allowed host", authority)?,
             origins: each(&spec.allowed_origins, "allowed origin", origin)?,
             service: StreamableHttpService::new(move || Ok(mcp.clone()), Arc::clone(&sessions), config),
-            exchanges: Arc::new(Semaphore::new(spec.max_exchanges)),
-            streams: Arc::new(Semaphore::new(spec.max_streams)),
+            exchanges: permits(spec.max_exchanges),
+            streams: permits(spec.max_streams),
             door,
             spec,
             sessions,
@@ -121,19 +115,16 @@ impl Front {
 
     /// One request to one response; never fails.
     pub(super) async fn answer(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Answer {
-        let answer = match self.route(request, ledger).await {
-            Ok(answer) | Err(answer) => answer,
-        };
-        secured(answer)
+        secured(self.route(request, ledger).await.unwrap_or_else(Answer::from))
     }
 
     /// What a connection beyond the limit hears.
     pub(super) fn turn_away(&self) -> Answer {
         tracing::warn!(most = self.spec.max_connections, "turned a connection away");
-        secured(overloaded())
+        secured(Fault::overloaded().into())
     }
 
-    async fn route(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Result<Answer, Answer> {
+    async fn route(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Result<Answer, Fault> {
         let path = request.uri().path();
         if path == "/healthz" {
             only(&request, &[Method::GET, Method::HEAD])?;
@@ -155,10 +146,10 @@ impl Front {
             only(&request, &[Method::POST])?;
             return self.form(form, request).await;
         }
-        Err(fault(StatusCode::NOT_FOUND, REFUSED, "Not found"))
+        Err(Fault::refused(StatusCode::NOT_FOUND, "Not found"))
     }
 
-    async fn mcp(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Result<Answer, Answer> {
+    async fn mcp(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Result<Answer, Fault> {
         only(&request, &[Method::POST, Method::GET, Method::DELETE])?;
         self.check_origin(request.headers())?;
         let principal = self.admit(request.headers()).await?;
@@ -177,9 +168,9 @@ impl Front {
         let opening = Opening::new(owner);
         let response = OPENING.scope(opening.clone(), self.service.handle(request)).await;
         if opening.was_full() {
-            return Err(overloaded());
+            return Err(Fault::overloaded());
         }
-        let response = in_our_words(response.map(Body::new), was_json);
+        let response = in_our_words(response.map(Body::new), was_json)?;
         Ok(
             response
                 .map(|body| Body::new(Tracked::new(body, delivery, Arc::clone(ledger), (permit, in_use)))),
@@ -188,19 +179,12 @@ impl Front {
 
     /// RFC 9112 section 3.2: exactly one `Host`, and it agrees with an absolute request target. Names
     /// that are not ours are how a page reaches a local server through its own DNS name.
-    fn check_host(&self, request: &Request<Incoming>) -> Result<(), Answer> {
-        let forbidden = || {
-            fault(
-                StatusCode::FORBIDDEN,
-                REFUSED,
-                "Forbidden: this Host is not served here",
-            )
-        };
+    fn check_host(&self, request: &Request<Incoming>) -> Result<(), Fault> {
+        let forbidden = || Fault::refused(StatusCode::FORBIDDEN, "Forbidden: this Host is not served here");
         let mut hosts = request.headers().get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
-            return Err(fault(
+            return Err(Fault::invalid(
                 StatusCode::BAD_REQUEST,
-                INVALID_REQUEST,
                 "Exactly one Host header is required",
             ));
         };
@@ -210,7 +194,7 @@ impl Front {
         {
             return Err(forbidden());
         }
-        let default = self.spec.public_url.port_or_known_default();
+        let default = default_port(self.spec.public_url.scheme());
         if self.hosts.iter().any(|allowed| same(allowed, &host, default)) {
             Ok(())
         } else {
@@ -219,7 +203,7 @@ impl Front {
         }
     }
 
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Answer> {
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Fault> {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let Some(first) = origins.next() else {
             return Ok(());
@@ -230,7 +214,7 @@ impl Front {
             .and_then(origin)
             .filter(|_| origins.next().is_none());
         let ours = named.is_some_and(|(scheme, authority)| {
-            let default = if scheme == "https" { Some(443) } else { Some(80) };
+            let default = default_port(&scheme);
             self.origins
                 .iter()
                 .any(|(s, allowed)| *s == scheme && same(allowed, &authority, default))
@@ -239,9 +223,8 @@ impl Front {
             Ok(())
         } else {
             tracing::warn!("refused a foreign Origin");
-            Err(fault(
+            Err(Fault::refused(
                 StatusCode::FORBIDDEN,
-                REFUSED,
                 "Forbidden: this Origin is not allowed",
             ))
         }
@@ -249,33 +232,26 @@ impl Front {
 
     /// Only the Authorization header carries a credential (RFC 6750 section 2.1): never the query, a
     /// cookie or the body.
-    async fn admit(&self, headers: &HeaderMap) -> Result<Principal, Answer> {
+    async fn admit(&self, headers: &HeaderMap) -> Result<Principal, Fault> {
         let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
         let first = credentials.next();
         if credentials.next().is_some() {
-            return Err(fault(
+            return Err(Fault::invalid(
                 StatusCode::BAD_REQUEST,
-                INVALID_REQUEST,
                 "More than one Authorization header",
             ));
         }
         let token = first.and_then(|value| value.to_str().ok()).and_then(bearer);
         let admitted = self.door.admit(Bearer(token)).await;
         admitted.map_err(|challenge| {
-            let mut answer = fault(
-                StatusCode::UNAUTHORIZED,
-                REFUSED,
-                "Unauthorized: send a valid access token for this server as a bearer token",
-            );
-            let value = HeaderValue::from_str(&challenge.0).unwrap_or(HeaderValue::from_static("Bearer"));
-            answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-            answer
+            tracing::info!("refused a credential");
+            Fault::unauthorized(&challenge.0)
         })
     }
 
     /// The session named by the request, if it is the sender's. The newest revision has no sessions, so
     /// there the header is dropped: it must not lead into one by another route.
-    fn session(&self, headers: &mut HeaderMap, owner: &Owner) -> Result<Option<InUse>, Answer> {
+    fn session(&self, headers: &mut HeaderMap, owner: &Owner) -> Result<Option<InUse>, Fault> {
         let newest = headers
             .get(&VERSION)
             .and_then(|value| value.to_str().ok())
@@ -289,59 +265,54 @@ impl Front {
             return Ok(None);
         };
         if ids.next().is_some() {
-            return Err(fault(
+            return Err(Fault::invalid(
                 StatusCode::BAD_REQUEST,
-                INVALID_REQUEST,
                 "More than one Mcp-Session-Id header",
             ));
         }
         let session = id.to_str().ok().and_then(|id| self.sessions.enter(id, owner));
-        session.map(Some).ok_or_else(no_session)
+        session.map(Some).ok_or_else(Fault::no_session)
     }
 
-    fn permit(&self, method: &Method) -> Result<OwnedSemaphorePermit, Answer> {
+    fn permit(&self, method: &Method) -> Result<OwnedSemaphorePermit, Fault> {
         let room = if method == Method::GET {
             &self.streams
         } else {
             &self.exchanges
         };
-        Arc::clone(room).try_acquire_owned().map_err(|_| overloaded())
+        Arc::clone(room)
+            .try_acquire_owned()
+            .map_err(|_| Fault::overloaded())
     }
 
-    async fn body(&self, parts: &Parts, body: Incoming) -> Result<Bytes, Answer> {
+    async fn body(&self, parts: &Parts, body: Incoming) -> Result<Bytes, Fault> {
         if parts.method != Method::POST {
             return Ok(Bytes::new());
         }
         let body = self.read(body).await?;
         match depth::check(&body) {
             Ok(()) => Ok(body),
-            Err(excess) => Err(fault(StatusCode::BAD_REQUEST, INVALID_REQUEST, excess.message())),
+            Err(excess) => Err(Fault::invalid(StatusCode::BAD_REQUEST, excess.message())),
         }
     }
 
-    async fn read(&self, body: Incoming) -> Result<Bytes, Answer> {
+    async fn read(&self, body: Incoming) -> Result<Bytes, Fault> {
         let read = Limited::new(body, self.spec.max_body_bytes).collect();
         match tokio::time::timeout(self.spec.body_within, read).await {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(fault(
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::invalid(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                INVALID_REQUEST,
                 "The request body is too large. Send less in one call.",
             )),
-            Ok(Err(_)) => Err(fault(
-                StatusCode::BAD_REQUEST,
-                PARSE_ERROR,
-                "The request body broke off",
-            )),
-            Err(_) => Err(fault(
+            Ok(Err(_)) => Err(Fault::unparsable("The request body broke off")),
+            Err(_) => Err(Fault::invalid(
                 StatusCode::REQUEST_TIMEOUT,
-                INVALID_REQUEST,
                 "The request body took too long",
             )),
         }
     }
 
-    async fn form(&self, form: &FormAnswer, request: Request<Incoming>) -> Result<Answer, Answer> {
+    async fn form(&self, form: &FormAnswer, request: Request<Incoming>) -> Result<Answer, Fault> {
         let _permit = self.permit(request.method())?;
         let body = self.read(request.into_body()).await?;
         let (status, published) = form(url::form_urlencoded::parse(&body).into_owned().collect());
@@ -379,6 +350,10 @@ fn origin(text: &str) -> Option<(String, Authority)> {
     Some((scheme.to_ascii_lowercase(), authority(rest)?))
 }
 
+fn default_port(scheme: &str) -> Option<u16> {
+    Some(if scheme == "https" { 443 } else { 80 })
+}
+
 /// Equal, where no port means the scheme's own.
 fn same(allowed: &Authority, named: &Authority, default: Option<u16>) -> bool {
     allowed.0 == named.0 && allowed.1.or(default) == named.1.or(default)
@@ -390,102 +365,11 @@ fn bearer(value: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn only(request: &Request<Incoming>, methods: &[Method]) -> Result<(), Answer> {
+fn only(request: &Request<Incoming>, methods: &[Method]) -> Result<(), Fault> {
     if methods.contains(request.method()) {
         return Ok(());
     }
-    let mut answer = fault(
-        StatusCode::METHOD_NOT_ALLOWED,
-        INVALID_REQUEST,
-        "Method not allowed",
-    );
-    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
-        answer.headers_mut().insert(header::ALLOW, allow);
-    }
-    Err(answer)
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    media_type(headers).is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
-}
-
-fn media_type(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    value.split(';').next().map(str::trim)
-}
-
-/// rmcp explains its own refusals in free text, some of it made from what was sent; only its JSON-RPC
-/// messages and event streams pass as they are.
-fn in_our_words(answer: Answer, was_json: bool) -> Answer {
-    let status = answer.status();
-    if status.is_success() || is_json(answer.headers()) {
-        return answer;
-    }
-    match status {
-        StatusCode::NOT_FOUND => no_session(),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE if was_json => fault(
-            StatusCode::BAD_REQUEST,
-            PARSE_ERROR,
-            "Parse error: the body is not one JSON-RPC message of this protocol",
-        ),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            fault(status, INVALID_REQUEST, "Content-Type must be application/json")
-        }
-        StatusCode::NOT_ACCEPTABLE => fault(
-            status,
-            INVALID_REQUEST,
-            "Accept must name application/json and text/event-stream (GET: text/event-stream)",
-        ),
-        StatusCode::METHOD_NOT_ALLOWED => fault(status, INVALID_REQUEST, "Method not allowed"),
-        StatusCode::BAD_REQUEST => fault(
-            status,
-            INVALID_REQUEST,
-            "Bad request: send initialize first and then its Mcp-Session-Id, or use revision 2026-07-28",
-        ),
-        _ => fault(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            REFUSED,
-            "Tollgate failed while handling this request",
-        ),
-    }
-}
-
-/// The same for a session that ended, never was, or is somebody else's.
-fn no_session() -> Answer {
-    fault(
-        StatusCode::NOT_FOUND,
-        REFUSED,
-        "Session not found: send initialize to open another",
-    )
-}
-
-fn overloaded() -> Answer {
-    let mut answer = fault(
-        StatusCode::SERVICE_UNAVAILABLE,
-        REFUSED,
-        "overloaded: Tollgate is handling as much as it can. Try again in a few seconds.",
-    );
-    answer
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-    answer
-}
-
-/// A refusal before the protocol: a JSON-RPC error without an id, so that clients can show it.
-fn fault(status: StatusCode, code: i32, message: &str) -> Answer {
-    let mut answer =
-        document(&json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}}));
-    *answer.status_mut() = status;
-    answer
-}
-
-fn document(value: &Value) -> Answer {
-    let mut answer = Response::new(Body::from(value.to_string()));
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
+    Err(Fault::method(methods))
 }
 
 fn secured(mut answer: Answer) -> Answer {
@@ -496,6 +380,11 @@ fn secured(mut answer: Answer) -> Answer {
         HeaderValue::from_static("nosniff"),
     );
     answer
+}
+
+/// As many permits as a semaphore can hold.
+fn permits(most: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl Server {
 
     pub(super) async fn entered(&mut self) -> Seen {
         match self.event().await {
-            Event::Entered(seen) => seen,
+            Event::Entered(seen) => *seen,
             other => panic!("{other:?}"),
         }
     }

@@ -19,7 +19,7 @@ use crate::transport::{Challenge, Door};
 /// What happened at the door.
 #[derive(Debug)]
 pub(super) enum Event {
-    Entered(Seen),
+    Entered(Box<Seen>),
     Cancelled(CallId),
     Accepted(CallId),
 }
@@ -113,15 +113,15 @@ impl Held {
     async fn answer(&self, arrival: Arrival, caller: &dyn Caller) -> Result<Masked, UnknownTool> {
         let id = arrival.call_id.clone();
         let arguments = Value::Object(arrival.arguments.clone());
-        self.tell(Event::Entered(Seen {
+        self.tell(Event::Entered(Box::new(Seen {
             call_id: id.clone(),
             principal: arrival.principal.clone(),
             transport: arrival.transport,
             arguments: arguments.clone(),
-        }));
+        })));
         match arrival.tool.as_str() {
             "echo" => Ok(ok(&id, &arguments)),
-            "large" => Ok(ok(&id, &json!("x".repeat(32 * 1024 * 1024)))),
+            "large" => Ok(ok(&id, &json!("x".repeat(16 * 1024 * 1024)))),
             "no" => Ok(refused(&id, Code::NotPermitted)),
             "hold" => {
                 tokio::select! {
