@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod journal;
 mod parts;
 mod reload;
 pub mod report;
@@ -23,6 +24,7 @@ use crate::telemetry::LineMask;
 
 pub use ask::{policy_explain, policy_reload, policy_test};
 pub use check::check;
+pub use journal::{audit_erase, audit_export, audit_list, audit_replay, audit_show, audit_verify, audit_verify_export};
 pub use parts::{App, Purpose, http_client};
 
 /// The one masking engine of this process: answers, journal and log lines pass through the same.

@@ -106,10 +106,15 @@ enum Command {
     #[command(subcommand)]
     Policy(policy::Policy),
     /// Play a short agent session on a demonstration database and repository
+    ///
+    /// Everything is made new in one folder, which the next demo removes.
     Demo {
         /// Leave it running and print how to register it in Claude Code, Codex, VS Code and Cursor
         #[arg(long)]
         serve: bool,
+        /// The folder to make it in
+        #[arg(long, value_name = "DIR", default_value = "demo-run")]
+        dir: PathBuf,
     },
     /// Print a completion script for a shell
     ///
@@ -142,7 +147,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Init(init) => init.run(&mut out)?,
         Command::Completions { shell } => completions(shell, &mut out)?,
         Command::Check(check) => return on_runtime(check.run(&global.config, &mut out)),
-        Command::Demo { serve } => on_runtime(app::demo(serve))?,
+        Command::Demo { serve, dir } => on_runtime(app::demo(dir, serve, out.is_coloured()))?,
         Command::Serve => on_runtime(app::serve(load(&global.config)?))?,
         Command::Stdio => on_runtime(app::stdio(load(&global.config)?))?,
         Command::Audit(audit) => return on_runtime(audit.run(&global.config, &mut out)),

@@ -1,8 +1,11 @@
 //! `tollgate check`: every part that would refuse to start, said at once instead of one by one.
 
+use std::sync::Arc;
+
 use super::parts;
 use super::report::CheckReport;
 use crate::audit::{LogKey, load_or_create_key};
+use crate::clock::{System, World};
 use crate::config::gaps::gaps;
 use crate::config::{Config, Kind};
 use crate::identity::{HttpFetch, Identity};
@@ -30,9 +33,10 @@ pub async fn check(config: &Config) -> CheckReport {
 }
 
 fn resources(config: &Config, report: &mut CheckReport) {
+    let world: Arc<dyn World> = Arc::new(System::new());
     for resource in &config.resources {
         let kind = resource.resource_kind().as_str();
-        match parts::open(config, resource) {
+        match parts::open(config, resource, &world) {
             Ok(_) => report.ok("resources", format!("{} ({kind})", resource.name)),
             Err(error) => report.error("resources", format!("{}: {error:#}", resource.name), "mend the [[resource]]"),
         }
@@ -91,8 +95,8 @@ fn policies(config: &Config, loaded: Result<Policies, crate::policy::LoadError>,
 
 async fn identity(config: &Config, report: &mut CheckReport) {
     let made = parts::identity(config).and_then(|spec| {
-        let world = std::sync::Arc::new(crate::clock::System::new());
-        Ok(Identity::new(spec, std::sync::Arc::new(HttpFetch::new()?), world)?)
+        let world = Arc::new(System::new());
+        Ok(Identity::new(spec, Arc::new(HttpFetch::new()?), world)?)
     });
     let identity = match made {
         Ok(identity) => identity,
@@ -118,7 +122,7 @@ fn journal(config: &Config, report: &mut CheckReport) {
     if !key.exists() {
         return report.ok("journal", format!("{} will be made at the first start", key.display()));
     }
-    match load_or_create_key(key, &config.audit.origin, &crate::clock::System::new()).map(|key: LogKey| key.public()) {
+    match load_or_create_key(key, &config.audit.origin, &System::new()).map(|key: LogKey| key.public()) {
         Ok(public) => report.ok("journal", format!("verifies with {public}")),
         Err(error) => report.error("journal", error.to_string(), "restore the key, or start a new store"),
     }

@@ -80,7 +80,7 @@ impl App {
             tools,
             policies,
             approvals: Approvals::new(),
-            resources: resources(&config)?,
+            resources: resources(&config, &world)?,
             mask,
             audit,
             seats: Seats::new(seats(config.limits.calls), seats(config.limits.calls_per_person)),
@@ -182,7 +182,11 @@ pub(super) fn scene(config: &Config, resources: Vec<ResourceCard>, tools: &Tools
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn open(config: &Config, resource: &config::Resource) -> Result<Resource> {
+pub(super) fn open(
+    config: &Config,
+    resource: &config::Resource,
+    world: &Arc<dyn World>,
+) -> Result<Resource> {
     let opened = match &resource.kind {
         Kind::Git(git) => Resource::Git(
             git::Repository::open(git::Spec {
@@ -202,7 +206,7 @@ pub(super) fn open(config: &Config, resource: &config::Resource) -> Result<Resou
                 columns_default: sqlite.columns_default,
                 classes: config.classes.clone(),
                 limits: config.limits.call,
-            })
+            }, world.clone())
             .map_err(|error| anyhow::anyhow!("{error}"))?,
         ),
     };
@@ -213,10 +217,10 @@ pub(super) fn open(config: &Config, resource: &config::Resource) -> Result<Resou
 ///
 /// # Errors
 /// The first one that does not open, with what is wrong with it.
-fn resources(config: &Config) -> Result<Resources> {
+fn resources(config: &Config, world: &Arc<dyn World>) -> Result<Resources> {
     let mut opened = Vec::new();
     for (resource, card) in config.resources.iter().zip(cards(config)) {
-        let open = open(config, resource).with_context(|| format!("resource `{}`", resource.name))?;
+        let open = open(config, resource, world).with_context(|| format!("resource `{}`", resource.name))?;
         opened.push((card, open));
     }
     Ok(Resources::new(opened))

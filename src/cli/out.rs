@@ -60,6 +60,11 @@ impl Out {
         Self::new(Box::new(io::stdout()), color, terminal)
     }
 
+    /// Whether answers are in colour.
+    pub(crate) fn is_coloured(&self) -> bool {
+        self.color
+    }
+
     /// Standard error.
     pub(crate) fn stderr(color: ColorChoice) -> Self {
         let terminal = io::stderr().is_terminal();

@@ -96,14 +96,6 @@ fn name(raw: &Text, check: &mut Check<'_>) -> Option<String> {
         );
         return None;
     }
-    if name == "demo" {
-        check.problem(
-            raw.span(),
-            "`demo` is the issuer of `tollgate demo`, which a server never accepts",
-            "give the issuer another name",
-        );
-        return None;
-    }
     Some(name)
 }
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::client::Client;
+use crate::app::report::{CallStory, VerifyReport};
 use super::repo::{ENV, SETTINGS};
 
 const BOLD: &str = "\x1b[1m";
@@ -41,6 +42,30 @@ impl<'a> Stage<'a> {
     /// A remark to the reader.
     pub fn say(&mut self, text: &str) -> Result<()> {
         Ok(writeln!(self.out, "  {text}")?)
+    }
+
+    /// One call as the journal tells it.
+    pub fn replayed(&mut self, story: &CallStory) -> Result<()> {
+        let field = |record: &Value, name: &str| record.pointer(name).and_then(Value::as_str).map(str::to_owned);
+        let Some(first) = story.records.first() else { return Ok(()) };
+        let last = story.records.last().unwrap_or(first);
+        let code = field(last, "/outcome/code").or_else(|| field(last, "/outcome/status")).unwrap_or_default();
+        let who = self.paint(CYAN, &field(first, "/principal/subject").unwrap_or_default());
+        let tool = field(first, "/tool").unwrap_or_default();
+        let offered = story.offered.as_deref().map_or(0, str::len);
+        self.say(&format!("{who:<9} {tool:<14} {code:<18} {offered} bytes offered"))
+    }
+
+    /// What verification says.
+    pub fn verified(&mut self, report: &VerifyReport) -> Result<()> {
+        let line = if report.problems.is_empty() {
+            self.paint(GREEN, &format!("verified: {} records, {} checkpoints", report.records, report.checkpoints))
+        } else {
+            self.paint(RED, &format!("NOT verified: {}", report.problems.join("; ")))
+        };
+        self.say(&line)?;
+        anyhow::ensure!(report.problems.is_empty(), "the journal does not verify");
+        Ok(())
     }
 
     fn asked(&mut self, who: &str, what: &str) -> Result<()> {
@@ -141,8 +166,3 @@ async fn repository(stage: &mut Stage<'_>, developer: &Client, planted: &str) ->
     }
 }
 
-/// The line that closes a successful demo, or names what went wrong.
-pub fn verdict(stage: &mut Stage<'_>, ok: bool, line: &str) -> Result<()> {
-    let line = stage.paint(if ok { GREEN } else { RED }, line);
-    stage.say(&line)
-}

@@ -24,8 +24,10 @@ const MARKER: &str = ".tollgate-demo";
 const TOKEN_SECONDS: u64 = 12 * 3_600;
 
 const POLICIES: &[(&str, &str)] = &[
-    ("starter.cedar", include_str!("../../policies/starter.cedar")),
-    ("tests/starter.toml", include_str!("../../policies/tests/starter.toml")),
+    ("10-everyone.cedar", include_str!("../../policies/10-everyone.cedar")),
+    ("20-analyst.cedar", include_str!("../../policies/20-analyst.cedar")),
+    ("30-developer.cedar", include_str!("../../policies/30-developer.cedar")),
+    ("40-dba.cedar", include_str!("../../policies/40-dba.cedar")),
 ];
 const TOOLS: &[(&str, &str)] = &[
     ("orders_of_customer.toml", include_str!("../../tools/orders_of_customer.toml")),
