@@ -100,13 +100,13 @@ fn card(name: &str, action: Action) -> ToolCard {
 pub(super) fn ok(call_id: &CallId, data: &Value) -> Masked {
     let envelope =
         json!({"status": "ok", "call_id": call_id, "data": data, "masked": [], "truncated": false});
-    Masked::for_tests(envelope, "text form", false)
+    Masked::for_tests(envelope, "text form".to_owned(), false)
 }
 
 fn refused(call_id: &CallId, code: Code) -> Masked {
     let refusal = json!({"code": code, "message": "m", "try": "t", "retry": false});
     let envelope = json!({"status": "refused", "call_id": call_id, "refusal": refusal});
-    Masked::for_tests(envelope, "refused", true)
+    Masked::for_tests(envelope, "refused".to_owned(), true)
 }
 
 impl Held {
