@@ -21,7 +21,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ use session::Sessions;
 /// taken away keeps working after the issuer's own bounds.
 const VERIFIED_FOR: Duration = Duration::from_secs(30);
 /// Half of the verified tokens remembered.
-const VERIFIED_HALF: usize = 4_096;
+const VERIFIED_HALF: usize = 2_048;
 
 /// The bearer token a request carried, if any. Its `Debug` does not show it.
 #[derive(Clone, Copy)]
@@ -82,7 +82,7 @@ pub struct Identity {
     /// By SHA-256 of the token: the token itself is not kept.
     verified: Mutex<Recent<Hash, Verified>>,
     sessions: Sessions,
-    process_session: String,
+    local: OnceLock<Principal>,
     tally: Tally,
     world: Arc<dyn World>,
 }
@@ -121,7 +121,7 @@ impl Identity {
             scopes: spec.scopes,
             verified: Mutex::new(Recent::new(VERIFIED_HALF)),
             sessions: Sessions::new(Arc::clone(&world)),
-            process_session: session::fresh_id(world.as_ref()),
+            local: OnceLock::new(),
             tally: Tally::default(),
             world,
         })
@@ -207,10 +207,15 @@ impl Identity {
         Rejection::new(reason, Arc::clone(&self.signpost), needed)
     }
 
-    /// The principal of stdio: the operating-system user of this process. Its session is the process.
+    /// The principal of stdio: the operating-system user of this process. Its session is the
+    /// process, so the answer is the same every time.
     #[must_use]
     pub fn local(&self) -> Principal {
-        LocalUser::current().principal(&self.groups, &self.process_session)
+        let first = || {
+            let session = session::fresh_id(self.world.as_ref());
+            LocalUser::current().principal(&self.groups, &session)
+        };
+        self.local.get_or_init(first).clone()
     }
 
     /// The protected resource metadata (RFC 9728 §2), to be served where

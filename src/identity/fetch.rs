@@ -1,8 +1,10 @@
 //! The one way identity reaches out: a bounded GET. A trait, so that tests count and fail fetches.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use reqwest::{Client, ClientBuilder};
 use url::Url;
 
 use super::spec::is_loopback;
@@ -36,50 +38,42 @@ pub trait Fetch: Send + Sync + std::fmt::Debug {
 
 /// [`Fetch`] over HTTP: TLS by rustls with the system's roots; plain HTTP to loopback alone, and
 /// that never through a proxy. Connecting takes at most 3 s, the whole at most 5 s.
-#[derive(Debug)]
+///
+/// The clients are built when first used: reading the system's roots takes longer than all the rest
+/// of a start, and the demo never needs them.
+#[derive(Debug, Default)]
 pub struct HttpFetch {
-    tls: reqwest::Client,
-    loopback: reqwest::Client,
+    tls: OnceLock<Result<Client, FetchError>>,
+    loopback: OnceLock<Result<Client, FetchError>>,
 }
 
 impl HttpFetch {
-    /// Builds both clients.
-    ///
-    /// # Errors
-    /// The system's certificate store cannot be read.
-    pub fn new() -> Result<Self, FetchError> {
-        install_tls_provider();
-        let plain = || {
-            reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .connect_timeout(CONNECT)
-                .timeout(WHOLE)
-                .pool_max_idle_per_host(1)
-                .tcp_nodelay(true)
-                .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")))
-        };
-        Ok(Self {
-            tls: plain().https_only(true).build().map_err(|error| chain(&error))?,
-            loopback: plain()
-                .no_proxy()
-                .tls_certs_only([])
-                .build()
-                .map_err(|error| chain(&error))?,
-        })
+    /// Builds nothing yet; a certificate store that cannot be read is an error of the first fetch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    async fn bounded(&self, url: &Url) -> Result<Fetched, FetchError> {
+    fn client(&self, url: &Url) -> Result<&Client, FetchError> {
         let client = match url.scheme() {
-            "https" => &self.tls,
-            "http" if is_loopback(url) => &self.loopback,
+            "https" => self.tls.get_or_init(|| built(bounded_client().https_only(true))),
+            "http" if is_loopback(url) => self
+                .loopback
+                .get_or_init(|| built(bounded_client().no_proxy().tls_certs_only([]))),
             _ => {
                 return Err(FetchError(format!(
                     "{url}: only https, or http to loopback, is fetched"
                 )));
             }
         };
-        let request = client.get(url.clone()).header("accept", "application/json");
+        client.as_ref().map_err(Clone::clone)
+    }
+
+    async fn bounded(&self, url: &Url) -> Result<Fetched, FetchError> {
+        let request = self
+            .client(url)?
+            .get(url.clone())
+            .header("accept", "application/json");
         let mut answer = request.send().await.map_err(|error| chain(&error))?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| chain(&error))? {
@@ -99,6 +93,22 @@ impl HttpFetch {
             body,
         })
     }
+}
+
+fn bounded_client() -> ClientBuilder {
+    install_tls_provider();
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT)
+        .timeout(WHOLE)
+        .pool_max_idle_per_host(1)
+        .tcp_nodelay(true)
+        .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")))
+}
+
+fn built(builder: ClientBuilder) -> Result<Client, FetchError> {
+    builder.build().map_err(|error| chain(&error))
 }
 
 impl Fetch for HttpFetch {

@@ -166,3 +166,34 @@ impl KeySet {
         self.by_id.len().max(usize::from(self.only.is_some()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::sound_rsa;
+
+    #[test]
+    fn weak_rsa_keys_are_unusable() {
+        let modulus = |bits: usize| {
+            let mut bytes = vec![0xff; bits.div_ceil(8)];
+            bytes[0] = 0xff >> (bytes.len() * 8 - bits);
+            bytes
+        };
+        let e = [1, 0, 1];
+        for bits in [2048, 3072, 4096] {
+            assert!(sound_rsa(&modulus(bits), &e), "{bits}");
+            assert!(
+                sound_rsa(&[vec![0, 0], modulus(bits)].concat(), &e),
+                "{bits} after zeros"
+            );
+        }
+        for bits in [8, 512, 1024, 2047, 4097, 16_384] {
+            assert!(!sound_rsa(&modulus(bits), &e), "{bits}");
+        }
+        assert!(!sound_rsa(&[0; 256], &e));
+        assert!(!sound_rsa(&[], &e));
+        for exponent in [&[][..], &[1], &[0, 0, 1], &[2], &[1, 0, 0], &[1, 0, 0, 0, 1]] {
+            assert!(!sound_rsa(&modulus(2048), exponent), "{exponent:?}");
+        }
+        assert!(sound_rsa(&modulus(2048), &[3]));
+    }
+}

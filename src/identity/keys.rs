@@ -33,7 +33,7 @@ pub(super) struct KeyRing {
     fetch: Arc<dyn Fetch>,
     world: Arc<dyn World>,
     held: ArcSwap<Held>,
-    /// When the last fetch began (monotonic); holding it is the right to fetch.
+    /// When the last fetch began or ended (monotonic); holding it is the right to fetch.
     last_try: Arc<Mutex<Option<Duration>>>,
 }
 
@@ -72,7 +72,7 @@ impl KeyRing {
     }
 
     /// The key of this id. Stale keys are used while one background fetch replaces them; an unknown
-    /// id waits for a fetch, unless one began less than [`RETRY`] ago.
+    /// id waits for a fetch, unless the last one was less than [`RETRY`] ago.
     pub(super) async fn key(
         self: &Arc<Self>,
         id: Option<&str>,
@@ -87,13 +87,13 @@ impl KeyRing {
                 && let Ok(turn) = Arc::clone(&self.last_try).try_lock_owned()
                 && due(*turn, now)
             {
-                drop(tokio::spawn(Arc::clone(self).refresh(turn, held)));
+                drop(tokio::spawn(Arc::clone(self).refresh(turn)));
             }
             return Ok(key);
         }
         // A task of its own: callers that give up must not keep the keys from arriving.
         let turn = Arc::clone(&self.last_try).lock_owned().await;
-        let _ = tokio::spawn(Arc::clone(self).refresh(turn, held)).await;
+        let _ = tokio::spawn(Arc::clone(self).refresh(turn)).await;
         let held = self.held.load_full();
         if !held.usable(self.world.monotonic()) {
             return Err(Reason::KeysUnavailable);
@@ -101,14 +101,17 @@ impl KeyRing {
         held.keys.find(id, algorithm).ok_or(Reason::UnknownKey)
     }
 
-    /// Replaces the keys, unless somebody did since `seen`, or tried a moment ago.
-    async fn refresh(self: Arc<Self>, mut turn: OwnedMutexGuard<Option<Duration>>, seen: Arc<Held>) {
+    /// Replaces the keys, unless somebody did, or tried, a moment ago.
+    async fn refresh(self: Arc<Self>, mut turn: OwnedMutexGuard<Option<Duration>>) {
         let now = self.world.monotonic();
-        if !Arc::ptr_eq(&seen, &self.held.load()) || !due(*turn, now) {
+        if !due(*turn, now) {
             return;
         }
         *turn = Some(now);
-        match self.fetch_keys().await {
+        let fetched = self.fetch_keys().await;
+        // Counted from the end: those who waited for a slow failure must not each repeat it.
+        *turn = Some(self.world.monotonic());
+        match fetched {
             Ok((keys, fresh_for)) => {
                 tracing::debug!(
                     issuer = self.issuer.name,
@@ -119,7 +122,7 @@ impl KeyRing {
                 self.held.store(Arc::new(Held { keys, age }));
             }
             Err(cause) => {
-                let serving = seen.usable(now);
+                let serving = self.held.load().usable(now);
                 tracing::warn!(
                     issuer = self.issuer.name,
                     cause,

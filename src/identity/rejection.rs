@@ -176,7 +176,14 @@ impl Rejection {
         }
     }
 
-    /// The `WWW-Authenticate` value (RFC 6750 §3, RFC 9728 §5.1). `error` is there only when a token was sent.
+    /// What the client may read, for the body of the answer.
+    #[must_use]
+    pub fn message(&self) -> &'static str {
+        self.reason.description()
+    }
+
+    /// The `WWW-Authenticate` value (RFC 6750 §3, RFC 9728 §5.1). `error` is there only when a token
+    /// was sent and found wrong: not when it could not be checked.
     #[must_use]
     pub fn challenge(&self) -> String {
         let scope = self.needed.as_deref().unwrap_or(&self.signpost.scope);
@@ -185,7 +192,7 @@ impl Rejection {
             value.push_str(&format!(", scope=\"{scope}\""));
         }
         let error = match self.reason {
-            Reason::Missing => return value,
+            Reason::Missing | Reason::KeysUnavailable => return value,
             Reason::Scope => "insufficient_scope",
             _ => "invalid_token",
         };

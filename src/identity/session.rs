@@ -13,7 +13,7 @@ use crate::clock::World;
 /// A session without an issuer's name for it ends after this long without a call.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// Half of the sessions remembered.
-const HALF: usize = 8_192;
+const HALF: usize = 4_096;
 
 /// Sessions of bearer tokens that carry no `sid`, by (issuer, subject, client).
 #[derive(Debug)]

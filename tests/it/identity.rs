@@ -331,7 +331,7 @@ async fn groups_that_cannot_be_known_refuse_the_login() {
 }
 
 #[tokio::test]
-async fn garbage_and_duplicates_are_refused() {
+async fn garbage_duplicates_and_bound_tokens_are_refused() {
     let login = Login::new().await;
     let (header, claims) = (login.header.to_string(), login.claims.to_string());
     let twice = claims.replacen('{', "{\"sub\":\"root\",", 1);
@@ -352,10 +352,11 @@ async fn garbage_and_duplicates_are_refused() {
     for garbage in ["", "x", "a.b.c", "....", &login.token.replace('.', "")] {
         assert_eq!(login.desk.refuse(garbage).await, Reason::Opaque, "{garbage}");
     }
-    assert_eq!(
-        login.refuse(json!({"cnf": {"jkt": "x"}})).await,
-        Reason::SenderConstrained
-    );
+    let bound = [("resource", RESOURCE), ("dpop", "1")];
+    let bound = login.idp.ask("service", &bound).await;
+    assert_eq!(bound["token_type"], "DPoP");
+    let bound = text(&bound, "access_token");
+    assert_eq!(login.desk.refuse(&bound).await, Reason::SenderConstrained);
 }
 
 #[tokio::test]

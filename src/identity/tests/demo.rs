@@ -71,7 +71,7 @@ async fn its_tokens_pass_the_same_checks_as_any_others() {
 }
 
 #[tokio::test]
-async fn a_token_of_an_earlier_start_is_worthless() {
+async fn incident_44_a_token_of_an_earlier_start_is_worthless() {
     let clock = Arc::<Clock>::default();
     let (earlier, secrets) = start(&clock);
     let (now, _) = start(&clock);

@@ -31,7 +31,7 @@ async fn a_good_token_names_user_groups_and_agent() {
 }
 
 #[tokio::test]
-async fn no_token_is_refused() {
+async fn incidents_13_and_18_no_token_is_no_entry() {
     let desk = Desk::new();
     let refused = |bearer| async move { Desk::new().identity.admit(bearer).await.unwrap_err().reason() };
     assert_eq!(refused(Bearer(None)).await, Reason::Missing);

@@ -81,6 +81,27 @@ async fn concurrent_first_calls_fetch_once() {
 }
 
 #[tokio::test]
+async fn a_slow_failure_is_not_repeated_by_everyone_who_waited() {
+    let desk = Desk::new();
+    desk.network.cut(DISCOVERY);
+    let tokens: Vec<_> = (0..5)
+        .map(|n| signed(&desk.key, "k1", &format!("user{n}")))
+        .collect();
+    let wire = desk.network.wire.lock().await;
+    let calls = futures::future::join_all(tokens.iter().map(|token| desk.refuse(token)));
+    let slow = async {
+        while desk.network.asked().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        desk.clock.advance(15);
+        drop(wire);
+    };
+    let (reasons, ()) = futures::join!(calls, slow);
+    assert_eq!(reasons, [Reason::KeysUnavailable; 5]);
+    assert_eq!(desk.network.count(DISCOVERY), 1);
+}
+
+#[tokio::test]
 async fn callers_that_give_up_do_not_stop_the_fetch() {
     let desk = Desk::new();
     let token = desk.good();
@@ -113,6 +134,10 @@ async fn last_good_keys_serve_for_a_while_and_then_every_token_is_refused() {
     let rejection = desk.admit(&signed(&desk.key, "k1", "d")).await.unwrap_err();
     assert_eq!(rejection.reason(), Reason::KeysUnavailable);
     assert_eq!(rejection.status(), 503);
+    assert!(
+        !rejection.challenge().contains("invalid_token"),
+        "the token may be good"
+    );
     desk.network
         .serve(DISCOVERY, 200, &json!({"issuer": ISSUER, "jwks_uri": JWKS}), None);
     desk.clock.advance(10);
@@ -204,6 +229,30 @@ async fn discovery_falls_back_to_rfc_8414() {
         .serve(second, 200, &json!({"issuer": ISSUER, "jwks_uri": JWKS}), None);
     desk.admit(&desk.good()).await.unwrap();
     assert_eq!(desk.network.asked(), [DISCOVERY, second, JWKS]);
+}
+
+#[tokio::test]
+async fn issuer_address_counts_with_its_trailing_slash() {
+    let mut issuer = corp();
+    issuer.url = "https://tenant.example.com/".to_owned();
+    let desk = Desk::with(issuer);
+    let page =
+        json!({"issuer": "https://tenant.example.com/", "jwks_uri": "https://tenant.example.com/keys"});
+    let place = "https://tenant.example.com/.well-known/openid-configuration";
+    desk.network.serve(place, 200, &page, None);
+    desk.network.serve(
+        "https://tenant.example.com/keys",
+        200,
+        &json!({"keys": [desk.key.jwk("k1")]}),
+        None,
+    );
+    desk.admit_claims(json!({"iss": "https://tenant.example.com/"}))
+        .await;
+    assert_eq!(
+        desk.refuse_claims(json!({"iss": "https://tenant.example.com"}))
+            .await,
+        Reason::Issuer
+    );
 }
 
 #[tokio::test]

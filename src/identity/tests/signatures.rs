@@ -196,3 +196,23 @@ async fn es256_passes_and_its_other_forms_do_not() {
     desk.clock.advance(30);
     assert_eq!(desk.refuse(&token).await, Reason::Signature);
 }
+
+#[tokio::test]
+async fn every_one_character_change_is_refused() {
+    let desk = Desk::new();
+    let good = desk.good();
+    desk.admit(&good).await.unwrap();
+    for index in 0..good.len() {
+        for other in ['A', 'b', '_', '.', '='] {
+            let mut changed: Vec<char> = good.chars().collect();
+            if changed[index] == other {
+                continue;
+            }
+            changed[index] = other;
+            let changed: String = changed.into_iter().collect();
+            assert!(desk.admit(&changed).await.is_err(), "{index} {other}");
+        }
+        desk.refuse(good.get(..index).unwrap()).await;
+    }
+    desk.admit(&good).await.unwrap();
+}

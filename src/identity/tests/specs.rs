@@ -125,7 +125,7 @@ fn loopback_issuers_may_speak_http() {
 }
 
 #[tokio::test]
-async fn without_issuers_every_token_is_refused() {
+async fn incident_44_without_issuers_every_token_is_refused() {
     let desk = Desk::new();
     let mut none = spec(vec![]);
     none.groups = GroupMap::default();

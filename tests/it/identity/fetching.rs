@@ -20,7 +20,7 @@ async fn server(answer: Vec<u8>) -> Url {
 }
 
 async fn get(url: &Url) -> Result<Fetched, FetchError> {
-    HttpFetch::new().unwrap().get(url).await
+    HttpFetch::new().get(url).await
 }
 
 fn answer(head: &str, body: &[u8]) -> Vec<u8> {

@@ -64,7 +64,7 @@ impl Idp {
             process,
             _output: output,
             issuer: ready["ready"].as_str().unwrap().to_owned(),
-            fetch: HttpFetch::new().unwrap(),
+            fetch: HttpFetch::new(),
         }
     }
 
@@ -165,7 +165,7 @@ impl Desk {
             resource: RESOURCE.to_owned(),
             scopes: vec!["mcp:read".to_owned()],
         };
-        let fetch = Arc::new(HttpFetch::new().unwrap());
+        let fetch = Arc::new(HttpFetch::new());
         Self {
             identity: Identity::new(spec, fetch, clock.clone()).unwrap(),
             clock,

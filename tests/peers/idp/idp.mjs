@@ -3,13 +3,13 @@
 // Prints one line, {"ready": "<issuer>"}, when it listens; ends when its standard input ends.
 // What is under /test/ is for the tests alone:
 //   /test/login?user=&client=&resource=   a real authorization code flow with PKCE; the token answer
-//   /test/service?resource=               a real client credentials grant; the token answer
+//   /test/service?resource=[&dpop=1]      a real client credentials grant, bound to a DPoP key or not
 //   /test/sign?header=&claims=[&with=]    signs any header and claims text; `with` says how (below)
 //   /test/rotate                          new keys; the old ones are published no more
 //   /test/counts                          how often discovery and key set were read
 import { createHash, createHmac, createPublicKey, randomBytes, sign as rawSign } from 'node:crypto';
 import http from 'node:http';
-import { CompactSign, exportJWK, generateKeyPair, importJWK } from 'jose';
+import { CompactSign, exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose';
 import { Provider } from 'oidc-provider';
 
 const USERS = {
@@ -137,12 +137,24 @@ async function login({ user, client, resource }) {
   });
 }
 
-const service = ({ resource }) => token({
-  grant_type: 'client_credentials', client_id: 'robot', client_secret: 'robot-secret-of-this-test', scope: SCOPE, resource,
-});
+async function service({ resource, dpop }) {
+  const headers = dpop ? { DPoP: await proof() } : {};
+  return token({
+    grant_type: 'client_credentials', client_id: 'robot', client_secret: 'robot-secret-of-this-test', scope: SCOPE, resource,
+  }, headers);
+}
 
-async function token(form) {
-  const answer = await fetch(`${issuer}/token`, { method: 'POST', body: new URLSearchParams(form) });
+// A DPoP proof (RFC 9449) for the token endpoint, by a key of its own.
+async function proof() {
+  const { privateKey, publicKey } = await generateKeyPair('ES256');
+  return new SignJWT({ htm: 'POST', htu: `${issuer}/token`, jti: randomBytes(16).toString('hex') })
+    .setIssuedAt()
+    .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: await exportJWK(publicKey) })
+    .sign(privateKey);
+}
+
+async function token(form, headers = {}) {
+  const answer = await fetch(`${issuer}/token`, { method: 'POST', headers, body: new URLSearchParams(form) });
   if (!answer.ok) throw new Error(await answer.text());
   return answer.json();
 }
