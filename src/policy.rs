@@ -27,8 +27,7 @@ use cedar_policy::Effect;
 use serde::Serialize;
 
 use crate::call::{
-    Arrival, Code, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal,
-    ResourceCard, Visible,
+    Arrival, Code, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal, ResourceCard, Visible,
 };
 use cases::TestReport;
 pub use files::only_ours;
@@ -187,7 +186,9 @@ impl RuleSet {
             ));
         }
         if let Some(CandidateReport::Faulty(error)) = &observed {
-            warnings.push(format!("the candidate set does not load and is not observed:\n{error}"));
+            warnings.push(format!(
+                "the candidate set does not load and is not observed:\n{error}"
+            ));
         }
         let report = LoadReport {
             digest: active.digest(),
@@ -370,6 +371,7 @@ impl Verdict {
     ///
     /// # Errors
     /// The denial.
+    #[expect(clippy::result_large_err, reason = "made once per call, and handed on whole")]
     pub fn permit(self) -> Result<Permit, Denial> {
         match self {
             Self::Permit(permit) => Ok(permit),

@@ -76,7 +76,7 @@ impl App {
         });
         let (audit, journal) = audit(&config, &mask, &world, start).await?;
         let gate = Gate {
-            identity: Identity::new(identity(&config)?, Arc::new(HttpFetch::new()?), world.clone())?,
+            identity: Identity::new(identity(&config)?, Arc::new(HttpFetch::new()), world.clone())?,
             tools,
             policies,
             approvals: Approvals::new(),

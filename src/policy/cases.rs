@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::RuleSet;
 use super::explain::{Explanation, Supposed, meet};
 use super::files::{self, Source};
 use super::load::{Fault, Lines};
-use super::RuleSet;
 use super::names::{Known, Unknown};
 use crate::call::{
     Action, Agent, ClassifiedColumn, Evidence, FileFacts, SqlFacts, Transport, User, UserKind,
@@ -232,6 +232,8 @@ struct Row {
     expect: Expect,
     expect_ids: Option<BTreeSet<String>>,
     expect_reveal: Option<BTreeSet<String>>,
+    /// Column = the policies that forbid showing it.
+    expect_masked: Option<BTreeMap<String, BTreeSet<String>>>,
     expect_resources: Option<BTreeSet<String>>,
     expect_rows: Option<u64>,
     expect_seconds: Option<u64>,
@@ -252,7 +254,9 @@ impl RuleSet {
         }
         match files::read_folder(&folder, "toml") {
             Err(faults) => report.invalid = faults,
-            Ok(sources) => sources.iter().for_each(|source| self.run_file(source, &mut report)),
+            Ok(sources) => sources
+                .iter()
+                .for_each(|source| self.run_file(source, &mut report)),
         }
         report
     }
@@ -347,10 +351,11 @@ impl RuleSet {
         if let Some(tool) = &row.tool {
             known(names.tool(tool))?;
         }
-        for id in row.expect_ids.iter().flatten() {
+        let forbidding = row.expect_masked.iter().flat_map(BTreeMap::values).flatten();
+        for id in row.expect_ids.iter().flatten().chain(forbidding) {
             if !self.active.loaded.rules.contains_key(id) {
                 return Err((
-                    format!("expect_ids names `{id}`, and there is no such policy"),
+                    format!("it names `{id}`, and there is no such policy"),
                     "Write the @id of a policy in the folder above.".to_owned(),
                 ));
             }
@@ -495,7 +500,11 @@ fn differences(row: &Row, found: &Explanation) -> Vec<String> {
         } else {
             format!("decided by {}", join(&ids))
         };
-        let why = found.detail.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let why = found
+            .detail
+            .as_ref()
+            .map(|why| format!(": {why}"))
+            .unwrap_or_default();
         all.push(format!(
             "expected {}, got {} ({by}{why})",
             row.expect.word(),
@@ -506,20 +515,58 @@ fn differences(row: &Row, found: &Explanation) -> Vec<String> {
         if let Some(expected) = expected.as_ref().filter(|expected| *expected != got) {
             let missing = expected.difference(got).cloned().collect();
             let surplus = got.difference(expected).cloned().collect();
-            all.push(format!("{what}: missing {}, not expected {}", join(&missing), join(&surplus)));
+            all.push(format!(
+                "{what}: missing {}, not expected {}",
+                join(&missing),
+                join(&surplus)
+            ));
         }
     };
     sets("deciding policies", &row.expect_ids, &ids);
     sets("revealed columns", &row.expect_reveal, &found.revealed);
     sets("named resources", &row.expect_resources, &found.resources);
+    if let Some(expected) = row
+        .expect_masked
+        .as_ref()
+        .filter(|expected| **expected != found.masked)
+    {
+        let shown = |masked: &BTreeMap<String, BTreeSet<String>>| {
+            let each: Vec<String> = masked
+                .iter()
+                .map(|(column, ids)| format!("{column} by {}", join(ids)))
+                .collect();
+            if each.is_empty() {
+                "nothing".to_owned()
+            } else {
+                each.join(", ")
+            }
+        };
+        all.push(format!(
+            "masked columns: expected {}, got {}",
+            shown(expected),
+            shown(&found.masked)
+        ));
+    }
     let mut bound = |what: &str, expected: Option<u64>, got: Option<u64>| {
         if expected.is_some() && expected != got {
             let shown = |bound: Option<u64>| bound.map_or("none".to_owned(), |bound| bound.to_string());
-            all.push(format!("{what}: expected {}, got {}", shown(expected), shown(got)));
+            all.push(format!(
+                "{what}: expected {}, got {}",
+                shown(expected),
+                shown(got)
+            ));
         }
     };
-    bound("row bound", row.expect_rows, found.limits.map(|limits| limits.rows));
-    bound("seconds bound", row.expect_seconds, found.limits.map(|limits| limits.seconds));
+    bound(
+        "row bound",
+        row.expect_rows,
+        found.limits.map(|limits| limits.rows),
+    );
+    bound(
+        "seconds bound",
+        row.expect_seconds,
+        found.limits.map(|limits| limits.seconds),
+    );
     all
 }
 

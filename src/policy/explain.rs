@@ -238,7 +238,9 @@ impl RuleSet {
             explanation.limits = Some(limits);
             explanation.revealed = reveal;
             explanation.masked = judged.masked;
-            explanation.did_not_apply.retain(|note| !judged.ids.contains(&note.id));
+            explanation
+                .did_not_apply
+                .retain(|note| !judged.ids.contains(&note.id));
         }
     }
 
@@ -282,9 +284,17 @@ fn one_line(supposed: &Supposed) -> String {
         "{} ({}; groups: {}) through {} ({}): {} with {} on {}",
         supposed.user.id(),
         schema::user_kind(supposed.user.kind),
-        if groups.is_empty() { "none".to_owned() } else { groups.join(", ") },
+        if groups.is_empty() {
+            "none".to_owned()
+        } else {
+            groups.join(", ")
+        },
         supposed.agent.client_id,
-        if supposed.agent.verified { "verified" } else { "not verified" },
+        if supposed.agent.verified {
+            "verified"
+        } else {
+            "not verified"
+        },
         supposed.action.as_str(),
         supposed.tool,
         supposed.resource.as_deref().unwrap_or("everything"),
@@ -310,7 +320,14 @@ impl fmt::Display for ObligationKind {
 
 impl fmt::Display for PolicyNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<10} {}  {}:{}", self.effect, self.id, self.file.display(), self.line)?;
+        write!(
+            f,
+            "{:<10} {}  {}:{}",
+            self.effect,
+            self.id,
+            self.file.display(),
+            self.line
+        )?;
         if let Some(asks) = &self.asks {
             write!(f, "\n             asks for {asks}")?;
         }
@@ -335,7 +352,11 @@ impl fmt::Display for Explanation {
         section(f, "in scope, but the conditions do not hold", &self.did_not_apply)?;
         list(f, "obligations met", &self.satisfied)?;
         if let Some(limits) = self.limits {
-            let when = if self.verdict == "ask" { "once that is met, bounds" } else { "bounds" };
+            let when = if self.verdict == "ask" {
+                "once that is met, bounds"
+            } else {
+                "bounds"
+            };
             writeln!(
                 f,
                 "  {when}: {} rows, {} bytes, {} seconds",
@@ -345,7 +366,11 @@ impl fmt::Display for Explanation {
         list(f, "shown although classified", &self.revealed)?;
         for (column, forbidden_by) in &self.masked {
             let by: Vec<&str> = forbidden_by.iter().map(String::as_str).collect();
-            let by = if by.is_empty() { "no policy reveals it".to_owned() } else { by.join(", ") };
+            let by = if by.is_empty() {
+                "no policy reveals it".to_owned()
+            } else {
+                by.join(", ")
+            };
             writeln!(f, "  masked: {} ({by})", printable(column))?;
         }
         list(f, "may be named", &self.resources)?;
@@ -356,7 +381,12 @@ impl fmt::Display for Explanation {
             writeln!(f, "  for you only: {}", printable(detail))?;
         }
         if let Some(other) = &self.candidate {
-            writeln!(f, "  the candidate set would say {}: {}", other.verdict, other.ids.join(", "))?;
+            writeln!(
+                f,
+                "  the candidate set would say {}: {}",
+                other.verdict,
+                other.ids.join(", ")
+            )?;
         }
         writeln!(f, "  policy set {}", self.digest.hex())
     }
@@ -382,7 +412,11 @@ fn list(f: &mut fmt::Formatter<'_>, title: &str, names: &BTreeSet<String>) -> fm
 fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| -> Box<dyn Iterator<Item = char>> {
-            if c.is_control() { Box::new(c.escape_debug()) } else { Box::new(std::iter::once(c)) }
+            if c.is_control() {
+                Box::new(c.escape_debug())
+            } else {
+                Box::new(std::iter::once(c))
+            }
         })
         .collect()
 }

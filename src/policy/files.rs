@@ -40,7 +40,10 @@ pub fn only_ours(path: &Path, metadata: &fs::Metadata) -> Result<(), (String, St
     let ours = rustix::process::geteuid().as_raw();
     if metadata.uid() != 0 && metadata.uid() != ours {
         return Err((
-            format!("it belongs to user id {}, not to us ({ours}) or root", metadata.uid()),
+            format!(
+                "it belongs to user id {}, not to us ({ours}) or root",
+                metadata.uid()
+            ),
             format!("chown {ours} '{shown}'"),
         ));
     }
@@ -81,7 +84,11 @@ pub(super) fn read_folder(dir: &Path, extension: &str) -> Result<Vec<Source>, Ve
             Err(fault) => faults.push(fault),
         }
     }
-    if faults.is_empty() { Ok(sources) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(sources)
+    } else {
+        Err(faults)
+    }
 }
 
 fn read(path: &Path) -> Result<Source, Fault> {

@@ -1,13 +1,11 @@
 //! Policy files → rules: everything that can be wrong with a policy is found here, before it decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
-use cedar_policy::{
-    Effect, ParseErrors, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
+use cedar_policy::{Effect, ParseErrors, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
@@ -35,12 +33,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(
-        file: &Path,
-        line: usize,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Self {
+    pub(super) fn new(file: &Path, line: usize, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             file: file.to_owned(),
             line,
@@ -152,7 +145,12 @@ fn vocabulary(dir: &Path) -> Result<(Schema, &'static schema::Types), LoadError>
 
 fn fault(dir: &Path, message: String) -> LoadError {
     LoadError {
-        faults: vec![Fault::new(dir, 0, message, "Report this as a defect of Tollgate.")],
+        faults: vec![Fault::new(
+            dir,
+            0,
+            message,
+            "Report this as a defect of Tollgate.",
+        )],
     }
 }
 
@@ -273,8 +271,8 @@ impl Reader<'_> {
             wrong(error);
             None
         });
-        let obligation = obligation::read(policy, &id, &conditions, mentions.satisfied)
-            .unwrap_or_else(|error| {
+        let obligation =
+            obligation::read(policy, &id, &conditions, mentions.satisfied).unwrap_or_else(|error| {
                 wrong(error);
                 None
             });
@@ -323,7 +321,11 @@ impl Reader<'_> {
 
     fn id(&self, policy: &Policy, place: &Place<'_>) -> Result<String, Fault> {
         let Some(id) = policy.annotation("id") else {
-            return Err(place.fault("this policy has no @id", "Write @id(\"what-it-says\") before it.", ""));
+            return Err(place.fault(
+                "this policy has no @id",
+                "Write @id(\"what-it-says\") before it.",
+                "",
+            ));
         };
         let plain = id
             .bytes()
@@ -374,17 +376,25 @@ impl Reader<'_> {
         let set = match PolicySet::from_policies(self.policies.iter().cloned()) {
             Ok(set) => set,
             Err(error) => {
-                let file = sources.first().map(|source| source.path.clone()).unwrap_or_default();
+                let file = sources
+                    .first()
+                    .map(|source| source.path.clone())
+                    .unwrap_or_default();
                 self.faults.push(Fault::new(&file, 0, error.to_string(), ""));
                 return;
             }
         };
         let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+        let mut erring = BTreeSet::new();
         for error in result.validation_errors() {
+            erring.insert(error.policy_id());
             self.invalid(error.policy_id(), error, sources);
         }
+        // What follows from an error (a misspelt action makes the policy impossible) is not repeated.
         for warning in result.validation_warnings() {
-            self.invalid(warning.policy_id(), warning, sources);
+            if !erring.contains(warning.policy_id()) {
+                self.invalid(warning.policy_id(), warning, sources);
+            }
         }
     }
 
@@ -402,7 +412,8 @@ impl Reader<'_> {
             || format!("{SCHEMA_HINT}."),
             |help| format!("{help} ({SCHEMA_HINT})."),
         );
-        self.faults.push(Fault::new(&rule.file, line, finding.to_string(), help));
+        self.faults
+            .push(Fault::new(&rule.file, line, finding.to_string(), help));
     }
 }
 
@@ -429,7 +440,10 @@ impl Place<'_> {
         let name = unknown.name.escape_debug();
         let quoted = format!("\"{}\"", unknown.name);
         self.fault(
-            format!("policy `{id}` names {} `{name}`, which nothing knows", unknown.what),
+            format!(
+                "policy `{id}` names {} `{name}`, which nothing knows",
+                unknown.what
+            ),
             unknown.help.clone(),
             if self.text.contains(&quoted) { &quoted } else { "" },
         )

@@ -169,7 +169,12 @@ impl<'a> Known<'a> {
     /// Checks a literal that a policy compares with a field.
     pub(super) fn word(&self, path: &str, literal: &str) -> Option<Unknown> {
         if let Some(words) = schema::words(path) {
-            return unknown(literal, &format!("value of {path}"), "the schema", &words.into_iter().collect());
+            return unknown(
+                literal,
+                &format!("value of {path}"),
+                "the schema",
+                &words.into_iter().collect(),
+            );
         }
         match path {
             "context.class" => self.class(literal),

@@ -49,7 +49,10 @@ pub(super) fn read(
         [] => {
             return Err((
                 "it speaks of `context.satisfied`, but no annotation says how that is satisfied".to_owned(),
-                format!("Only an obligation may: add one of @approval, @confirm, @limit_rows, @limit_seconds to a {}", shape(id)),
+                format!(
+                    "Only an obligation may: add one of @approval, @confirm, @limit_rows, @limit_seconds to a {}",
+                    shape(id)
+                ),
             ));
         }
         [kind] => *kind,
@@ -120,7 +123,8 @@ fn approval(text: &str) -> Result<Vec<(u32, String)>, Wrong> {
     let wrong = |what: String| {
         (
             format!("@approval(\"{text}\"): {what}"),
-            "Write how many distinct people of which group, for example @approval(\"2 dba, 1 security\").".to_owned(),
+            "Write how many distinct people of which group, for example @approval(\"2 dba, 1 security\")."
+                .to_owned(),
         )
     };
     let mut asked: Vec<(u32, String)> = Vec::new();

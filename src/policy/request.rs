@@ -87,11 +87,7 @@ impl What {
             labels.iter().cloned().collect(),
         )
         .map_err(|error| error.to_string())?;
-        Ok(Self {
-            uid,
-            labels,
-            entity,
-        })
+        Ok(Self { uid, labels, entity })
     }
 
     pub(super) fn place(&self) -> Place<'_> {
@@ -124,22 +120,37 @@ impl Verbs {
     }
 }
 
-/// The entities of one request: the user in their groups, the resource in its labels, the action
-/// in its group. Nothing else exists; a policy that reads an attribute of any other entity errs,
-/// and an error is a denial.
-pub(super) fn entities(who: &Who, verbs: &Verbs, action: Action, what: &What) -> Result<Entities, String> {
-    let (_, verb) = verbs.0.get(&action).ok_or("an action without an entity")?;
-    Entities::from_entities(
-        [who.entity.clone(), what.entity.clone(), verb.clone()],
-        None,
-    )
-    .map_err(|error| error.to_string())
+/// Who and what a call is about, with the entities its evaluations need.
+#[derive(Debug)]
+pub(super) struct Parties<'a> {
+    pub(super) who: &'a Who,
+    pub(super) what: &'a What,
+    pub(super) entities: Entities,
+}
+
+impl<'a> Parties<'a> {
+    /// The entities are the user in their groups, the resource in its labels, and the actions in
+    /// their groups. Nothing else exists; a policy that reads an attribute of any other entity errs,
+    /// and an error is a denial.
+    pub(super) fn new(
+        who: &'a Who,
+        what: &'a What,
+        verbs: &Verbs,
+        actions: &BTreeSet<Action>,
+    ) -> Result<Self, String> {
+        let needed = actions.iter().filter_map(|action| verbs.0.get(action));
+        let verbs = needed.map(|(_, verb)| verb.clone());
+        let all = [who.entity.clone(), what.entity.clone()].into_iter().chain(verbs);
+        let entities = Entities::from_entities(all, None).map_err(|error| error.to_string())?;
+        Ok(Self { who, what, entities })
+    }
 }
 
 /// The request, validated against the schema: what an action must carry and does not is an error.
 pub(super) fn request(
     asking: &Asking<'_>,
-    (who, verbs, what): (&Who, &Verbs, &What),
+    parties: &Parties<'_>,
+    verbs: &Verbs,
     (action, classified): (Action, Option<&ClassifiedColumn>),
     satisfied: &BTreeSet<String>,
     schema: &Schema,
@@ -167,9 +178,9 @@ pub(super) fn request(
     }
     let context = Context::from_pairs(context).map_err(|error| error.to_string())?;
     Request::new(
-        who.uid.clone(),
+        parties.who.uid.clone(),
         verb.clone(),
-        what.uid.clone(),
+        parties.what.uid.clone(),
         context,
         Some(schema),
     )

@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use cedar_policy::{Authorizer, Decision as CedarDecision, Effect};
 
 use super::load::{self, Loaded};
-use super::request::{self, Asking, Verbs, What, Who};
+use super::request::{self, Asking, Parties, Verbs, What, Who};
+use super::slice::Bucket;
 use super::{LoadError, Obligation, ObligationKind, Scene, schema};
 use crate::call::{
     Action, ClassifiedColumn, Code, Evidence, Hash, Limits, Refusal, ResourceCard, User, Visible,
@@ -153,7 +154,10 @@ impl Rules {
             .into_iter()
             .filter(|action| schema::is_agents(*action))
             .filter(|action| {
-                let mut matching = slices.iter().filter(|bucket| bucket.actions.has(*action)).peekable();
+                let mut matching = slices
+                    .iter()
+                    .filter(|bucket| bucket.actions.has(*action))
+                    .peekable();
                 matching.peek().is_some()
                     && matching.clone().any(|bucket| bucket.permits)
                     && !matching.any(|bucket| bucket.forbids_always)
@@ -167,7 +171,11 @@ impl Rules {
             Ok(who) => who,
             Err(why) => return denied(not_evaluated(why), BTreeSet::new()),
         };
-        if let Some(action) = question.actions.iter().find(|action| !schema::is_agents(**action)) {
+        if let Some(action) = question
+            .actions
+            .iter()
+            .find(|action| !schema::is_agents(**action))
+        {
             let why = format!("`{}` is not for agents", action.as_str());
             return denied(not_evaluated(why), BTreeSet::new());
         }
@@ -181,13 +189,17 @@ impl Rules {
         let Some(what) = self.resources.get(resource) else {
             return denied(Refusal::unknown_resource(resource), BTreeSet::new());
         };
+        let parties = match self.parties(question, who, what) {
+            Ok(parties) => parties,
+            Err(why) => return denied(not_evaluated(why), BTreeSet::new()),
+        };
         let met = self.covered(question.evidence);
-        let tally = self.evaluate(question, who, what, &met);
+        let tally = self.evaluate(question, &parties, &met);
         if tally.allows() {
-            let satisfied = self.relevant(met, who, what, question);
-            return self.permit(question, who, what, tally, satisfied);
+            let satisfied = self.relevant(met, question, &parties);
+            return self.permit(question, &parties, tally, satisfied);
         }
-        match self.askable(question, who, what, &met, tally) {
+        match self.askable(question, &parties, &met, tally) {
             Ok(asked) => Judged {
                 finding: Finding::Ask(asked.iter().filter_map(|id| self.obligation(id)).collect()),
                 ids: asked,
@@ -215,8 +227,7 @@ impl Rules {
     fn askable(
         &self,
         question: &Question<'_>,
-        who: &Who,
-        what: &What,
+        parties: &Parties<'_>,
         met: &BTreeSet<String>,
         mut tally: Tally,
     ) -> Result<BTreeSet<String>, Tally> {
@@ -229,7 +240,7 @@ impl Rules {
             }
             asked.append(&mut tally.forbids);
             let supposed = met.union(&asked).cloned().collect();
-            tally = self.evaluate(question, who, what, &supposed);
+            tally = self.evaluate(question, parties, &supposed);
             if tally.allows() {
                 return Ok(asked);
             }
@@ -240,16 +251,22 @@ impl Rules {
     fn permit(
         &self,
         question: &Question<'_>,
-        who: &Who,
-        what: &What,
+        parties: &Parties<'_>,
         tally: Tally,
         satisfied: BTreeSet<String>,
     ) -> Judged {
         let mut ids = tally.permits;
         let mut reveal = BTreeSet::new();
         let mut masked = BTreeMap::new();
+        let revealable = self
+            .slices(parties)
+            .any(|bucket| bucket.permits && bucket.actions.has(Action::Reveal));
         for column in question.classified {
-            let shown = self.evaluate_one(question, (who, what), (Action::Reveal, Some(column)), &satisfied);
+            if !revealable {
+                masked.insert(column.column.clone(), BTreeSet::new());
+                continue;
+            }
+            let shown = self.evaluate_one(question, parties, (Action::Reveal, Some(column)), &satisfied);
             if shown.allows() {
                 reveal.insert(column.column.clone());
                 ids.extend(shown.permits);
@@ -306,13 +323,16 @@ impl Rules {
             let Some(what) = self.resources.get(name) else {
                 continue;
             };
+            let Ok(parties) = self.parties(question, who, what) else {
+                continue;
+            };
             let mut applied = BTreeSet::new();
-            let mut tally = self.evaluate(question, who, what, &met);
+            let mut tally = self.evaluate(question, &parties, &met);
             if !tally.allows() && !tally.forbids.is_empty() {
                 applied.append(&mut tally.forbids.clone());
                 let supposed = met.union(&applied).cloned().collect();
                 if applied.iter().all(|id| self.is_limit(id)) {
-                    tally = self.evaluate(question, who, what, &supposed);
+                    tally = self.evaluate(question, &parties, &supposed);
                 }
             }
             if tally.allows() {
@@ -332,12 +352,28 @@ impl Rules {
         judged
     }
 
+    fn parties<'a>(
+        &self,
+        question: &Question<'_>,
+        who: &'a Who,
+        what: &'a What,
+    ) -> Result<Parties<'a>, String> {
+        let mut actions = question.actions.clone();
+        actions.insert(Action::Reveal);
+        Parties::new(who, what, &self.verbs, &actions)
+    }
+
+    fn slices<'a>(&'a self, parties: &'a Parties<'_>) -> impl Iterator<Item = &'a Bucket> {
+        self.loaded
+            .index
+            .slices(parties.who.place(), parties.what.place())
+    }
+
     /// Evaluates every action of the question on one resource.
     fn evaluate(
         &self,
         question: &Question<'_>,
-        who: &Who,
-        what: &What,
+        parties: &Parties<'_>,
         satisfied: &BTreeSet<String>,
     ) -> Tally {
         let mut all = Tally {
@@ -345,7 +381,7 @@ impl Rules {
             ..Tally::default()
         };
         for action in &question.actions {
-            let mut one = self.evaluate_one(question, (who, what), (*action, None), satisfied);
+            let mut one = self.evaluate_one(question, parties, (*action, None), satisfied);
             all.permits.append(&mut one.permits);
             all.forbids.append(&mut one.forbids);
             all.unpermitted |= one.unpermitted;
@@ -359,31 +395,30 @@ impl Rules {
     fn evaluate_one(
         &self,
         question: &Question<'_>,
-        (who, what): (&Who, &What),
+        parties: &Parties<'_>,
         (action, column): (Action, Option<&ClassifiedColumn>),
         satisfied: &BTreeSet<String>,
     ) -> Tally {
         let mut tally = Tally::default();
         let built = request::request(
             &question.asking,
-            (who, &self.verbs, what),
+            parties,
+            &self.verbs,
             (action, column),
             satisfied,
             &self.loaded.schema,
-        )
-        .and_then(|request| Ok((request, request::entities(who, &self.verbs, action, what)?)));
-        let (request, entities) = match built {
-            Ok(built) => built,
+        );
+        let request = match built {
+            Ok(request) => request,
             Err(why) => {
                 tally.break_with(why);
                 return tally;
             }
         };
-        for bucket in self.loaded.index.slices(who.place(), what.place()) {
-            if !bucket.actions.has(action) {
-                continue;
-            }
-            let response = self.authorizer.is_authorized(&request, &bucket.set, &entities);
+        for bucket in self.slices(parties).filter(|bucket| bucket.actions.has(action)) {
+            let response = self
+                .authorizer
+                .is_authorized(&request, &bucket.set, &parties.entities);
             let reasons = response
                 .diagnostics()
                 .reason()
@@ -426,14 +461,13 @@ impl Rules {
     fn relevant(
         &self,
         met: BTreeSet<String>,
-        who: &Who,
-        what: &What,
         question: &Question<'_>,
+        parties: &Parties<'_>,
     ) -> BTreeSet<String> {
         if met.is_empty() {
             return met;
         }
-        let bare = self.evaluate(question, who, what, &BTreeSet::new());
+        let bare = self.evaluate(question, parties, &BTreeSet::new());
         met.intersection(&bare.forbids).cloned().collect()
     }
 
@@ -454,7 +488,12 @@ impl Rules {
     }
 
     fn lowered(&self, mut limits: Limits, id: &str) -> Limits {
-        match self.loaded.rules.get(id).and_then(|rule| rule.obligation.as_ref()) {
+        match self
+            .loaded
+            .rules
+            .get(id)
+            .and_then(|rule| rule.obligation.as_ref())
+        {
             Some(ObligationKind::LimitRows(most)) => limits.rows = limits.rows.min(*most),
             Some(ObligationKind::LimitSeconds(most)) => limits.seconds = limits.seconds.min(*most),
             _ => {}
@@ -477,7 +516,11 @@ impl Rules {
         if let Some(why) = &tally.broken {
             return not_evaluated(why.clone());
         }
-        let tried = question.actions.iter().map(|action| verb(*action)).collect::<Vec<_>>();
+        let tried = question
+            .actions
+            .iter()
+            .map(|action| verb(*action))
+            .collect::<Vec<_>>();
         let tried = tried.join(" and ");
         let final_ones = tally.forbids.iter().filter(|id| !self.is_obligation(id));
         let why: Vec<&str> = final_ones
@@ -514,7 +557,11 @@ impl Rules {
 
     /// The policies of an effect, for reports.
     pub(super) fn count(&self, effect: Effect) -> usize {
-        self.loaded.rules.values().filter(|rule| rule.effect == effect).count()
+        self.loaded
+            .rules
+            .values()
+            .filter(|rule| rule.effect == effect)
+            .count()
     }
 
     pub(super) fn scene(&self) -> &Scene {

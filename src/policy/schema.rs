@@ -39,43 +39,49 @@ impl Type {
     }
 }
 
-/// The records of the context: name, what it is, its fields.
-const RECORDS: [(&str, &str, &[(&str, Type)]); 5] = [
-    (
-        "Agent",
-        "The program that speaks for the user. `claimed_name` is its own word: let it narrow a right, never widen one.",
-        &[
+/// A record of the context.
+struct Record {
+    name: &'static str,
+    about: &'static str,
+    fields: &'static [(&'static str, Type)],
+}
+
+const RECORDS: [Record; 5] = [
+    Record {
+        name: "Agent",
+        about: "The program that speaks for the user. `claimed_name` is its own word: let it narrow a right, never widen one.",
+        fields: &[
             ("client_id", Type::Text),
             ("verified", Type::Flag),
             ("claimed_name", Type::Text),
         ],
-    ),
-    (
-        "Session",
-        "The stretch of work; `labels` are those of the resources it has read from so far.",
-        &[("id", Type::Text), ("labels", Type::Words)],
-    ),
-    (
-        "Sql",
-        "What the executing engine's own parser found in a statement.",
-        &[
+    },
+    Record {
+        name: "Session",
+        about: "The stretch of work; `labels` are those of the resources it has read from so far.",
+        fields: &[("id", Type::Text), ("labels", Type::Words)],
+    },
+    Record {
+        name: "Sql",
+        about: "What the executing engine's own parser found in a statement.",
+        fields: &[
             ("kind", Type::Text),
             ("tables", Type::Words),
             ("columns", Type::Words),
             ("functions", Type::Words),
             ("has_where", Type::Flag),
         ],
-    ),
-    (
-        "File",
-        "A path inside a repository (no leading slash; empty for the root) and the full name of its ref.",
-        &[("path", Type::Text), ("ref", Type::Text)],
-    ),
-    (
-        "Shell",
-        "The programs a command would start, and whether it may reach the network.",
-        &[("programs", Type::Words), ("network", Type::Flag)],
-    ),
+    },
+    Record {
+        name: "File",
+        about: "A path inside a repository (no leading slash; empty for the root) and the full name of its ref.",
+        fields: &[("path", Type::Text), ("ref", Type::Text)],
+    },
+    Record {
+        name: "Shell",
+        about: "The programs a command would start, and whether it may reach the network.",
+        fields: &[("programs", Type::Words), ("network", Type::Flag)],
+    },
 ];
 
 /// What every request carries.
@@ -145,21 +151,13 @@ pub(super) fn presence(action: Action, detail: Detail) -> Presence {
 /// The group an action is in: a policy may say `action in Tollgate::Action::"read"`.
 pub(super) fn action_group(action: Action) -> Option<&'static str> {
     match action {
-        Action::Describe
-        | Action::FileRead
-        | Action::FileSearch
-        | Action::GitHistory
-        | Action::SqlRead => Some("read"),
-        Action::SqlWrite
-        | Action::SqlDdl
-        | Action::ShellRun
-        | Action::GitCommit
-        | Action::HttpSend => Some("change"),
-        Action::Measure
-        | Action::Reveal
-        | Action::Approve
-        | Action::AuditRead
-        | Action::Administer => None,
+        Action::Describe | Action::FileRead | Action::FileSearch | Action::GitHistory | Action::SqlRead => {
+            Some("read")
+        }
+        Action::SqlWrite | Action::SqlDdl | Action::ShellRun | Action::GitCommit | Action::HttpSend => {
+            Some("change")
+        }
+        Action::Measure | Action::Reveal | Action::Approve | Action::AuditRead | Action::Administer => None,
     }
 }
 
@@ -220,7 +218,7 @@ pub fn schema_text() -> String {
          \n  // A configured name. kind: \"git\", \"sqlite\" ...\n\
          \x20 entity Resource in [Label] {\n    kind: String,\n  };\n",
     );
-    for (name, about, fields) in RECORDS {
+    for Record { name, about, fields } in RECORDS {
         let _ = writeln!(text, "\n  // {about}\n  type {name} = {{");
         for (field, kind) in fields {
             let _ = writeln!(text, "    {field}: {},", kind.cedar());
@@ -253,7 +251,12 @@ fn write_action(text: &mut String, action: Action) {
             Presence::Optional => "?",
             Presence::Absent => continue,
         };
-        let _ = writeln!(text, "      {}{mark}: {},", detail.as_str(), detail.cedar().cedar());
+        let _ = writeln!(
+            text,
+            "      {}{mark}: {},",
+            detail.as_str(),
+            detail.cedar().cedar()
+        );
     }
     text.push_str("    },\n  };\n");
 }

@@ -10,7 +10,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use cedar_policy::{
-    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint, ResourceConstraint,
+    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    ResourceConstraint,
 };
 
 use super::load::Rule;
@@ -151,7 +152,10 @@ impl Index {
                 .or_default()
                 .entry(resource.cloned())
                 .or_default();
-            let bucket = match buckets.iter_mut().position(|bucket| bucket.actions == rule.actions) {
+            let bucket = match buckets
+                .iter_mut()
+                .position(|bucket| bucket.actions == rule.actions)
+            {
                 Some(at) => buckets.get_mut(at),
                 None => {
                     buckets.push(Bucket {
@@ -183,7 +187,11 @@ impl Index {
         principal
             .keys()
             .filter_map(|key| self.0.get(&key.cloned()))
-            .flat_map(move |by_resource| resource.keys().filter_map(move |key| by_resource.get(&key.cloned())))
+            .flat_map(move |by_resource| {
+                resource
+                    .keys()
+                    .filter_map(move |key| by_resource.get(&key.cloned()))
+            })
             .flatten()
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cedar_policy::{Authorizer, Decision, PolicyId, PolicySet, Schema};
 use proptest::prelude::*;
 
-use super::request::{self, Asking, Verbs, What, Who};
+use super::request::{self, Asking, Parties, Verbs, What, Who};
 use super::rules::Rules;
 use super::schema::{self, Detail, Presence};
 use super::*;
@@ -98,11 +98,20 @@ fn the_schema_names_the_fields_the_call_types_have() {
     let keys = |value: serde_json::Value| -> BTreeSet<String> {
         value.as_object().unwrap().keys().cloned().collect()
     };
-    assert_eq!(fields("Sql"), keys(serde_json::to_value(SqlFacts::default()).unwrap()));
-    assert_eq!(fields("File"), keys(serde_json::to_value(FileFacts::default()).unwrap()));
+    assert_eq!(
+        fields("Sql"),
+        keys(serde_json::to_value(SqlFacts::default()).unwrap())
+    );
+    assert_eq!(
+        fields("File"),
+        keys(serde_json::to_value(FileFacts::default()).unwrap())
+    );
     assert_eq!(fields("Session"), keys(serde_json::to_value(session()).unwrap()));
     let mut of_agent = keys(serde_json::to_value(agent()).unwrap());
-    assert!(of_agent.remove("claimed_version"), "a version is nothing to decide by");
+    assert!(
+        of_agent.remove("claimed_version"),
+        "a version is nothing to decide by"
+    );
     assert_eq!(fields("Agent"), of_agent);
     let actions = json["Tollgate"]["actions"].as_object().unwrap();
     for action in Action::ALL {
@@ -125,6 +134,7 @@ fn every_action_can_be_asked_with_its_details_and_not_without() {
         class: "email".to_owned(),
         column: "t.c".to_owned(),
     };
+    let parties = Parties::new(&who, &what, &verbs, &BTreeSet::new()).unwrap();
     for action in Action::ALL {
         let full = Asking {
             user: &user,
@@ -141,10 +151,22 @@ fn every_action_can_be_asked_with_its_details_and_not_without() {
             ..full
         };
         let build = |asking: &Asking<'_>, column| {
-            request::request(asking, (&who, &verbs, &what), (action, column), &BTreeSet::new(), &schema).is_ok()
+            request::request(
+                asking,
+                &parties,
+                &verbs,
+                (action, column),
+                &BTreeSet::new(),
+                &schema,
+            )
+            .is_ok()
         };
         let needs = |detail| schema::presence(action, detail) == Presence::Required;
-        assert_eq!(build(&full, Some(&column)), !needs(Detail::Shell), "{action:?} with all");
+        assert_eq!(
+            build(&full, Some(&column)),
+            !needs(Detail::Shell),
+            "{action:?} with all"
+        );
         let needs_any = Detail::ALL.into_iter().any(needs);
         assert_eq!(build(&bare, None), !needs_any, "{action:?} without");
     }
@@ -270,11 +292,11 @@ proptest! {
                     evidence: &evidence,
                 };
                 let what = What::new(card, types).unwrap();
+                let parties = Parties::new(&who, &what, &verbs, &question.actions).unwrap();
                 let request = request::request(
-                    &question.asking, (&who, &verbs, &what), (action, None), &BTreeSet::new(), &rules.loaded.schema,
+                    &question.asking, &parties, &verbs, (action, None), &BTreeSet::new(), &rules.loaded.schema,
                 ).unwrap();
-                let entities = request::entities(&who, &verbs, action, &what).unwrap();
-                let response = Authorizer::new().is_authorized(&request, &all, &entities);
+                let response = Authorizer::new().is_authorized(&request, &all, &parties.entities);
                 let reasons: BTreeSet<String> = response.diagnostics().reason()
                     .map(|id| AsRef::<str>::as_ref(id).to_owned()).collect();
                 let erring = response.diagnostics().errors().next().is_some();
@@ -294,7 +316,9 @@ proptest! {
 #[test]
 fn ten_thousand_policies_leave_a_slice_of_a_few() {
     let mut scene = scene();
-    let mut text = String::from("@id(\"for-all\") permit (principal, action == Tollgate::Action::\"describe\", resource);\n");
+    let mut text = String::from(
+        "@id(\"for-all\") permit (principal, action == Tollgate::Action::\"describe\", resource);\n",
+    );
     for n in 0..10_000 {
         let group = format!("team-{n}");
         text.push_str(&format!(

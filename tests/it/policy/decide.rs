@@ -14,7 +14,14 @@ fn no_policies_deny_everything_and_say_so() {
         let call = Call::query(&["analyst", "dba"], &[]);
         let denial = denial(call.unasked(&loaded.policies));
         assert_eq!(denial.refusal.code, Code::UnknownResource);
-        assert!(loaded.policies.current().visible(&call.arrival.principal).0.is_empty());
+        assert!(
+            loaded
+                .policies
+                .current()
+                .visible(&call.arrival.principal)
+                .0
+                .is_empty()
+        );
         let report = loaded.policies.current().report().clone();
         assert!(report.warnings[0].contains("every call is refused"), "{report:?}");
     }
@@ -32,13 +39,24 @@ fn a_permit_is_for_its_group_action_and_resource_alone() {
     assert_eq!(granted.decision().ids, ["analysts"]);
     assert_eq!(granted.decision().digest, loaded.policies.current().digest());
     assert_eq!(granted.limits(), scene().limits);
-    assert_eq!(granted.action_sha256(), call.facts.action_sha256(&call.invocation));
+    assert_eq!(
+        granted.action_sha256(),
+        call.facts.action_sha256(&call.invocation)
+    );
     assert!(granted.decision().candidate.is_none());
 
     denial(Call::query(&["developer"], &["orders"]).unasked(&loaded.policies));
     denial(Call::query(&[], &["orders"]).unasked(&loaded.policies));
-    denial(Call::query(&["analyst"], &[]).doing(Action::SqlWrite, "shop").unasked(&loaded.policies));
-    denial(Call::query(&["analyst"], &[]).doing(Action::FileRead, "code").unasked(&loaded.policies));
+    denial(
+        Call::query(&["analyst"], &[])
+            .doing(Action::SqlWrite, "shop")
+            .unasked(&loaded.policies),
+    );
+    denial(
+        Call::query(&["analyst"], &[])
+            .doing(Action::FileRead, "code")
+            .unasked(&loaded.policies),
+    );
 }
 
 #[test]
@@ -47,7 +65,12 @@ fn invisible_and_invented_resources_read_the_same() {
     let refusal = |resource: &str| {
         let call = Call::describe(&["developer"], resource);
         let refusal = denial(call.unasked(&loaded.policies)).refusal;
-        (refusal.code, refusal.message.replace(resource, "…"), refusal.suggestion, refusal.retry)
+        (
+            refusal.code,
+            refusal.message.replace(resource, "…"),
+            refusal.suggestion,
+            refusal.retry,
+        )
     };
     assert_eq!(refusal("shop"), refusal("invented"));
     assert_eq!(refusal("shop").0, Code::UnknownResource);
@@ -60,7 +83,11 @@ fn a_denial_explains_without_naming_policies() {
     ));
     let denial = denial(Call::query(&["analyst"], &["audit"]).unasked(&loaded.policies));
     assert_eq!(denial.refusal.code, Code::NotPermitted);
-    assert!(denial.refusal.message.contains("use the view v_audit"), "{:?}", denial.refusal);
+    assert!(
+        denial.refusal.message.contains("use the view v_audit"),
+        "{:?}",
+        denial.refusal
+    );
     for words in [&denial.refusal.message, &denial.refusal.suggestion] {
         assert!(!words.contains("no-audit-table"), "{words}");
     }
@@ -76,7 +103,11 @@ fn an_erring_forbid_denies() {
     ));
     let denied = denial(Call::query(&["analyst"], &[]).unasked(&loaded.policies));
     assert_eq!(denied.refusal.code, Code::NotPermitted);
-    assert!(denied.refusal.detail.as_deref().unwrap().contains("errs"), "{:?}", denied.refusal);
+    assert!(
+        denied.refusal.detail.as_deref().unwrap().contains("errs"),
+        "{:?}",
+        denied.refusal
+    );
     assert!(!denied.refusal.message.contains("errs"));
     permitted(Call::describe(&["analyst"], "shop").unasked(&loaded.policies));
 }
@@ -118,13 +149,24 @@ fn what_the_tool_promises_and_what_the_adapter_found_must_both_be_allowed() {
 #[test]
 fn the_control_side_is_not_reachable_by_a_call() {
     let loaded = loaded("@id(\"all\") permit (principal, action, resource);");
-    for action in [Action::Reveal, Action::Approve, Action::AuditRead, Action::Administer] {
+    for action in [
+        Action::Reveal,
+        Action::Approve,
+        Action::AuditRead,
+        Action::Administer,
+    ] {
         let call = Call::describe(&["dba"], "shop").doing(action, "shop");
         denial(call.unasked(&loaded.policies));
         let mut found = Call::describe(&["dba"], "shop");
         found.facts.action = action;
         denial(found.unasked(&loaded.policies));
-        assert!(!loaded.policies.current().visible(&call.arrival.principal).may(action, "shop"));
+        assert!(
+            !loaded
+                .policies
+                .current()
+                .visible(&call.arrival.principal)
+                .may(action, "shop")
+        );
     }
 }
 
@@ -135,14 +177,31 @@ fn masked_is_the_default_and_reveal_is_a_permission() {
         @id(\"sees-email\") permit (principal in Tollgate::Group::\"dba\", action == Tollgate::Action::\"reveal\", resource) when {{ context.class == \"email\" }};
         @id(\"not-this-one\") forbid (principal, action == Tollgate::Action::\"reveal\", resource) when {{ context.column == \"staff.email\" }};"
     ));
-    let columns = [("customers.email", "email"), ("staff.email", "email"), ("customers.card", "card"), ("t.x", "unlisted")];
-    let masked = permit(Call::query(&["analyst"], &[]).touching(&columns).unasked(&loaded.policies));
+    let columns = [
+        ("customers.email", "email"),
+        ("staff.email", "email"),
+        ("customers.card", "card"),
+        ("t.x", "unlisted"),
+    ];
+    let masked = permit(
+        Call::query(&["analyst"], &[])
+            .touching(&columns)
+            .unasked(&loaded.policies),
+    );
     assert!(masked.reveal().is_empty());
-    let shown = permit(Call::query(&["analyst", "dba"], &[]).touching(&columns).unasked(&loaded.policies));
+    let shown = permit(
+        Call::query(&["analyst", "dba"], &[])
+            .touching(&columns)
+            .unasked(&loaded.policies),
+    );
     assert_eq!(*shown.reveal(), words(&["customers.email"]));
     assert_eq!(shown.decision().ids, ["analysts", "sees-email"]);
     // Seeing a class is not reading a database.
-    denial(Call::query(&["dba"], &[]).touching(&columns).unasked(&loaded.policies));
+    denial(
+        Call::query(&["dba"], &[])
+            .touching(&columns)
+            .unasked(&loaded.policies),
+    );
 }
 
 #[test]
@@ -153,7 +212,11 @@ fn a_reveal_that_errs_stays_masked() {
         @id(\"errs\") forbid (principal, action == Tollgate::Action::\"reveal\", resource) when {{ context.class == \"card\" && 9223372036854775807 + 1 > 0 }};"
     ));
     let columns = [("c.email", "email"), ("c.card", "card")];
-    let granted = permit(Call::query(&["analyst"], &[]).touching(&columns).unasked(&loaded.policies));
+    let granted = permit(
+        Call::query(&["analyst"], &[])
+            .touching(&columns)
+            .unasked(&loaded.policies),
+    );
     assert_eq!(*granted.reveal(), words(&["c.email"]));
 }
 
@@ -173,7 +236,11 @@ fn the_catalogue_names_what_may_be_described() {
     assert_eq!(listed(&["developer"], true), words(&["code"]));
     assert_eq!(listed(&["analyst", "developer"], true), words(&["code", "shop"]));
     assert_eq!(listed(&["analyst", "developer"], false), words(&["shop"]));
-    assert_eq!(listed(&["developer"], false), words(&[]), "visible, but not to be described");
+    assert_eq!(
+        listed(&["developer"], false),
+        words(&[]),
+        "visible, but not to be described"
+    );
     denial(Call::list(&[]).unasked(&loaded.policies));
     // Nothing else goes without a resource.
     let mut write = Call::list(&["analyst"]);
@@ -193,7 +260,11 @@ fn a_limit_on_reading_bounds_the_catalogue_and_a_question_hides_the_entry() {
 
     let question = "@id(\"sure\") @confirm forbid (principal, action in Tollgate::Action::\"read\", resource) unless { context.satisfied.contains(\"sure\") };";
     let with_question = loaded(&format!("{ANALYSTS}{limit}{question}"));
-    assert!(permit(Call::list(&["analyst"]).unasked(&with_question.policies)).resources().is_empty());
+    assert!(
+        permit(Call::list(&["analyst"]).unasked(&with_question.policies))
+            .resources()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -207,16 +278,35 @@ fn visible_is_what_some_permit_might_allow() {
     ));
     let mut call = Call::query(&["analyst"], &[]);
     let visible = loaded.policies.current().visible(&call.arrival.principal);
-    for action in [Action::Describe, Action::FileRead, Action::SqlRead, Action::SqlWrite] {
+    for action in [
+        Action::Describe,
+        Action::FileRead,
+        Action::SqlRead,
+        Action::SqlWrite,
+    ] {
         assert!(visible.may(action, "shop"), "{action:?}");
     }
     assert!(!visible.may(Action::GitHistory, "shop"));
     assert!(!visible.may(Action::SqlDdl, "shop"));
     assert!(!visible.has("code"));
     call.arrival.principal.user.subject = "u-2".to_owned();
-    assert!(loaded.policies.current().visible(&call.arrival.principal).has("code"), "remembered per person");
+    assert!(
+        loaded
+            .policies
+            .current()
+            .visible(&call.arrival.principal)
+            .has("code"),
+        "remembered per person"
+    );
     call.arrival.principal.user.groups.clear();
-    assert!(!loaded.policies.current().visible(&call.arrival.principal).has("shop"), "and per groups");
+    assert!(
+        !loaded
+            .policies
+            .current()
+            .visible(&call.arrival.principal)
+            .has("shop"),
+        "and per groups"
+    );
 }
 
 /// Names come from outside; none may become another entity, another group or another user.
@@ -261,7 +351,14 @@ fn hostile_names_are_only_names() {
         call.arrival.principal.user.issuer = issuer.to_owned();
         call.arrival.principal.user.subject = subject.to_owned();
         denial(call.unasked(&loaded.policies));
-        assert!(loaded.policies.current().visible(&call.arrival.principal).0.is_empty());
+        assert!(
+            loaded
+                .policies
+                .current()
+                .visible(&call.arrival.principal)
+                .0
+                .is_empty()
+        );
     }
     // A subject may hold anything, and a dull one is allowed.
     let mut call = Call::describe(&["analyst"], "shop");
@@ -323,7 +420,12 @@ fn ten_thousand_policies_decide_as_one_would() {
     }
     let dir = folder(&text);
     let policies = Policies::load(dir.path(), scene(), None).unwrap();
-    assert_eq!(permit(Call::query(&["analyst"], &[]).unasked(&policies)).decision().ids, ["analysts"]);
+    assert_eq!(
+        permit(Call::query(&["analyst"], &[]).unasked(&policies))
+            .decision()
+            .ids,
+        ["analysts"]
+    );
     let mut other = Call::query(&["analyst"], &[]);
     other.arrival.principal.user.subject = "other-4711".to_owned();
     assert_eq!(denial(other.unasked(&policies)).decision.ids, ["n4711"]);

@@ -24,7 +24,15 @@ fn met(ids: &[&str]) -> Evidence {
 
 #[test]
 fn an_obligation_asks_and_then_permits() {
-    let loaded = loaded(&format!("{READ}{}", obligation("rows", "limit_rows(\"50\") @explain(\"Few rows.\")", EVERYTHING, "")));
+    let loaded = loaded(&format!(
+        "{READ}{}",
+        obligation(
+            "rows",
+            "limit_rows(\"50\") @explain(\"Few rows.\")",
+            EVERYTHING,
+            ""
+        )
+    ));
     let call = Call::query(&["analyst"], &[]);
     let Verdict::Ask(ask) = call.unasked(&loaded.policies) else {
         panic!("nothing asked");
@@ -34,7 +42,13 @@ fn an_obligation_asks_and_then_permits() {
     assert_eq!(ask.obligations[0].explain.as_deref(), Some("Few rows."));
     assert_eq!(ask.decision.ids, ["rows"]);
 
-    let granted = permit(call.decide(&loaded.policies, &Evidence { rows: Some(50), ..met(&["rows"]) }));
+    let granted = permit(call.decide(
+        &loaded.policies,
+        &Evidence {
+            rows: Some(50),
+            ..met(&["rows"])
+        },
+    ));
     assert_eq!(granted.limits().rows, 50);
     assert_eq!(granted.decision().ids, ["read"]);
     assert_eq!(granted.decision().satisfied, words(&["rows"]));
@@ -43,12 +57,19 @@ fn an_obligation_asks_and_then_permits() {
 /// The trap of the extra permit: asking for something must not grant anything.
 #[test]
 fn an_obligation_grants_nothing() {
-    let text = format!("{READ}{}", obligation("rows", "limit_rows(\"50\")", EVERYTHING, ""));
+    let text = format!(
+        "{READ}{}",
+        obligation("rows", "limit_rows(\"50\")", EVERYTHING, "")
+    );
     let loaded = loaded(&text);
     let stranger = Call::query(&["developer"], &[]);
     let denied = denial(stranger.unasked(&loaded.policies));
     assert_eq!(denied.refusal.code, Code::UnknownResource);
-    let evidence = Evidence { rows: Some(1), self_confirmed: true, ..met(&["rows", "read"]) };
+    let evidence = Evidence {
+        rows: Some(1),
+        self_confirmed: true,
+        ..met(&["rows", "read"])
+    };
     denial(stranger.decide(&loaded.policies, &evidence));
 }
 
@@ -74,21 +95,50 @@ fn everything_that_stands_in_the_way_is_asked_at_once() {
     let loaded = loaded(&format!(
         "{READ}{}{}{}",
         obligation("a-rows", "limit_rows(\"50\")", EVERYTHING, ""),
-        obligation("b-time", "limit_seconds(\"5\")", "principal, action == Tollgate::Action::\"sql_read\", resource in Tollgate::Label::\"prod\"", ""),
-        obligation("c-sure", "confirm", EVERYTHING, "when { context.sql.tables.contains(\"customers\") }")
-            .replace("principal, action,", "principal, action == Tollgate::Action::\"sql_read\","),
+        obligation(
+            "b-time",
+            "limit_seconds(\"5\")",
+            "principal, action == Tollgate::Action::\"sql_read\", resource in Tollgate::Label::\"prod\"",
+            ""
+        ),
+        obligation(
+            "c-sure",
+            "confirm",
+            EVERYTHING,
+            "when { context.sql.tables.contains(\"customers\") }"
+        )
+        .replace(
+            "principal, action,",
+            "principal, action == Tollgate::Action::\"sql_read\","
+        ),
     ));
     let plain = Call::query(&["analyst"], &["orders"]);
     assert_eq!(asked(plain.unasked(&loaded.policies)), ["a-rows", "b-time"]);
     let customers = Call::query(&["analyst"], &["customers"]);
-    assert_eq!(asked(customers.unasked(&loaded.policies)), ["a-rows", "b-time", "c-sure"]);
+    assert_eq!(
+        asked(customers.unasked(&loaded.policies)),
+        ["a-rows", "b-time", "c-sure"]
+    );
     // Half an answer leaves the rest.
-    let half = Evidence { rows: Some(50), ..met(&["a-rows", "b-time", "c-sure"]) };
-    assert_eq!(asked(customers.decide(&loaded.policies, &half)), ["b-time", "c-sure"]);
-    let full = Evidence { seconds: Some(5), self_confirmed: true, ..half };
+    let half = Evidence {
+        rows: Some(50),
+        ..met(&["a-rows", "b-time", "c-sure"])
+    };
+    assert_eq!(
+        asked(customers.decide(&loaded.policies, &half)),
+        ["b-time", "c-sure"]
+    );
+    let full = Evidence {
+        seconds: Some(5),
+        self_confirmed: true,
+        ..half
+    };
     let granted = permit(customers.decide(&loaded.policies, &full));
     assert_eq!((granted.limits().rows, granted.limits().seconds), (50, 5));
-    assert_eq!(granted.decision().satisfied, words(&["a-rows", "b-time", "c-sure"]));
+    assert_eq!(
+        granted.decision().satisfied,
+        words(&["a-rows", "b-time", "c-sure"])
+    );
     // What was met but not needed is not recorded as met.
     let granted = permit(plain.decide(&loaded.policies, &full));
     assert_eq!(granted.decision().satisfied, words(&["a-rows", "b-time"]));
@@ -98,20 +148,106 @@ fn everything_that_stands_in_the_way_is_asked_at_once() {
 #[test]
 fn evidence_counts_only_when_it_covers_the_obligation() {
     let cases = [
-        ("limit_rows(\"50\")", Evidence { rows: Some(51), ..met(&["it"]) }, false),
-        ("limit_rows(\"50\")", Evidence { rows: None, ..met(&["it"]) }, false),
-        ("limit_rows(\"50\")", Evidence { seconds: Some(1), ..met(&["it"]) }, false),
-        ("limit_rows(\"50\")", Evidence { rows: Some(49), ..met(&["it"]) }, true),
-        ("limit_rows(\"50\")", Evidence { rows: Some(50), ..met(&["other"]) }, false),
-        ("limit_rows(\"50\")", Evidence { rows: Some(50), ..met(&[]) }, false),
-        ("limit_seconds(\"5\")", Evidence { seconds: Some(6), ..met(&["it"]) }, false),
-        ("limit_seconds(\"5\")", Evidence { rows: Some(1), ..met(&["it"]) }, false),
-        ("limit_seconds(\"5\")", Evidence { seconds: Some(5), ..met(&["it"]) }, true),
+        (
+            "limit_rows(\"50\")",
+            Evidence {
+                rows: Some(51),
+                ..met(&["it"])
+            },
+            false,
+        ),
+        (
+            "limit_rows(\"50\")",
+            Evidence {
+                rows: None,
+                ..met(&["it"])
+            },
+            false,
+        ),
+        (
+            "limit_rows(\"50\")",
+            Evidence {
+                seconds: Some(1),
+                ..met(&["it"])
+            },
+            false,
+        ),
+        (
+            "limit_rows(\"50\")",
+            Evidence {
+                rows: Some(49),
+                ..met(&["it"])
+            },
+            true,
+        ),
+        (
+            "limit_rows(\"50\")",
+            Evidence {
+                rows: Some(50),
+                ..met(&["other"])
+            },
+            false,
+        ),
+        (
+            "limit_rows(\"50\")",
+            Evidence {
+                rows: Some(50),
+                ..met(&[])
+            },
+            false,
+        ),
+        (
+            "limit_seconds(\"5\")",
+            Evidence {
+                seconds: Some(6),
+                ..met(&["it"])
+            },
+            false,
+        ),
+        (
+            "limit_seconds(\"5\")",
+            Evidence {
+                rows: Some(1),
+                ..met(&["it"])
+            },
+            false,
+        ),
+        (
+            "limit_seconds(\"5\")",
+            Evidence {
+                seconds: Some(5),
+                ..met(&["it"])
+            },
+            true,
+        ),
         ("confirm", met(&["it"]), false),
-        ("confirm", Evidence { self_confirmed: true, ..met(&[]) }, false),
-        ("confirm", Evidence { self_confirmed: true, ..met(&["it"]) }, true),
+        (
+            "confirm",
+            Evidence {
+                self_confirmed: true,
+                ..met(&[])
+            },
+            false,
+        ),
+        (
+            "confirm",
+            Evidence {
+                self_confirmed: true,
+                ..met(&["it"])
+            },
+            true,
+        ),
         // Nothing proves yet that other people approved.
-        ("approval(\"1 dba\")", Evidence { self_confirmed: true, rows: Some(0), seconds: Some(0), ..met(&["it"]) }, false),
+        (
+            "approval(\"1 dba\")",
+            Evidence {
+                self_confirmed: true,
+                rows: Some(0),
+                seconds: Some(0),
+                ..met(&["it"])
+            },
+            false,
+        ),
     ];
     for (annotation, evidence, covered) in cases {
         let loaded = loaded(&format!("{READ}{}", obligation("it", annotation, EVERYTHING, "")));
@@ -127,17 +263,35 @@ fn evidence_counts_only_when_it_covers_the_obligation() {
 fn a_permit_is_never_wider_than_the_server_or_the_evidence() {
     let loaded = loaded(READ);
     let call = Call::query(&["analyst"], &[]);
-    let wide = Evidence { rows: Some(1_000_000), seconds: Some(1_000_000), ..met(&[]) };
+    let wide = Evidence {
+        rows: Some(1_000_000),
+        seconds: Some(1_000_000),
+        ..met(&[])
+    };
     let granted = permit(call.decide(&loaded.policies, &wide));
     assert_eq!((granted.limits().rows, granted.limits().seconds), (1000, 30));
-    let tight = Evidence { rows: Some(0), seconds: Some(1), ..met(&[]) };
+    let tight = Evidence {
+        rows: Some(0),
+        seconds: Some(1),
+        ..met(&[])
+    };
     let granted = permit(call.decide(&loaded.policies, &tight));
-    assert_eq!((granted.limits().rows, granted.limits().seconds, granted.limits().bytes), (0, 1, 1_048_576));
+    assert_eq!(
+        (
+            granted.limits().rows,
+            granted.limits().seconds,
+            granted.limits().bytes
+        ),
+        (0, 1, 1_048_576)
+    );
 }
 
 #[test]
 fn approvals_are_asked_with_their_quorum() {
-    let loaded = loaded(&format!("{READ}{}", obligation("two", "approval(\"2 dba, 1 analyst\")", EVERYTHING, "")));
+    let loaded = loaded(&format!(
+        "{READ}{}",
+        obligation("two", "approval(\"2 dba, 1 analyst\")", EVERYTHING, "")
+    ));
     let Verdict::Ask(ask) = Call::query(&["analyst"], &[]).unasked(&loaded.policies) else {
         panic!("nothing asked");
     };
@@ -148,11 +302,23 @@ fn approvals_are_asked_with_their_quorum() {
 /// The second decision is the one that counts: what is still asked then is a denial.
 #[test]
 fn an_ask_at_the_end_is_a_denial() {
-    let loaded = loaded(&format!("{READ}{}", obligation("sure", "confirm", EVERYTHING, "")));
+    let loaded = loaded(&format!(
+        "{READ}{}",
+        obligation("sure", "confirm", EVERYTHING, "")
+    ));
     let verdict = Call::query(&["analyst"], &[]).decide(&loaded.policies, &met(&["sure"]));
     let denied = verdict.permit().unwrap_err();
     assert_eq!(denied.refusal.code, Code::NotPermitted);
     assert_eq!(denied.refusal.policies, ["sure"]);
-    assert!(!denied.refusal.message.contains("sure"), "no ids for agents: {:?}", denied.refusal);
-    assert!(Call::query(&["developer"], &[]).unasked(&loaded.policies).permit().is_err());
+    assert!(
+        !denied.refusal.message.contains("sure"),
+        "no ids for agents: {:?}",
+        denied.refusal
+    );
+    assert!(
+        Call::query(&["developer"], &[])
+            .unasked(&loaded.policies)
+            .permit()
+            .is_err()
+    );
 }

@@ -36,7 +36,12 @@ fn a_policy_needs_an_id_of_its_own() {
         fails_with(2, "cannot be an @id", "a-z, 0-9 and -", &text);
     }
     let long = "x".repeat(65);
-    fails_with(1, "cannot be an @id", "64", &format!("@id(\"{long}\") permit (principal, action, resource);"));
+    fails_with(
+        1,
+        "cannot be an @id",
+        "64",
+        &format!("@id(\"{long}\") permit (principal, action, resource);"),
+    );
     fails_with(
         3,
         "is taken by",
@@ -48,7 +53,11 @@ fn a_policy_needs_an_id_of_its_own() {
 #[test]
 fn an_id_is_unique_across_files() {
     let dir = folder("@id(\"one\") permit (principal, action, resource);");
-    write(dir.path(), "second.cedar", "\n@id(\"one\") permit (principal, action, resource);");
+    write(
+        dir.path(),
+        "second.cedar",
+        "\n@id(\"one\") permit (principal, action, resource);",
+    );
     let error = Policies::load(dir.path(), scene(), None).unwrap_err();
     assert_eq!(error.faults.len(), 1, "{error}");
     assert!(error.to_string().contains("second.cedar:2"), "{error}");
@@ -67,7 +76,12 @@ fn an_unknown_annotation_is_refused() {
 
 #[test]
 fn syntax_is_refused_with_its_line() {
-    fails_with(2, "unexpected", "", "@id(\"a\") permit (principal, action, resource)\nwhen { context. };");
+    fails_with(
+        2,
+        "unexpected",
+        "",
+        "@id(\"a\") permit (principal, action, resource)\nwhen { context. };",
+    );
     fails_with(
         2,
         "is a template",
@@ -78,7 +92,12 @@ fn syntax_is_refused_with_its_line() {
 
 #[test]
 fn an_obligation_on_a_permit_is_refused() {
-    for kind in ["@limit_rows(\"5\")", "@limit_seconds(\"5\")", "@confirm", "@approval(\"1 dba\")"] {
+    for kind in [
+        "@limit_rows(\"5\")",
+        "@limit_seconds(\"5\")",
+        "@confirm",
+        "@approval(\"1 dba\")",
+    ] {
         let text = format!("@id(\"a\") {kind} permit (principal, action, resource);");
         fails_with(1, "is on a permit", "forbid (…) when", &text);
         let text = format!(
@@ -108,7 +127,12 @@ fn an_obligation_of_another_shape_is_refused() {
     ];
     for shape in shapes {
         let text = format!("@id(\"a\") @limit_rows(\"5\") {OBLIGED} {shape};");
-        fails_with(1, "not on an obligation of the one shape", "contains(\"a\")", &text);
+        fails_with(
+            1,
+            "not on an obligation of the one shape",
+            "contains(\"a\")",
+            &text,
+        );
     }
 }
 
@@ -120,7 +144,12 @@ fn nothing_but_an_obligation_speaks_of_satisfied() {
         "forbid (principal, action, resource) unless { context.satisfied.contains(\"a\") }",
         "permit (principal, action, resource) when { context has satisfied }",
     ] {
-        fails_with(1, "speaks of `context.satisfied`", "Only an obligation may", &format!("@id(\"a\") {policy};"));
+        fails_with(
+            1,
+            "speaks of `context.satisfied`",
+            "Only an obligation may",
+            &format!("@id(\"a\") {policy};"),
+        );
     }
     fails_with(
         2,
@@ -135,16 +164,68 @@ fn an_obligation_has_one_well_formed_annotation() {
     let with = |annotation: &str| {
         format!("@id(\"a\") {annotation} {OBLIGED} unless {{ context.satisfied.contains(\"a\") }};")
     };
-    fails_with(1, "several obligations: @confirm, @limit_rows", "one policy for each", &with("@confirm @limit_rows(\"5\")"));
-    for bad in ["", "0", "-1", "+5", "5.0", "1e3", "05", " 5", "5 ", "many", "99999999999999999999"] {
-        fails_with(1, "not a whole number", "@limit_rows(\"1000\")", &with(&format!("@limit_rows(\"{bad}\")")));
-        fails_with(1, "not a whole number", "@limit_seconds", &with(&format!("@limit_seconds(\"{bad}\")")));
+    fails_with(
+        1,
+        "several obligations: @confirm, @limit_rows",
+        "one policy for each",
+        &with("@confirm @limit_rows(\"5\")"),
+    );
+    for bad in [
+        "",
+        "0",
+        "-1",
+        "+5",
+        "5.0",
+        "1e3",
+        "05",
+        " 5",
+        "5 ",
+        "many",
+        "99999999999999999999",
+    ] {
+        fails_with(
+            1,
+            "not a whole number",
+            "@limit_rows(\"1000\")",
+            &with(&format!("@limit_rows(\"{bad}\")")),
+        );
+        fails_with(
+            1,
+            "not a whole number",
+            "@limit_seconds",
+            &with(&format!("@limit_seconds(\"{bad}\")")),
+        );
     }
-    fails_with(1, "@confirm takes no value", "@confirm alone", &with("@confirm(\"sure?\")"));
-    for bad in ["", "dba", "2", "0 dba", "2 dba,", "-1 dba", "2 dba 1 analyst", "1 dba, 2 dba", "x dba"] {
-        fails_with(1, "@approval", "2 dba, 1 security", &with(&format!("@approval(\"{bad}\")")));
+    fails_with(
+        1,
+        "@confirm takes no value",
+        "@confirm alone",
+        &with("@confirm(\"sure?\")"),
+    );
+    for bad in [
+        "",
+        "dba",
+        "2",
+        "0 dba",
+        "2 dba,",
+        "-1 dba",
+        "2 dba 1 analyst",
+        "1 dba, 2 dba",
+        "x dba",
+    ] {
+        fails_with(
+            1,
+            "@approval",
+            "2 dba, 1 security",
+            &with(&format!("@approval(\"{bad}\")")),
+        );
     }
-    fails_with(1, "group `security`, which nothing knows", "analyst, dba, developer", &with("@approval(\"1 dba, 1 security\")"));
+    fails_with(
+        1,
+        "group `security`, which nothing knows",
+        "analyst, dba, developer",
+        &with("@approval(\"1 dba, 1 security\")"),
+    );
 }
 
 #[test]
@@ -160,7 +241,12 @@ fn an_obligation_on_reveal_alone_is_refused() {
 #[test]
 fn an_explanation_is_one_visible_line() {
     for bad in ["", " ", "two\\nlines", "bell\\u{7}"] {
-        fails_with(1, "must be one line", "300 characters", &format!("@id(\"a\") @explain(\"{bad}\") permit (principal, action, resource);"));
+        fails_with(
+            1,
+            "must be one line",
+            "300 characters",
+            &format!("@id(\"a\") @explain(\"{bad}\") permit (principal, action, resource);"),
+        );
     }
 }
 
@@ -168,19 +254,84 @@ fn an_explanation_is_one_visible_line() {
 #[test]
 fn names_that_configuration_does_not_know_are_refused() {
     let cases = [
-        ("principal in Tollgate::Group::\"analysts\", action, resource", "", "group `analysts`", "analyst, dba, developer"),
-        ("principal, action, resource in Tollgate::Label::\"production\"", "", "label `production`", "code, pii, prod, shop"),
-        ("principal, action, resource == Tollgate::Resource::\"shopp\"", "", "resource `shopp`", "code, shop"),
-        ("principal == Tollgate::User::\"ana\", action, resource", "", "user `ana`", "<issuer name>#<subject>"),
-        ("principal, action, resource", "when { principal in Tollgate::Group::\"dbas\" }", "group `dbas`", "dba"),
-        ("principal, action, resource", "when { principal.kind == \"robot\" }", "value of principal.kind `robot`", "person, service"),
-        ("principal, action, resource", "when { \"robot\" != principal.kind }", "value of principal.kind `robot`", "person, service"),
-        ("principal, action, resource", "when { [\"git\", \"sqllite\"].contains(resource.kind) }", "resource.kind `sqllite`", "git, sqlite"),
-        ("principal, action, resource", "when { context.transport == \"https\" }", "context.transport `https`", "http, stdio"),
-        ("principal, action, resource", "when { context.tool == \"sql_qeury\" }", "tool `sql_qeury`", "sql_query"),
-        ("principal, action, resource", "when { context.session.labels.contains(\"pi\") }", "label `pi`", "pii"),
-        ("principal, action, resource", "when { context.session.labels.containsAny([\"pii\", \"pi\"]) }", "label `pi`", "pii"),
-        ("principal, action == Tollgate::Action::\"reveal\", resource", "when { context.class == \"emial\" }", "class `emial`", "card, email, unlisted"),
+        (
+            "principal in Tollgate::Group::\"analysts\", action, resource",
+            "",
+            "group `analysts`",
+            "analyst, dba, developer",
+        ),
+        (
+            "principal, action, resource in Tollgate::Label::\"production\"",
+            "",
+            "label `production`",
+            "code, pii, prod, shop",
+        ),
+        (
+            "principal, action, resource == Tollgate::Resource::\"shopp\"",
+            "",
+            "resource `shopp`",
+            "code, shop",
+        ),
+        (
+            "principal == Tollgate::User::\"ana\", action, resource",
+            "",
+            "user `ana`",
+            "<issuer name>#<subject>",
+        ),
+        (
+            "principal, action, resource",
+            "when { principal in Tollgate::Group::\"dbas\" }",
+            "group `dbas`",
+            "dba",
+        ),
+        (
+            "principal, action, resource",
+            "when { principal.kind == \"robot\" }",
+            "value of principal.kind `robot`",
+            "person, service",
+        ),
+        (
+            "principal, action, resource",
+            "when { \"robot\" != principal.kind }",
+            "value of principal.kind `robot`",
+            "person, service",
+        ),
+        (
+            "principal, action, resource",
+            "when { [\"git\", \"sqllite\"].contains(resource.kind) }",
+            "resource.kind `sqllite`",
+            "git, sqlite",
+        ),
+        (
+            "principal, action, resource",
+            "when { context.transport == \"https\" }",
+            "context.transport `https`",
+            "http, stdio",
+        ),
+        (
+            "principal, action, resource",
+            "when { context.tool == \"sql_qeury\" }",
+            "tool `sql_qeury`",
+            "sql_query",
+        ),
+        (
+            "principal, action, resource",
+            "when { context.session.labels.contains(\"pi\") }",
+            "label `pi`",
+            "pii",
+        ),
+        (
+            "principal, action, resource",
+            "when { context.session.labels.containsAny([\"pii\", \"pi\"]) }",
+            "label `pi`",
+            "pii",
+        ),
+        (
+            "principal, action == Tollgate::Action::\"reveal\", resource",
+            "when { context.class == \"emial\" }",
+            "class `emial`",
+            "card, email, unlisted",
+        ),
     ];
     for (scope, condition, message, help) in cases {
         let text = format!("@id(\"a\")\nforbid (\n{scope}\n)\n{condition};");
@@ -192,19 +343,44 @@ fn names_that_configuration_does_not_know_are_refused() {
 #[test]
 fn validation_is_strict_and_its_warnings_count() {
     // An attribute nobody has, a detail that may be missing, an action that does not exist.
-    fails_with(2, "attribute", "tollgate.cedarschema", "@id(\"a\") permit (principal, action, resource)\nwhen { principal.email == \"x\" };");
+    fails_with(
+        2,
+        "attribute",
+        "tollgate.cedarschema",
+        "@id(\"a\") permit (principal, action, resource)\nwhen { principal.email == \"x\" };",
+    );
     fails_with(
         2,
         "sql",
         "tollgate.cedarschema",
         "@id(\"a\") forbid (principal, action == Tollgate::Action::\"describe\", resource)\nwhen { context.sql.has_where };",
     );
-    fails_with(1, "sql_raed", "sql_read", "@id(\"a\") forbid (principal, action == Tollgate::Action::\"sql_raed\", resource);");
+    fails_with(
+        1,
+        "sql_raed",
+        "did you mean",
+        "@id(\"a\") forbid (principal, action == Tollgate::Action::\"sql_raed\", resource);",
+    );
     // Legal Cedar that can never apply.
-    fails_with(1, "impossible", "", "@id(\"a\") forbid (principal is Tollgate::Resource, action, resource);");
-    fails_with(1, "", "", "@id(\"a\") forbid (principal, action == Tollgate::Action::\"read\", resource);");
+    fails_with(
+        1,
+        "impossible",
+        "",
+        "@id(\"a\") forbid (principal is Tollgate::Resource, action, resource);",
+    );
+    fails_with(
+        1,
+        "",
+        "",
+        "@id(\"a\") forbid (principal, action == Tollgate::Action::\"read\", resource);",
+    );
     // Look-alike characters.
-    fails_with(1, "mixed scripts", "", "@id(\"a\") forbid (principal, action, resource) when { context.agent.client_id == \"сlaude\" };");
+    fails_with(
+        1,
+        "mixed scripts",
+        "",
+        "@id(\"a\") forbid (principal, action, resource) when { context.agent.client_id == \"сlaude\" };",
+    );
 }
 
 #[test]
@@ -229,7 +405,10 @@ fn files_that_others_could_change_are_refused() {
         let dir = folder("@id(\"a\") permit (principal, action, resource);");
         fs::set_permissions(dir.path().join("all.cedar"), fs::Permissions::from_mode(mode)).unwrap();
         let error = Policies::load(dir.path(), scene(), None).unwrap_err();
-        assert!(error.to_string().contains("another user could change it"), "{error}");
+        assert!(
+            error.to_string().contains("another user could change it"),
+            "{error}"
+        );
         assert!(error.to_string().contains("chmod go-w"), "{error}");
     }
     let dir = folder("@id(\"a\") permit (principal, action, resource);");
@@ -255,7 +434,11 @@ fn what_cannot_be_read_is_refused() {
 #[test]
 fn policies_in_a_subfolder_are_not_silently_left_out() {
     let dir = folder("@id(\"a\") permit (principal, action, resource);");
-    write(dir.path(), "team/b.cedar", "@id(\"b\") forbid (principal, action, resource);");
+    write(
+        dir.path(),
+        "team/b.cedar",
+        "@id(\"b\") forbid (principal, action, resource);",
+    );
     let error = Policies::load(dir.path(), scene(), None).unwrap_err();
     assert!(error.to_string().contains("subfolder"), "{error}");
 }
@@ -267,7 +450,10 @@ fn the_digest_covers_names_and_bytes() {
         for (name, text) in files {
             write(dir.path(), name, text);
         }
-        Policies::load(dir.path(), scene(), None).unwrap().current().digest()
+        Policies::load(dir.path(), scene(), None)
+            .unwrap()
+            .current()
+            .digest()
     };
     let (a, b) = ("@id(\"a\") permit (principal, action, resource);", "// nothing\n");
     let one = digest(&[("a.cedar", a), ("b.cedar", b)]);

@@ -30,7 +30,10 @@ fn a_reload_swaps_the_whole_set() {
 fn a_bad_set_keeps_the_old_one() {
     let loaded = loaded(OPEN);
     let before = loaded.policies.current().digest();
-    for bad in ["@id(\"open\") permit (principal, action", "permit (principal, action, resource);"] {
+    for bad in [
+        "@id(\"open\") permit (principal, action",
+        "permit (principal, action, resource);",
+    ] {
         write(loaded.dir.path(), "all.cedar", bad);
         let error = loaded.policies.reload().unwrap_err();
         assert!(error.to_string().contains("all.cedar:1"), "{error}");
@@ -53,7 +56,10 @@ fn a_set_that_fails_its_tests_keeps_the_old_one() {
     let error = loaded.policies.reload().unwrap_err();
     let text = error.to_string();
     assert!(text.contains("reading.toml:5"), "{text}");
-    assert!(text.contains("\"analysts read\" (ana · sql_read · shop): expected permit, got deny"), "{text}");
+    assert!(
+        text.contains("\"analysts read\" (ana · sql_read · shop): expected permit, got deny"),
+        "{text}"
+    );
     assert_eq!(loaded.policies.current().digest(), before);
     permitted(Call::query(&["analyst"], &[]).unasked(&loaded.policies));
 }
@@ -67,21 +73,38 @@ fn a_candidate_is_compared_and_never_enforced() {
     assert_eq!((difference.verdict.as_str(), difference.ids.len()), ("deny", 0));
     assert_ne!(difference.digest, granted.decision().digest);
     let same = permit(Call::query(&["dba"], &[]).unasked(&policies));
-    assert!(same.decision().candidate.is_none(), "another id, the same decision");
-    assert!(matches!(policies.current().report().candidate, Some(CandidateReport::Observing(digest)) if digest == difference.digest));
+    assert!(
+        same.decision().candidate.is_none(),
+        "another id, the same decision"
+    );
+    assert!(
+        matches!(policies.current().report().candidate, Some(CandidateReport::Observing(digest)) if digest == difference.digest)
+    );
 
     // The other way round it would loosen, and still does not decide.
     let policies = Policies::load(candidate.path(), scene(), Some(active.path())).unwrap();
     let denied = denial(Call::query(&["analyst"], &[]).unasked(&policies));
     let difference = denied.decision.candidate.unwrap();
-    assert_eq!((difference.verdict.as_str(), difference.ids.as_slice()), ("permit", &["open".to_owned()][..]));
-    assert!(policies.current().visible(&Call::query(&["analyst"], &[]).arrival.principal).0.is_empty());
+    assert_eq!(
+        (difference.verdict.as_str(), difference.ids.as_slice()),
+        ("permit", &["open".to_owned()][..])
+    );
+    assert!(
+        policies
+            .current()
+            .visible(&Call::query(&["analyst"], &[]).arrival.principal)
+            .0
+            .is_empty()
+    );
 }
 
 #[test]
 fn a_candidate_differs_in_what_it_shows_asks_and_bounds() {
-    let reveal = format!("{OPEN}@id(\"show\") permit (principal, action == Tollgate::Action::\"reveal\", resource);");
-    let ask = format!("{OPEN}@id(\"rows\") @limit_rows(\"5\") forbid (principal, action, resource) unless {{ context.satisfied.contains(\"rows\") }};");
+    let reveal =
+        format!("{OPEN}@id(\"show\") permit (principal, action == Tollgate::Action::\"reveal\", resource);");
+    let ask = format!(
+        "{OPEN}@id(\"rows\") @limit_rows(\"5\") forbid (principal, action, resource) unless {{ context.satisfied.contains(\"rows\") }};"
+    );
     for (other, verdict) in [(&reveal, "permit"), (&ask, "ask")] {
         let (active, candidate) = (folder(OPEN), folder(other));
         let policies = Policies::load(active.path(), scene(), Some(candidate.path())).unwrap();
@@ -97,11 +120,22 @@ fn a_faulty_candidate_is_reported_and_changes_nothing() {
     let (active, candidate) = (folder(OPEN), folder("permit (principal"));
     let policies = Policies::load(active.path(), scene(), Some(candidate.path())).unwrap();
     let report = policies.current().report().clone();
-    assert!(matches!(&report.candidate, Some(CandidateReport::Faulty(error)) if error.to_string().contains("all.cedar:1")));
-    assert!(report.warnings.iter().any(|warning| warning.contains("candidate")), "{report:?}");
+    assert!(
+        matches!(&report.candidate, Some(CandidateReport::Faulty(error)) if error.to_string().contains("all.cedar:1"))
+    );
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("candidate")),
+        "{report:?}"
+    );
     let granted = permit(Call::query(&["analyst"], &[]).unasked(&policies));
     assert!(granted.decision().candidate.is_none());
     // Once it is put right, a reload observes it.
     write(candidate.path(), "all.cedar", CLOSED);
-    assert!(matches!(policies.reload().unwrap().load.candidate, Some(CandidateReport::Observing(_))));
+    assert!(matches!(
+        policies.reload().unwrap().load.candidate,
+        Some(CandidateReport::Observing(_))
+    ));
 }

@@ -19,7 +19,11 @@ fn starter() -> (TempDir, Policies) {
             let path = entry.unwrap().path();
             if path.is_file() {
                 let name = Path::new(sub).join(path.file_name().unwrap());
-                write(dir.path(), name.to_str().unwrap(), &fs::read_to_string(&path).unwrap());
+                write(
+                    dir.path(),
+                    name.to_str().unwrap(),
+                    &fs::read_to_string(&path).unwrap(),
+                );
             }
         }
     }
@@ -44,7 +48,9 @@ fn no_starter_policy_can_be_taken_out_unnoticed() {
     let (dir, policies) = starter();
     for id in policies.current().ids() {
         let mark = format!("@id(\"{id}\")");
-        let file = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let file = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         let file = file.filter(|path| path.extension().is_some_and(|found| found == "cedar"));
         let (path, text) = file
             .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
@@ -54,7 +60,10 @@ fn no_starter_policy_can_be_taken_out_unnoticed() {
         let end = start + text[start..].find(";\n").unwrap() + 2;
         let without = format!("{}{}", &text[..start], &text[end..]);
         fs::write(&path, without).unwrap();
-        let report = Policies::load(dir.path(), scene(), None).unwrap().current().run_tests();
+        let report = Policies::load(dir.path(), scene(), None)
+            .unwrap()
+            .current()
+            .run_tests();
         assert!(!report.passed(), "nothing notices that {id} is gone");
         fs::write(&path, text).unwrap();
     }
@@ -62,8 +71,15 @@ fn no_starter_policy_can_be_taken_out_unnoticed() {
 
 fn case(policies: &str, test: &str) -> String {
     let dir = folder(policies);
-    write(dir.path(), "tests/t.toml", &format!("[users.ana]\ngroups = [\"analyst\"]\n\n{test}"));
-    let report = Policies::load(dir.path(), scene(), None).unwrap().current().run_tests();
+    write(
+        dir.path(),
+        "tests/t.toml",
+        &format!("[users.ana]\ngroups = [\"analyst\"]\n\n{test}"),
+    );
+    let report = Policies::load(dir.path(), scene(), None)
+        .unwrap()
+        .current()
+        .run_tests();
     assert!(!report.passed(), "{report}");
     report.to_string()
 }
@@ -76,19 +92,37 @@ fn a_decision_test_that_could_pass_for_the_wrong_reason_is_a_fault() {
     let cases = [
         (row.replace("\"ana\"", "\"anna\""), "there is no [users.anna]"),
         (row.replace("sql_read", "sql_raed"), "`sql_raed` is not an action"),
-        (row.replace("\"shop\"", "\"shopp\""), "resource `shopp`, which nothing knows"),
+        (
+            row.replace("\"shop\"", "\"shopp\""),
+            "resource `shopp`, which nothing knows",
+        ),
         (row.replace("\"ana\"", "[]"), "it tests nothing"),
         (row.replace("\"ana\"", "7"), "a name or a list of names"),
         (row.replace("\"permit\"", "\"allow\""), "allow"),
         (format!("{row}expects = 1\n"), "expects"),
-        (format!("{row}expect_ids = [\"raed\"]\n"), "`raed`, and there is no such policy"),
-        (format!("{row}satisfied = [\"read\"]\n"), "`read`, and there is no such obligation"),
+        (
+            format!("{row}expect_ids = [\"raed\"]\n"),
+            "`raed`, and there is no such policy",
+        ),
+        (
+            format!("{row}satisfied = [\"read\"]\n"),
+            "`read`, and there is no such obligation",
+        ),
         (format!("{row}session_labels = [\"pi\"]\n"), "label `pi`"),
-        (format!("{row}classified = {{ \"c.e\" = \"emial\" }}\n"), "class `emial`"),
+        (
+            format!("{row}classified = {{ \"c.e\" = \"emial\" }}\n"),
+            "class `emial`",
+        ),
         (format!("{row}tool = \"sql_qeury\"\n"), "tool `sql_qeury`"),
         (format!("{row}agent = \"x\"\n"), "there is no [agents.x]"),
         ("[[test]\n".to_owned(), "t.toml:4"),
-        (format!("[users.x]\ngroups = [\"xs\"]\n{}", row.replace("\"ana\"", "\"x\"")), "group `xs`"),
+        (
+            format!(
+                "[users.x]\ngroups = [\"xs\"]\n{}",
+                row.replace("\"ana\"", "\"x\"")
+            ),
+            "group `xs`",
+        ),
     ];
     for (test, wanted) in cases {
         let report = case(READ, &test);
@@ -102,11 +136,30 @@ fn a_failing_row_says_what_differs() {
     let row = "[[test]]\nname = \"n\"\nuser = \"ana\"\naction = \"sql_read\"\nresource = \"shop\"\nclassified = { \"c.email\" = \"email\" }\n";
     let cases = [
         ("expect = \"deny\"", "expected deny, got permit (decided by read)"),
-        ("expect = \"permit\"\nexpect_ids = []", "deciding policies: missing nothing, not expected read"),
-        ("expect = \"permit\"\nexpect_reveal = [\"c.email\"]", "revealed columns: missing c.email, not expected nothing"),
-        ("expect = \"permit\"\nexpect_rows = 7", "row bound: expected 7, got 1000"),
-        ("expect = \"permit\"\nexpect_seconds = 7", "seconds bound: expected 7, got 30"),
-        ("expect = \"permit\"\nexpect_resources = [\"shop\"]", "named resources: missing shop, not expected nothing"),
+        (
+            "expect = \"permit\"\nexpect_ids = []",
+            "deciding policies: missing nothing, not expected read",
+        ),
+        (
+            "expect = \"permit\"\nexpect_reveal = [\"c.email\"]",
+            "revealed columns: missing c.email, not expected nothing",
+        ),
+        (
+            "expect = \"permit\"\nexpect_masked = {}",
+            "masked columns: expected nothing, got c.email by nothing",
+        ),
+        (
+            "expect = \"permit\"\nexpect_rows = 7",
+            "row bound: expected 7, got 1000",
+        ),
+        (
+            "expect = \"permit\"\nexpect_seconds = 7",
+            "seconds bound: expected 7, got 30",
+        ),
+        (
+            "expect = \"permit\"\nexpect_resources = [\"shop\"]",
+            "named resources: missing shop, not expected nothing",
+        ),
     ];
     for (expect, wanted) in cases {
         let report = case(READ, &format!("{row}{expect}\n"));
@@ -150,11 +203,18 @@ fn explaining_shows_who_decides_what_is_asked_and_what_is_shown() {
         .into();
     let explanation = policies.current().explain(question);
     assert_eq!(explanation.verdict, "ask");
-    let ids: Vec<&str> = explanation.decided_by.iter().map(|note| note.id.as_str()).collect();
+    let ids: Vec<&str> = explanation
+        .decided_by
+        .iter()
+        .map(|note| note.id.as_str())
+        .collect();
     assert_eq!(ids, ["dba-confirms-customers", "production-queries-are-short"]);
     assert_eq!(explanation.limits.unwrap().seconds, 10);
     assert_eq!(explanation.revealed, words(&["customers.email"]));
-    assert_eq!(explanation.masked["customers.card"], words(&["cards-stay-masked"]));
+    assert_eq!(
+        explanation.masked["customers.card"],
+        words(&["cards-stay-masked"])
+    );
     let text = explanation.to_string();
     for wanted in [
         "corp#u-1 (person; groups: dba) through some-agent (verified): sql_read with sql_query on shop",
@@ -175,11 +235,16 @@ fn explaining_shows_who_decides_what_is_asked_and_what_is_shown() {
 #[test]
 fn explaining_a_denial_shows_what_the_agent_reads_and_what_did_not_apply() {
     let (_dir, policies) = starter();
-    let explanation = policies.current().explain(supposed(&["analyst"], Action::SqlWrite, "shop"));
+    let explanation = policies
+        .current()
+        .explain(supposed(&["analyst"], Action::SqlWrite, "shop"));
     let text = explanation.to_string();
     assert_eq!(explanation.verdict, "deny");
     assert!(text.contains("no policy permits it"), "{text}");
-    assert!(text.contains("the agent reads: You may not change data in `shop`"), "{text}");
+    assert!(
+        text.contains("the agent reads: You may not change data in `shop`"),
+        "{text}"
+    );
     assert!(text.contains("nothing-leaves-after-personal-data"), "{text}");
     assert!(text.contains("assumed: a statement of kind `update`"), "{text}");
 }
