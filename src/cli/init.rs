@@ -10,10 +10,14 @@ use anyhow::{Context, Result, bail};
 use super::out::{Out, Tone, printable};
 
 /// Every text file `init` writes, by path below the folder. `@UID@` becomes the caller's user id.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("tollgate.toml", include_str!("init/tollgate.toml")),
     ("policies/roles.cedar", include_str!("init/roles.cedar")),
     ("policies/tests/roles.toml", include_str!("init/roles-tests.toml")),
+    (
+        "tools/orders_of_customer.toml",
+        include_str!("init/orders_of_customer.toml"),
+    ),
 ];
 
 /// The sample database, so that the very first query has an answer.
