@@ -112,7 +112,7 @@ pub fn private(path: &Path) -> Result<(), Exposure> {
                 "can be read or changed by other users (mode {:04o})",
                 metadata.mode() & 0o7777
             ),
-            remedy: format!("chmod 600 {}", quoted(&path)),
+            remedy: format!("chmod 600 {}", shell_word(&path)),
             path,
         });
     }
@@ -203,7 +203,7 @@ fn owned_and_closed(path: &Path, sticky_is_enough: bool) -> Result<(), Exposure>
     if metadata.uid() != us && metadata.uid() != 0 {
         return Err(Exposure {
             what: format!("belongs to another user (uid {})", metadata.uid()),
-            remedy: format!("chown {us} {}", quoted(path)),
+            remedy: format!("chown {us} {}", shell_word(path)),
             path: path.to_owned(),
         });
     }
@@ -220,7 +220,7 @@ fn open_to(who: &str, path: &Path, change: &str) -> Exposure {
     Exposure {
         path: path.to_owned(),
         what: format!("can be changed by {who}"),
-        remedy: format!("chmod {change} {}", quoted(path)),
+        remedy: format!("chmod {change} {}", shell_word(path)),
     }
 }
 
@@ -249,8 +249,9 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Exposure {
     }
 }
 
-/// A path as a shell word.
-fn quoted(path: &Path) -> String {
+/// A path as one word of a shell command, to be copied by a person.
+#[must_use]
+pub fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     if text
         .chars()

@@ -5,6 +5,7 @@ use std::path::Path;
 use tollgate::config::Config;
 
 mod files;
+mod gaps;
 mod refusals;
 
 /// The smallest configuration there is.
