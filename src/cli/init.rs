@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::out::{Out, Tone, printable};
-use crate::config::guard::shell_word;
+use crate::ownership::shell_word;
 
 /// Every text file `init` writes, by path below the folder. `@UID@` becomes the caller's user id.
 const FILES: [(&str, &str); 4] = [

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tollgate::config::Config;
 
+mod anything;
 mod files;
 mod gaps;
 mod refusals;
