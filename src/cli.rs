@@ -9,6 +9,7 @@ mod init;
 mod out;
 mod policy;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -142,18 +143,23 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     let Cli { global, command } = cli;
     let mut out = Out::stdout(global.color);
-    start_logging(&global, &command)?;
-    match command {
-        Command::Init(init) => init.run(&mut out)?,
-        Command::Completions { shell } => completions(shell, &mut out)?,
-        Command::Check(check) => return on_runtime(check.run(&global.config, &mut out)),
-        Command::Demo { serve, dir } => on_runtime(app::demo(dir, serve, out.is_coloured()))?,
-        Command::Serve => on_runtime(app::serve(load(&global.config)?))?,
-        Command::Stdio => on_runtime(app::stdio(load(&global.config)?))?,
-        Command::Audit(audit) => return on_runtime(audit.run(&global.config, &mut out)),
-        Command::Policy(policy) => return on_runtime(policy.run(&global.config, &mut out)),
+    let stages = start_logging(&global, &command)?;
+    let code = match command {
+        Command::Init(init) => init.run(&mut out).map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => completions(shell, &mut out).map(|()| ExitCode::SUCCESS),
+        Command::Check(check) => on_runtime(check.run(&global.config, &mut out)),
+        Command::Demo { serve, dir } => {
+            on_runtime(app::demo(dir, serve, out.is_coloured())).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Serve => on_runtime(app::serve(load(&global.config)?)).map(|()| ExitCode::SUCCESS),
+        Command::Stdio => on_runtime(app::stdio(load(&global.config)?)).map(|()| ExitCode::SUCCESS),
+        Command::Audit(audit) => on_runtime(audit.run(&global.config, &mut out)),
+        Command::Policy(policy) => on_runtime(policy.run(&global.config, &mut out)),
+    };
+    for stage in stages.iter().flat_map(StageTimes::snapshot) {
+        tracing::debug!(?stage, "microseconds");
     }
-    Ok(ExitCode::SUCCESS)
+    code
 }
 
 /// The configuration, whole or not at all.
@@ -169,22 +175,28 @@ fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
         .block_on(work)
 }
 
-/// Servers say what they do; a command that answers speaks up only when something is wrong.
-fn start_logging(global: &Global, command: &Command) -> Result<()> {
-    let quiet = !matches!(command, Command::Serve);
-    let level = if quiet { "warn" } else { "info" };
+/// Servers say what they do; a command that answers speaks up only when something is wrong. With `debug`,
+/// the stages of calls are timed and said at the end.
+fn start_logging(global: &Global, command: &Command) -> Result<Option<StageTimes>> {
+    let level = if matches!(command, Command::Serve) {
+        "info"
+    } else {
+        "warn"
+    };
     let filter = global.log.clone().unwrap_or_else(|| level.to_owned());
-    let debugging = filter.contains("debug") || filter.contains("trace");
+    let timed = filter.contains("debug") || filter.contains("trace");
+    let stages = timed.then(|| StageTimes::new(Arc::new(System::new())));
     telemetry::start(telemetry::Options {
         filter,
         format: match global.log_format {
             LogFormat::Text => telemetry::Format::Text,
             LogFormat::Json => telemetry::Format::Json,
         },
+        color: global.color.on(std::io::stderr().is_terminal()),
         mask: app::line_mask(),
-        stages: debugging.then(|| StageTimes::new(Arc::new(System::new()))),
+        stages: stages.clone(),
     })?;
-    Ok(())
+    Ok(stages)
 }
 
 /// Checked while arguments are read, so that a typing mistake is a usage error.

@@ -4,6 +4,7 @@
 //! which a call meets them; a stage imports only from stages above it (`tests/it/tidy.rs`).
 
 pub mod clock;
+pub mod ownership;
 pub mod secret;
 
 pub mod call;

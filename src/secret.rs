@@ -5,11 +5,12 @@
 
 use std::fmt;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::ownership;
 
 /// The longest secret read from a file, in bytes: a PEM key chain fits, a log file does not.
 const LONGEST: u64 = 64 * 1024;
@@ -154,8 +155,7 @@ fn read(path: &std::path::Path) -> Result<Zeroizing<String>, SecretError> {
     if !metadata.is_file() {
         return Err(unreadable("it is not a file".to_owned()));
     }
-    let us = rustix::process::geteuid().as_raw();
-    if metadata.mode() & 0o077 != 0 || (metadata.uid() != us && metadata.uid() != 0) {
+    if ownership::private(path, &metadata).is_err() {
         return Err(SecretError::Exposed { path: shown });
     }
     if metadata.len() > LONGEST {

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub struct Options {
     pub filter: String,
     /// The form of a line.
     pub format: Format,
+    /// Whether lines for people are coloured.
+    pub color: bool,
     /// What every line passes through.
     pub mask: LineMask,
     /// Times the stages of each call when given.
@@ -67,7 +69,6 @@ pub enum TelemetryError {
 /// [`TelemetryError`].
 pub fn start(options: Options) -> Result<(), TelemetryError> {
     let filter = directives(&options.filter)?;
-    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let sink = Masked::new(options.mask, |bytes: &[u8]| {
         // Nobody is left to tell when standard error is gone.
         let _ = io::stderr().lock().write_all(bytes);
@@ -82,7 +83,7 @@ pub fn start(options: Options) -> Result<(), TelemetryError> {
     let started = match options.format {
         Format::Text => registry
             .with(
-                line.with_ansi(color)
+                line.with_ansi(options.color)
                     .with_filter(filter)
                     .with_filter(filter_fn(may_speak)),
             )

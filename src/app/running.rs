@@ -253,4 +253,24 @@ mod tests {
         let _next = Running::claim(&store).unwrap();
         assert_eq!(answer(&store).unwrap(), None);
     }
+
+    #[tokio::test]
+    async fn a_reload_reaches_the_server_and_brings_back_its_answer() {
+        use tokio::signal::unix::{SignalKind, signal};
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("tollgate.db");
+        let mut hangup = signal(SignalKind::hangup()).unwrap(); // before anybody can send one
+        let mut running = Running::claim(&store).unwrap();
+        running.report(true, "old".to_owned(), String::new()).unwrap();
+        let server = async {
+            hangup.recv().await;
+            running
+                .report(false, "old".to_owned(), "roles.cedar:3: no".to_owned())
+                .unwrap();
+        };
+        let (asked, ()) = tokio::join!(reload(&store), server);
+        let report = asked.unwrap();
+        assert!(!report.accepted);
+        assert_eq!((report.count, report.message.as_str()), (2, "roles.cedar:3: no"));
+    }
 }

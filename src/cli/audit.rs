@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::load;
 use super::out::{Out, Tone, printable, printable_lines};
 use crate::app;
-use crate::app::report::{AuditFilter, CallStory, Erasure, VerifyReport};
+use crate::app::report::{AuditFilter, CallStory, Erasure, ExportReport, VerifyReport};
 
 /// Subcommands of `audit`.
 #[derive(Debug, Subcommand)]
@@ -173,26 +173,28 @@ impl Audit {
             }
             Self::Export { file: to, payloads } => {
                 let report = app::audit_export(&load(file)?, &to, payloads).await?;
-                let counts = format!(
-                    "{} records, {} payloads, {} bytes in {}",
-                    report.records,
-                    report.payloads,
-                    report.bytes,
-                    to.display()
-                );
-                out.item(Tone::Good, "ok", &counts)?;
-                let verify = format!(
-                    "tollgate audit verify --export {} --public-key '{}'",
-                    to.display(),
-                    report.public_key
-                );
-                out.remark(5, "keep it with somebody else; they verify it with")?;
-                out.line(&format!("     {}", printable(&verify)))?;
+                print_exported(&report, &to, out)?;
             }
             Self::Erase { call, before, yes } => return erase(file, call, before, yes, out).await,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn print_exported(report: &ExportReport, to: &Path, out: &mut Out) -> Result<()> {
+    let to = to.display();
+    let counts = format!(
+        "{} records, {} payloads, {} bytes in {to}",
+        report.records, report.payloads, report.bytes
+    );
+    out.item(Tone::Good, "ok", &counts)?;
+    out.remark(5, "keep it with somebody else; they verify it with")?;
+    let verify = format!(
+        "tollgate audit verify --export {to} --public-key '{}'",
+        report.public_key
+    );
+    out.line(&format!("     {}", printable(&verify)))?;
+    Ok(())
 }
 
 async fn erase(

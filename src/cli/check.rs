@@ -86,6 +86,6 @@ fn print(report: &CheckReport, out: &mut Out) -> Result<()> {
         out.paint(Tone::Bad, "The server would not start.")
     };
     out.line("")?;
-    out.line(&format!("{verdict} {errors} errors, {warnings} warnings."))?;
+    out.line(&format!("{verdict} Errors: {errors}, warnings: {warnings}."))?;
     Ok(())
 }

@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::out::{Out, Tone, printable};
+use crate::ownership::shell_word;
 
 /// Every text file `init` writes, by path below the folder. `@UID@` becomes the caller's user id.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("tollgate.toml", include_str!("init/tollgate.toml")),
     ("policies/roles.cedar", include_str!("init/roles.cedar")),
     ("policies/tests/roles.toml", include_str!("init/roles-tests.toml")),
+    (
+        "tools/orders_of_customer.toml",
+        include_str!("init/orders_of_customer.toml"),
+    ),
 ];
 
 /// The sample database, so that the very first query has an answer.
@@ -50,15 +55,13 @@ impl Init {
             "wrote",
             &self.dir.join(SAMPLE.0).display().to_string(),
         )?;
-        let config = self.dir.join("tollgate.toml").display().to_string();
+        let config = shell_word(&self.dir.join("tollgate.toml"));
+        let absolute = shell_word(&absolute(&self.dir));
         out.heading("next")?;
         let steps = [
-            format!("edit {config}: name a database or a repository, and who may use it"),
             format!("tollgate --config {config} check"),
-            format!(
-                "claude mcp add tollgate -- tollgate --config {} stdio",
-                absolute(&self.dir)
-            ),
+            format!("claude mcp add tollgate -- tollgate --config {absolute} stdio"),
+            format!("put your own database or repository into {config}, and say in policies/ who may use it"),
         ];
         for (number, step) in (1..).zip(&steps) {
             out.line(&format!("  {number}. {}", printable(step)))?;
@@ -91,7 +94,7 @@ fn sample(path: &Path) -> Result<()> {
         .with_context(|| format!("{} cannot be made", path.display()))
 }
 
-fn absolute(dir: &Path) -> String {
+fn absolute(dir: &Path) -> PathBuf {
     let path = dir.join("tollgate.toml");
-    std::path::absolute(&path).unwrap_or(path).display().to_string()
+    std::path::absolute(&path).unwrap_or(path)
 }

@@ -20,6 +20,19 @@ pub(crate) enum ColorChoice {
     Never,
 }
 
+impl ColorChoice {
+    /// Whether to colour what goes to a terminal, or to something else.
+    pub(crate) fn on(self, terminal: bool) -> bool {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match self {
+            Self::Auto => terminal && !set("NO_COLOR") && !dumb,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
 /// What a piece of text is, and so how it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -72,16 +85,10 @@ impl Out {
     }
 
     fn new(to: Box<dyn Write>, color: ColorChoice, terminal: bool) -> Self {
-        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let columns = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
         Self {
             to,
-            color: match color {
-                ColorChoice::Auto => terminal && !set("NO_COLOR") && !dumb,
-                ColorChoice::Always => true,
-                ColorChoice::Never => false,
-            },
+            color: color.on(terminal),
             width: columns.filter(|_| terminal).unwrap_or(100).clamp(40, 120),
             closed: false,
         }

@@ -18,7 +18,7 @@ pub(crate) enum Policy {
     /// Would this user, through this agent, be allowed to do this, and which policies decide?
     ///
     /// Example: tollgate policy explain --user corp#alice --group analyst sql_read shop --column customers.email
-    Explain(Explain),
+    Explain(Box<Explain>),
     /// Run the decision tests beside the policies
     Test {
         /// Another policy folder, e.g. a candidate
@@ -87,7 +87,7 @@ impl Policy {
         let good = match self {
             Self::Explain(explain) => {
                 let json = explain.json;
-                let explanation = app::policy_explain(&config, &explain.into()).await?;
+                let explanation = app::policy_explain(&config, &(*explain).into()).await?;
                 if json {
                     out.json(&explanation)?;
                 } else {

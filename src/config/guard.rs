@@ -1,20 +1,15 @@
-//! Whether somebody else could change a file Tollgate relies on, or read one it keeps secret.
-//!
-//! Rows 19 and 44 of the incident ledger: an agent that can write its own gateway's policies, tools,
-//! key or journal has no gateway. "Somebody else" is any user but the one that runs Tollgate and
-//! root. A folder counts like the files in it, because whoever may write it may replace them.
+//! Looks at everything a configuration relies on: that it is there, and that nobody else could change
+//! it. A folder counts like the files in it, because whoever may write it may replace them.
 
-use std::fmt;
 use std::fs::Metadata;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::Problems;
+use crate::ownership::{self, Exposure};
 
-const WRITABLE_BY_GROUP: u32 = 0o020;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
-const READABLE_OR_MORE: u32 = 0o077;
 const STICKY: u32 = 0o1000;
 /// Entries looked at below one folder; more is a mistake in the configuration, not a policy set.
 const MOST_ENTRIES: usize = 100_000;
@@ -50,23 +45,6 @@ impl Need {
     }
 }
 
-/// What somebody else could do with a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exposure {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub what: String,
-    /// The command that puts it right.
-    pub remedy: String,
-}
-
-impl fmt::Display for Exposure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.path.display(), self.what)
-    }
-}
-
 /// Looks at everything a configuration relies on.
 pub(super) fn check(file: &Path, needs: &[Need], problems: &mut Problems<'_>) {
     if let Err(exposure) = unwritable(file) {
@@ -75,7 +53,7 @@ pub(super) fn check(file: &Path, needs: &[Need], problems: &mut Problems<'_>) {
     for need in needs {
         let found = match need.role {
             Role::Policies | Role::Tools => folder(&need.path),
-            Role::Key if need.path.exists() => private(&need.path).and_then(|()| unwritable(&need.path)),
+            Role::Key if need.path.exists() => private(&need.path),
             Role::Store if need.path.exists() => unwritable(&need.path),
             Role::Key | Role::Store | Role::Checkpoint => home(&need.path),
             Role::Repository => present(&need.path, "git init --bare, or correct the path"),
@@ -95,28 +73,18 @@ pub(super) fn check(file: &Path, needs: &[Need], problems: &mut Problems<'_>) {
 /// What is wrong and the command that puts it right.
 pub fn unwritable(path: &Path) -> Result<(), Exposure> {
     let path = canonical(path)?;
-    owned_and_closed(&path, false)?;
+    ownership::unwritable(&path, &metadata(&path)?)?;
     way_to(&path)
 }
 
-/// Whether only we (and root) can read a file: mode 0600 or less.
+/// The same for a file that nobody else may read either.
 ///
 /// # Errors
 /// What is wrong and the command that puts it right.
 pub fn private(path: &Path) -> Result<(), Exposure> {
     let path = canonical(path)?;
-    let metadata = metadata(&path)?;
-    if metadata.mode() & READABLE_OR_MORE != 0 {
-        return Err(Exposure {
-            what: format!(
-                "can be read or changed by other users (mode {:04o})",
-                metadata.mode() & 0o7777
-            ),
-            remedy: format!("chmod 600 {}", quoted(&path)),
-            path,
-        });
-    }
-    owned_and_closed(&path, false)
+    ownership::private(&path, &metadata(&path)?)?;
+    way_to(&path)
 }
 
 /// A folder and everything below it: only we and root can change any of it.
@@ -144,11 +112,11 @@ pub fn folder(path: &Path) -> Result<(), Exposure> {
                 path,
             });
         }
-        owned_and_closed(&next, false)?;
+        ownership::unwritable(&next, &metadata(&next)?)?;
         if next.is_dir() {
-            let entries = std::fs::read_dir(&next).map_err(|error| unreadable(&next, &error))?;
+            let entries = std::fs::read_dir(&next).map_err(|error| Exposure::unseen(&next, &error))?;
             for entry in entries {
-                let entry = entry.map_err(|error| unreadable(&next, &error))?.path();
+                let entry = entry.map_err(|error| Exposure::unseen(&next, &error))?.path();
                 if entry.is_symlink() {
                     unwritable(&entry)?;
                 } else {
@@ -163,7 +131,7 @@ pub fn folder(path: &Path) -> Result<(), Exposure> {
 /// The folder a file will be made in exists and is closed to others.
 fn home(path: &Path) -> Result<(), Exposure> {
     let folder = canonical(path.parent().unwrap_or(Path::new("/")))?;
-    owned_and_closed(&folder, false)?;
+    ownership::unwritable(&folder, &metadata(&folder)?)?;
     way_to(&folder)
 }
 
@@ -172,7 +140,7 @@ fn present(path: &Path, remedy: &str) -> Result<(), Exposure> {
         Ok(_) => Ok(()),
         Err(error) => Err(Exposure {
             remedy: remedy.to_owned(),
-            ..unreadable(path, &error)
+            ..Exposure::unseen(path, &error)
         }),
     }
 }
@@ -182,81 +150,34 @@ fn present(path: &Path, remedy: &str) -> Result<(), Exposure> {
 fn way_to(path: &Path) -> Result<(), Exposure> {
     let mut above = path.ancestors().skip(1);
     if let Some(folder) = above.next() {
-        owned_and_closed(folder, true)?;
+        let metadata = metadata(folder)?;
+        if !(is_sticky(&metadata) && metadata.uid() == 0) {
+            ownership::unwritable(folder, &metadata)?;
+        }
     }
     for folder in above {
-        let mode = metadata(folder)?.mode();
-        if mode & WRITABLE_BY_OTHERS != 0 && mode & STICKY == 0 {
-            return Err(open_to("everybody", folder, "o-w"));
+        let metadata = metadata(folder)?;
+        if metadata.mode() & WRITABLE_BY_OTHERS != 0 && !is_sticky(&metadata) {
+            return Err(Exposure {
+                path: folder.to_owned(),
+                what: "can be changed by everybody".to_owned(),
+                remedy: format!("chmod o-w {}", ownership::shell_word(folder)),
+            });
         }
     }
     Ok(())
 }
 
-fn owned_and_closed(path: &Path, sticky_is_enough: bool) -> Result<(), Exposure> {
-    let metadata = metadata(path)?;
-    let mode = metadata.mode();
-    if sticky_is_enough && metadata.is_dir() && mode & STICKY != 0 && metadata.uid() == 0 {
-        return Ok(()); // as /tmp: nobody can replace what is ours
-    }
-    let us = rustix::process::geteuid().as_raw();
-    if metadata.uid() != us && metadata.uid() != 0 {
-        return Err(Exposure {
-            what: format!("belongs to another user (uid {})", metadata.uid()),
-            remedy: format!("chown {us} {}", quoted(path)),
-            path: path.to_owned(),
-        });
-    }
-    if mode & WRITABLE_BY_OTHERS != 0 {
-        return Err(open_to("everybody", path, "go-w"));
-    }
-    if mode & WRITABLE_BY_GROUP != 0 {
-        return Err(open_to("its group", path, "go-w"));
-    }
-    Ok(())
-}
-
-fn open_to(who: &str, path: &Path, change: &str) -> Exposure {
-    Exposure {
-        path: path.to_owned(),
-        what: format!("can be changed by {who}"),
-        remedy: format!("chmod {change} {}", quoted(path)),
-    }
+/// As `/tmp`: everybody may add to it, nobody can replace what is ours.
+fn is_sticky(metadata: &Metadata) -> bool {
+    metadata.mode() & STICKY != 0
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, Exposure> {
-    path.canonicalize().map_err(|error| unreadable(path, &error))
+    path.canonicalize()
+        .map_err(|error| Exposure::unseen(path, &error))
 }
 
 fn metadata(path: &Path) -> Result<Metadata, Exposure> {
-    std::fs::metadata(path).map_err(|error| unreadable(path, &error))
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Exposure {
-    let missing = error.kind() == std::io::ErrorKind::NotFound;
-    Exposure {
-        path: path.to_owned(),
-        what: if missing {
-            "does not exist".to_owned()
-        } else {
-            format!("cannot be looked at: {error}")
-        },
-        remedy: if missing {
-            "make it, or correct the path".to_owned()
-        } else {
-            "let the user that runs tollgate read it".to_owned()
-        },
-    }
-}
-
-/// A path as a shell word.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    if text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
-    {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    std::fs::metadata(path).map_err(|error| Exposure::unseen(path, &error))
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use tollgate::config::Config;
 
+mod anything;
 mod files;
+mod gaps;
 mod refusals;
 
 /// The smallest configuration there is.

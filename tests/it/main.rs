@@ -1,5 +1,12 @@
 //! The one integration binary: every test that needs more than its own module.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a helper of a test may fail the test; clippy excuses only the test functions themselves"
+)]
+
 mod support;
 
 mod audit;

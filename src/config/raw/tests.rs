@@ -41,8 +41,8 @@ fn keys<T: DeserializeOwned>() -> BTreeSet<&'static str> {
 
 /// The keys of the tables under a heading.
 fn documented<'a>(page: &'a str, heading: &str) -> BTreeSet<&'a str> {
-    let start = page.find(heading).unwrap_or_else(|| panic!("no {heading}"));
-    let section = page[start + heading.len()..].split("\n## ").next().unwrap();
+    let (_, after) = page.split_once(heading).expect(heading);
+    let section = after.split("\n## ").next().unwrap();
     let cell = |line: &'a str| line.strip_prefix("| `").and_then(|rest| rest.split('`').next());
     let mentioned = section
         .lines()

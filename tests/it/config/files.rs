@@ -1,6 +1,6 @@
 //! Files another user could change keep the server from starting.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use tollgate::config::{Config, guard};
@@ -81,10 +81,17 @@ fn incident_19_what_others_can_change_is_a_refusal_to_start() {
     ];
     for (name, closed) in files {
         for open in [0o020, 0o002] {
+            // A group of ours alone is nobody else; only root can hand a file to another group.
+            let path = set_up.at(name);
+            let group = std::fs::metadata(&path).unwrap().gid();
+            if open == 0o020 && chown(&path, None, Some(65_533)).is_err() {
+                continue;
+            }
             set_up.chmod(name, closed | open);
             let refused = set_up.load().expect_err(name);
             assert!(refused.contains("can be changed by"), "{name}: {refused}");
             assert!(refused.contains("chmod go-w"), "{name}: {refused}");
+            chown(&path, None, Some(group)).unwrap();
             set_up.chmod(name, closed);
         }
     }
@@ -105,7 +112,7 @@ fn a_key_others_can_read_is_a_refusal_to_start() {
 fn a_file_of_another_user_is_not_ours() {
     let set_up = SetUp::new();
     let policy = set_up.at("policies/roles.cedar");
-    if std::os::unix::fs::chown(&policy, Some(65_533), None).is_err() {
+    if chown(&policy, Some(65_533), None).is_err() {
         return; // only root may give files away; as anybody else this cannot be arranged
     }
     let refused = set_up.load().unwrap_err();

@@ -1,6 +1,8 @@
 //! One test per family of mistakes; the snapshots are what a person reads.
 
 use insta::assert_snapshot;
+use tollgate::config::Kind;
+use tollgate::resource::sql::ColumnsDefault;
 
 use super::{LEAST, parse, refusal, refusal_of};
 
@@ -449,8 +451,9 @@ fn classes_and_columns() {
     "#);
 }
 
+/// Row 44: a default key shared by every installation opened the gateway.
 #[test]
-fn secrets_are_references_and_channels_come_later() {
+fn incident_44_a_secret_is_a_reference_and_has_no_default() {
     let channel = |secret: &str| {
         refusal_of(&format!(
             "[[approval.channel]]\nkind = \"webhook\"\nurl = \"https://hook.example.com\"\nsecret = \"{secret}\"\n"
@@ -499,4 +502,39 @@ fn audit() {
     tollgate.toml:4:12: a path is empty
       instead: write the path of a file or folder
     "#);
+}
+
+/// Row 5: the default was unrestricted.
+#[test]
+fn incident_05_what_is_not_said_is_the_strict_choice() {
+    let config = parse(&format!("{LEAST}{SQLITE}")).unwrap();
+    let Kind::Sqlite(shop) = &config.resources[0].kind else {
+        panic!("not sqlite")
+    };
+    assert_eq!(shop.columns_default, ColumnsDefault::Mask);
+    assert!(config.groups.is_empty() && config.issuers.is_empty() && config.tools.is_none());
+    assert!(config.server.listen.ip().is_loopback());
+    assert!(refusal_of(&GIT.replace("refs = [\"refs/heads/main\"]\n", "")).contains("which refs"));
+}
+
+/// Rows 13 and 18: servers that could be run without anybody having to sign in.
+#[test]
+fn incidents_13_and_18_nothing_switches_authentication_off() {
+    for mode in ["none", "anonymous", "off", "", "disabled"] {
+        let refused = refusal_of(&format!("{ISSUER}mode = \"{mode}\"\n"));
+        assert!(refused.contains("unknown mode"), "{refused}");
+    }
+    assert!(refusal_of(&format!("{ISSUER}algorithms = [\"none\"]\n")).contains("not accepted"));
+    for key in [
+        "anonymous",
+        "allow_anonymous",
+        "auth",
+        "insecure",
+        "token",
+        "api_key",
+    ] {
+        let refused = refusal_of(&format!("[server]\n{key} = true\n"));
+        assert!(refused.contains("unknown key"), "{refused}");
+    }
+    assert!(refusal_of("[groups]\neverybody = [\"*\"]\n").contains("whose claim"));
 }

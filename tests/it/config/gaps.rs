@@ -1,0 +1,86 @@
+//! What a set-up does not protect against, and that closing a gap takes it off the list.
+
+use tollgate::config::gaps::gaps;
+
+use super::{LEAST, parse};
+
+fn ids(rest: &str) -> Vec<&'static str> {
+    gaps(&parse(&format!("{LEAST}{rest}")).unwrap())
+        .iter()
+        .map(|gap| gap.id)
+        .collect()
+}
+
+/// A gap is there in one set-up and gone in the other.
+fn closes(id: &str, open: &str, closed: &str) {
+    assert!(
+        ids(open).contains(&id),
+        "{id} is not said of:\n{open}\n{:?}",
+        ids(open)
+    );
+    assert!(!ids(closed).contains(&id), "{id} is still said of:\n{closed}");
+}
+
+#[test]
+fn limits_of_what_tollgate_is_are_always_said() {
+    for id in ["stdio-same-user", "approval-unavailable"] {
+        assert!(ids("").contains(&id), "{id}");
+    }
+    let all = gaps(&parse(LEAST).unwrap());
+    assert!(
+        all.iter()
+            .all(|gap| gap.what.ends_with('.') && gap.advice.ends_with('.')),
+        "{all:#?}"
+    );
+}
+
+#[test]
+fn each_avoidable_gap_is_closed_by_what_it_advises() {
+    let issuer = "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\n";
+    closes("no-issuer", "", issuer);
+    closes(
+        "any-client",
+        issuer,
+        &format!("{issuer}client_ids = [\"claude\"]\n"),
+    );
+    closes("plain-jwt", &format!("{issuer}accept_typ_jwt = true\n"), issuer);
+    closes(
+        "empty-group",
+        "[groups]\ndba = []\n",
+        "[groups]\ndba = [\"local:0\"]\n",
+    );
+
+    let open = "[server]\nlisten = \"0.0.0.0:1\"\npublic_url = \"https://t.example.com\"\n";
+    closes("clear-text-listener", open, &open.replace("0.0.0.0", "127.0.0.1"));
+    closes("loopback-only", "", open);
+    let control = "[server]\ncontrol_listen = \"127.0.0.1:1\"\ncontrol_url = \"http://localhost:1\"\n";
+    closes("no-control-side", control, "");
+
+    let audit = "[audit]\ncheckpoint_file = \"/mnt/elsewhere/log\"\nkey_file = \"/etc/keys/journal\"\n";
+    closes("no-outside-checkpoint", "", audit);
+    closes("key-beside-journal", "", audit);
+    closes(
+        "checkpoint-beside-journal",
+        "[audit]\ncheckpoint_file = \"log\"\n",
+        audit,
+    );
+}
+
+#[test]
+fn each_resource_is_looked_at() {
+    let git = "[[resource]]\nname = \"web\"\nkind = \"git\"\npath = \"web.git\"\nrefs = [\"refs/heads/main\"]\nhidden = [\".env*\"]\n";
+    closes("empty-refs", &git.replace("\"refs/heads/main\"", ""), git);
+    closes("any-branch", &git.replace("refs/heads/main", "refs/heads/*"), git);
+    closes("nothing-hidden", &git.replace("\".env*\"", ""), git);
+
+    let base =
+        "[classes]\nemail = \"null\"\n[[resource]]\nname = \"shop\"\nkind = \"sqlite\"\npath = \"shop.db\"\n";
+    let sqlite = format!("{base}[resource.columns]\n\"a.id\" = \"public\"\n\"a.mail\" = \"email\"\n");
+    closes(
+        "columns-shown",
+        &format!("{base}columns_default = \"show\"\n"),
+        &sqlite,
+    );
+    closes("all-masked", base, &sqlite);
+    closes("partial-mask", &sqlite.replace("\"null\"", "\"domain\""), &sqlite);
+}
