@@ -102,6 +102,11 @@ pub(super) fn url_password(line: &[u8], found: &Candidate, out: &mut Vec<Range<u
 /// A JWT or JWE: the first part is base64url of a JSON object that names an algorithm (RFC 7515, 4.1.1).
 pub(super) fn jwt(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>) {
     let token = bytes(line, &found.whole);
+    // Two parts are a token only where it is cut off: at the end of what there is to see.
+    let cut = found.whole.end == line.len();
+    if token.iter().filter(|byte| **byte == b'.').count() < 2 && !cut {
+        return;
+    }
     let header = token.split(|byte| *byte == b'.').next().unwrap_or_default();
     // A long header is cut to whole groups: the algorithm's name is near the front of a real one.
     let header = header.get(..header.len().min(4096)).unwrap_or_default();
@@ -131,12 +136,14 @@ pub(super) fn email(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>)
     let ending = address.rsplit(|byte| *byte == b'.').next().unwrap_or_default().to_ascii_lowercase();
     let local = address.split(|byte| *byte == b'@').next().unwrap_or_default();
     let remote = local == b"git" && matches!(next, Some(b':' | b'/'));
-    let userinfo = before.ends_with(b":") && {
-        let start = before.len().saturating_sub(160);
-        let near = before.get(start..).unwrap_or_default();
-        let token = near.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
-        token.windows(3).any(|three| three == b"://")
-    };
+    // `scheme://name:password@host`: what stands before the @ is judged by the rules for URLs.
+    let near = before.get(before.len().saturating_sub(512)..).unwrap_or_default();
+    let token = near.rsplit(|byte| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte)).next().unwrap_or_default();
+    let userinfo = token
+        .windows(3)
+        .rposition(|three| three == b"://")
+        .and_then(|at| token.get(at + 3..))
+        .is_some_and(|authority| !authority.contains(&b'/'));
     if !FILE_ENDINGS.iter().any(|known| ending == known.as_bytes()) && !remote && !userinfo {
         out.push(found.whole.clone());
     }

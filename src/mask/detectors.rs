@@ -118,7 +118,7 @@ pub(super) static DETECTORS: &[Detector] = &[
     row("pulumi-token", &["pul-"], r"\bpul-[a-f0-9]{40}\b", checks::token),
     row("figma-token", &["figd_"], r"figd_[A-Za-z0-9_-]{38,60}", checks::token),
     // Signed or encrypted tokens (RFC 7515, RFC 7516, compact form).
-    row("jwt", &["eyJ"], r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}", checks::jwt),
+    row("jwt", &["eyJ"], r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,4}", checks::jwt),
     // Forms that name what follows.
     row(
         "authorization",
@@ -139,7 +139,7 @@ pub(super) static DETECTORS: &[Detector] = &[
     row(
         "email",
         &["@", "%40"],
-        r"(?:[A-Za-z0-9._%+'-]|\xC3[\x80-\xBF]){1,64}(?:@|%40)(?:(?:[A-Za-z0-9-]|\xC3[\x80-\xBF]){1,63}\.){1,8}[A-Za-z][A-Za-z0-9-]{1,23}",
+        r"(?:[A-Za-z0-9_]|\xC3[\x80-\xBF])(?:[A-Za-z0-9._%+'-]|\xC3[\x80-\xBF]){0,63}(?:@|%40)(?:(?:[A-Za-z0-9-]|\xC3[\x80-\xBF]){1,63}\.){1,8}[A-Za-z][A-Za-z0-9-]{1,23}",
         checks::email,
     ),
     row("payment-card", &[], numbers::CARD, numbers::cards),

@@ -16,7 +16,7 @@ const LONGEST: usize = 4096;
 pub(super) const PASSWORD: &str = r#"(?i)(?:pass(?:word|wd|phrase|code|wort)|\bpwd|_pwd|\bpass|_pass)(?:[_-]?(?:value|hash|plain|base64|[0-9]{1,3}|old|new|prod|dev|test|live|admin|root|db|user))?\\{0,3}["'\x60\]]{0,2}\s{0,4}(?:=>|:=|={1,3}|:|>)\s{0,8}"#;
 
 /// Names that hold a secret.
-pub(super) const SECRET: &str = r#"(?i)secret(?:[_-]?(?:access[_-]?)?(?:key|value|token|hash|plain|base64|[0-9]{1,3}|prod|dev|test|live))?\\{0,3}["'\x60\]]{0,2}\s{0,4}(?:=>|:=|={1,3}|:|>)\s{0,8}"#;
+pub(super) const SECRET: &str = r#"(?i)secret(?:[_-]?(?:access[_-]?)?(?:key(?:[_-]?base)?|value|token|hash|plain|base64|[0-9]{1,3}|prod|dev|test|live))?\\{0,3}["'\x60\]]{0,2}\s{0,4}(?:=>|:=|={1,3}|:|>)\s{0,8}"#;
 
 /// Names that often hold a token, and often something else: the value must look random.
 pub(super) const TOKEN: &str = r#"(?i)(?:(?:api|access|auth|private|signing|encryption|master|service|account|shared|storage|app|consumer|client|webhook|deploy|license|subscription|secret)[_.-]?key|[a-z]{0,20}[_-]?token|credentials?|_auth)\\{0,3}["'\x60\]]{0,2}\s{0,4}(?:=>|:=|={1,3}|:|>)\s{0,8}"#;
@@ -186,8 +186,10 @@ fn is_code(text: &[u8]) -> bool {
     if text.starts_with(b"(") || text.starts_with(b"[") || text.starts_with(b"|") {
         return true;
     }
-    if identifier && matches!(after, Some(b'(' | b'[' | b'{' | b'<' | b'!' | b'?')) && head + 1 < rest.len() + 1 {
-        return matches!(after, Some(b'(' | b'[' | b'{' | b'<')) || head + 1 == rest.len();
+    let called = matches!(after, Some(b'(' | b'[' | b'{' | b'<'));
+    let ended = matches!(after, Some(b'!' | b'?')) && head + 1 == rest.len();
+    if identifier && (called || ended) {
+        return true;
     }
     let whole = head == rest.len();
     let plain = !rest.iter().any(u8::is_ascii_digit);

@@ -31,7 +31,7 @@ struct File {
     name: Spanned<String>,
     title: String,
     description: Spanned<String>,
-    kind: ResourceKind,
+    kind: Spanned<ResourceKind>,
     resource: Option<Spanned<String>>,
     statement: Spanned<String>,
     #[serde(default)]
@@ -146,8 +146,13 @@ impl Source<'_> {
             let at = Some(file.description.span().start);
             return Err(self.wrong(at, "`description` is longer than 500 characters; every agent reads it in every session"));
         }
+        if *file.kind.get_ref() != ResourceKind::Sqlite {
+            let at = Some(file.kind.span().start);
+            return Err(self.wrong(at, "a declared tool is a query: `kind` must be \"sqlite\""));
+        }
+        let kind = file.kind.into_inner();
         if let Some(resource) = &file.resource {
-            self.resource(resource, file.kind, kinds)?;
+            self.resource(resource, kind, kinds)?;
         }
         let mut parameters = BTreeMap::new();
         for (name, parameter) in &file.parameters {
@@ -158,7 +163,7 @@ impl Source<'_> {
             name: file.name.into_inner(),
             title: file.title,
             description: file.description.into_inner(),
-            kind: file.kind,
+            kind,
             resource: file.resource.map(Spanned::into_inner),
             statement: file.statement.into_inner(),
             parameters,
@@ -214,13 +219,7 @@ impl Source<'_> {
         let mut parameter = spanned.get_ref().clone();
         parameter.own_keys().map_err(wrong)?;
         if let Some(pattern) = &parameter.pattern {
-            // Anchored at both ends whatever the author wrote.
-            let anchored = format!("^(?:{pattern})$");
-            let compiled = regex::RegexBuilder::new(&anchored)
-                .size_limit(1 << 20)
-                .build()
-                .map_err(|error| wrong(format!("`pattern` is not a regular expression: {error}")))?;
-            parameter.compiled = Some(compiled);
+            parameter.compiled = Some(anchored(pattern).map_err(wrong)?);
         }
         if parameter.required == Some(true) && parameter.default.is_some() {
             return Err(wrong("`required = true` and `default` contradict each other".to_owned()));
@@ -388,9 +387,25 @@ impl Parameter {
     }
 
     fn date_range(&self) -> String {
-        let word = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).unwrap_or("any day").to_owned();
-        format!("a date from {} to {}", word(&self.min), word(&self.max))
+        let word = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).map(str::to_owned);
+        match (word(&self.min), word(&self.max)) {
+            (Some(least), Some(most)) => format!("a date from {least} to {most}"),
+            (Some(least), None) => format!("a date not before {least}"),
+            (None, Some(most)) => format!("a date not after {most}"),
+            (None, None) => self.kind.words().to_owned(),
+        }
     }
+}
+
+/// A pattern for the whole value, whatever the author wrote. It must be complete on its own: `a)|(b`
+/// would otherwise step out of the anchors.
+fn anchored(pattern: &str) -> Result<Regex, String> {
+    let build = |text: &str| regex::RegexBuilder::new(text).size_limit(1 << 20).build();
+    build(pattern).and_then(|_| build(&format!("^(?:{pattern})$"))).map_err(|error| {
+        let error = error.to_string();
+        let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("`pattern` is not a regular expression: {reason}")
+    })
 }
 
 /// A day of the calendar, `YYYY-MM-DD`, as a comparable triple.
