@@ -143,7 +143,13 @@ impl Mask {
     pub fn refusal(&self, call_id: &CallId, refusal: &Refusal) -> Masked {
         let message = self.text(&refusal.message);
         let suggestion = self.text(&refusal.suggestion);
-        let text = render::refusal(call_id, refusal.code.as_str(), &message, &suggestion, refusal.retry);
+        let text = render::refusal(
+            call_id,
+            refusal.code.as_str(),
+            &message,
+            &suggestion,
+            refusal.retry,
+        );
         Masked {
             envelope: json!({
                 "status": "refused",
@@ -187,7 +193,10 @@ impl Default for Mask {
 
 /// The digest of what is really there after masking: a pointer to nothing is the digest of nothing.
 fn offered(data: &Value, fragment: Fragment) -> OfferedFragment {
-    let text = data.pointer(&fragment.pointer).and_then(Value::as_str).unwrap_or_default();
+    let text = data
+        .pointer(&fragment.pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     OfferedFragment {
         sha256: Hash::of(text.as_bytes()),
         fragment,

@@ -9,21 +9,119 @@ use super::detectors::Candidate;
 
 /// Words that stand where a secret would stand. Compared as a whole, without case.
 const STAND_INS: &[&str] = &[
-    "any", "apikey", "api_key", "auto", "bool", "boolean", "bytes", "change-me", "change_me", "changeit",
-    "changeme", "char", "constant", "default", "disabled", "empty", "enabled", "error", "example", "expired",
-    "f32", "f64", "false", "fixme", "float", "hash", "hidden", "i32", "i64", "int", "int32", "int64",
-    "integer", "invalid", "kennwort", "mandatory", "masked", "missing", "never", "nil", "none", "null",
-    "number", "object", "option", "optional", "passphrase", "passwd", "password", "passwort", "placeholder",
-    "plain", "prompt", "redacted", "removed", "required", "sample", "secret", "secretstr", "secretstring",
-    "self", "str", "string", "text", "todo", "token", "true", "u16", "u32", "u64", "u8", "undefined",
-    "unknown", "unset", "usize", "value", "varchar", "void",
+    "any",
+    "apikey",
+    "api_key",
+    "auto",
+    "bool",
+    "boolean",
+    "bytes",
+    "change-me",
+    "change_me",
+    "changeit",
+    "changeme",
+    "char",
+    "constant",
+    "default",
+    "disabled",
+    "empty",
+    "enabled",
+    "error",
+    "example",
+    "expired",
+    "f32",
+    "f64",
+    "false",
+    "fixme",
+    "float",
+    "hash",
+    "hidden",
+    "i32",
+    "i64",
+    "int",
+    "int32",
+    "int64",
+    "integer",
+    "invalid",
+    "kennwort",
+    "mandatory",
+    "masked",
+    "missing",
+    "never",
+    "nil",
+    "none",
+    "null",
+    "number",
+    "object",
+    "option",
+    "optional",
+    "passphrase",
+    "passwd",
+    "password",
+    "passwort",
+    "placeholder",
+    "plain",
+    "prompt",
+    "redacted",
+    "removed",
+    "required",
+    "sample",
+    "secret",
+    "secretstr",
+    "secretstring",
+    "self",
+    "str",
+    "string",
+    "text",
+    "todo",
+    "token",
+    "true",
+    "u16",
+    "u32",
+    "u64",
+    "u8",
+    "undefined",
+    "unknown",
+    "unset",
+    "usize",
+    "value",
+    "varchar",
+    "void",
 ];
 
 /// Beginnings of references to a secret kept elsewhere, and of templates.
 const REFERENCES: &[&str] = &[
-    "$", "{{", "{%", "<%", "<", "#{", "%(", "%{", "{", "env:", "env.", "file:", "vault:", "op://", "ref:",
-    "arn:aws:secretsmanager", "process.env", "os.environ", "os.getenv", "getenv", "std::env", "secrets.",
-    "[masked", "(masked", "your-", "your_", "<your", "my-secret", "insert-", "replace-", "example-",
+    "$",
+    "{{",
+    "{%",
+    "<%",
+    "<",
+    "#{",
+    "%(",
+    "%{",
+    "{",
+    "env:",
+    "env.",
+    "file:",
+    "vault:",
+    "op://",
+    "ref:",
+    "arn:aws:secretsmanager",
+    "process.env",
+    "os.environ",
+    "os.getenv",
+    "getenv",
+    "std::env",
+    "secrets.",
+    "[masked",
+    "(masked",
+    "your-",
+    "your_",
+    "<your",
+    "my-secret",
+    "insert-",
+    "replace-",
+    "example-",
 ];
 
 /// Whether a value only stands in for a secret: a variable, a template, a row of stars, a word such as
@@ -133,12 +231,19 @@ pub(super) fn email(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>)
     let address = bytes(line, &found.whole);
     let before = line.get(..found.whole.start).unwrap_or_default();
     let next = line.get(found.whole.end);
-    let ending = address.rsplit(|byte| *byte == b'.').next().unwrap_or_default().to_ascii_lowercase();
+    let ending = address
+        .rsplit(|byte| *byte == b'.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let local = address.split(|byte| *byte == b'@').next().unwrap_or_default();
     let remote = local == b"git" && matches!(next, Some(b':' | b'/'));
     // `scheme://name:password@host`: what stands before the @ is judged by the rules for URLs.
     let near = before.get(before.len().saturating_sub(512)..).unwrap_or_default();
-    let token = near.rsplit(|byte| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte)).next().unwrap_or_default();
+    let token = near
+        .rsplit(|byte| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte))
+        .next()
+        .unwrap_or_default();
     let userinfo = token
         .windows(3)
         .rposition(|three| three == b"://")

@@ -53,14 +53,14 @@ fn what_only_looks_like_a_secret_is_left_alone() {
         "background: url(logo@2x.png)",
         "npm install left-pad@1.3.0 @types/node",
         "@app.route(\"/\")",
-        "4111 1111 1111 1112",          // Luhn
-        "order 1234567890123456",        // no issuer
-        "1700000000000000",              // microseconds
-        "4.111111111111111",             // a decimal that Luhn would accept
+        "4111 1111 1111 1112",    // Luhn
+        "order 1234567890123456", // no issuer
+        "1700000000000000",       // microseconds
+        "4.111111111111111",      // a decimal that Luhn would accept
         "0.4111111111111111",
-        "DE00 3704 0044 0532 0130 00",   // check digits
-        "XX89 3704 0044 0532 0130 00",   // no such country
-        "eyJub3QiOiJhIGp3dCJ9.eyJ.x",    // a header without an algorithm
+        "DE00 3704 0044 0532 0130 00", // check digits
+        "XX89 3704 0044 0532 0130 00", // no such country
+        "eyJub3QiOiJhIGp3dCJ9.eyJ.x",  // a header without an algorithm
         "Authorization: Bearer <token>",
         "Authorization: Bearer ${TOKEN}",
         "use the Bearer authentication scheme",
@@ -74,7 +74,10 @@ fn what_only_looks_like_a_secret_is_left_alone() {
     assert_eq!(mask.text(&documented), documented);
     let stars = format!("ghp{}{}", "_", "x".repeat(36));
     assert_eq!(mask.text(&stars), stars);
-    let code = format!("if text.starts_with(\"-----BEGIN {0} KEY-----\") {{\n    return parse(text);\n}}\n", "PRIVATE");
+    let code = format!(
+        "if text.starts_with(\"-----BEGIN {0} KEY-----\") {{\n    return parse(text);\n}}\n",
+        "PRIVATE"
+    );
     assert_eq!(mask.text(&code), code);
 }
 
@@ -91,33 +94,56 @@ fn this_repository_reads_as_it_is() {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() && name != "node_modules" && name != "mask" {
                 folders.push(path);
-            } else if path.extension().is_some_and(|kind| kind == "rs" || kind == "toml") && name != "mask.rs" {
+            } else if path
+                .extension()
+                .is_some_and(|kind| kind == "rs" || kind == "toml")
+                && name != "mask.rs"
+            {
                 paths.push(path);
             }
         }
     }
     // The mask's own sources and tests name what it looks for; its sources must read well all the same.
-    paths.extend(std::fs::read_dir(root.join("src/mask")).unwrap().map(|entry| entry.unwrap().path()));
+    paths.extend(
+        std::fs::read_dir(root.join("src/mask"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path()),
+    );
     for path in paths {
         let text = std::fs::read_to_string(&path).unwrap();
         files += 1;
         bytes += text.len();
         if let Cow::Owned(masked) = mask.text(&text) {
             let before: Vec<&str> = text.lines().collect();
-            let changed = masked.lines().find(|line| !before.contains(line)).unwrap_or_default();
-            hits.push(format!("{}: {}: {changed}", path.display(), masked.matches("[masked:").count()));
+            let changed = masked
+                .lines()
+                .find(|line| !before.contains(line))
+                .unwrap_or_default();
+            hits.push(format!(
+                "{}: {}: {changed}",
+                path.display(),
+                masked.matches("[masked:").count()
+            ));
         }
     }
     println!("{files} files, {bytes} bytes, hits:\n{}", hits.join("\n"));
     assert!(files > 30);
-    assert!(hits.len() * 20 <= files, "too many false alarms:\n{}", hits.join("\n"));
+    assert!(
+        hits.len() * 20 <= files,
+        "too many false alarms:\n{}",
+        hits.join("\n")
+    );
 }
 
 #[test]
 fn masking_twice_is_masking_once() {
     let mask = Mask::new();
     let mut random = Random::new(11);
-    let all = recall::cases(&mut random).into_iter().map(|case| case.text).collect::<Vec<_>>().join("\n");
+    let all = recall::cases(&mut random)
+        .into_iter()
+        .map(|case| case.text)
+        .collect::<Vec<_>>()
+        .join("\n");
     for text in [all, key_block(&mut random, "RSA PRIVATE", 20)] {
         let once = mask.text(&text).into_owned();
         assert!(once.contains("[masked:"));
@@ -148,8 +174,19 @@ fn journal_arguments_and_log_lines_are_masked() {
             "limit": 5,
         })
     );
-    let notes: Vec<String> = counts.notes().iter().map(|note| format!("{} {} {}", note.place, note.rule, note.count)).collect();
-    assert_eq!(notes, ["parameters.card payment-card 1", "parameters.note iban 1", "statement email 1"]);
+    let notes: Vec<String> = counts
+        .notes()
+        .iter()
+        .map(|note| format!("{} {} {}", note.place, note.rule, note.count))
+        .collect();
+    assert_eq!(
+        notes,
+        [
+            "parameters.card payment-card 1",
+            "parameters.note iban 1",
+            "statement email 1"
+        ]
+    );
     assert_eq!(
         mask.text("connect postgres://app:s3cr3t!x@db.example.com/shop failed"),
         "connect postgres://app:[masked:url-password]@db.example.com/shop failed"

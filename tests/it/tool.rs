@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tollgate::call::request::Parameters;
 use tollgate::call::{
-    Action, Agent, Arrival, CallId, Invocation, Principal, Refusal, Request, ResourceCard, ResourceKind, Session,
-    Transport, User, UserKind, Visible,
+    Action, Agent, Arrival, CallId, Invocation, Principal, Refusal, Request, ResourceCard, ResourceKind,
+    Session, Transport, User, UserKind, Visible,
 };
 use tollgate::tool::{LoadError, Misfit, ToolCard, Tools};
 
@@ -29,7 +29,11 @@ fn cards() -> Vec<ResourceCard> {
 }
 
 fn shipped() -> Tools {
-    Tools::load(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tools")), &cards()).unwrap()
+    Tools::load(
+        Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tools")),
+        &cards(),
+    )
+    .unwrap()
 }
 
 /// Everything about `shop` and `web`; nothing about `vault`.
@@ -37,7 +41,10 @@ fn visible() -> Visible {
     Visible(
         [
             ("shop", vec![Action::Describe, Action::SqlRead]),
-            ("web", vec![Action::Describe, Action::FileRead, Action::FileSearch]),
+            (
+                "web",
+                vec![Action::Describe, Action::FileRead, Action::FileSearch],
+            ),
         ]
         .into_iter()
         .map(|(name, actions)| (name.to_owned(), actions.into_iter().collect()))
@@ -46,7 +53,9 @@ fn visible() -> Visible {
 }
 
 fn arrival(tool: &str, arguments: Value) -> Arrival {
-    let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+    let Value::Object(arguments) = arguments else {
+        panic!("arguments are an object")
+    };
     Arrival {
         call_id: CallId::new(1, &[7; 10]),
         principal: Principal {
@@ -87,18 +96,29 @@ fn refused(tool: &str, arguments: Value) -> Refusal {
 
 fn said(tool: &str, arguments: Value) -> String {
     let refusal = refused(tool, arguments);
-    format!("{}: {} => {}", refusal.code.as_str(), refusal.message, refusal.suggestion)
+    format!(
+        "{}: {} => {}",
+        refusal.code.as_str(),
+        refusal.message,
+        refusal.suggestion
+    )
 }
 
 #[test]
 fn a_query_is_typed_and_canonical() {
-    let made = call("sql_query", json!({"resource": "shop", "statement": "SELECT 1", "limit": 5.0, "cursor": null})).unwrap();
-    assert_eq!(made.arguments, json!({"resource": "shop", "statement": "SELECT 1", "limit": 5}));
+    let made = call(
+        "sql_query",
+        json!({"resource": "shop", "statement": "SELECT 1", "limit": 5.0, "cursor": null}),
+    )
+    .unwrap();
+    assert_eq!(
+        made.arguments,
+        json!({"resource": "shop", "statement": "SELECT 1", "limit": 5})
+    );
     assert_eq!(made.action, Action::SqlRead);
     assert_eq!(made.resource.as_deref(), Some("shop"));
     assert!(matches!(made.request, Request::SqlQuery(_)));
 }
-
 
 #[test]
 fn the_catalogue_is_as_it_was() {
@@ -144,7 +164,10 @@ fn the_built_in_catalogue_stays_under_two_thousand_tokens() {
 }
 
 /// Counts with a real tokenizer (`tests/peers/setup-tokens` installs it).
-#[expect(clippy::disallowed_methods, reason = "the tokenizer is a program of another language")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tokenizer is a program of another language"
+)]
 fn tokens(text: &str) -> usize {
     use std::io::Write;
     use std::process::{Command, Stdio};
@@ -163,24 +186,44 @@ fn tokens(text: &str) -> usize {
 }
 
 fn names(visible: &Visible) -> Vec<String> {
-    shipped().listed(visible).into_iter().map(|card| card.name).collect()
+    shipped()
+        .listed(visible)
+        .into_iter()
+        .map(|card| card.name)
+        .collect()
 }
 
 fn only(resource: &str, actions: &[Action]) -> Visible {
-    Visible([(resource.to_owned(), actions.iter().copied().collect())].into_iter().collect())
+    Visible(
+        [(resource.to_owned(), actions.iter().copied().collect())]
+            .into_iter()
+            .collect(),
+    )
 }
 
 #[test]
 fn a_tool_exists_only_where_a_visible_resource_of_its_kind_admits_it() {
     assert!(names(&Visible::default()).is_empty());
-    assert_eq!(names(&only("web", &[Action::FileRead])), ["list_resources", "file_list", "file_read"]);
-    assert_eq!(names(&only("shop", &[Action::Describe])), ["list_resources", "sql_schema"]);
+    assert_eq!(
+        names(&only("web", &[Action::FileRead])),
+        ["list_resources", "file_list", "file_read"]
+    );
+    assert_eq!(
+        names(&only("shop", &[Action::Describe])),
+        ["list_resources", "sql_schema"]
+    );
     // The action alone is not enough: `web` is not a database.
     assert_eq!(names(&only("web", &[Action::SqlRead])), ["list_resources"]);
     assert_eq!(names(&only("nothing", &[Action::SqlRead])), ["list_resources"]);
     assert_eq!(
         names(&only("shop", &[Action::SqlRead])),
-        ["list_resources", "sql_query", "orders_of_customer", "revenue_by_month", "top_products"]
+        [
+            "list_resources",
+            "sql_query",
+            "orders_of_customer",
+            "revenue_by_month",
+            "top_products"
+        ]
     );
 }
 
@@ -188,18 +231,30 @@ fn a_tool_exists_only_where_a_visible_resource_of_its_kind_admits_it() {
 fn an_invisible_tool_and_an_invented_one_look_the_same() {
     let visible = only("web", &[Action::FileRead]);
     for name in ["sql_query", "invented", "SQL_QUERY", "file_read ", ""] {
-        let misfit = shipped().invocation(&arrival(name, json!({"resource": "shop"})), &visible).unwrap_err();
+        let misfit = shipped()
+            .invocation(&arrival(name, json!({"resource": "shop"})), &visible)
+            .unwrap_err();
         assert!(matches!(misfit, Misfit::Tool(unknown) if unknown.name == name));
     }
     let long = "x".repeat(10_000);
-    let misfit = shipped().invocation(&arrival(&long, json!({})), &visible).unwrap_err();
+    let misfit = shipped()
+        .invocation(&arrival(&long, json!({})), &visible)
+        .unwrap_err();
     assert!(matches!(misfit, Misfit::Tool(unknown) if unknown.name.len() == 128));
 }
 
 #[test]
 fn an_invisible_resource_and_an_invented_one_look_the_same() {
-    let ask = |resource: &str| said("sql_query", json!({"resource": resource, "statement": "SELECT 1"}));
-    assert_eq!(ask("vault").replace("vault", "X"), ask("vaults").replace("vaults", "X"));
+    let ask = |resource: &str| {
+        said(
+            "sql_query",
+            json!({"resource": resource, "statement": "SELECT 1"}),
+        )
+    };
+    assert_eq!(
+        ask("vault").replace("vault", "X"),
+        ask("vaults").replace("vaults", "X")
+    );
     assert_eq!(ask("SHOP").replace("SHOP", "X"), ask("none").replace("none", "X"));
     assert!(ask("vault").starts_with("unknown_resource: "));
     // Also for a tool of another kind.
@@ -210,20 +265,38 @@ fn an_invisible_resource_and_an_invented_one_look_the_same() {
 fn what_agents_are_told() {
     let shop = |more: Value| {
         let mut arguments = json!({"resource": "shop", "statement": "SELECT 1"});
-        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        arguments
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         said("sql_query", arguments)
     };
     let messages = [
         said("file_read", json!({})),
-        said("file_read", json!({"resource": "web", "path": "a", "startline": 3})),
+        said(
+            "file_read",
+            json!({"resource": "web", "path": "a", "startline": 3}),
+        ),
         said("file_read", json!({"resource": "web", "file": "a"})),
-        said("file_read", json!({"resource": "web", "path": "a", "start_line": "ten"})),
-        said("file_read", json!({"resource": "web", "path": "a", "start_line": 0})),
-        said("file_read", json!({"resource": "web", "path": "a", "start_line": 9, "end_line": 3})),
+        said(
+            "file_read",
+            json!({"resource": "web", "path": "a", "start_line": "ten"}),
+        ),
+        said(
+            "file_read",
+            json!({"resource": "web", "path": "a", "start_line": 0}),
+        ),
+        said(
+            "file_read",
+            json!({"resource": "web", "path": "a", "start_line": 9, "end_line": 3}),
+        ),
         said("file_read", json!({"resource": "web", "path": null})),
         said("file_read", json!({"resource": "web", "path": "a\u{0}b"})),
         said("file_read", json!({"resource": "shop", "path": "a"})),
-        said("file_search", json!({"resource": "web", "pattern": "x", "regex": "yes", "branch": "main"})),
+        said(
+            "file_search",
+            json!({"resource": "web", "pattern": "x", "regex": "yes", "branch": "main"}),
+        ),
         said("file_search", json!({"resource": "web", "pattern": ""})),
         said("list_resources", json!({"kind": "postgres"})),
         said("list_resources", json!({"zzzzzzzzzz": 1})),
@@ -238,11 +311,23 @@ fn what_agents_are_told() {
         shop(json!({"parameters": {"id": {"a": 1}}})),
         shop(json!({"parameters": {"id": 9_007_199_254_740_993_u64}})),
         shop(json!({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5})),
-        said("top_products", json!({"resource": "shop", "from": "2026-02-30", "to": "2026-03-01"})),
-        said("top_products", json!({"resource": "shop", "from": "1999-12-31", "to": "2026-03-01"})),
+        said(
+            "top_products",
+            json!({"resource": "shop", "from": "2026-02-30", "to": "2026-03-01"}),
+        ),
+        said(
+            "top_products",
+            json!({"resource": "shop", "from": "1999-12-31", "to": "2026-03-01"}),
+        ),
         said("revenue_by_month", json!({"resource": "shop", "year": 1900})),
-        said("orders_of_customer", json!({"resource": "shop", "customer_id": "1 OR 1=1"})),
-        said("orders_of_customer", json!({"resource": "shop", "customer_id": 1, "status": "paid' --"})),
+        said(
+            "orders_of_customer",
+            json!({"resource": "shop", "customer_id": "1 OR 1=1"}),
+        ),
+        said(
+            "orders_of_customer",
+            json!({"resource": "shop", "customer_id": 1, "status": "paid' --"}),
+        ),
         said("orders_of_customer", json!({"resource": "web", "customer_id": 1})),
     ];
     insta::assert_snapshot!(messages.join("\n"));
@@ -254,10 +339,16 @@ fn hostile_arguments_are_refused_without_an_echo() {
     let huge = "a".repeat(5_000_000);
     let query = |more: Value| {
         let mut arguments = json!({"resource": "shop", "statement": "SELECT 1"});
-        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        arguments
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         refused("sql_query", arguments)
     };
-    let many: Value = (0..100_000).map(|number| (format!("p{number}"), json!(number))).collect::<serde_json::Map<_, _>>().into();
+    let many: Value = (0..100_000)
+        .map(|number| (format!("p{number}"), json!(number)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
     let refusals = [
         query(json!({"parameters": deep})),
         query(json!({"statement": huge})),
@@ -278,7 +369,10 @@ fn hostile_arguments_are_refused_without_an_echo() {
     ];
     for refusal in refusals {
         assert_eq!(refusal.code.as_str(), "invalid_arguments", "{refusal:?}");
-        assert!(refusal.message.len() + refusal.suggestion.len() < 700, "{refusal:?}");
+        assert!(
+            refusal.message.len() + refusal.suggestion.len() < 700,
+            "{refusal:?}"
+        );
         assert!(!refusal.message.contains("vault"), "{refusal:?}");
         assert!(!refusal.message.chars().any(char::is_control), "{refusal:?}");
     }
@@ -286,9 +380,17 @@ fn hostile_arguments_are_refused_without_an_echo() {
 
 #[test]
 fn the_key_of_a_request_is_that_of_the_identical_call_only() {
-    let base = || arrival("sql_query", json!({"resource": "shop", "statement": "SELECT :a", "parameters": {"a": 1}}));
+    let base = || {
+        arrival(
+            "sql_query",
+            json!({"resource": "shop", "statement": "SELECT :a", "parameters": {"a": 1}}),
+        )
+    };
     let key = |arrival: &Arrival| shipped().invocation(arrival, &visible()).unwrap().request_key;
-    let same = arrival("sql_query", json!({"parameters": {"a": 1}, "cursor": null, "statement": "SELECT :a", "resource": "shop"}));
+    let same = arrival(
+        "sql_query",
+        json!({"parameters": {"a": 1}, "cursor": null, "statement": "SELECT :a", "resource": "shop"}),
+    );
     assert_eq!(key(&base()), key(&same));
     let mut others: Vec<Arrival> = Vec::new();
     let mut change = |with: fn(&mut Arrival)| {
@@ -310,48 +412,115 @@ fn the_key_of_a_request_is_that_of_the_identical_call_only() {
 
 #[test]
 fn declared_values_are_bound_and_never_part_of_the_statement() {
-    let made = call("orders_of_customer", json!({"resource": "shop", "customer_id": 7})).unwrap();
-    assert_eq!((made.tool.as_str(), made.action), ("orders_of_customer", Action::SqlRead));
+    let made = call(
+        "orders_of_customer",
+        json!({"resource": "shop", "customer_id": 7}),
+    )
+    .unwrap();
+    assert_eq!(
+        (made.tool.as_str(), made.action),
+        ("orders_of_customer", Action::SqlRead)
+    );
     assert_eq!(made.arguments, json!({"resource": "shop", "customer_id": 7}));
-    let Request::SqlQuery(query) = made.request else { panic!() };
+    let Request::SqlQuery(query) = made.request else {
+        panic!()
+    };
     assert!(query.statement.contains(":customer_id") && !query.statement.contains('7'));
-    let Some(Parameters::Named(values)) = query.parameters else { panic!() };
+    let Some(Parameters::Named(values)) = query.parameters else {
+        panic!()
+    };
     assert_eq!(Value::Object(values), json!({"customer_id": 7, "status": null}));
-    assert!(matches!(call("orders_of_customer", json!({"resource": "vault", "customer_id": 7})), Err(Misfit::Refused(refusal)) if refusal.code.as_str() == "unknown_resource"));
+    assert!(
+        matches!(call("orders_of_customer", json!({"resource": "vault", "customer_id": 7})), Err(Misfit::Refused(refusal)) if refusal.code.as_str() == "unknown_resource")
+    );
 }
 
 /// Incident 2: a value an agent gives was formatted into SQL text.
 #[test]
 fn incident_02_a_value_never_becomes_sql_text() {
     let hostile = "x'; DROP TABLE customers; --";
-    let (_dir, tools) = declare("statement = \"SELECT id FROM customers WHERE city = :city\"\n[parameters.city]\ntype = \"string\"\ndescription = \"City\"\n");
-    let made = tools.unwrap().invocation(&arrival("t", json!({"resource": "shop", "city": hostile})), &visible()).unwrap();
-    let Request::SqlQuery(query) = made.request else { panic!() };
+    let (_dir, tools) = declare(
+        "statement = \"SELECT id FROM customers WHERE city = :city\"\n[parameters.city]\ntype = \"string\"\ndescription = \"City\"\n",
+    );
+    let made = tools
+        .unwrap()
+        .invocation(
+            &arrival("t", json!({"resource": "shop", "city": hostile})),
+            &visible(),
+        )
+        .unwrap();
+    let Request::SqlQuery(query) = made.request else {
+        panic!()
+    };
     assert_eq!(query.statement, "SELECT id FROM customers WHERE city = :city");
-    assert_eq!(query.parameters, Some(Parameters::Named([("city".to_owned(), json!(hostile))].into_iter().collect())));
+    assert_eq!(
+        query.parameters,
+        Some(Parameters::Named(
+            [("city".to_owned(), json!(hostile))].into_iter().collect()
+        ))
+    );
 }
 
 /// Incident 12: a database name was taken as it came.
 #[test]
 fn incident_12_every_parameter_is_typed_and_checked() {
     for (arguments, word) in [
-        (json!({"resource": "shop; ATTACH 'x'", "table": "customers"}), "unknown_resource"),
+        (
+            json!({"resource": "shop; ATTACH 'x'", "table": "customers"}),
+            "unknown_resource",
+        ),
         (json!({"resource": "shop", "table": 5}), "invalid_arguments"),
-        (json!({"resource": "shop", "table": {"name": "customers"}}), "invalid_arguments"),
-        (json!({"resource": "shop", "db_name": "main"}), "invalid_arguments"),
-        (json!({"resource": "shop", "table": "x\u{0}"}), "invalid_arguments"),
+        (
+            json!({"resource": "shop", "table": {"name": "customers"}}),
+            "invalid_arguments",
+        ),
+        (
+            json!({"resource": "shop", "db_name": "main"}),
+            "invalid_arguments",
+        ),
+        (
+            json!({"resource": "shop", "table": "x\u{0}"}),
+            "invalid_arguments",
+        ),
         (json!({"resource": ["shop"]}), "invalid_arguments"),
     ] {
-        assert_eq!(refused("sql_schema", arguments.clone()).code.as_str(), word, "{arguments}");
+        assert_eq!(
+            refused("sql_schema", arguments.clone()).code.as_str(),
+            word,
+            "{arguments}"
+        );
     }
-    for value in [json!("1"), json!(0), json!(1.5), json!([1]), json!(true), json!("1 OR 1=1")] {
-        let refusal = refused("orders_of_customer", json!({"resource": "shop", "customer_id": value}));
+    for value in [
+        json!("1"),
+        json!(0),
+        json!(1.5),
+        json!([1]),
+        json!(true),
+        json!("1 OR 1=1"),
+    ] {
+        let refusal = refused(
+            "orders_of_customer",
+            json!({"resource": "shop", "customer_id": value}),
+        );
         assert_eq!(refusal.code.as_str(), "invalid_arguments");
-        assert!(refusal.message.starts_with("`customer_id` must be an integer of at least 1"), "{refusal:?}");
+        assert!(
+            refusal
+                .message
+                .starts_with("`customer_id` must be an integer of at least 1"),
+            "{refusal:?}"
+        );
     }
     // Anchored: a match somewhere inside is not enough, a final line feed is too much.
     for value in ["paid x", "paid\n", "Paid", ""] {
-        assert_eq!(refused("orders_of_customer", json!({"resource": "shop", "customer_id": 1, "status": value})).code.as_str(), "invalid_arguments");
+        assert_eq!(
+            refused(
+                "orders_of_customer",
+                json!({"resource": "shop", "customer_id": 1, "status": value})
+            )
+            .code
+            .as_str(),
+            "invalid_arguments"
+        );
     }
 }
 
@@ -365,7 +534,8 @@ fn declare(rest: &str) -> (tempfile::TempDir, Result<Tools, LoadError>) {
 
 #[test]
 fn declared_tools_that_are_wrong_say_where_and_what_to_write() {
-    let parameter = |keys: &str| format!("statement = \"SELECT :a\"\n[parameters.a]\ndescription = \"A\"\n{keys}\n");
+    let parameter =
+        |keys: &str| format!("statement = \"SELECT :a\"\n[parameters.a]\ndescription = \"A\"\n{keys}\n");
     let whole = |text: &str| {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("t.toml"), text).unwrap();
@@ -374,9 +544,16 @@ fn declared_tools_that_are_wrong_say_where_and_what_to_write() {
     };
     let rest = |text: &str| {
         let (dir, tools) = declare(text);
-        tools.unwrap_err().to_string().replace(dir.path().to_str().unwrap(), "tools")
+        tools
+            .unwrap_err()
+            .to_string()
+            .replace(dir.path().to_str().unwrap(), "tools")
     };
-    let named = |name: &str| format!("name = \"{name}\"\ntitle = \"T\"\ndescription = \"D\"\nkind = \"sqlite\"\nstatement = \"SELECT 1\"\n");
+    let named = |name: &str| {
+        format!(
+            "name = \"{name}\"\ntitle = \"T\"\ndescription = \"D\"\nkind = \"sqlite\"\nstatement = \"SELECT 1\"\n"
+        )
+    };
     let errors = [
         whole(""),
         whole("name = 5"),
@@ -385,8 +562,12 @@ fn declared_tools_that_are_wrong_say_where_and_what_to_write() {
         whole(&named("a-b")),
         whole(&named(&"a".repeat(41))),
         whole(&named("")),
-        whole("name = \"t\"\ntitle = \"\"\ndescription = \"D\"\nkind = \"sqlite\"\nstatement = \"SELECT 1\"\n"),
-        whole("name = \"t\"\ntitle = \"T\"\ndescription = \"D\"\nkind = \"oracle\"\nstatement = \"SELECT 1\"\n"),
+        whole(
+            "name = \"t\"\ntitle = \"\"\ndescription = \"D\"\nkind = \"sqlite\"\nstatement = \"SELECT 1\"\n",
+        ),
+        whole(
+            "name = \"t\"\ntitle = \"T\"\ndescription = \"D\"\nkind = \"oracle\"\nstatement = \"SELECT 1\"\n",
+        ),
         whole("name = \"t\"\ntitle = \"T\"\ndescription = \"D\"\nkind = \"git\"\nstatement = \"SELECT 1\"\n"),
         rest(&parameter("type = \"string\"\npattern = \"a)|(b\"")),
         rest("statement = \"SELECT 1\"\nretries = 3\n"),
@@ -397,7 +578,9 @@ fn declared_tools_that_are_wrong_say_where_and_what_to_write() {
         rest("statement = \"SELECT ?1\"\n"),
         rest("statement = \"SELECT @a\"\n"),
         rest("statement = \"SELECT $a\"\n"),
-        rest("statement = \"SELECT ':a', \\\":a\\\", [:a] -- :a\\n /* :a */\"\n[parameters.a]\ntype = \"string\"\ndescription = \"A\"\n"),
+        rest(
+            "statement = \"SELECT ':a', \\\":a\\\", [:a] -- :a\\n /* :a */\"\n[parameters.a]\ntype = \"string\"\ndescription = \"A\"\n",
+        ),
         rest(&parameter("type = \"text\"")),
         rest(&parameter("type = \"string\"\nmin = 1")),
         rest(&parameter("type = \"integer\"\npattern = \"x\"")),
@@ -405,7 +588,9 @@ fn declared_tools_that_are_wrong_say_where_and_what_to_write() {
         rest(&parameter("type = \"integer\"\ndefault = \"x\"")),
         rest(&parameter("type = \"integer\"\ndefault = 1\nrequired = true")),
         rest(&parameter("type = \"string\"\npattern = \"(\"")),
-        rest(&parameter("type = \"string\"\npattern = \"[0-9]+\"\ndefault = \"x\"")),
+        rest(&parameter(
+            "type = \"string\"\npattern = \"[0-9]+\"\ndefault = \"x\"",
+        )),
         rest(&parameter("type = \"enum\"")),
         rest(&parameter("type = \"string\"\nvalues = [\"a\"]")),
         rest(&parameter("type = \"date\"\nmin = \"2026-02-30\"")),
@@ -418,12 +603,16 @@ fn declared_tools_that_are_wrong_say_where_and_what_to_write() {
 #[test]
 fn two_files_cannot_declare_one_name_and_a_missing_folder_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let text = "name = \"t\"\ntitle = \"T\"\ndescription = \"D\"\nkind = \"sqlite\"\nstatement = \"SELECT 1\"\n";
+    let text =
+        "name = \"t\"\ntitle = \"T\"\ndescription = \"D\"\nkind = \"sqlite\"\nstatement = \"SELECT 1\"\n";
     std::fs::write(dir.path().join("a.toml"), text).unwrap();
     std::fs::write(dir.path().join("b.toml"), text).unwrap();
     std::fs::write(dir.path().join("notes.txt"), "not a tool").unwrap();
     let error = Tools::load(Some(dir.path()), &cards()).unwrap_err();
-    assert!(error.file.ends_with("b.toml") && error.message.contains("already declared in"), "{error}");
+    assert!(
+        error.file.ends_with("b.toml") && error.message.contains("already declared in"),
+        "{error}"
+    );
     assert!(Tools::load(Some(&dir.path().join("none")), &cards()).is_err());
 }
 
@@ -443,14 +632,37 @@ fn declared_tools_that_are_right() {
     let good = json!({"i": 3, "n": 2.5, "d": "2026-02-28", "e": "a"});
     let made = tools.invocation(&arrival("t", good.clone()), &shop).unwrap();
     assert_eq!((made.resource.as_deref(), &made.arguments), (Some("shop"), &good));
-    let Request::SqlQuery(query) = made.request else { panic!() };
-    let Some(Parameters::Named(values)) = query.parameters else { panic!() };
-    assert_eq!(Value::Object(values), json!({"s": "x", "i": 3, "n": 2.5, "b": null, "d": "2026-02-28", "e": "a"}));
-    for (key, value) in [("i", json!(4)), ("n", json!(2.6)), ("d", json!("28.02.2026")), ("e", json!("c")), ("b", json!("true")), ("resource", json!("vault"))] {
+    let Request::SqlQuery(query) = made.request else {
+        panic!()
+    };
+    let Some(Parameters::Named(values)) = query.parameters else {
+        panic!()
+    };
+    assert_eq!(
+        Value::Object(values),
+        json!({"s": "x", "i": 3, "n": 2.5, "b": null, "d": "2026-02-28", "e": "a"})
+    );
+    for (key, value) in [
+        ("i", json!(4)),
+        ("n", json!(2.6)),
+        ("d", json!("28.02.2026")),
+        ("e", json!("c")),
+        ("b", json!("true")),
+        ("resource", json!("vault")),
+    ] {
         let mut bad = good.clone();
         bad[key] = value;
-        assert!(matches!(tools.invocation(&arrival("t", bad), &shop), Err(Misfit::Refused(_))), "{key}");
+        assert!(
+            matches!(
+                tools.invocation(&arrival("t", bad), &shop),
+                Err(Misfit::Refused(_))
+            ),
+            "{key}"
+        );
     }
     // A fixed resource that is invisible hides the tool.
-    assert!(matches!(tools.invocation(&arrival("t", good), &only("vault", &[Action::SqlRead])), Err(Misfit::Tool(_))));
+    assert!(matches!(
+        tools.invocation(&arrival("t", good), &only("vault", &[Action::SqlRead])),
+        Err(Misfit::Tool(_))
+    ));
 }

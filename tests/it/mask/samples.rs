@@ -26,7 +26,10 @@ impl Random {
     }
 
     pub(crate) fn alnum(&mut self, length: usize) -> String {
-        self.of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", length)
+        self.of(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+            length,
+        )
     }
 
     pub(crate) fn hex(&mut self, length: usize) -> String {
@@ -34,11 +37,17 @@ impl Random {
     }
 
     pub(crate) fn url(&mut self, length: usize) -> String {
-        self.of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", length - 1) + "7"
+        self.of(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+            length - 1,
+        ) + "7"
     }
 
     pub(crate) fn base64(&mut self, length: usize) -> String {
-        self.of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", length)
+        self.of(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+            length,
+        )
     }
 
     pub(crate) fn digits(&mut self, length: usize) -> String {

@@ -33,7 +33,10 @@ fn text(seed: u64, pieces: usize) -> String {
             1 => key_body(&mut random, 2).join("\n"),
             2 => format!("-----END {} KEY-----", "PRIVATE"),
             3 => format!("-----BEGIN {} KEY-----", "RSA PRIVATE"),
-            4 => format!("-----BEGIN CERTIFICATE-----\n{}\n", key_body(&mut random, 2).join("\n")),
+            4 => format!(
+                "-----BEGIN CERTIFICATE-----\n{}\n",
+                key_body(&mut random, 2).join("\n")
+            ),
             5 => "é ü 漢字 🙂 ".to_owned(),
             6 => random.url(30),
             7 => String::new(),
@@ -46,7 +49,7 @@ fn text(seed: u64, pieces: usize) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn pieces_give_what_the_whole_gives(
@@ -57,6 +60,13 @@ proptest! {
         let mask = Mask::new();
         let text = text(seed, pieces);
         prop_assert_eq!(streamed(&mask, &text, &lengths), mask.text(&text));
+    }
+
+    #[test]
+    fn masking_twice_is_masking_once(seed in any::<u64>(), pieces in 1..40_usize) {
+        let mask = Mask::new();
+        let once = mask.text(&text(seed, pieces)).into_owned();
+        prop_assert_eq!(mask.text(&once), once.as_str());
     }
 }
 
@@ -75,7 +85,14 @@ fn long_lines_and_their_edges() {
     let mut random = Random::new(8);
     let secrets = cases(&mut random);
     // Secrets right across every place where a window of a long line begins or ends.
-    for edge in [48 * 1024, 64 * 1024, 80 * 1024, 112 * 1024, 128 * 1024, 144 * 1024] {
+    for edge in [
+        48 * 1024,
+        64 * 1024,
+        80 * 1024,
+        112 * 1024,
+        128 * 1024,
+        144 * 1024,
+    ] {
         for shift in [0, 1, 7, 20, 40] {
             let secret = &secrets[random.below(secrets.len())].text.replace('\n', " ");
             let mut line = "word ".repeat(60_000);
@@ -84,7 +101,11 @@ fn long_lines_and_their_edges() {
             for text in [line.clone(), format!("a\n{line}\nb jane@example.com\n")] {
                 let whole = mask.text(&text);
                 assert!(whole.contains("[masked:"), "{edge} {shift} {secret}");
-                assert_eq!(streamed(&mask, &text, &[5000, 1, 70_000]), whole, "{edge} {shift} {secret}");
+                assert_eq!(
+                    streamed(&mask, &text, &[5000, 1, 70_000]),
+                    whole,
+                    "{edge} {shift} {secret}"
+                );
             }
         }
     }
@@ -190,10 +211,10 @@ fn hostile_texts_cost_no_more_than_their_length() {
             assert!(work > 0);
             (work, text.len() as u64)
         };
-        let (small, _) = cost(200_000);
-        let (large, bytes) = cost(1_600_000);
-        // Eight times the text, at most some ten times the work; and never more than a few looks at a byte per row.
-        assert!(large <= small.max(200_000) * 12, "{shape:?}: {small} then {large}");
+        let (small, _) = cost(100_000);
+        let (large, bytes) = cost(400_000);
+        // Four times the text, at most some six times the work; and never more than a few looks at a byte per row.
+        assert!(large <= small.max(200_000) * 6, "{shape:?}: {small} then {large}");
         assert!(large <= bytes * 60, "{shape:?}: {large} for {bytes} bytes");
     }
 }
