@@ -1,5 +1,7 @@
 //! Whole answers: the envelope, what it says was masked, the digests of what was offered, the text form.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use serde_json::{Value, json};
 use tollgate::call::answer::{
     ColumnSchema, FileEntry, FileListing, FileMatch, FileMatches, FileText, ResourceEntry, ResourceList,

@@ -1,5 +1,7 @@
 //! Made-up secrets, put together at run time from a seeded generator.
 
+#![expect(clippy::indexing_slicing, reason = "helpers of tests fail loudly")]
+
 /// A small generator (SplitMix64): the same seed gives the same secrets.
 pub(crate) struct Random(u64);
 
