@@ -71,7 +71,6 @@ impl Masked {
 
     /// An answer for the tests of other stages.
     #[cfg(test)]
-    #[expect(dead_code, reason = "used by the unit tests of the stages below")]
     pub(crate) fn for_tests(envelope: Value, text: String, is_error: bool) -> Self {
         Self {
             envelope,
@@ -143,7 +142,13 @@ impl Mask {
     pub fn refusal(&self, call_id: &CallId, refusal: &Refusal) -> Masked {
         let message = self.text(&refusal.message);
         let suggestion = self.text(&refusal.suggestion);
-        let text = render::refusal(call_id, refusal.code.as_str(), &message, &suggestion, refusal.retry);
+        let text = render::refusal(
+            call_id,
+            refusal.code.as_str(),
+            &message,
+            &suggestion,
+            refusal.retry,
+        );
         Masked {
             envelope: json!({
                 "status": "refused",
@@ -187,9 +192,47 @@ impl Default for Mask {
 
 /// The digest of what is really there after masking: a pointer to nothing is the digest of nothing.
 fn offered(data: &Value, fragment: Fragment) -> OfferedFragment {
-    let text = data.pointer(&fragment.pointer).and_then(Value::as_str).unwrap_or_default();
+    let text = data
+        .pointer(&fragment.pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     OfferedFragment {
         sha256: Hash::of(text.as_bytes()),
         fragment,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_for_tests_is_what_it_was_given() {
+        let masked = Masked::for_tests(json!({"status": "ok"}), "text".to_owned(), true);
+        assert_eq!(masked.envelope(), &json!({"status": "ok"}));
+        assert_eq!(
+            (masked.text(), masked.is_error(), masked.fragments().len()),
+            ("text", true, 0)
+        );
+    }
+
+    #[test]
+    fn every_pattern_compiles_and_there_is_room_for_every_row() {
+        assert!(detectors::DETECTORS.len() < 128);
+        for detector in detectors::DETECTORS {
+            assert!(engine::compile(detector.pattern).is_some(), "{}", detector.id);
+            assert!(
+                !engine::compile(detector.pattern).is_some_and(|pattern| pattern.is_match(b"")),
+                "{}",
+                detector.id
+            );
+            let id = detector.id.as_bytes();
+            assert!(
+                id.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-'),
+                "{}",
+                detector.id
+            );
+        }
+        assert_eq!(engine::id(engine::PRIVATE_KEY), "private-key");
     }
 }

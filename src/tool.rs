@@ -16,7 +16,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::call::request::{Parameters, SqlQuery};
-use crate::call::{Action, Arrival, Code, Hash, Invocation, Refusal, Request, ResourceCard, ResourceKind, Visible};
+use crate::call::{
+    Action, Arrival, Code, Hash, Invocation, Refusal, Request, ResourceCard, ResourceKind, Visible,
+};
 
 use catalogue::BUILT_IN;
 use manifest::Declared;
@@ -165,7 +167,10 @@ impl Tools {
 
     /// A tool exists iff some visible resource of its kind admits its action.
     fn exists(&self, tool: &Tool, visible: &Visible) -> bool {
-        let fixed = tool.declared.as_ref().and_then(|declared| declared.resource.as_ref());
+        let fixed = tool
+            .declared
+            .as_ref()
+            .and_then(|declared| declared.resource.as_ref());
         match (fixed, tool.kind) {
             (Some(name), _) => visible.may(tool.card.action, name),
             (None, None) => !visible.0.is_empty(),
@@ -177,8 +182,17 @@ impl Tools {
     }
 
     /// The resource a call names, if it exists for the caller and the tool works on it.
-    fn resource(&self, tool: &Tool, given: &Map<String, Value>, visible: &Visible) -> Result<Option<String>, Refusal> {
-        if let Some(name) = tool.declared.as_ref().and_then(|declared| declared.resource.clone()) {
+    fn resource(
+        &self,
+        tool: &Tool,
+        given: &Map<String, Value>,
+        visible: &Visible,
+    ) -> Result<Option<String>, Refusal> {
+        if let Some(name) = tool
+            .declared
+            .as_ref()
+            .and_then(|declared| declared.resource.clone())
+        {
             return Ok(Some(name));
         }
         let (Some(kind), Some(name)) = (tool.kind, given.get("resource").and_then(Value::as_str)) else {
@@ -191,7 +205,14 @@ impl Tools {
         }
     }
 
-    fn wrong_tool(&self, tool: &Tool, kind: ResourceKind, name: &str, its: ResourceKind, visible: &Visible) -> Refusal {
+    fn wrong_tool(
+        &self,
+        tool: &Tool,
+        kind: ResourceKind,
+        name: &str,
+        its: ResourceKind,
+        visible: &Visible,
+    ) -> Refusal {
         let fitting: Vec<String> = self
             .tools
             .iter()
@@ -201,7 +222,10 @@ impl Tools {
             .collect();
         let suggestion = match fitting.is_empty() {
             false => format!("For `{name}` use {}.", fitting.join(", ")),
-            true => format!("Choose a resource of kind {}: call list_resources.", kind.as_str()),
+            true => format!(
+                "Choose a resource of kind {}: call list_resources.",
+                kind.as_str()
+            ),
         };
         Refusal::new(
             Code::WrongTool,
@@ -224,7 +248,9 @@ fn declared_request(
 ) -> Result<(Request, Value), Refusal> {
     let arguments = Value::Object(given.clone());
     let limit = given.remove("limit").and_then(|limit| limit.as_u64());
-    let cursor = given.remove("cursor").and_then(|cursor| cursor.as_str().map(str::to_owned));
+    let cursor = given
+        .remove("cursor")
+        .and_then(|cursor| cursor.as_str().map(str::to_owned));
     let parameters = declared.bind(&given)?;
     let request = SqlQuery {
         resource: resource.unwrap_or_default().to_owned(),

@@ -9,21 +9,119 @@ use super::detectors::Candidate;
 
 /// Words that stand where a secret would stand. Compared as a whole, without case.
 const STAND_INS: &[&str] = &[
-    "any", "apikey", "api_key", "auto", "bool", "boolean", "bytes", "change-me", "change_me", "changeit",
-    "changeme", "char", "constant", "default", "disabled", "empty", "enabled", "error", "example", "expired",
-    "f32", "f64", "false", "fixme", "float", "hash", "hidden", "i32", "i64", "int", "int32", "int64",
-    "integer", "invalid", "kennwort", "mandatory", "masked", "missing", "never", "nil", "none", "null",
-    "number", "object", "option", "optional", "passphrase", "passwd", "password", "passwort", "placeholder",
-    "plain", "prompt", "redacted", "removed", "required", "sample", "secret", "secretstr", "secretstring",
-    "self", "str", "string", "text", "todo", "token", "true", "u16", "u32", "u64", "u8", "undefined",
-    "unknown", "unset", "usize", "value", "varchar", "void",
+    "any",
+    "apikey",
+    "api_key",
+    "auto",
+    "bool",
+    "boolean",
+    "bytes",
+    "change-me",
+    "change_me",
+    "changeit",
+    "changeme",
+    "char",
+    "constant",
+    "default",
+    "disabled",
+    "empty",
+    "enabled",
+    "error",
+    "example",
+    "expired",
+    "f32",
+    "f64",
+    "false",
+    "fixme",
+    "float",
+    "hash",
+    "hidden",
+    "i32",
+    "i64",
+    "int",
+    "int32",
+    "int64",
+    "integer",
+    "invalid",
+    "kennwort",
+    "mandatory",
+    "masked",
+    "missing",
+    "never",
+    "nil",
+    "none",
+    "null",
+    "number",
+    "object",
+    "option",
+    "optional",
+    "passphrase",
+    "passwd",
+    "password",
+    "passwort",
+    "placeholder",
+    "plain",
+    "prompt",
+    "redacted",
+    "removed",
+    "required",
+    "sample",
+    "secret",
+    "secretstr",
+    "secretstring",
+    "self",
+    "str",
+    "string",
+    "text",
+    "todo",
+    "token",
+    "true",
+    "u16",
+    "u32",
+    "u64",
+    "u8",
+    "undefined",
+    "unknown",
+    "unset",
+    "usize",
+    "value",
+    "varchar",
+    "void",
 ];
 
 /// Beginnings of references to a secret kept elsewhere, and of templates.
 const REFERENCES: &[&str] = &[
-    "$", "{{", "{%", "<%", "<", "#{", "%(", "%{", "{", "env:", "env.", "file:", "vault:", "op://", "ref:",
-    "arn:aws:secretsmanager", "process.env", "os.environ", "os.getenv", "getenv", "std::env", "secrets.",
-    "[masked", "(masked", "your-", "your_", "<your", "my-secret", "insert-", "replace-", "example-",
+    "$",
+    "{{",
+    "{%",
+    "<%",
+    "<",
+    "#{",
+    "%(",
+    "%{",
+    "{",
+    "env:",
+    "env.",
+    "file:",
+    "vault:",
+    "op://",
+    "ref:",
+    "arn:aws:secretsmanager",
+    "process.env",
+    "os.environ",
+    "os.getenv",
+    "getenv",
+    "std::env",
+    "secrets.",
+    "[masked",
+    "(masked",
+    "your-",
+    "your_",
+    "<your",
+    "my-secret",
+    "insert-",
+    "replace-",
+    "example-",
 ];
 
 /// Whether a value only stands in for a secret: a variable, a template, a row of stars, a word such as
@@ -102,6 +200,11 @@ pub(super) fn url_password(line: &[u8], found: &Candidate, out: &mut Vec<Range<u
 /// A JWT or JWE: the first part is base64url of a JSON object that names an algorithm (RFC 7515, 4.1.1).
 pub(super) fn jwt(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>) {
     let token = bytes(line, &found.whole);
+    // Two parts are a token only where it is cut off: at the end of what there is to see.
+    let cut = found.whole.end == line.len();
+    if token.iter().filter(|byte| **byte == b'.').count() < 2 && !cut {
+        return;
+    }
     let header = token.split(|byte| *byte == b'.').next().unwrap_or_default();
     // A long header is cut to whole groups: the algorithm's name is near the front of a real one.
     let header = header.get(..header.len().min(4096)).unwrap_or_default();
@@ -128,15 +231,24 @@ pub(super) fn email(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>)
     let address = bytes(line, &found.whole);
     let before = line.get(..found.whole.start).unwrap_or_default();
     let next = line.get(found.whole.end);
-    let ending = address.rsplit(|byte| *byte == b'.').next().unwrap_or_default().to_ascii_lowercase();
+    let ending = address
+        .rsplit(|byte| *byte == b'.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let local = address.split(|byte| *byte == b'@').next().unwrap_or_default();
     let remote = local == b"git" && matches!(next, Some(b':' | b'/'));
-    let userinfo = before.ends_with(b":") && {
-        let start = before.len().saturating_sub(160);
-        let near = before.get(start..).unwrap_or_default();
-        let token = near.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
-        token.windows(3).any(|three| three == b"://")
-    };
+    // `scheme://name:password@host`: what stands before the @ is judged by the rules for URLs.
+    let near = before.get(before.len().saturating_sub(512)..).unwrap_or_default();
+    let token = near
+        .rsplit(|byte| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte))
+        .next()
+        .unwrap_or_default();
+    let userinfo = token
+        .windows(3)
+        .rposition(|three| three == b"://")
+        .and_then(|at| token.get(at + 3..))
+        .is_some_and(|authority| !authority.contains(&b'/'));
     if !FILE_ENDINGS.iter().any(|known| ending == known.as_bytes()) && !remote && !userinfo {
         out.push(found.whole.clone());
     }

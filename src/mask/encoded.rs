@@ -24,13 +24,21 @@ pub(super) fn find(engine: &Engine, unit: &[u8], base: usize, scratch: &mut Scra
     static TOKEN: OnceLock<Option<Regex>> = OnceLock::new();
     let Some(token) = TOKEN.get_or_init(|| compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")) else {
         // A row of the table would hide the line; here there is no line, so all is hidden.
-        scratch.spans.push(Span { start: base, end: base + unit.len(), rule: u16::MAX });
+        scratch.spans.push(Span {
+            start: base,
+            end: base + unit.len(),
+            rule: u16::MAX,
+        });
         return;
     };
     for found in token.find_iter(unit) {
         scratch.work += found.len() as u64;
         if let Some(rule) = hit(engine, found.as_bytes()) {
-            scratch.spans.push(Span { start: base + found.start(), end: base + found.end(), rule });
+            scratch.spans.push(Span {
+                start: base + found.start(),
+                end: base + found.end(),
+                rule,
+            });
         }
     }
 }
@@ -38,7 +46,11 @@ pub(super) fn find(engine: &Engine, unit: &[u8], base: usize, scratch: &mut Scra
 /// The rule that hides what a token decodes to.
 fn hit(engine: &Engine, token: &[u8]) -> Option<u16> {
     let hex = token.len().is_multiple_of(2) && token.iter().all(u8::is_ascii_hexdigit);
-    let text = hex.then(|| unhex(token)).flatten().and_then(printable).or_else(|| base64_text(token))?;
+    let text = hex
+        .then(|| unhex(token))
+        .flatten()
+        .and_then(printable)
+        .or_else(|| base64_text(token))?;
     engine.first_hit(text.as_bytes())
 }
 
@@ -51,7 +63,9 @@ fn base64_text(token: &[u8]) -> Option<String> {
     let url_safe = token.iter().any(|byte| b"-_".contains(byte));
     let decoder = if url_safe { &URL_SAFE_ANY } else { &STANDARD_ANY };
     // The first bytes say whether it is text at all, which nearly nothing is.
-    let head = decoder.decode(token.get(..SHORTEST.min(token.len() / 4 * 4))?).ok()?;
+    let head = decoder
+        .decode(token.get(..SHORTEST.min(token.len() / 4 * 4))?)
+        .ok()?;
     if head.iter().any(|byte| *byte < 0x20 && !b"\t\r\n".contains(byte)) {
         return None;
     }

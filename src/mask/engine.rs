@@ -130,7 +130,11 @@ impl Engine {
     pub(super) fn first_hit(&self, text: &[u8]) -> Option<u16> {
         let mut scratch = Scratch::default();
         self.scan(text, Edges::default(), false, &mut scratch);
-        scratch.spans.iter().min_by_key(|span| (span.start, span.rule)).map(|span| span.rule.max(PRIVATE_KEY))
+        scratch
+            .spans
+            .iter()
+            .min_by_key(|span| (span.start, span.rule))
+            .map(|span| span.rule.max(PRIVATE_KEY))
     }
 
     /// Adds the spans of a whole text, unsorted.
@@ -175,7 +179,12 @@ impl Engine {
         let edge = range.end;
         let markers = self.unit(text, range, decode, scratch);
         if edge < end {
-            for span in scratch.spans.iter_mut().skip(first).filter(|span| span.end >= edge) {
+            for span in scratch
+                .spans
+                .iter_mut()
+                .skip(first)
+                .filter(|span| span.end >= edge)
+            {
                 span.end = end;
             }
         }
@@ -184,7 +193,9 @@ impl Engine {
 
     /// Looks at whole lines, or at one window of a line. Says whether markers of private keys are there.
     pub(super) fn unit(&self, text: &[u8], range: Range<usize>, decode: bool, scratch: &mut Scratch) -> bool {
-        let (base, Some(unit)) = (range.start, text.get(range)) else { return false };
+        let (base, Some(unit)) = (range.start, text.get(range)) else {
+            return false;
+        };
         if unit.is_empty() {
             return false;
         }
@@ -200,7 +211,11 @@ impl Engine {
                         wanted = 0;
                         line = line_start(unit, hit.start())..line_end(unit, hit.start());
                     }
-                    wanted |= self.owners.get(hit.pattern().as_usize()).copied().unwrap_or(Rows::MAX);
+                    wanted |= self
+                        .owners
+                        .get(hit.pattern().as_usize())
+                        .copied()
+                        .unwrap_or(Rows::MAX);
                     all |= wanted;
                 }
                 self.rows(unit, base, &line, wanted, scratch);
@@ -222,16 +237,24 @@ impl Engine {
         while left != 0 {
             let row = left.trailing_zeros() as usize;
             left &= left - 1;
-            let Some(text) = unit.get(line.clone()) else { return };
+            let Some(text) = unit.get(line.clone()) else {
+                return;
+            };
             self.row(row, text, base + line.start, scratch);
         }
     }
 
     fn row(&self, row: usize, line: &[u8], base: usize, scratch: &mut Scratch) {
-        let (Some(detector), Some(cell)) = (DETECTORS.get(row), self.patterns.get(row)) else { return };
+        let (Some(detector), Some(cell)) = (DETECTORS.get(row), self.patterns.get(row)) else {
+            return;
+        };
         let rule = u16::try_from(row + 1).unwrap_or(u16::MAX);
         let Some(pattern) = cell.get_or_init(|| compile(detector.pattern)) else {
-            scratch.spans.push(Span { start: base, end: base + line.len(), rule });
+            scratch.spans.push(Span {
+                start: base,
+                end: base + line.len(),
+                rule,
+            });
             return;
         };
         let mut at = 0;
@@ -252,7 +275,11 @@ impl Engine {
             for range in scratch.ranges.drain(..) {
                 at = at.max(range.end);
                 scratch.work += range.len() as u64;
-                scratch.spans.push(Span { start: base + range.start, end: base + range.end, rule });
+                scratch.spans.push(Span {
+                    start: base + range.start,
+                    end: base + range.end,
+                    rule,
+                });
             }
             if at > line.len() {
                 break;
@@ -263,7 +290,10 @@ impl Engine {
 
 /// Patterns are bytes: a class may match a part of a character, and the span is widened afterwards.
 pub(super) fn compile(pattern: &str) -> Option<Regex> {
-    regex::bytes::RegexBuilder::new(pattern).unicode(false).build().ok()
+    regex::bytes::RegexBuilder::new(pattern)
+        .unicode(false)
+        .build()
+        .ok()
 }
 
 /// The windows of a line of `length` bytes, relative to its start.
@@ -356,7 +386,12 @@ fn ceiling(text: &str, mut at: usize) -> usize {
 /// Masks one text with no known cut edges.
 pub(super) fn text<'a>(engine: &Engine, text: &'a str) -> Cow<'a, str> {
     engine
-        .mask(text, Edges::default(), &mut Scratch::default(), &mut BTreeMap::new())
+        .mask(
+            text,
+            Edges::default(),
+            &mut Scratch::default(),
+            &mut BTreeMap::new(),
+        )
         .map_or(Cow::Borrowed(text), Cow::Owned)
 }
 

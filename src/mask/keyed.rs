@@ -16,7 +16,7 @@ const LONGEST: usize = 4096;
 pub(super) const PASSWORD: &str = r#"(?i)(?:pass(?:word|wd|phrase|code|wort)|\bpwd|_pwd|\bpass|_pass)(?:[_-]?(?:value|hash|plain|base64|[0-9]{1,3}|old|new|prod|dev|test|live|admin|root|db|user))?\\{0,3}["'\x60\]]{0,2}\s{0,4}(?:=>|:=|={1,3}|:|>)\s{0,8}"#;
 
 /// Names that hold a secret.
-pub(super) const SECRET: &str = r#"(?i)secret(?:[_-]?(?:access[_-]?)?(?:key|value|token|hash|plain|base64|[0-9]{1,3}|prod|dev|test|live))?\\{0,3}["'\x60\]]{0,2}\s{0,4}(?:=>|:=|={1,3}|:|>)\s{0,8}"#;
+pub(super) const SECRET: &str = r#"(?i)secret(?:[_-]?(?:access[_-]?)?(?:key(?:[_-]?base)?|value|token|hash|plain|base64|[0-9]{1,3}|prod|dev|test|live))?\\{0,3}["'\x60\]]{0,2}\s{0,4}(?:=>|:=|={1,3}|:|>)\s{0,8}"#;
 
 /// Names that often hold a token, and often something else: the value must look random.
 pub(super) const TOKEN: &str = r#"(?i)(?:(?:api|access|auth|private|signing|encryption|master|service|account|shared|storage|app|consumer|client|webhook|deploy|license|subscription|secret)[_.-]?key|[a-z]{0,20}[_-]?token|credentials?|_auth)\\{0,3}["'\x60\]]{0,2}\s{0,4}(?:=>|:=|={1,3}|:|>)\s{0,8}"#;
@@ -35,7 +35,9 @@ struct Value {
 
 /// Names that say "password" or "secret": nearly every value counts.
 pub(super) fn lenient(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>) {
-    let Some(value) = value_after(line, found) else { return };
+    let Some(value) = value_after(line, found) else {
+        return;
+    };
     let text = bytes(line, &value.range);
     let name = bytes(line, &found.whole).to_ascii_lowercase();
     let path = name.starts_with(b"pwd") && text.starts_with(b"/");
@@ -55,11 +57,20 @@ pub(super) fn lenient(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>
 
 /// Names that say "key" or "token": the value must look random.
 pub(super) fn strict(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>) {
-    let Some(value) = value_after(line, found) else { return };
+    let Some(value) = value_after(line, found) else {
+        return;
+    };
     let name = bytes(line, &found.whole).to_ascii_lowercase();
-    let paging = [&b"next"[..], b"page", b"sync", b"continuation", b"cancellation", b"sep"]
-        .iter()
-        .any(|start| name.starts_with(start));
+    let paging = [
+        &b"next"[..],
+        b"page",
+        b"sync",
+        b"continuation",
+        b"cancellation",
+        b"sep",
+    ]
+    .iter()
+    .any(|start| name.starts_with(start));
     let text = bytes(line, &value.range);
     let digits = text.iter().any(u8::is_ascii_digit);
     let letters = text.iter().any(u8::is_ascii_alphabetic);
@@ -72,9 +83,16 @@ pub(super) fn strict(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>
 
 /// `--password value`: what follows on a command line.
 pub(super) fn flag(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>) {
-    let Some(value) = value_after(line, found) else { return };
+    let Some(value) = value_after(line, found) else {
+        return;
+    };
     let text = bytes(line, &value.range);
-    if text.len() >= 3 && !is_placeholder(text) && !text.starts_with(b"-") && !is_code(text) && (value.quoted || !is_word(text)) {
+    if text.len() >= 3
+        && !is_placeholder(text)
+        && !text.starts_with(b"-")
+        && !is_code(text)
+        && (value.quoted || !is_word(text))
+    {
         out.push(value.range);
     }
 }
@@ -97,13 +115,26 @@ fn value_after(line: &[u8], found: &Candidate) -> Option<Value> {
     let tight = !name.last()?.is_ascii_whitespace();
     let lead = line.get(..found.whole.start)?.trim_ascii();
     let lead = lead.strip_prefix(b"export").unwrap_or(lead);
-    let leads = lead.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte));
+    let leads = lead
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte));
     let mut at = found.whole.end;
     // Prefixes of string literals (`b"…"`, `r"…"`), and backslashes of a literal inside a literal.
-    let opening = line.get(at..)?.iter().take(3).take_while(|byte| b"brfu\\@".contains(byte)).count();
+    let opening = line
+        .get(at..)?
+        .iter()
+        .take(3)
+        .take_while(|byte| b"brfu\\@".contains(byte))
+        .count();
     if line.get(at + opening).is_some_and(|byte| b"\"'`".contains(byte)) {
         at += opening;
-        return Some(Value { range: quoted(line, at)?, quoted: true, tight, separator, leads });
+        return Some(Value {
+            range: quoted(line, at)?,
+            quoted: true,
+            tight,
+            separator,
+            leads,
+        });
     }
     let ends: &[u8] = if leads && tight && separator == b'=' {
         b"\"'`"
@@ -115,7 +146,13 @@ fn value_after(line: &[u8], found: &Candidate) -> Option<Value> {
         .iter()
         .position(|byte| byte.is_ascii_whitespace() || ends.contains(byte))
         .unwrap_or(rest.len());
-    Some(Value { range: at..at + length, quoted: false, tight, separator, leads })
+    Some(Value {
+        range: at..at + length,
+        quoted: false,
+        tight,
+        separator,
+        leads,
+    })
 }
 
 /// The inside of a quoted value that opens at `at`; without a closing quote, up to the line's end.
@@ -164,34 +201,42 @@ fn bare_is_secret(line: &[u8], value: &Value, text: &[u8]) -> bool {
 
 /// Letters and underscores only.
 fn is_word(text: &[u8]) -> bool {
-    text.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+    text.iter()
+        .all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
 }
 
 /// Words with spaces between them and nothing that a password would have.
 fn is_prose(text: &[u8]) -> bool {
     text.contains(&b' ')
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_alphabetic() || byte.is_ascii_whitespace() || b".,:;!?'()-/`{}".contains(byte))
+        && text.iter().all(|byte| {
+            byte.is_ascii_alphabetic() || byte.is_ascii_whitespace() || b".,:;!?'()-/`{}".contains(byte)
+        })
 }
 
 /// An expression of a programming language: a call, a path, a type, a reference.
 fn is_code(text: &[u8]) -> bool {
     let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.:".contains(byte);
-    let bare = text.iter().position(|byte| !b"&*!".contains(byte)).unwrap_or(text.len());
+    let bare = text
+        .iter()
+        .position(|byte| !b"&*!".contains(byte))
+        .unwrap_or(text.len());
     let rest = text.get(bare..).unwrap_or_default();
     let head = rest.iter().take_while(|byte| name(byte)).count();
     let after = rest.get(head);
-    let identifier = rest.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+    let identifier = rest
+        .first()
+        .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
     if text.starts_with(b"(") || text.starts_with(b"[") || text.starts_with(b"|") {
         return true;
     }
-    if identifier && matches!(after, Some(b'(' | b'[' | b'{' | b'<' | b'!' | b'?')) && head + 1 < rest.len() + 1 {
-        return matches!(after, Some(b'(' | b'[' | b'{' | b'<')) || head + 1 == rest.len();
+    let called = matches!(after, Some(b'(' | b'[' | b'{' | b'<'));
+    let ended = matches!(after, Some(b'!' | b'?')) && head + 1 == rest.len();
+    if identifier && (called || ended) {
+        return true;
     }
     let whole = head == rest.len();
     let plain = !rest.iter().any(u8::is_ascii_digit);
-    let dotted = rest.windows(2).any(|two| two == b"::")
-        || (plain && rest.contains(&b'.') && !rest.ends_with(b"."));
+    let dotted =
+        rest.windows(2).any(|two| two == b"::") || (plain && rest.contains(&b'.') && !rest.ends_with(b"."));
     identifier && whole && (dotted || (bare > 0 && plain))
 }

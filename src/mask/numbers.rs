@@ -33,10 +33,9 @@ fn luhn(digits: &[u8]) -> bool {
 }
 
 fn issuer_allows(digits: &[u8]) -> bool {
-    let first = digits
-        .iter()
-        .take(6)
-        .fold(0_u32, |number, digit| number * 10 + u32::from(digit.saturating_sub(b'0')));
+    let first = digits.iter().take(6).fold(0_u32, |number, digit| {
+        number * 10 + u32::from(digit.saturating_sub(b'0'))
+    });
     let (two, three, four) = (first / 10_000, first / 1_000, first / 100);
     match digits.len() {
         13 => two / 10 == 4,
@@ -72,7 +71,11 @@ pub(super) fn cards(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>)
     let mut index = 0;
     while let Some(first) = groups.get(index) {
         let glued = index == 0 && before.is_some_and(u8::is_ascii_alphanumeric);
-        let taken = if glued { None } else { card_from(line, &groups, index, after) };
+        let taken = if glued {
+            None
+        } else {
+            card_from(line, &groups, index, after)
+        };
         match taken {
             Some(count) => {
                 let last = groups.get(index + count - 1).unwrap_or(first);
@@ -89,17 +92,17 @@ fn card_from(line: &[u8], groups: &[Range<usize>], index: usize, after: Option<&
     let mut digits = Vec::with_capacity(19);
     let mut best = None;
     for (count, group) in groups.get(index..)?.iter().enumerate() {
-        digits.extend_from_slice(line.get(group.clone()).unwrap_or_default().get(..20.min(group.len()))?);
+        digits.extend_from_slice(
+            line.get(group.clone())
+                .unwrap_or_default()
+                .get(..20.min(group.len()))?,
+        );
         if digits.len() > 19 {
             break;
         }
         let last = index + count + 1 == groups.len();
         let glued = last && after.is_some_and(u8::is_ascii_alphanumeric);
-        if digits.len() >= 13
-            && !glued
-            && shape_allows(line, groups, index, count + 1)
-            && is_card(&digits)
-        {
+        if digits.len() >= 13 && !glued && shape_allows(line, groups, index, count + 1) && is_card(&digits) {
             best = Some(count + 1);
         }
     }
@@ -135,17 +138,94 @@ fn groups(line: &[u8], run: &Range<usize>) -> Vec<Range<usize>> {
 
 /// IBAN lengths by country (the registry of ISO 13616).
 const LENGTHS: &[(&[u8; 2], usize)] = &[
-    (b"AD", 24), (b"AE", 23), (b"AL", 28), (b"AT", 20), (b"AZ", 28), (b"BA", 20), (b"BE", 16), (b"BG", 22),
-    (b"BH", 22), (b"BI", 27), (b"BR", 29), (b"BY", 28), (b"CH", 21), (b"CR", 22), (b"CY", 28), (b"CZ", 24),
-    (b"DE", 22), (b"DJ", 27), (b"DK", 18), (b"DO", 28), (b"EE", 20), (b"EG", 29), (b"ES", 24), (b"FI", 18),
-    (b"FK", 18), (b"FO", 18), (b"FR", 27), (b"GB", 22), (b"GE", 22), (b"GI", 23), (b"GL", 18), (b"GR", 27),
-    (b"GT", 28), (b"HR", 21), (b"HU", 28), (b"IE", 22), (b"IL", 23), (b"IQ", 23), (b"IS", 26), (b"IT", 27),
-    (b"JO", 30), (b"KW", 30), (b"KZ", 20), (b"LB", 28), (b"LC", 32), (b"LI", 21), (b"LT", 20), (b"LU", 20),
-    (b"LV", 21), (b"LY", 25), (b"MC", 27), (b"MD", 24), (b"ME", 22), (b"MK", 19), (b"MN", 20), (b"MR", 27),
-    (b"MT", 31), (b"MU", 30), (b"NI", 28), (b"NL", 18), (b"NO", 15), (b"OM", 23), (b"PK", 24), (b"PL", 28),
-    (b"PS", 29), (b"PT", 25), (b"QA", 29), (b"RO", 24), (b"RS", 22), (b"RU", 33), (b"SA", 24), (b"SC", 31),
-    (b"SD", 18), (b"SE", 24), (b"SI", 19), (b"SK", 24), (b"SM", 27), (b"SO", 23), (b"ST", 25), (b"SV", 28),
-    (b"TL", 23), (b"TN", 24), (b"TR", 26), (b"UA", 29), (b"VA", 22), (b"VG", 24), (b"XK", 20), (b"YE", 30),
+    (b"AD", 24),
+    (b"AE", 23),
+    (b"AL", 28),
+    (b"AT", 20),
+    (b"AZ", 28),
+    (b"BA", 20),
+    (b"BE", 16),
+    (b"BG", 22),
+    (b"BH", 22),
+    (b"BI", 27),
+    (b"BR", 29),
+    (b"BY", 28),
+    (b"CH", 21),
+    (b"CR", 22),
+    (b"CY", 28),
+    (b"CZ", 24),
+    (b"DE", 22),
+    (b"DJ", 27),
+    (b"DK", 18),
+    (b"DO", 28),
+    (b"EE", 20),
+    (b"EG", 29),
+    (b"ES", 24),
+    (b"FI", 18),
+    (b"FK", 18),
+    (b"FO", 18),
+    (b"FR", 27),
+    (b"GB", 22),
+    (b"GE", 22),
+    (b"GI", 23),
+    (b"GL", 18),
+    (b"GR", 27),
+    (b"GT", 28),
+    (b"HR", 21),
+    (b"HU", 28),
+    (b"IE", 22),
+    (b"IL", 23),
+    (b"IQ", 23),
+    (b"IS", 26),
+    (b"IT", 27),
+    (b"JO", 30),
+    (b"KW", 30),
+    (b"KZ", 20),
+    (b"LB", 28),
+    (b"LC", 32),
+    (b"LI", 21),
+    (b"LT", 20),
+    (b"LU", 20),
+    (b"LV", 21),
+    (b"LY", 25),
+    (b"MC", 27),
+    (b"MD", 24),
+    (b"ME", 22),
+    (b"MK", 19),
+    (b"MN", 20),
+    (b"MR", 27),
+    (b"MT", 31),
+    (b"MU", 30),
+    (b"NI", 28),
+    (b"NL", 18),
+    (b"NO", 15),
+    (b"OM", 23),
+    (b"PK", 24),
+    (b"PL", 28),
+    (b"PS", 29),
+    (b"PT", 25),
+    (b"QA", 29),
+    (b"RO", 24),
+    (b"RS", 22),
+    (b"RU", 33),
+    (b"SA", 24),
+    (b"SC", 31),
+    (b"SD", 18),
+    (b"SE", 24),
+    (b"SI", 19),
+    (b"SK", 24),
+    (b"SM", 27),
+    (b"SO", 23),
+    (b"ST", 25),
+    (b"SV", 28),
+    (b"TL", 23),
+    (b"TN", 24),
+    (b"TR", 26),
+    (b"UA", 29),
+    (b"VA", 22),
+    (b"VG", 24),
+    (b"XK", 20),
+    (b"YE", 30),
 ];
 
 /// Finds the IBANs in a candidate, which may have swallowed the words after one.
@@ -188,6 +268,8 @@ fn mod97(characters: &[u8]) -> bool {
         b'0'..=b'9' => (rest * 10 + u32::from(byte - b'0')) % 97,
         _ => (rest * 100 + u32::from(byte.saturating_sub(b'A')) + 10) % 97,
     });
-    let checks = characters.get(2..4).is_some_and(|two| two.iter().all(u8::is_ascii_digit));
+    let checks = characters
+        .get(2..4)
+        .is_some_and(|two| two.iter().all(u8::is_ascii_digit));
     digits == 1 && checks
 }

@@ -11,10 +11,12 @@ use std::ops::Range;
 use super::detectors::Candidate;
 
 /// `-----BEGIN … PRIVATE KEY-----` (RFC 7468), OpenSSH, PGP blocks, SSH2.
-pub(super) const BEGIN: &str = r"(?:-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|---- BEGIN SSH2 [A-Z ]{0,20}PRIVATE KEY ----)";
+pub(super) const BEGIN: &str =
+    r"(?:-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|---- BEGIN SSH2 [A-Z ]{0,20}PRIVATE KEY ----)";
 
 /// The same with END.
-pub(super) const END: &str = r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|---- END SSH2 [A-Z ]{0,20}PRIVATE KEY ----)";
+pub(super) const END: &str =
+    r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|---- END SSH2 [A-Z ]{0,20}PRIVATE KEY ----)";
 
 /// Most bytes of base64 lines that are remembered while nobody knows yet what they belong to. The
 /// largest keys in use are below 16 KiB.
@@ -30,7 +32,10 @@ fn is_base64(byte: u8) -> bool {
 /// The part of a key on the line of its BEGIN: real or escaped line feeds between base64.
 pub(super) fn after_begin(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>) {
     let rest = line.get(found.whole.end..).unwrap_or_default();
-    let length = rest.iter().position(|byte| !body_or_escape(*byte)).unwrap_or(rest.len());
+    let length = rest
+        .iter()
+        .position(|byte| !body_or_escape(*byte))
+        .unwrap_or(rest.len());
     let inside = rest.get(..length).unwrap_or_default();
     let length = inside.trim_ascii_end().len();
     if longest_run(inside) >= 16 {
@@ -41,7 +46,11 @@ pub(super) fn after_begin(line: &[u8], found: &Candidate, out: &mut Vec<Range<us
 /// The part of a key on the line of its END.
 pub(super) fn before_end(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>) {
     let before = line.get(..found.whole.start).unwrap_or_default();
-    let length = before.iter().rev().take_while(|byte| body_or_escape(**byte)).count();
+    let length = before
+        .iter()
+        .rev()
+        .take_while(|byte| body_or_escape(**byte))
+        .count();
     let inside = before.get(before.len() - length..).unwrap_or_default();
     if longest_run(inside) >= 8 {
         out.push(found.whole.start - length..found.whole.start);
@@ -53,7 +62,10 @@ fn body_or_escape(byte: u8) -> bool {
 }
 
 fn longest_run(text: &[u8]) -> usize {
-    text.split(|byte| !is_base64(*byte)).map(<[u8]>::len).max().unwrap_or_default()
+    text.split(|byte| !is_base64(*byte))
+        .map(<[u8]>::len)
+        .max()
+        .unwrap_or_default()
 }
 
 /// Which edges of a text are cuts.
@@ -73,11 +85,34 @@ pub(super) struct Hidden {
     pub continues: bool,
 }
 
+/// A line of base64 nobody knows the meaning of yet.
+#[derive(Debug)]
+struct Held {
+    /// With its line feed.
+    whole: Range<usize>,
+    /// Where its line feed begins, or the end of the text.
+    text_end: usize,
+}
+
+impl Held {
+    /// What to hide of it. The first line of a key is replaced and keeps its line feed; the following
+    /// ones vanish with theirs.
+    fn hidden(self, continues: bool) -> Hidden {
+        let end = if continues { self.whole.end } else { self.text_end };
+        Hidden {
+            range: self.whole.start..end,
+            continues,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Outside,
     /// After a private BEGIN; whether a mask has been shown for this key.
-    Key { shown: bool },
+    Key {
+        shown: bool,
+    },
     /// After a BEGIN of something public: its lines are nobody's secret.
     Public,
 }
@@ -88,7 +123,7 @@ pub(super) struct Lines {
     place: Place,
     edges: Edges,
     /// Base64 lines seen outside of markers: may turn out to be the end of a key.
-    run: VecDeque<Range<usize>>,
+    run: VecDeque<Held>,
     run_bytes: usize,
     /// The run reaches back to the start of the text.
     from_start: bool,
@@ -96,6 +131,8 @@ pub(super) struct Lines {
     short: usize,
     /// Whether a full line with the look of random bytes is in the run.
     full: bool,
+    /// A mask is already shown for the run.
+    shown: bool,
     /// Offset after the last line.
     seen: usize,
 }
@@ -110,13 +147,14 @@ impl Lines {
             from_start: false,
             short: 0,
             full: false,
+            shown: false,
             seen: 0,
         }
     }
 
     /// Up to which offset nothing more can change.
     pub(super) fn settled(&self) -> usize {
-        self.run.front().map_or(self.seen, |first| first.start)
+        self.run.front().map_or(self.seen, |first| first.whole.start)
     }
 
     /// Takes the next line: its offset, its bytes with the line feed if it has one.
@@ -161,15 +199,19 @@ impl Lines {
 
     fn plain(&mut self, whole: Range<usize>, text: &[u8], out: &mut Vec<Hidden>) {
         let core = core(text);
+        let held = Held {
+            text_end: whole.start + text.len(),
+            whole,
+        };
         match self.place {
             Place::Key { shown } => {
                 let body = longest_run(text) >= 16 && text.len() <= longest_run(text) + 24;
                 if body || (shown && !core.is_empty() && core.iter().all(|byte| is_base64(*byte))) {
-                    out.push(hidden(whole, text, shown));
+                    out.push(held.hidden(shown));
                     self.place = Place::Key { shown: true };
                 } else if !is_header(core) {
                     self.place = Place::Outside;
-                    self.plain(whole, text, out);
+                    self.outside(held, core, out);
                 }
             }
             Place::Public => {
@@ -177,14 +219,14 @@ impl Lines {
                     self.place = Place::Outside;
                 }
             }
-            Place::Outside => self.outside(whole, core, out),
+            Place::Outside => self.outside(held, core, out),
         }
     }
 
-    fn outside(&mut self, whole: Range<usize>, core: &[u8], out: &mut Vec<Hidden>) {
+    fn outside(&mut self, held: Held, core: &[u8], out: &mut Vec<Hidden>) {
         let pure = !core.is_empty() && core.iter().all(|byte| is_base64(*byte));
         let full = pure && core.len() >= FULL;
-        let first = whole.start == 0;
+        let first = held.whole.start == 0;
         let last = pure && !full && !self.run.is_empty() && self.short < 2;
         if !(full && self.short == 0 || first && pure || last) {
             self.close(false, out);
@@ -197,13 +239,14 @@ impl Lines {
         }
         self.short += usize::from(!full && !first);
         self.full |= full && looks_random(core);
-        self.run_bytes += whole.len();
-        self.run.push_back(whole);
+        self.run_bytes += held.whole.len();
+        self.run.push_back(held);
         while self.run_bytes > REMEMBERED {
             let Some(oldest) = self.run.pop_front() else { break };
-            self.run_bytes -= oldest.len();
+            self.run_bytes -= oldest.whole.len();
             if self.from_start && self.edges.start && self.full {
-                out.push(Hidden { continues: oldest.start != 0, range: trimmed(oldest) });
+                out.push(oldest.hidden(self.shown));
+                self.shown = true;
             }
         }
     }
@@ -212,11 +255,11 @@ impl Lines {
     fn close(&mut self, key: bool, out: &mut Vec<Hidden>) {
         let cut = self.edges.start && self.from_start && self.full;
         if key || cut {
-            let shown = self.run.front().is_some_and(|first| self.from_start && first.start != 0);
-            for (index, line) in self.run.iter().enumerate() {
-                let continues = index > 0 || shown;
-                let range = if continues { line.clone() } else { trimmed(line.clone()) };
-                out.push(Hidden { range, continues });
+            // The first lines of a very long run may have gone already, with their mask.
+            let mut continues = self.shown;
+            for held in self.run.drain(..) {
+                out.push(held.hidden(continues));
+                continues = true;
             }
         }
         self.drop_run();
@@ -227,18 +270,9 @@ impl Lines {
         self.run_bytes = 0;
         self.short = 0;
         self.full = false;
+        self.shown = false;
         self.from_start = false;
     }
-}
-
-/// The first line of a key is replaced and keeps its line feed; the following lines vanish with theirs.
-fn hidden(whole: Range<usize>, text: &[u8], continues: bool) -> Hidden {
-    let range = if continues { whole } else { whole.start..whole.start + text.len() };
-    Hidden { range, continues }
-}
-
-fn trimmed(line: Range<usize>) -> Range<usize> {
-    line.start..line.end.saturating_sub(1).max(line.start)
 }
 
 enum Marker {
@@ -250,7 +284,7 @@ enum Marker {
 
 /// The last marker of a line.
 fn marker(text: &[u8]) -> Option<Marker> {
-    let dash = text.iter().position(|byte| *byte == b'-' || *byte == b'P')?;
+    let dash = memchr::memchr2(b'-', b'P', text)?;
     let text = text.get(dash..)?;
     if text.starts_with(b"Private-Lines: ") {
         return Some(Marker::PrivateBegin); // PuTTY
@@ -269,7 +303,7 @@ fn marker(text: &[u8]) -> Option<Marker> {
 }
 
 fn last(text: &[u8], word: &[u8]) -> Option<usize> {
-    text.windows(word.len()).rposition(|window| window == word)
+    memchr::memmem::rfind(text, word)
 }
 
 /// A line without what diffs, quotes, comments and string literals put around it.
@@ -299,7 +333,10 @@ fn core(text: &[u8]) -> &[u8] {
 
 /// Blank, or `Name: value` (RFC 1421 headers, PGP armour headers).
 fn is_header(core: &[u8]) -> bool {
-    let name = core.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
+    let name = core
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-')
+        .count();
     core.is_empty() || (name > 0 && core.get(name..name + 2) == Some(b": "))
 }
 

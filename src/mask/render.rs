@@ -20,7 +20,9 @@ pub(super) fn answer(
 ) -> String {
     let mut out = String::new();
     match data.as_object() {
-        Some(fields) if fields.contains_key("columns") && fields.contains_key("rows") => table(&mut out, fields),
+        Some(fields) if fields.contains_key("columns") && fields.contains_key("rows") => {
+            table(&mut out, fields)
+        }
         Some(fields) if fields.contains_key("blob") => file(&mut out, fields),
         Some(fields) if fields.contains_key("entries") => entries(&mut out, fields),
         Some(fields) if fields.contains_key("matches") => matches(&mut out, fields),
@@ -35,7 +37,13 @@ pub(super) fn answer(
         out.push_str("-- masked:");
         for (index, note) in notes.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            let _ = write!(out, "{comma} {} {} x{}", visible(&note.place), note.rule, note.count);
+            let _ = write!(
+                out,
+                "{comma} {} {} x{}",
+                visible(&note.place),
+                note.rule,
+                note.count
+            );
         }
         out.push('\n');
     }
@@ -51,7 +59,11 @@ pub(super) fn answer(
 
 /// Renders a refusal that was masked.
 pub(super) fn refusal(call_id: &CallId, code: &str, message: &str, suggestion: &str, retry: bool) -> String {
-    let again = if retry { "\nThe same call may succeed later." } else { "" };
+    let again = if retry {
+        "\nThe same call may succeed later."
+    } else {
+        ""
+    };
     format!(
         "Refused ({code}): {}\nTry: {}{again}\n-- call {call_id}",
         visible(message),
@@ -71,7 +83,9 @@ fn table(out: &mut String, fields: &Map<String, Value>) {
         }
         out.push('\n');
     };
-    line(out, list(fields, "columns"), |name| visible_line(name.as_str().unwrap_or_default()).into_owned());
+    line(out, list(fields, "columns"), |name| {
+        visible_line(name.as_str().unwrap_or_default()).into_owned()
+    });
     for row in list(fields, "rows") {
         line(out, row.as_array().map_or(&[], Vec::as_slice), cell);
     }
@@ -104,7 +118,12 @@ fn cell(value: &Value) -> String {
 
 fn file(out: &mut String, fields: &Map<String, Value>) {
     let _ = write!(out, "{} at {}", word(fields, "path"), at(fields));
-    let line = |index: usize| fields.get("lines").and_then(|lines| lines.get(index)).and_then(Value::as_u64);
+    let line = |index: usize| {
+        fields
+            .get("lines")
+            .and_then(|lines| lines.get(index))
+            .and_then(Value::as_u64)
+    };
     match (line(0), line(1), fields.get("total_lines")) {
         (Some(first), Some(last), Some(total)) => {
             let _ = write!(out, ", lines {first}-{last} of {total}");
@@ -118,11 +137,17 @@ fn file(out: &mut String, fields: &Map<String, Value>) {
     if kind != "text" {
         let _ = write!(out, ", {kind}");
     }
-    let _ = writeln!(out, ", {} bytes", fields.get("size").and_then(Value::as_u64).unwrap_or_default());
+    let _ = writeln!(
+        out,
+        ", {} bytes",
+        fields.get("size").and_then(Value::as_u64).unwrap_or_default()
+    );
     if fields.contains_key("note") {
         let _ = writeln!(out, "-- {}", word(fields, "note"));
     }
-    out.push_str(&visible(fields.get("text").and_then(Value::as_str).unwrap_or_default()));
+    out.push_str(&visible(
+        fields.get("text").and_then(Value::as_str).unwrap_or_default(),
+    ));
 }
 
 fn entries(out: &mut String, fields: &Map<String, Value>) {
@@ -182,7 +207,11 @@ fn resources(out: &mut String, fields: &Map<String, Value>) {
         if !description.is_empty() {
             let _ = write!(out, ": {description}");
         }
-        let labels: Vec<_> = list(resource, "labels").iter().filter_map(Value::as_str).map(visible_line).collect();
+        let labels: Vec<_> = list(resource, "labels")
+            .iter()
+            .filter_map(Value::as_str)
+            .map(visible_line)
+            .collect();
         if !labels.is_empty() {
             let _ = write!(out, " [{}]", labels.join(", "));
         }
@@ -196,7 +225,10 @@ fn at(fields: &Map<String, Value>) -> String {
 }
 
 fn list<'a>(fields: &'a Map<String, Value>, key: &str) -> &'a [Value] {
-    fields.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    fields
+        .get(key)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 fn word<'a>(fields: &'a Map<String, Value>, key: &str) -> Cow<'a, str> {
@@ -206,7 +238,9 @@ fn word<'a>(fields: &'a Map<String, Value>, key: &str) -> Cow<'a, str> {
 /// Text in which control characters, direction marks and invisible characters are written out as
 /// `\u{…}`; line feeds and tabs stay.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
-    escape(text, |character| !matches!(character, '\n' | '\t') && is_hidden(character))
+    escape(text, |character| {
+        !matches!(character, '\n' | '\t') && is_hidden(character)
+    })
 }
 
 /// The same in one line.

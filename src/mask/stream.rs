@@ -139,9 +139,11 @@ impl StreamMasker {
         if to > self.base {
             let length = to - self.base;
             self.scratch.spans.clear();
-            self.engine.unit(self.buffer.as_bytes(), 0..length, true, &mut self.scratch);
+            self.engine
+                .unit(self.buffer.as_bytes(), 0..length, true, &mut self.scratch);
             let base = self.base;
-            self.spans.extend(self.scratch.spans.drain(..).map(|span| shifted(span, base)));
+            self.spans
+                .extend(self.scratch.spans.drain(..).map(|span| shifted(span, base)));
             self.write(to, out);
         }
     }
@@ -161,7 +163,8 @@ impl StreamMasker {
             }
             self.scratch.spans.clear();
             let (from, to) = (start + window.start - self.base, start + window.end - self.base);
-            self.engine.unit(self.buffer.as_bytes(), from..to, true, &mut self.scratch);
+            self.engine
+                .unit(self.buffer.as_bytes(), from..to, true, &mut self.scratch);
             let edge = start + window.end;
             let base = self.base;
             let open = edge < stop || !complete;
@@ -220,7 +223,9 @@ impl StreamMasker {
         if from >= to {
             return "";
         }
-        self.buffer.get(from - self.base..to - self.base).unwrap_or_default()
+        self.buffer
+            .get(from - self.base..to - self.base)
+            .unwrap_or_default()
     }
 
     fn floor(&self, at: usize) -> usize {

@@ -35,9 +35,17 @@ pub(super) fn value(engine: &Engine, value: &mut Value, counts: &mut MaskCounts)
 /// Whether a file's text begins or ends in the middle of the file; a search hit always does.
 fn cut_edges(fields: &Map<String, Value>) -> Edges {
     if fields.contains_key("matches") {
-        return Edges { start: true, end: true };
+        return Edges {
+            start: true,
+            end: true,
+        };
     }
-    let line = |index: usize| fields.get("lines").and_then(|lines| lines.get(index)).and_then(Value::as_u64);
+    let line = |index: usize| {
+        fields
+            .get("lines")
+            .and_then(|lines| lines.get(index))
+            .and_then(Value::as_u64)
+    };
     let Some((first, last)) = line(0).zip(line(1)) else {
         return Edges::default();
     };
@@ -76,7 +84,12 @@ impl<'a> Walk<'a> {
         let names: Vec<String> = fields
             .get("columns")
             .and_then(Value::as_array)
-            .map(|columns| columns.iter().map(|name| name.as_str().unwrap_or_default().to_owned()).collect())
+            .map(|columns| {
+                columns
+                    .iter()
+                    .map(|name| name.as_str().unwrap_or_default().to_owned())
+                    .collect()
+            })
             .unwrap_or_default();
         for (key, value) in fields.iter_mut().filter(|(key, _)| *key != "columns") {
             let rows = if key == "rows" { value.as_array_mut() } else { None };
@@ -155,7 +168,9 @@ impl<'a> Walk<'a> {
             }
         }
         for (key, masked) in renamed {
-            let Some(value) = fields.remove(&key) else { continue };
+            let Some(value) = fields.remove(&key) else {
+                continue;
+            };
             // Two keys may look the same once masked; neither value may be lost silently.
             let mut name = masked.clone();
             for number in 2_u32.. {
@@ -186,14 +201,19 @@ impl<'a> Walk<'a> {
     }
 
     fn string(&mut self, text: &str) -> Option<String> {
-        self.engine.mask(text, self.edges, &mut self.scratch, &mut self.found)
+        self.engine
+            .mask(text, self.edges, &mut self.scratch, &mut self.found)
     }
 
     fn note(&mut self) {
         if self.found.is_empty() {
             return;
         }
-        let place = if self.path.is_empty() { "value".to_owned() } else { self.path.join(".") };
+        let place = if self.path.is_empty() {
+            "value".to_owned()
+        } else {
+            self.path.join(".")
+        };
         for (rule, count) in std::mem::take(&mut self.found) {
             self.counts.add(&place, rule, count);
         }
@@ -205,7 +225,11 @@ fn number_is_card(number: &Number) -> bool {
     let integer = number.as_u64().or_else(|| {
         let float = number.as_f64()?;
         let whole = float.fract() == 0.0 && (1e12..1e19).contains(&float);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked on the line above")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked on the line above"
+        )]
         whole.then_some(float as u64)
     });
     integer.is_some_and(|integer| integer >= 1_000_000_000_000 && is_card(integer.to_string().as_bytes()))

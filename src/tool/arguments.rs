@@ -62,7 +62,11 @@ type Problem = (String, String);
 /// `invalid_arguments`, naming up to four problems.
 pub(super) fn check(card: &ToolCard, given: &Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
     let empty = Map::new();
-    let properties = card.input_schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    let properties = card
+        .input_schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .unwrap_or(&empty);
     let required: Vec<&str> = card
         .input_schema
         .get("required")
@@ -88,7 +92,10 @@ pub(super) fn check(card: &ToolCard, given: &Map<String, Value>) -> Result<Map<S
     }
     for name in required.iter().filter(|name| !given.contains_key(**name)) {
         let schema = properties.get(*name).unwrap_or(&Value::Null);
-        problems.push((format!("`{name}` is missing."), format!("Add `{name}`: {}.", expected(schema))));
+        problems.push((
+            format!("`{name}` is missing."),
+            format!("Add `{name}`: {}.", expected(schema)),
+        ));
     }
     if problems.is_empty() && canonical(&Value::Object(checked.clone())).len() > MOST_BYTES {
         problems.push((
@@ -107,10 +114,19 @@ pub(super) fn check(card: &ToolCard, given: &Map<String, Value>) -> Result<Map<S
             unique.push(hint);
         }
     }
-    Err(Refusal::new(Code::InvalidArguments, wrong.join(" "), unique.join(" ")))
+    Err(Refusal::new(
+        Code::InvalidArguments,
+        wrong.join(" "),
+        unique.join(" "),
+    ))
 }
 
-fn unknown(card: &ToolCard, properties: &Map<String, Value>, given: &Map<String, Value>, name: &str) -> Problem {
+fn unknown(
+    card: &ToolCard,
+    properties: &Map<String, Value>,
+    given: &Map<String, Value>,
+    name: &str,
+) -> Problem {
     let message = format!("{} has no argument {}.", card.name, called(name));
     let free = |candidate: &&String| !given.contains_key(*candidate);
     let meant = OTHER_NAMES
@@ -131,7 +147,9 @@ fn unknown(card: &ToolCard, properties: &Map<String, Value>, given: &Map<String,
 
 /// A name as it can be shown: short and plain, or only its length.
 fn called(name: &str) -> String {
-    let plain = name.chars().all(|character| character.is_ascii_graphic() && character != '`');
+    let plain = name
+        .chars()
+        .all(|character| character.is_ascii_graphic() && character != '`');
     match (name.chars().count(), plain) {
         (1..=40, true) => format!("`{name}`"),
         (length, _) => format!("with that name ({length} characters)"),
@@ -180,7 +198,11 @@ fn one(name: &str, schema: &Value, value: &Value) -> Result<Value, Problem> {
         )
     };
     if let Some(words) = schema.get("enum").and_then(Value::as_array) {
-        return if words.contains(value) { Ok(value.clone()) } else { Err(wrong()) };
+        return if words.contains(value) {
+            Ok(value.clone())
+        } else {
+            Err(wrong())
+        };
     }
     match (schema.get("type").and_then(Value::as_str), value) {
         (Some("string"), Value::String(text)) => string(name, schema, text).map(|()| value.clone()),
@@ -225,15 +247,24 @@ fn string(name: &str, schema: &Value, text: &str) -> Result<(), Problem> {
     }
     if let Some(most) = characters.filter(|most| text.chars().count() as u64 > *most) {
         return Err((
-            format!("`{name}` has {} characters; at most {most} are taken.", text.chars().count()),
+            format!(
+                "`{name}` has {} characters; at most {most} are taken.",
+                text.chars().count()
+            ),
             format!("Send a shorter `{name}`."),
         ));
     }
     if text.contains('\0') {
-        return Err((format!("`{name}` contains a NUL character."), "Leave it out.".to_owned()));
+        return Err((
+            format!("`{name}` contains a NUL character."),
+            "Leave it out.".to_owned(),
+        ));
     }
     if matches!(name, "resource" | "statement" | "pattern" | "table") && text.is_empty() {
-        return Err((format!("`{name}` is empty."), format!("Send {}.", expected(schema))));
+        return Err((
+            format!("`{name}` is empty."),
+            format!("Send {}.", expected(schema)),
+        ));
     }
     Ok(())
 }
@@ -244,7 +275,11 @@ fn parameters(schema: &Value, value: &Value) -> Result<Value, Problem> {
         Value::Object(values) => values.len(),
         other => {
             return Err((
-                format!("`parameters` must be {}, but {} came.", expected(schema), what(other)),
+                format!(
+                    "`parameters` must be {}, but {} came.",
+                    expected(schema),
+                    what(other)
+                ),
                 "Send a list for ?1, ?2 …, or an object for :name.".to_owned(),
             ));
         }
@@ -265,8 +300,12 @@ fn parameters(schema: &Value, value: &Value) -> Result<Value, Problem> {
             for (name, value) in values {
                 if !is_placeholder(name) {
                     return Err((
-                        format!("`parameters` has a name that no placeholder can have: {}.", called(name)),
-                        "Use the placeholder's name without its colon: letters, digits, underscore.".to_owned(),
+                        format!(
+                            "`parameters` has a name that no placeholder can have: {}.",
+                            called(name)
+                        ),
+                        "Use the placeholder's name without its colon: letters, digits, underscore."
+                            .to_owned(),
                     ));
                 }
                 scalar(&format!("parameters.{name}"), value)?;
@@ -281,14 +320,19 @@ fn parameters(schema: &Value, value: &Value) -> Result<Value, Problem> {
 pub(super) fn is_placeholder(name: &str) -> bool {
     let mut bytes = name.bytes();
     name.len() <= 64
-        && bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        && bytes
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn scalar(name: &str, value: &Value) -> Result<(), Problem> {
     match value {
         Value::Array(_) | Value::Object(_) => Err((
-            format!("`{name}` must be a string, number, boolean or null, but {} came.", what(value)),
+            format!(
+                "`{name}` must be a string, number, boolean or null, but {} came.",
+                what(value)
+            ),
             "Bind one value per placeholder.".to_owned(),
         )),
         Value::Number(_) if !exact(value) => Err((
@@ -299,9 +343,10 @@ fn scalar(name: &str, value: &Value) -> Result<(), Problem> {
             format!("`{name}` has {} bytes; at most 65536 are taken.", text.len()),
             "Send a shorter value.".to_owned(),
         )),
-        Value::String(text) if text.contains('\0') => {
-            Err((format!("`{name}` contains a NUL character."), "Leave it out.".to_owned()))
-        }
+        Value::String(text) if text.contains('\0') => Err((
+            format!("`{name}` contains a NUL character."),
+            "Leave it out.".to_owned(),
+        )),
         _ => Ok(()),
     }
 }
@@ -352,7 +397,9 @@ fn expected(schema: &Value) -> String {
 pub(super) fn what(value: &Value) -> String {
     let shown = |text: &str| {
         text.len() <= 32
-            && text.chars().all(|character| !character.is_control() && (character.is_ascii() || character.is_alphabetic()))
+            && text.chars().all(|character| {
+                !character.is_control() && (character.is_ascii() || character.is_alphabetic())
+            })
     };
     match value {
         Value::Null => "null".to_owned(),

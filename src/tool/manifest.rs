@@ -31,7 +31,7 @@ struct File {
     name: Spanned<String>,
     title: String,
     description: Spanned<String>,
-    kind: ResourceKind,
+    kind: Spanned<ResourceKind>,
     resource: Option<Spanned<String>>,
     statement: Spanned<String>,
     #[serde(default)]
@@ -97,7 +97,9 @@ pub(super) fn load(dir: &Path, kinds: &BTreeMap<String, ResourceKind>) -> Result
     files.sort();
     let mut tools: BTreeMap<String, (PathBuf, Declared)> = BTreeMap::new();
     for path in files {
-        let size = std::fs::metadata(&path).map_err(|error| failed(&path, &error))?.len();
+        let size = std::fs::metadata(&path)
+            .map_err(|error| failed(&path, &error))?
+            .len();
         if size > LARGEST {
             return Err(LoadError {
                 file: path,
@@ -106,10 +108,18 @@ pub(super) fn load(dir: &Path, kinds: &BTreeMap<String, ResourceKind>) -> Result
             });
         }
         let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, &error))?;
-        let declared = Source { path: &path, text: &text }.declared(kinds)?;
+        let declared = Source {
+            path: &path,
+            text: &text,
+        }
+        .declared(kinds)?;
         if let Some((other, _)) = tools.get(&declared.name) {
             return Err(LoadError {
-                message: format!("`{}` is already declared in {}; choose another name", declared.name, other.display()),
+                message: format!(
+                    "`{}` is already declared in {}; choose another name",
+                    declared.name,
+                    other.display()
+                ),
                 file: path,
                 line: None,
             });
@@ -144,10 +154,18 @@ impl Source<'_> {
         }
         if file.description.get_ref().chars().count() > 500 {
             let at = Some(file.description.span().start);
-            return Err(self.wrong(at, "`description` is longer than 500 characters; every agent reads it in every session"));
+            return Err(self.wrong(
+                at,
+                "`description` is longer than 500 characters; every agent reads it in every session",
+            ));
         }
+        if *file.kind.get_ref() != ResourceKind::Sqlite {
+            let at = Some(file.kind.span().start);
+            return Err(self.wrong(at, "a declared tool is a query: `kind` must be \"sqlite\""));
+        }
+        let kind = file.kind.into_inner();
         if let Some(resource) = &file.resource {
-            self.resource(resource, file.kind, kinds)?;
+            self.resource(resource, kind, kinds)?;
         }
         let mut parameters = BTreeMap::new();
         for (name, parameter) in &file.parameters {
@@ -158,7 +176,7 @@ impl Source<'_> {
             name: file.name.into_inner(),
             title: file.title,
             description: file.description.into_inner(),
-            kind: file.kind,
+            kind,
             resource: file.resource.map(Spanned::into_inner),
             statement: file.statement.into_inner(),
             parameters,
@@ -204,35 +222,46 @@ impl Source<'_> {
     }
 
     fn parameter(&self, name: &str, spanned: &Spanned<Parameter>) -> Result<Parameter, LoadError> {
-        let wrong = |message: String| self.wrong(Some(spanned.span().start), format!("parameter `{name}`: {message}"));
+        let wrong = |message: String| {
+            self.wrong(
+                Some(spanned.span().start),
+                format!("parameter `{name}`: {message}"),
+            )
+        };
         if !is_placeholder(name) {
-            return Err(wrong("a name is letters, digits and _, and begins with a letter".to_owned()));
+            return Err(wrong(
+                "a name is letters, digits and _, and begins with a letter".to_owned(),
+            ));
         }
         if RESERVED.contains(&name) {
-            return Err(wrong("this name is taken: every tool has `limit` and `cursor`, some have `resource`".to_owned()));
+            return Err(wrong(
+                "this name is taken: every tool has `limit` and `cursor`, some have `resource`".to_owned(),
+            ));
         }
         let mut parameter = spanned.get_ref().clone();
         parameter.own_keys().map_err(wrong)?;
         if let Some(pattern) = &parameter.pattern {
-            // Anchored at both ends whatever the author wrote.
-            let anchored = format!("^(?:{pattern})$");
-            let compiled = regex::RegexBuilder::new(&anchored)
-                .size_limit(1 << 20)
-                .build()
-                .map_err(|error| wrong(format!("`pattern` is not a regular expression: {error}")))?;
-            parameter.compiled = Some(compiled);
+            parameter.compiled = Some(anchored(pattern).map_err(wrong)?);
         }
         if parameter.required == Some(true) && parameter.default.is_some() {
-            return Err(wrong("`required = true` and `default` contradict each other".to_owned()));
+            return Err(wrong(
+                "`required = true` and `default` contradict each other".to_owned(),
+            ));
         }
-        for (key, value) in [("default", &parameter.default), ("min", &parameter.min), ("max", &parameter.max)] {
+        for (key, value) in [
+            ("default", &parameter.default),
+            ("min", &parameter.min),
+            ("max", &parameter.max),
+        ] {
             let fits = value.as_ref().is_none_or(|value| parameter.is_of_kind(value));
             if !fits {
                 return Err(wrong(format!("`{key}` is not {}", parameter.kind.words())));
             }
         }
         if let Some(default) = &parameter.default {
-            parameter.accept(name, default).map_err(|refusal| wrong(format!("`default`: {}", refusal.message)))?;
+            parameter
+                .accept(name, default)
+                .map_err(|refusal| wrong(format!("`default`: {}", refusal.message)))?;
         }
         Ok(parameter)
     }
@@ -258,7 +287,9 @@ impl Source<'_> {
                     return Err(self.wrong(at, format!("`:{name}` has no [parameters.{name}]")));
                 }
                 None => {
-                    return Err(self.wrong(at, format!("`{}`: write placeholders as :name", placeholder.text)));
+                    return Err(
+                        self.wrong(at, format!("`{}`: write placeholders as :name", placeholder.text))
+                    );
                 }
             }
         }
@@ -369,12 +400,19 @@ impl Parameter {
             Kind::Date => {
                 let given = date(text).ok_or_else(|| wrong("a date such as 2026-01-31".to_owned()))?;
                 let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).and_then(date);
-                if bound(&self.min).is_some_and(|least| given < least) || bound(&self.max).is_some_and(|most| given > most) {
+                if bound(&self.min).is_some_and(|least| given < least)
+                    || bound(&self.max).is_some_and(|most| given > most)
+                {
                     return Err(wrong(self.date_range()));
                 }
                 Ok(())
             }
-            Kind::Enum if self.values.as_ref().is_some_and(|values| !values.iter().any(|word| word == text)) => {
+            Kind::Enum
+                if self
+                    .values
+                    .as_ref()
+                    .is_some_and(|values| !values.iter().any(|word| word == text)) =>
+            {
                 Err(wrong(format!("one of {}", json!(self.values))))
             }
             Kind::String => match (&self.compiled, &self.pattern) {
@@ -388,9 +426,31 @@ impl Parameter {
     }
 
     fn date_range(&self) -> String {
-        let word = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).unwrap_or("any day").to_owned();
-        format!("a date from {} to {}", word(&self.min), word(&self.max))
+        let word = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).map(str::to_owned);
+        match (word(&self.min), word(&self.max)) {
+            (Some(least), Some(most)) => format!("a date from {least} to {most}"),
+            (Some(least), None) => format!("a date not before {least}"),
+            (None, Some(most)) => format!("a date not after {most}"),
+            (None, None) => self.kind.words().to_owned(),
+        }
     }
+}
+
+/// A pattern for the whole value, whatever the author wrote. It must be complete on its own: `a)|(b`
+/// would otherwise step out of the anchors.
+fn anchored(pattern: &str) -> Result<Regex, String> {
+    let build = |text: &str| regex::RegexBuilder::new(text).size_limit(1 << 20).build();
+    build(pattern)
+        .and_then(|_| build(&format!("^(?:{pattern})$")))
+        .map_err(|error| {
+            let error = error.to_string();
+            let reason = error
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
+            format!("`pattern` is not a regular expression: {reason}")
+        })
 }
 
 /// A day of the calendar, `YYYY-MM-DD`, as a comparable triple.
@@ -409,7 +469,10 @@ impl Declared {
         let mut properties = Map::new();
         let mut required: Vec<&str> = Vec::new();
         if self.resource.is_none() {
-            properties.insert("resource".into(), json!({"type": "string", "description": "Resource name"}));
+            properties.insert(
+                "resource".into(),
+                json!({"type": "string", "description": "Resource name"}),
+            );
             required.push("resource");
         }
         for (name, parameter) in &self.parameters {
@@ -418,8 +481,14 @@ impl Declared {
                 required.push(name);
             }
         }
-        properties.insert("limit".into(), json!({"type": "integer", "minimum": 1, "description": "Most rows"}));
-        properties.insert("cursor".into(), json!({"type": "string", "description": "From next_cursor"}));
+        properties.insert(
+            "limit".into(),
+            json!({"type": "integer", "minimum": 1, "description": "Most rows"}),
+        );
+        properties.insert(
+            "cursor".into(),
+            json!({"type": "string", "description": "From next_cursor"}),
+        );
         let mut schema = Map::new();
         schema.insert("type".into(), "object".into());
         schema.insert("properties".into(), properties.into());

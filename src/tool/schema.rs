@@ -63,7 +63,9 @@ fn generate<T: JsonSchema>() -> Value {
 /// Drops titles, formats, defaults and nullable noise: an optional argument is absent, never null.
 fn terse(schema: &Value, described: bool) -> Map<String, Value> {
     let mut out = Map::new();
-    let Some(fields) = schema.as_object() else { return out };
+    let Some(fields) = schema.as_object() else {
+        return out;
+    };
     for (key, value) in fields {
         match (key.as_str(), value) {
             ("title" | "$schema" | "default" | "additionalProperties", _) => {}
@@ -78,7 +80,11 @@ fn terse(schema: &Value, described: bool) -> Map<String, Value> {
             }
             ("type", Value::Array(types)) => {
                 let kept: Vec<&Value> = types.iter().filter(|kind| *kind != "null").collect();
-                let kind = if let [only] = kept.as_slice() { (*only).clone() } else { json!(kept) };
+                let kind = if let [only] = kept.as_slice() {
+                    (*only).clone()
+                } else {
+                    json!(kept)
+                };
                 out.insert(key.clone(), kind);
             }
             ("properties", Value::Object(properties)) => {
@@ -102,7 +108,10 @@ fn terse(schema: &Value, described: bool) -> Map<String, Value> {
 
 /// One choice of types becomes a list of types, one choice of words a list of words.
 fn choose(out: &mut Map<String, Value>, choices: &[Value]) {
-    let real: Vec<&Value> = choices.iter().filter(|choice| choice.get("type") != Some(&json!("null"))).collect();
+    let real: Vec<&Value> = choices
+        .iter()
+        .filter(|choice| choice.get("type") != Some(&json!("null")))
+        .collect();
     let words: Vec<&Value> = real.iter().filter_map(|choice| choice.get("const")).collect();
     if let [only] = real.as_slice() {
         let inner = terse(only, false);
@@ -115,7 +124,10 @@ fn choose(out: &mut Map<String, Value>, choices: &[Value]) {
     }
     if let Some(Value::Array(words)) = out.get("oneOf").cloned() {
         out.remove("oneOf");
-        let words: Vec<Value> = words.iter().filter_map(|word| word.get("const").cloned()).collect();
+        let words: Vec<Value> = words
+            .iter()
+            .filter_map(|word| word.get("const").cloned())
+            .collect();
         out.insert("enum".into(), json!(words));
     }
 }

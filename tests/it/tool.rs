@@ -1,15 +1,22 @@
 //! The catalogue, what agents may send, and what they are told when it does not fit.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail loudly"
+)]
+
+mod declared;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
-use tollgate::call::request::Parameters;
+use serde_json::{Value, json};
 use tollgate::call::{
-    Action, Agent, Arrival, CallId, Invocation, Principal, Refusal, Request, ResourceCard, ResourceKind, Session,
-    Transport, User, UserKind, Visible,
+    Action, Agent, Arrival, CallId, Invocation, Principal, Refusal, Request, ResourceCard, ResourceKind,
+    Session, Transport, User, UserKind, Visible,
 };
-use tollgate::tool::{LoadError, Misfit, Tools};
+use tollgate::tool::{Misfit, ToolCard, Tools};
 
 fn card(name: &str, kind: ResourceKind) -> ResourceCard {
     ResourceCard {
@@ -29,7 +36,11 @@ fn cards() -> Vec<ResourceCard> {
 }
 
 fn shipped() -> Tools {
-    Tools::load(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tools")), &cards()).unwrap()
+    Tools::load(
+        Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tools")),
+        &cards(),
+    )
+    .unwrap()
 }
 
 /// Everything about `shop` and `web`; nothing about `vault`.
@@ -37,7 +48,10 @@ fn visible() -> Visible {
     Visible(
         [
             ("shop", vec![Action::Describe, Action::SqlRead]),
-            ("web", vec![Action::Describe, Action::FileRead, Action::FileSearch]),
+            (
+                "web",
+                vec![Action::Describe, Action::FileRead, Action::FileSearch],
+            ),
         ]
         .into_iter()
         .map(|(name, actions)| (name.to_owned(), actions.into_iter().collect()))
@@ -46,7 +60,9 @@ fn visible() -> Visible {
 }
 
 fn arrival(tool: &str, arguments: Value) -> Arrival {
-    let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+    let Value::Object(arguments) = arguments else {
+        panic!("arguments are an object")
+    };
     Arrival {
         call_id: CallId::new(1, &[7; 10]),
         principal: Principal {
@@ -87,24 +103,316 @@ fn refused(tool: &str, arguments: Value) -> Refusal {
 
 fn said(tool: &str, arguments: Value) -> String {
     let refusal = refused(tool, arguments);
-    format!("{}: {} => {}", refusal.code.as_str(), refusal.message, refusal.suggestion)
+    format!(
+        "{}: {} => {}",
+        refusal.code.as_str(),
+        refusal.message,
+        refusal.suggestion
+    )
 }
 
 #[test]
 fn a_query_is_typed_and_canonical() {
-    let made = call("sql_query", json!({"resource": "shop", "statement": "SELECT 1", "limit": 5.0, "cursor": null})).unwrap();
-    assert_eq!(made.arguments, json!({"resource": "shop", "statement": "SELECT 1", "limit": 5}));
+    let made = call(
+        "sql_query",
+        json!({"resource": "shop", "statement": "SELECT 1", "limit": 5.0, "cursor": null}),
+    )
+    .unwrap();
+    assert_eq!(
+        made.arguments,
+        json!({"resource": "shop", "statement": "SELECT 1", "limit": 5})
+    );
     assert_eq!(made.action, Action::SqlRead);
     assert_eq!(made.resource.as_deref(), Some("shop"));
     assert!(matches!(made.request, Request::SqlQuery(_)));
 }
 
 #[test]
-fn print() {
-    for card in shipped().listed(&visible()) {
-        println!("{} {} {}", card.name, json!(*card.input_schema), json!(*card.output_schema));
+fn the_catalogue_is_as_it_was() {
+    let lines: Vec<String> = shipped()
+        .listed(&visible())
+        .iter()
+        .map(|card| {
+            format!(
+                "{} [{}] {}\n  {}\n  in  {}\n  out {}",
+                card.name,
+                card.action.as_str(),
+                card.title,
+                card.description,
+                json!(*card.input_schema),
+                json!(*card.output_schema)
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+/// As `tools/list` sends it.
+fn on_the_wire(card: &ToolCard) -> Value {
+    json!({
+        "name": card.name,
+        "title": card.title,
+        "description": card.description,
+        "inputSchema": *card.input_schema,
+        "outputSchema": *card.output_schema,
+        "annotations": {"readOnlyHint": true, "openWorldHint": false},
+    })
+}
+
+#[test]
+fn the_built_in_catalogue_stays_under_two_thousand_tokens() {
+    let cards = Tools::load(None, &cards()).unwrap().listed(&visible());
+    assert_eq!(cards.len(), 6);
+    let text = json!({"tools": cards.iter().map(on_the_wire).collect::<Vec<_>>()}).to_string();
+    let tokens = tokens(&text);
+    println!("the built-in catalogue is {tokens} tokens, {} bytes", text.len());
+    assert!(tokens > 500, "{tokens} tokens cannot be right");
+    assert!(tokens < 2000, "the built-in catalogue is {tokens} tokens");
+}
+
+/// Counts with a real tokenizer (`tests/peers/setup-tokens` installs it).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tokenizer is a program of another language"
+)]
+fn tokens(text: &str) -> usize {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/tokens");
+    let mut child = Command::new("node")
+        .arg("count.mjs")
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node runs (see tests/peers/setup-tokens)");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "run tests/peers/setup-tokens first");
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+fn names(visible: &Visible) -> Vec<String> {
+    shipped()
+        .listed(visible)
+        .into_iter()
+        .map(|card| card.name)
+        .collect()
+}
+
+fn only(resource: &str, actions: &[Action]) -> Visible {
+    Visible(
+        [(resource.to_owned(), actions.iter().copied().collect())]
+            .into_iter()
+            .collect(),
+    )
+}
+
+#[test]
+fn a_tool_exists_only_where_a_visible_resource_of_its_kind_admits_it() {
+    assert!(names(&Visible::default()).is_empty());
+    assert_eq!(
+        names(&only("web", &[Action::FileRead])),
+        ["list_resources", "file_list", "file_read"]
+    );
+    assert_eq!(
+        names(&only("shop", &[Action::Describe])),
+        ["list_resources", "sql_schema"]
+    );
+    // The action alone is not enough: `web` is not a database.
+    assert_eq!(names(&only("web", &[Action::SqlRead])), ["list_resources"]);
+    assert_eq!(names(&only("nothing", &[Action::SqlRead])), ["list_resources"]);
+    assert_eq!(
+        names(&only("shop", &[Action::SqlRead])),
+        [
+            "list_resources",
+            "sql_query",
+            "orders_of_customer",
+            "revenue_by_month",
+            "top_products"
+        ]
+    );
+}
+
+#[test]
+fn an_invisible_tool_and_an_invented_one_look_the_same() {
+    let visible = only("web", &[Action::FileRead]);
+    for name in ["sql_query", "invented", "SQL_QUERY", "file_read ", ""] {
+        let misfit = shipped()
+            .invocation(&arrival(name, json!({"resource": "shop"})), &visible)
+            .unwrap_err();
+        assert!(matches!(misfit, Misfit::Tool(unknown) if unknown.name == name));
     }
-    let _: Option<(Map<String, Value>, Parameters, LoadError)> = None;
-    println!("{}", said("sql_query", json!({"resource": "web", "sql": 1, "limit": 0})));
-    println!("{}", said("sql_query", json!({"resource": "web", "statement": "x"})));
+    let long = "x".repeat(10_000);
+    let misfit = shipped()
+        .invocation(&arrival(&long, json!({})), &visible)
+        .unwrap_err();
+    assert!(matches!(misfit, Misfit::Tool(unknown) if unknown.name.len() == 128));
+}
+
+#[test]
+fn an_invisible_resource_and_an_invented_one_look_the_same() {
+    let ask = |resource: &str| {
+        said(
+            "sql_query",
+            json!({"resource": resource, "statement": "SELECT 1"}),
+        )
+    };
+    assert_eq!(
+        ask("vault").replace("vault", "X"),
+        ask("vaults").replace("vaults", "X")
+    );
+    assert_eq!(ask("SHOP").replace("SHOP", "X"), ask("none").replace("none", "X"));
+    assert!(ask("vault").starts_with("unknown_resource: "));
+    // Also for a tool of another kind.
+    assert!(said("file_read", json!({"resource": "vault", "path": "a"})).starts_with("unknown_resource: "));
+}
+
+#[test]
+fn what_agents_are_told() {
+    let shop = |more: Value| {
+        let mut arguments = json!({"resource": "shop", "statement": "SELECT 1"});
+        arguments
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        said("sql_query", arguments)
+    };
+    let messages = [
+        said("file_read", json!({})),
+        said(
+            "file_read",
+            json!({"resource": "web", "path": "a", "startline": 3}),
+        ),
+        said("file_read", json!({"resource": "web", "file": "a"})),
+        said(
+            "file_read",
+            json!({"resource": "web", "path": "a", "start_line": "ten"}),
+        ),
+        said(
+            "file_read",
+            json!({"resource": "web", "path": "a", "start_line": 0}),
+        ),
+        said(
+            "file_read",
+            json!({"resource": "web", "path": "a", "start_line": 9, "end_line": 3}),
+        ),
+        said("file_read", json!({"resource": "web", "path": null})),
+        said("file_read", json!({"resource": "web", "path": "a\u{0}b"})),
+        said("file_read", json!({"resource": "shop", "path": "a"})),
+        said(
+            "file_search",
+            json!({"resource": "web", "pattern": "x", "regex": "yes", "branch": "main"}),
+        ),
+        said("file_search", json!({"resource": "web", "pattern": ""})),
+        said("list_resources", json!({"kind": "postgres"})),
+        said("list_resources", json!({"zzzzzzzzzz": 1})),
+        said("sql_query", json!({"resource": "web", "statement": "SELECT 1"})),
+        said("sql_query", json!({"resource": "shop", "query": "SELECT 1"})),
+        shop(json!({"limit": 1.5})),
+        shop(json!({"limit": -1})),
+        shop(json!({"limit": 9_007_199_254_740_993_u64})),
+        shop(json!({"parameters": "x"})),
+        shop(json!({"parameters": [[1]]})),
+        shop(json!({"parameters": {":id": 1}})),
+        shop(json!({"parameters": {"id": {"a": 1}}})),
+        shop(json!({"parameters": {"id": 9_007_199_254_740_993_u64}})),
+        shop(json!({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5})),
+        said(
+            "top_products",
+            json!({"resource": "shop", "from": "2026-02-30", "to": "2026-03-01"}),
+        ),
+        said(
+            "top_products",
+            json!({"resource": "shop", "from": "1999-12-31", "to": "2026-03-01"}),
+        ),
+        said("revenue_by_month", json!({"resource": "shop", "year": 1900})),
+        said(
+            "orders_of_customer",
+            json!({"resource": "shop", "customer_id": "1 OR 1=1"}),
+        ),
+        said(
+            "orders_of_customer",
+            json!({"resource": "shop", "customer_id": 1, "status": "paid' --"}),
+        ),
+        said("orders_of_customer", json!({"resource": "web", "customer_id": 1})),
+    ];
+    insta::assert_snapshot!(messages.join("\n"));
+}
+
+#[test]
+fn hostile_arguments_are_refused_without_an_echo() {
+    let deep = (0..500).fold(json!(1), |inner, _| json!([inner]));
+    let huge = "a".repeat(5_000_000);
+    let query = |more: Value| {
+        let mut arguments = json!({"resource": "shop", "statement": "SELECT 1"});
+        arguments
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        refused("sql_query", arguments)
+    };
+    let many: Value = (0..100_000)
+        .map(|number| (format!("p{number}"), json!(number)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let refusals = [
+        query(json!({"parameters": deep})),
+        query(json!({"statement": huge})),
+        query(json!({"resource": huge})),
+        query(json!({"parameters": many})),
+        query(json!({huge.as_str(): 1})),
+        query(json!({"cursor": huge})),
+        query(json!({"parameters": [huge]})),
+        query(json!({"parameters": vec!["x".repeat(60_000); 10]})),
+        query(json!({"statement": ["SELECT 1"]})),
+        query(json!({"Resource": "vault"})),
+        query(json!({"resource ": "vault"})),
+        query(json!({"r\u{435}source": "vault"})), // a Cyrillic letter
+        query(json!({"statement\u{0}": "x"})),
+        query(json!({"limit": "5"})),
+        query(json!({"limit": 1e300})),
+        query(json!({"limit": true})),
+    ];
+    for refusal in refusals {
+        assert_eq!(refusal.code.as_str(), "invalid_arguments", "{refusal:?}");
+        assert!(
+            refusal.message.len() + refusal.suggestion.len() < 700,
+            "{refusal:?}"
+        );
+        assert!(!refusal.message.contains("vault"), "{refusal:?}");
+        assert!(!refusal.message.chars().any(char::is_control), "{refusal:?}");
+    }
+}
+
+#[test]
+fn the_key_of_a_request_is_that_of_the_identical_call_only() {
+    let base = || {
+        arrival(
+            "sql_query",
+            json!({"resource": "shop", "statement": "SELECT :a", "parameters": {"a": 1}}),
+        )
+    };
+    let key = |arrival: &Arrival| shipped().invocation(arrival, &visible()).unwrap().request_key;
+    let same = arrival(
+        "sql_query",
+        json!({"parameters": {"a": 1}, "cursor": null, "statement": "SELECT :a", "resource": "shop"}),
+    );
+    assert_eq!(key(&base()), key(&same));
+    let mut others: Vec<Arrival> = Vec::new();
+    let mut change = |with: fn(&mut Arrival)| {
+        let mut changed = base();
+        with(&mut changed);
+        others.push(changed);
+    };
+    change(|arrival| arrival.principal.user.subject = "u2".into());
+    change(|arrival| arrival.principal.user.issuer = "other".into());
+    change(|arrival| arrival.principal.agent.client_id = "agent-2".into());
+    change(|arrival| arrival.principal.session.id = "s2".into());
+    change(|arrival| drop(arrival.arguments.insert("limit".into(), json!(1))));
+    change(|arrival| drop(arrival.arguments.insert("parameters".into(), json!({"a": "1"}))));
+    change(|arrival| drop(arrival.arguments.insert("parameters".into(), json!([1]))));
+    change(|arrival| drop(arrival.arguments.insert("statement".into(), json!("SELECT :a "))));
+    let keys: BTreeSet<_> = others.iter().map(key).chain([key(&base())]).collect();
+    assert_eq!(keys.len(), others.len() + 1);
 }
