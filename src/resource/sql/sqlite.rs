@@ -156,7 +156,8 @@ impl Database {
             Request::SqlSchema(wanted) => {
                 let catalog = pool.current_catalog()?;
                 expected.matches_version(catalog.version)?;
-                schema::answer(&catalog, &wanted, &reveal, limits)
+                RawOutput::new(schema::answer(&catalog, &wanted, &reveal, limits)?)
+                    .map_err(|error| Refusal::internal(format!("sqlite schema: {error}")))
             }
             _ => Err(not_for_a_database()),
         })

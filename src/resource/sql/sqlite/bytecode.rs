@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::Connection;
 
-use super::catalog::{Catalog, Root};
+use super::catalog::{Catalog, Column, Root};
 use super::functions;
 
 /// The attached database's number in programs: 0 is `main`, 1 is `temp`.
@@ -55,7 +55,12 @@ struct Step {
 /// # Errors
 /// [`Unfit`] when it opens a page that is not an exposed table's, a virtual table other than the JSON
 /// ones, or contains an instruction that is not allow-listed.
-pub(super) fn verify(conn: &Connection, text: &str, catalog: &Catalog) -> Result<Opened, Unfit> {
+pub(super) fn verify(
+    conn: &Connection,
+    text: &str,
+    catalog: &Catalog,
+    reveal: &BTreeSet<String>,
+) -> Result<Opened, Unfit> {
     let steps = explain(conn, text)?;
     let mut opened = Opened::default();
     let mut cursors: Vec<(i64, &Root)> = Vec::new();
@@ -76,12 +81,15 @@ pub(super) fn verify(conn: &Connection, text: &str, catalog: &Catalog) -> Result
         }
     }
     for step in &steps {
-        if !POSITIONING.contains(&step.opcode.as_str()) {
-            continue;
-        }
         for (_, root) in cursors.iter().filter(|(cursor, _)| *cursor == step.p1) {
-            if let Some(index) = root.index {
-                opened.ordered_by.insert((root.table.clone(), index));
+            if !reads_only_what_is_shown(step, root, catalog, reveal) {
+                return Err(Unfit::Program(format!("{} {} of {}", step.opcode, step.p2, root.table)));
+            }
+            match root.index {
+                Some(index) if POSITIONING.contains(&step.opcode.as_str()) => {
+                    opened.ordered_by.insert((root.table.clone(), index));
+                }
+                _ => {}
             }
         }
     }
@@ -92,6 +100,20 @@ pub(super) fn verify(conn: &Connection, text: &str, catalog: &Catalog) -> Result
         }
     }
     Ok(opened)
+}
+
+/// Whether an instruction takes from a row only what the masking views would.
+fn reads_only_what_is_shown(step: &Step, root: &Root, catalog: &Catalog, reveal: &BTreeSet<String>) -> bool {
+    let Some(relation) = catalog.relations.get(&root.table) else {
+        return false;
+    };
+    let reads = |column: &Column| relation.reads(column, reveal);
+    match step.opcode.as_str() {
+        "Column" => relation.may_read(root.index, step.p2, &reads),
+        "Rowid" | "IdxRowid" => relation.may_read_rowid(&reads),
+        "RowData" | "Offset" => false,
+        _ => true,
+    }
 }
 
 fn root<'c>(step: &Step, catalog: &'c Catalog) -> Result<&'c Root, Unfit> {

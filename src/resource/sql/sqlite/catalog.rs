@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::Connection;
 
-use super::masks::quoted;
+use super::masks::{self, quoted};
 use super::{ColumnsDefault, MaskStyle, Spec};
 use crate::call::ClassifiedColumn;
 
@@ -36,6 +36,8 @@ pub(super) struct Relation {
     pub(super) indexes: Vec<Index>,
     /// Columns in whose order the rows are stored, by position.
     pub(super) stored_by: Vec<usize>,
+    /// What is stored where in a row.
+    layout: Vec<Part>,
 }
 
 /// What a relation is made of.
@@ -57,16 +59,33 @@ pub(super) struct Column {
     pub(super) references: Option<String>,
     /// Class and style; `None` is public.
     pub(super) class: Option<(String, MaskStyle)>,
-    generated: bool,
+    generated: Generated,
+}
+
+/// Whether a column is made of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Generated {
+    No,
+    Virtual,
+    Stored,
 }
 
 /// One index of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Index {
+    /// Zero for the primary key of a WITHOUT ROWID table, which is the table.
     root: i64,
-    columns: Vec<usize>,
-    /// On expressions or partial: depends on columns it does not name.
-    opaque: bool,
+    parts: Vec<Part>,
+    partial: bool,
+}
+
+/// What is at one position of a stored row or index entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// The column at this position of the declaration.
+    Column(usize),
+    Rowid,
+    Expression,
 }
 
 /// What a root page belongs to.
@@ -89,6 +108,12 @@ impl Relation {
         column.class.is_some() && !reveal.contains(&self.path(column))
     }
 
+    /// Whether the masking view reads this column of the file, raw or to show a part of it.
+    pub(super) fn reads(&self, column: &Column, reveal: &BTreeSet<String>) -> bool {
+        let partly = column.class.as_ref().is_some_and(|(_, style)| masks::reads(*style));
+        partly || !self.hides(column, reveal)
+    }
+
     fn hides_any(&self, positions: &[usize], reveal: &BTreeSet<String>) -> bool {
         positions
             .iter()
@@ -98,10 +123,38 @@ impl Relation {
 
     /// Whether the order of this index tells something of masked values.
     pub(super) fn tells(&self, index: usize, reveal: &BTreeSet<String>) -> bool {
-        self.indexes.get(index).is_some_and(|index| {
-            self.hides_any(&index.columns, reveal)
-                || (index.opaque && self.columns.iter().any(|column| self.hides(column, reveal)))
-        })
+        let parts = self.indexes.get(index).map(|index| index.parts.as_slice());
+        let partial = self.indexes.get(index).is_some_and(|index| index.partial);
+        let hides = |part: &Part| !self.shows_part(*part, &|column| !self.hides(column, reveal));
+        parts.unwrap_or_default().iter().any(hides)
+            || (partial && self.columns.iter().any(|column| self.hides(column, reveal)))
+    }
+
+    /// Whether a program may read what is at `position` of the table (or of its index), given which
+    /// columns it may read. Generated columns are made of columns the engine does not name: where one
+    /// of them may be read, so may what it is made of.
+    pub(super) fn may_read(&self, index: Option<usize>, position: i64, reads: &dyn Fn(&Column) -> bool) -> bool {
+        let parts = match index {
+            Some(index) => self.indexes.get(index).map(|index| &index.parts),
+            None => Some(&self.layout),
+        };
+        let part = usize::try_from(position).ok().and_then(|at| parts.and_then(|parts| parts.get(at)));
+        let made = |column: &&Column| column.generated != Generated::No;
+        part.is_some_and(|part| self.shows_part(*part, reads))
+            || self.columns.iter().filter(made).any(reads)
+    }
+
+    /// Whether the rowid may be read.
+    pub(super) fn may_read_rowid(&self, reads: &dyn Fn(&Column) -> bool) -> bool {
+        self.shows_part(Part::Rowid, reads)
+    }
+
+    fn shows_part(&self, part: Part, shows: &dyn Fn(&Column) -> bool) -> bool {
+        match part {
+            Part::Column(at) => self.columns.get(at).is_some_and(shows),
+            Part::Rowid => self.stored_by.iter().filter_map(|at| self.columns.get(*at)).all(shows),
+            Part::Expression => self.columns.iter().all(shows),
+        }
     }
 
     /// Whether the order in which rows are stored tells something of masked values.
@@ -181,7 +234,8 @@ impl Catalog {
             for (at, index) in relation.indexes.iter().enumerate() {
                 add(index.root, Some(at));
             }
-            add(root, None); // the primary key's index of a WITHOUT ROWID table is the table
+            add(root, None);
+            self.roots.remove(&0); // the primary key that is its table
         }
     }
 
@@ -245,7 +299,7 @@ impl Catalog {
                     primary_key: false,
                     references: None,
                     class,
-                    generated: false,
+                    generated: Generated::No,
                 }
             })
             .collect();
@@ -325,6 +379,7 @@ fn view(entry: &Entry) -> Relation {
         columns: Vec::new(),
         indexes: Vec::new(),
         stored_by: Vec::new(),
+        layout: Vec::new(),
     }
 }
 
@@ -359,7 +414,11 @@ fn table(
             declared_type: plain_type(&declared),
             primary_key: part > 0,
             references: None,
-            generated: hidden > 1,
+            generated: match hidden {
+                0 => Generated::No,
+                2 => Generated::Virtual,
+                _ => Generated::Stored,
+            },
             name,
         });
     }
@@ -369,13 +428,27 @@ fn table(
         [(at, true)] => vec![*at],
         _ => Vec::new(),
     };
+    let indexes = indexes(conn, schema, &entry.name, &positions, entries)?;
     Ok(Some(Relation {
         name: entry.name.clone(),
         kind: Kind::Table(entry.root),
-        indexes: indexes(conn, schema, &entry.name, &positions, entries)?,
+        layout: layout(&columns, without_rowid, &indexes),
+        indexes,
         columns,
         stored_by,
     }))
+}
+
+/// A WITHOUT ROWID table is stored as its primary key's index; another one as declared, virtual
+/// columns last (they have a number, but nothing is stored).
+fn layout(columns: &[Column], without_rowid: bool, indexes: &[Index]) -> Vec<Part> {
+    if without_rowid {
+        let key = indexes.iter().find(|index| index.root == 0);
+        return key.map(|index| index.parts.clone()).unwrap_or_default();
+    }
+    let is_virtual = |at: &usize| columns.get(*at).is_some_and(|c| c.generated == Generated::Virtual);
+    let (last, first): (Vec<usize>, Vec<usize>) = (0..columns.len()).partition(is_virtual);
+    first.into_iter().chain(last).map(Part::Column).collect()
 }
 
 fn indexes(
@@ -393,25 +466,20 @@ fn indexes(
             continue;
         };
         let is_it = |entry: &&Entry| entry.kind == "index" && entry.name == name;
-        // The primary key of a WITHOUT ROWID table has no page of its own.
-        let Some(root) = entries.iter().find(is_it).map(|entry| entry.root) else {
-            continue;
-        };
         let mut index = Index {
-            root,
-            columns: Vec::new(),
-            opaque: row.get("partial")?,
+            root: entries.iter().find(is_it).map_or(0, |entry| entry.root),
+            parts: Vec::new(),
+            partial: row.get("partial")?,
         };
         let mut info = pragma(conn, schema, "index_xinfo", &name)?;
         let mut parts = info.raw_query();
         while let Some(part) = parts.next()? {
-            match part.get::<_, i64>("cid")? {
-                -1 => {} // the rowid: where it is a column, `stored_by` has it
-                cid => match positions.get(&cid) {
-                    Some(at) => index.columns.push(*at),
-                    None => index.opaque = true,
-                },
-            }
+            let cid: i64 = part.get("cid")?;
+            index.parts.push(match positions.get(&cid) {
+                Some(at) => Part::Column(*at),
+                None if cid == -1 => Part::Rowid,
+                None => Part::Expression,
+            });
         }
         found.push(index);
     }
@@ -430,7 +498,7 @@ fn classify(spec: &Spec, table: &str, columns: &mut [Column]) {
     }
     // A generated column may be made of a masked one, and the engine does not say of which.
     if columns.iter().any(|column| column.class.is_some()) {
-        for column in columns.iter_mut().filter(|column| column.generated) {
+        for column in columns.iter_mut().filter(|column| column.generated != Generated::No) {
             if configured(spec, &format!("{table}.{}", column.name)).is_none() {
                 column.class = unlisted();
             }

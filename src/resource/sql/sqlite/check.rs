@@ -39,7 +39,8 @@ pub(super) fn check(link: &mut Link, statement: &str, watch: &Watch) -> Result<A
     let shape = text::read(statement)?;
     reserved_names(&shape)?;
     let seen = prepare(link, statement, &shape, watch)?;
-    let opened = bytecode::verify(&link.conn, statement, &link.catalog).map_err(|unfit| match unfit {
+    let opened = bytecode::verify(&link.conn, statement, &link.catalog, &link.key.reveal);
+    let opened = opened.map_err(|unfit| match unfit {
         Unfit::Engine(error) => refusals::preparing(&error, &link.guard.seen(), &shape, watch),
         Unfit::Program(what) => {
             refused(

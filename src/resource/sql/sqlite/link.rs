@@ -197,10 +197,7 @@ impl Link {
         for (lower, relation) in &self.catalog.relations {
             rules.outer.insert(lower.clone(), relation.name.clone());
             let over_table = matches!(relation.kind, Kind::Table(_));
-            let read = |column: &&catalog::Column| {
-                let style = column.class.as_ref().map(|(_, style)| *style);
-                over_table && (!relation.hides(column, &self.key.reveal) || style.is_some_and(masks::reads))
-            };
+            let read = |column: &&catalog::Column| over_table && relation.reads(column, &self.key.reveal);
             let reads = relation.columns.iter().filter(read);
             let inner = Inner {
                 relation: lower.clone(),
@@ -218,7 +215,7 @@ impl Link {
         for (lower, relation) in &self.catalog.relations {
             let sql = format!("SELECT * FROM {}", quoted(&relation.name));
             self.guard.enter(Mode::Agent);
-            if bytecode::verify(&self.conn, &sql, &self.catalog).is_err() {
+            if bytecode::verify(&self.conn, &sql, &self.catalog, &self.key.reveal).is_err() {
                 unreadable.push(lower.clone());
             }
         }
@@ -307,14 +304,10 @@ impl Link {
         if sorted || (self.key.unordered && told) {
             sql.push_str(" NOT INDEXED");
         }
-        let shows = |column: &&catalog::Column| {
-            let style = column.class.as_ref().map(|(_, style)| *style);
-            !relation.hides(column, reveal) || style.is_some_and(masks::reads)
-        };
         let order: Vec<String> = relation
             .columns
             .iter()
-            .filter(shows)
+            .filter(|column| relation.reads(column, reveal))
             .map(|column| format!("{0} COLLATE BINARY, typeof({0})", quoted(&column.name)))
             .collect();
         if sorted && !order.is_empty() {

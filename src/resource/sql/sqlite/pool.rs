@@ -107,7 +107,9 @@ impl Pool {
         Err(schema_changed())
     }
 
-    fn take(&self, key: &Key) -> Result<Link, Refusal> {
+    /// A connection that shows `key`; whoever runs on it checks the schema's version in the
+    /// transaction.
+    pub(super) fn take(&self, key: &Key) -> Result<Link, Refusal> {
         if self.file()? != self.state().file {
             self.rediscover()?;
         }

@@ -82,7 +82,7 @@ pub(super) fn run(pool: &Pool, order: &Order, stop: &Arc<AtomicBool>) -> Result<
     // The second time, indexes that tell the order of masked values are out of reach.
     for unordered in [false, true] {
         key.unordered = unordered;
-        let mut link = pool.lease(&key)?;
+        let mut link = pool.take(&key)?;
         let outcome = watched(&mut link, &watch, |link| in_transaction(link, order, &watch));
         pool.give_back(link);
         if let Some(answer) = outcome? {
@@ -119,6 +119,7 @@ fn in_transaction(link: &mut Link, order: &Order, watch: &Watch) -> Result<Optio
 fn checked_rows(link: &mut Link, order: &Order, watch: &Watch) -> Result<Option<Answer>, Refusal> {
     let version = link.version().map_err(|error| refusals::running(&error, watch))?;
     order.expected.matches_version(version)?;
+    order.expected.matches_version(link.catalog.version)?;
     let checked = check::check(link, &order.request.statement, watch)?;
     order.expected.matches(&checked)?;
     if checked.tells_order {

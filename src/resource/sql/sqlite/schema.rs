@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::catalog::{Catalog, Kind, Relation};
 use crate::call::answer::{ColumnSchema, Schema, TableSchema};
 use crate::call::request::SqlSchema;
-use crate::call::{ClassifiedColumn, Code, Limits, RawOutput, Refusal};
+use crate::call::{ClassifiedColumn, Code, Limits, Refusal};
 
 /// The classified columns a description would name.
 pub(super) fn classified(catalog: &Catalog, table: Option<&str>) -> BTreeSet<ClassifiedColumn> {
@@ -24,7 +24,7 @@ pub(super) fn answer(
     wanted: &SqlSchema,
     reveal: &BTreeSet<String>,
     limits: Limits,
-) -> Result<RawOutput, Refusal> {
+) -> Result<Schema, Refusal> {
     let table = wanted.table.as_deref();
     let shown = catalog.relations.values().filter(|relation| is_wanted(relation, table));
     let tables: Vec<TableSchema> = shown.map(|relation| describe(relation, reveal)).collect();
@@ -40,7 +40,7 @@ pub(super) fn answer(
             "Ask for one `table` at a time.",
         ));
     }
-    RawOutput::new(schema).map_err(|error| Refusal::internal(format!("sqlite schema: {error}")))
+    Ok(schema)
 }
 
 fn is_wanted(relation: &Relation, table: Option<&str>) -> bool {
