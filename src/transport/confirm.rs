@@ -13,10 +13,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use rmcp::RoleServer;
 use rmcp::model::{
-    CallToolRequestParams, ClientResult, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction,
-    ElicitationSchema, InputRequest, InputRequiredResult, ProtocolVersion, ServerRequest,
+    CallToolRequestParams, CancelledNotificationParam, ClientResult, ElicitRequest, ElicitRequestParams,
+    ElicitResult, ElicitationAction, ElicitationSchema, InputRequest, InputRequiredResult, ProtocolVersion,
+    RequestId, ServerRequest,
 };
-use rmcp::service::{PeerRequestOptions, RequestContext, ServiceError};
+use rmcp::service::{Peer, PeerRequestOptions, RequestContext, RequestHandle, ServiceError};
 use serde_json::{Value, json};
 
 use crate::call::{Arrival, Caller, Confirmation, Hash, hex};
@@ -187,7 +188,12 @@ impl<'a> Desk<'a> {
             .peer
             .send_request_with_option(ServerRequest::ElicitRequest(form), options);
         let answer = match asking.await {
-            Ok(waiting) => waiting.await_response().await,
+            Ok(waiting) => {
+                let mut open = Open::new(&waiting);
+                let answer = waiting.await_response().await;
+                open.answered = true;
+                answer
+            }
             Err(error) => Err(error),
         };
         match answer {
@@ -212,6 +218,41 @@ impl Caller for Desk<'_> {
                 self.elicit(prompt).await
             }
         })
+    }
+}
+
+/// A question that was sent. Dropped without an answer (the call was cancelled), it is taken back, so
+/// that neither the client's screen nor the list of open requests keeps it.
+struct Open {
+    peer: Peer<RoleServer>,
+    id: RequestId,
+    answered: bool,
+}
+
+impl Open {
+    fn new(waiting: &RequestHandle<RoleServer>) -> Self {
+        Self {
+            peer: waiting.peer.clone(),
+            id: waiting.id.clone(),
+            answered: false,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let (peer, id) = (self.peer.clone(), self.id.clone());
+        let note = CancelledNotificationParam::new(Some(id), Some("the call was cancelled".to_owned()));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = peer.notify_cancelled(note).await {
+                    tracing::debug!(%error, "a question could not be taken back");
+                }
+            });
+        }
     }
 }
 

@@ -203,3 +203,49 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::transport::tests::door::{Event, Held};
+
+    #[tokio::test]
+    async fn a_write_that_makes_no_progress_ends_and_one_that_does_goes_on() {
+        let (door, _events) = Held::new();
+        let (near, mut far) = tokio::io::duplex(4);
+        let ledger = Arc::new(Ledger::new(door));
+        let mut line = Line::new(near, ledger, Duration::from_millis(1));
+        line.write_all(b"1234").await.unwrap();
+        let stuck = line.write_all(b"5").await.unwrap_err();
+        assert_eq!(stuck.kind(), std::io::ErrorKind::TimedOut);
+        far.read_exact(&mut [0; 4]).await.unwrap();
+        line.write_all(b"6").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_is_taken_at_its_end_and_accepted_at_the_next_flush() {
+        let (door, mut events) = Held::new();
+        let ledger = Arc::new(Ledger::new(door));
+        let mut line = Line::new(tokio::io::sink(), Arc::clone(&ledger), Duration::from_secs(60));
+        for whole in [true, false] {
+            let delivery = Arc::new(Delivery::default());
+            let call = CallId::new(u64::from(whole), &[0; 10]);
+            delivery.note(call.clone());
+            let mut body = Tracked::new(Body::from("answer"), delivery, Arc::clone(&ledger), ());
+            if whole {
+                http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
+            }
+            drop(body);
+            assert!(events.try_recv().is_err(), "not before the flush");
+            line.flush().await.unwrap();
+            match events.try_recv() {
+                Ok(Event::Accepted(accepted)) => assert!(whole && accepted == call),
+                _ => assert!(!whole),
+            }
+            line.flush().await.unwrap();
+            assert!(events.try_recv().is_err(), "once");
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! The MCP server: written by hand, because the tools are data.
 //!
 //! One handler serves both protocol eras. What differs between them is where a client says who it is
-//! and how a person is asked; both are decided per request. Tools have no `x-mcp-header` parameters, so
+//! and how a person is asked; both are decided per request. What is not advertised keeps rmcp's own
+//! answer, an empty list: clients of the older era ask for prompts and resources without looking. Tools have no `x-mcp-header` parameters, so
 //! `get_tool`, which would have to answer without knowing who asks, stays unimplemented.
 
 use std::panic::AssertUnwindSafe;

@@ -3,7 +3,7 @@
 mod client;
 mod confirm;
 mod credentials;
-mod door;
+pub(super) mod door;
 mod eras;
 mod life;
 mod limits;

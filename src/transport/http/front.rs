@@ -2,6 +2,7 @@
 //! whether it is small and shallow enough. In that order, so that a stranger costs little.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::{Body, Bytes};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -50,6 +51,7 @@ pub(super) struct Front {
     exchanges: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     end: CancellationToken,
+    refused: AtomicU64,
 }
 
 impl Front {
@@ -87,6 +89,7 @@ impl Front {
             sessions,
             calls,
             end,
+            refused: AtomicU64::new(0),
         })
     }
 
@@ -110,6 +113,8 @@ impl Front {
 
     /// Ends sessions, streams and whatever is still under way.
     pub(super) fn end_streams(&self) {
+        let refused = self.refused.load(Ordering::Relaxed);
+        tracing::info!(refused, "stopping; this many credentials were refused");
         self.end.cancel();
     }
 
@@ -164,13 +169,17 @@ impl Front {
             delivery: Arc::clone(&delivery),
         });
         let was_json = is_json(&parts.headers);
+        let ends_session = parts.method == Method::DELETE;
         let request = Request::from_parts(parts, Full::new(body));
         let opening = Opening::new(owner);
         let response = OPENING.scope(opening.clone(), self.service.handle(request)).await;
         if opening.was_full() {
             return Err(Fault::overloaded());
         }
-        let response = in_our_words(response.map(Body::new), was_json)?;
+        let mut response = in_our_words(response.map(Body::new), was_json)?;
+        if ends_session {
+            *response.status_mut() = StatusCode::NO_CONTENT; // done, not merely accepted; clients look for it
+        }
         Ok(
             response
                 .map(|body| Body::new(Tracked::new(body, delivery, Arc::clone(ledger), (permit, in_use)))),
@@ -244,7 +253,8 @@ impl Front {
         let token = first.and_then(|value| value.to_str().ok()).and_then(bearer);
         let admitted = self.door.admit(Bearer(token)).await;
         admitted.map_err(|challenge| {
-            tracing::info!("refused a credential");
+            let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::debug!(refused, "refused a credential"); // counted, not journalled: strangers can send any number
             Fault::unauthorized(&challenge.0)
         })
     }

@@ -228,3 +228,28 @@ async fn in_the_older_era_silence_is_a_no() {
     };
     assert_eq!(code(&result), "approval_denied");
 }
+
+#[tokio::test]
+async fn a_question_for_a_cancelled_call_is_taken_back() {
+    let server = Server::start().await;
+    let session = server.session("ann", &json!({"elicitation": {}})).await;
+    let mut stream = server.connect().await;
+    let listen = Request::get("/mcp")
+        .with("Authorization", "Bearer ann")
+        .with("Accept", "text/event-stream")
+        .with("Mcp-Session-Id", &session);
+    stream.send(&listen).await;
+    assert_eq!(stream.head().await.status, 200);
+    let (_client, id) = asked(&server, &session, 1).await;
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    assert_eq!(
+        server
+            .send(&Request::older("ann", &session, &cancel))
+            .await
+            .status,
+        202
+    );
+    let note = stream.event().await.unwrap();
+    assert_eq!(note["method"], json!("notifications/cancelled"));
+    assert_eq!(note["params"]["requestId"], id);
+}

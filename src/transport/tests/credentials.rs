@@ -12,7 +12,7 @@ fn call() -> Request {
 }
 
 #[tokio::test]
-async fn without_a_good_token_there_is_a_401_with_the_exact_challenge() {
+async fn incident_13_without_a_good_token_there_is_a_401_with_the_exact_challenge() {
     let server = Server::start().await;
     let anonymous = call().without("Authorization");
     let mut in_query = anonymous.clone();

@@ -18,7 +18,7 @@ use crate::transport::{Challenge, Door};
 
 /// What happened at the door.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(in crate::transport) enum Event {
     Entered(Box<Seen>),
     Cancelled(CallId),
     Accepted(CallId),
@@ -26,26 +26,26 @@ pub(super) enum Event {
 
 /// What arrived.
 #[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) call_id: CallId,
-    pub(super) principal: Principal,
-    pub(super) transport: Transport,
-    pub(super) arguments: Value,
+pub(in crate::transport) struct Seen {
+    pub(in crate::transport) call_id: CallId,
+    pub(in crate::transport) principal: Principal,
+    pub(in crate::transport) transport: Transport,
+    pub(in crate::transport) arguments: Value,
 }
 
-pub(super) const CHALLENGE: &str =
+pub(in crate::transport) const CHALLENGE: &str =
     r#"Bearer resource_metadata="http://x/.well-known/oauth-protected-resource/mcp", scope="tollgate""#;
 
-pub(super) struct Held {
+pub(in crate::transport) struct Held {
     events: mpsc::UnboundedSender<Event>,
     /// One permit lets one `hold` go.
-    pub(super) let_go: Semaphore,
+    pub(in crate::transport) let_go: Semaphore,
     /// Every token that was shown, as it was shown.
-    pub(super) shown: Mutex<Vec<Option<String>>>,
+    pub(in crate::transport) shown: Mutex<Vec<Option<String>>>,
 }
 
 impl Held {
-    pub(super) fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Event>) {
+    pub(in crate::transport) fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Event>) {
         let (events, told) = mpsc::unbounded_channel();
         let door = Self {
             events,
@@ -61,7 +61,7 @@ impl Held {
 }
 
 /// Tokens are `<subject>` or `<subject>@<client>`, for subjects that start with a letter.
-pub(super) fn principal(token: &str) -> Option<Principal> {
+pub(in crate::transport) fn principal(token: &str) -> Option<Principal> {
     let (subject, client) = token.split_once('@').unwrap_or((token, "cli"));
     subject
         .starts_with(|c: char| c.is_ascii_alphabetic())
@@ -97,7 +97,7 @@ fn card(name: &str, action: Action) -> ToolCard {
     }
 }
 
-pub(super) fn ok(call_id: &CallId, data: &Value) -> Masked {
+pub(in crate::transport) fn ok(call_id: &CallId, data: &Value) -> Masked {
     let envelope =
         json!({"status": "ok", "call_id": call_id, "data": data, "masked": [], "truncated": false});
     Masked::for_tests(envelope, "text form".to_owned(), false)
@@ -135,7 +135,7 @@ impl Held {
                     }
                 }
             }
-            "ask" => Ok(match caller.confirm("Allow it?").await {
+            "ask" => Ok(match ask(&arrival, caller).await {
                 Confirmation::Yes => ok(&id, &json!("confirmed")),
                 Confirmation::No => refused(&id, Code::ApprovalDenied),
                 Confirmation::Asked => refused(&id, Code::ConfirmationRequired),
@@ -151,6 +151,7 @@ impl Held {
 impl Door for Held {
     fn admit<'a>(&'a self, Bearer(token): Bearer<'a>) -> BoxFuture<'a, Result<Principal, Challenge>> {
         self.shown.lock().unwrap().push(token.map(str::to_owned));
+
         let admitted = token.and_then(principal).ok_or(Challenge(CHALLENGE.to_owned()));
         Box::pin(std::future::ready(admitted))
     }
@@ -181,5 +182,14 @@ impl Door for Held {
 
     fn protected_resource_metadata(&self) -> Value {
         json!({"resource": "http://x/mcp", "authorization_servers": ["https://login.example.com"]})
+    }
+}
+
+/// As the approval stage asks: not for a call that was cancelled.
+async fn ask(arrival: &Arrival, caller: &dyn Caller) -> Confirmation {
+    tokio::select! {
+        biased;
+        () = arrival.cancel.cancelled() => Confirmation::No,
+        answer = caller.confirm("Allow it?") => answer,
     }
 }

@@ -242,3 +242,48 @@ async fn a_stopping_server_does_not_wait_for_ever() {
     }
     server.served.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_clients_of_both_eras_get_their_own_answers_and_each_is_accepted_once() {
+    const CLIENTS: u64 = 16;
+    const CALLS: u64 = 12;
+    let mut server = Server::start().await;
+    let mut clients = tokio::task::JoinSet::new();
+    for n in 0..CLIENTS {
+        let token = format!("user{n}");
+        let session = server.session(&token, &json!({})).await;
+        let mut client = server.connect().await;
+        clients.spawn(async move {
+            let mut calls = BTreeSet::new();
+            for id in 0..CALLS {
+                let mark = json!({"mark": format!("{n}/{id}")});
+                let request = if (n + id) % 2 == 0 {
+                    Request::call(&token, "echo", &mark)
+                } else {
+                    let params = json!({"name": "echo", "arguments": mark});
+                    let body = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+                    Request::older(&token, &session, &body)
+                };
+                let content = client.exchange(&request).await.result()["structuredContent"].clone();
+                assert_eq!(content["data"], mark);
+                calls.insert(content["call_id"].as_str().unwrap().to_owned());
+            }
+            calls
+        });
+    }
+    let mut answered = BTreeSet::new();
+    while let Some(calls) = clients.join_next().await {
+        answered.extend(calls.unwrap());
+    }
+    assert_eq!(answered.len() as u64, CLIENTS * CALLS, "no id twice");
+    server.shutdown.cancel();
+    server.served.await.unwrap().unwrap();
+    let mut accepted = Vec::new();
+    while let Ok(event) = server.events.try_recv() {
+        if let Event::Accepted(call) = event {
+            accepted.push(call.to_string());
+        }
+    }
+    accepted.sort();
+    assert_eq!(accepted, answered.into_iter().collect::<Vec<_>>());
+}

@@ -80,7 +80,7 @@ async fn no_mixture_of_eras_leads_into_somebody_elses_session() {
 async fn a_session_that_was_ended_is_gone_and_a_request_without_one_is_told_what_to_do() {
     let server = Server::start().await;
     let session = server.session("ann", &json!({})).await;
-    assert_eq!(server.send(&bare("DELETE", "ann", &session)).await.status, 202);
+    assert_eq!(server.send(&bare("DELETE", "ann", &session)).await.status, 204);
     let reply = server.send(&Request::older("ann", &session, &ping(1))).await;
     assert_eq!(reply.status, 404);
     assert!(reply.body.contains("initialize"));
