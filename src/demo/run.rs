@@ -28,6 +28,7 @@ const POLICIES: &[(&str, &str)] = &[
     ("20-analyst.cedar", include_str!("../../policies/20-analyst.cedar")),
     ("30-developer.cedar", include_str!("../../policies/30-developer.cedar")),
     ("40-dba.cedar", include_str!("../../policies/40-dba.cedar")),
+    ("tests/starter.toml", include_str!("../../policies/tests/starter.toml")),
 ];
 const TOOLS: &[(&str, &str)] = &[
     ("orders_of_customer.toml", include_str!("../../tools/orders_of_customer.toml")),
