@@ -53,7 +53,8 @@ impl Gate {
     /// # Errors
     /// [`UnknownTool`] when the tool does not exist for this principal: a protocol error, so that an
     /// invisible tool and an invented one look the same. Everything else is an answer.
-    pub async fn call(&self, arrival: Arrival, caller: &dyn Caller) -> Result<Masked, UnknownTool> {
+    pub async fn call(&self, mut arrival: Arrival, caller: &dyn Caller) -> Result<Masked, UnknownTool> {
+        self.identity.recall(&mut arrival.principal); // what this session has read from, for policy
         let mut entry = self.audit.open(&arrival);
         let walk = AssertUnwindSafe(self.walk(&arrival, caller, &mut entry)).catch_unwind();
         let answer = match walk
@@ -92,6 +93,7 @@ impl Gate {
             }
         };
         entry.permitted(&permit);
+        self.identity.has_read(&principal.session, self.resources.labels(&invocation));
         let raw = self.resources.run(permit, &invocation, &facts, cancel).await?; // one permit, one effect
         Ok(self.mask.output(&arrival.call_id, raw))
     }

@@ -12,6 +12,7 @@ mod jose;
 mod jwks;
 mod keys;
 mod local;
+mod reading;
 mod recent;
 mod rejection;
 mod session;
@@ -37,6 +38,7 @@ use crate::call::{Hash, Principal, Session};
 use crate::clock::World;
 use claims::Admitted;
 use keys::KeyRing;
+use reading::Reading;
 use recent::Recent;
 use rejection::{Signpost, Tally};
 use session::Sessions;
@@ -82,6 +84,7 @@ pub struct Identity {
     /// By SHA-256 of the token: the token itself is not kept.
     verified: Mutex<Recent<Hash, Verified>>,
     sessions: Sessions,
+    reading: Reading,
     local: OnceLock<Principal>,
     tally: Tally,
     world: Arc<dyn World>,
@@ -121,10 +124,22 @@ impl Identity {
             scopes: spec.scopes,
             verified: Mutex::new(Recent::new(VERIFIED_HALF)),
             sessions: Sessions::new(Arc::clone(&world)),
+            reading: Reading::new(),
             local: OnceLock::new(),
             tally: Tally::default(),
             world,
         })
+    }
+
+    /// Adds to a principal what its session has read from so far.
+    pub fn recall(&self, principal: &mut Principal) {
+        self.reading.recall(&mut principal.session);
+    }
+
+    /// Notes that a session is about to read from something with these labels. Noted before it
+    /// reads, so that no later call is decided without it.
+    pub fn has_read(&self, session: &Session, labels: &BTreeSet<String>) {
+        self.reading.note(session, labels);
     }
 
     /// Verifies a bearer token. The agent's `claimed_name` stays empty: the protocol says it, not the token.

@@ -3,12 +3,12 @@
 pub mod git;
 pub mod sql;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::call::answer::{ResourceEntry, ResourceList};
-use crate::call::{Facts, Invocation, RawOutput, Refusal, Request, ResourceCard, Target};
+use crate::call::{Action, Facts, Invocation, RawOutput, Refusal, Request, ResourceCard, Target};
 use crate::policy::Permit;
 
 /// One configured thing that can be read or changed. A closed set: each kind is an arm here.
@@ -79,6 +79,15 @@ impl Resources {
             Some(Resource::Git(repository)) => repository.run(permit, invocation, facts, cancel).await,
             Some(Resource::Sqlite(database)) => database.run(permit, invocation, facts, cancel).await,
         }
+    }
+
+    /// The labels of what a request reads from; none for a mere description.
+    #[must_use]
+    pub fn labels(&self, invocation: &Invocation) -> &BTreeSet<String> {
+        static NONE: BTreeSet<String> = BTreeSet::new();
+        let described = invocation.action == Action::Describe;
+        let named = invocation.resource.as_ref().filter(|_| !described);
+        named.and_then(|name| self.0.get(name)).map_or(&NONE, |(card, _)| &card.labels)
     }
 
     fn of(&self, invocation: &Invocation) -> Result<Option<&Resource>, Refusal> {

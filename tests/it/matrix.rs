@@ -26,9 +26,8 @@ fn arguments(tool: &str, resource: &str) -> Value {
         "sql_schema" => json!({ "resource": resource }),
         "sql_query" => json!({ "resource": resource, "statement": "SELECT id, email FROM customers LIMIT 1" }),
         "orders_of_customer" => json!({ "resource": resource, "customer_id": 1 }),
-        "top_products" | "revenue_by_month" => {
-            json!({ "resource": resource, "from": "2024-01-01", "to": "2025-12-31" })
-        }
+        "top_products" => json!({ "resource": resource, "from": "2024-01-01", "to": "2025-12-31" }),
+        "revenue_by_month" => json!({ "resource": resource, "year": 2025 }),
         other => panic!("add the tool `{other}` to the matrix"),
     }
 }

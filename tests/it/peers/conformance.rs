@@ -72,9 +72,13 @@ fn results(out: &std::path::Path) -> BTreeMap<String, Vec<String>> {
         let folder = entry.unwrap().path();
         let Ok(text) = std::fs::read_to_string(folder.join("checks.json")) else { continue };
         let checks: Vec<Value> = serde_json::from_str(&text).unwrap();
+        // A check that needs a diagnostic tool says itself that it could not be made.
+        let untestable = |check: &Value| {
+            check["errorMessage"].as_str().is_some_and(|why| why.starts_with("Not testable: server does not list"))
+        };
         let failed = checks
             .iter()
-            .filter(|check| check["status"] == "FAILURE")
+            .filter(|check| check["status"] == "FAILURE" && !untestable(check))
             .map(|check| format!("{}: {}", check["id"], check["errorMessage"]))
             .collect();
         // `server-<scenario>-2026-11-22T09-57-51-009Z`
