@@ -279,7 +279,10 @@ impl Audit {
     /// [`AuditError::Unrecorded`]: the change should then not be made.
     pub async fn config_change(&self, what: Value) -> Result<(), AuditError> {
         let mut what = what;
-        self.core.shared.masking.value(&mut what, &mut MaskCounts::default());
+        self.core
+            .shared
+            .masking
+            .value(&mut what, &mut MaskCounts::default());
         let item = plain(config_draft(&self.core.shared, &what));
         Ok(self.core.send_durably(item).await?)
     }
@@ -371,11 +374,16 @@ impl Core {
     /// Queues a record that nobody waits for, once there is room.
     async fn send_when_room(&self, mut item: Item) -> Result<(), Unrecorded> {
         item.room = Some(self.room().await?);
-        self.queue.send(Message::Record(Box::new(item))).map_err(|_| Unrecorded)
+        self.queue
+            .send(Message::Record(Box::new(item)))
+            .map_err(|_| Unrecorded)
     }
 
     async fn room(&self) -> Result<OwnedSemaphorePermit, Unrecorded> {
-        Arc::clone(&self.room).acquire_owned().await.map_err(|_| Unrecorded)
+        Arc::clone(&self.room)
+            .acquire_owned()
+            .await
+            .map_err(|_| Unrecorded)
     }
 
     /// Queues a record and waits until it is durable.
@@ -385,7 +393,10 @@ impl Core {
     }
 
     /// Queues a record that somebody will wait for.
-    fn send_with_room(&self, mut item: Item) -> Result<oneshot::Receiver<Result<(), Unrecorded>>, Unrecorded> {
+    fn send_with_room(
+        &self,
+        mut item: Item,
+    ) -> Result<oneshot::Receiver<Result<(), Unrecorded>>, Unrecorded> {
         let (done, result) = oneshot::channel();
         item.done = Some(done);
         item.lazy = false;
@@ -484,7 +495,6 @@ fn publish(path: &Path, note: &str) -> std::io::Result<()> {
     file.write_all(format!("{note}\n").as_bytes())?;
     file.sync_data()
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -171,8 +171,12 @@ impl Store {
     /// A connection, with what must hold of it checked rather than assumed.
     async fn connect(&self) -> Result<SqliteConnection, StoreError> {
         let mut conn = self.options.connect().await?;
-        let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut conn).await?;
-        let sync: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut conn).await?;
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(&mut conn)
+            .await?;
+        let sync: i64 = sqlx::query_scalar("PRAGMA synchronous")
+            .fetch_one(&mut conn)
+            .await?;
         if mode != "wal" || sync != 2 {
             return Err(self.unusable(format!(
                 "SQLite gave journal_mode={mode}, synchronous={sync} instead of wal and 2 (full); \
@@ -184,17 +188,24 @@ impl Store {
 
     /// Checks that the file is ours, and marks a fresh one.
     async fn claim(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let id: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *conn).await?;
-        let format: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *conn).await?;
+        let id: i64 = sqlx::query_scalar("PRAGMA application_id")
+            .fetch_one(&mut *conn)
+            .await?;
+        let format: i64 = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&mut *conn)
+            .await?;
         let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
             .fetch_one(&mut *conn)
             .await?;
         match (id, format, tables) {
             (APPLICATION_ID, FORMAT, _) => Ok(()),
             (0, 0, 0) => {
-                sqlx::raw_sql("PRAGMA application_id = 0x546f6c6c; PRAGMA user_version = 1;")
-                    .execute(&mut *conn)
-                    .await?;
+                // One transaction: a power cut must not leave half of the mark.
+                sqlx::raw_sql(
+                    "BEGIN IMMEDIATE; PRAGMA application_id = 0x546f6c6c; PRAGMA user_version = 1; COMMIT",
+                )
+                .execute(&mut *conn)
+                .await?;
                 Ok(())
             }
             (APPLICATION_ID, newer, _) => Err(self.unusable(format!(
@@ -234,3 +245,6 @@ fn migration_problem(error: &sqlx::migrate::MigrateError) -> String {
         other => format!("its tables could not be brought up to date: {other}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,7 +129,11 @@ impl Entry {
         let Ok((answer, payload)) = self.keep(answer).await else {
             return self.withhold(mask);
         };
-        let mut draft = self.outcome_draft(if self.refusal.is_some() { Phase::Refusal } else { Phase::Result });
+        let mut draft = self.outcome_draft(if self.refusal.is_some() {
+            Phase::Refusal
+        } else {
+            Phase::Result
+        });
         draft.outcome(self.outcome_of(&answer));
         if let Some(masks) = answer.envelope().get("masked").filter(|masks| is_filled(masks)) {
             draft.put("masks", masks);
@@ -162,7 +166,9 @@ impl Entry {
         let large = answer.text().len() > INLINE_BYTES;
         let keep = move || Payload::new(&answer, &*world).map(|payload| (answer, payload));
         if large {
-            tokio::task::spawn_blocking(keep).await.map_err(std::io::Error::other)?
+            tokio::task::spawn_blocking(keep)
+                .await
+                .map_err(std::io::Error::other)?
         } else {
             keep()
         }
@@ -209,7 +215,11 @@ impl Drop for Entry {
         if self.settled {
             return;
         }
-        let code = if self.draft.effect_possible { Code::OutcomeUnknown } else { Code::Cancelled };
+        let code = if self.draft.effect_possible {
+            Code::OutcomeUnknown
+        } else {
+            Code::Cancelled
+        };
         let mut draft = self.outcome_draft(Phase::Refusal);
         draft.outcome(json!({"status": "refused", "code": code, "detail": "the caller went away"}));
         let mut item = closing(draft);

@@ -32,7 +32,11 @@ pub struct Exported {
 ///
 /// # Errors
 /// When the store cannot be read or `out` cannot be written.
-pub async fn export(store: &Store, payloads: bool, out: &mut (dyn Write + Send)) -> Result<Exported, AuditError> {
+pub async fn export(
+    store: &Store,
+    payloads: bool,
+    out: &mut (dyn Write + Send),
+) -> Result<Exported, AuditError> {
     let mut reader = store.reader().await?;
     let head = reader.head().await?;
     let tree = Frontier::restore(head.size, head.frontier)
@@ -57,7 +61,10 @@ pub async fn export(store: &Store, payloads: bool, out: &mut (dyn Write + Send))
         }
         for (row, payload) in rows {
             let record: Value = serde_json::from_slice(&row.record).unwrap_or_default();
-            line(out, &json!({"type": "record", "leaf": hex(&row.leaf), "record": record}))?;
+            line(
+                out,
+                &json!({"type": "record", "leaf": hex(&row.leaf), "record": record}),
+            )?;
             if let Some(payload) = payload.filter(|_| payloads) {
                 let (salt, data) = (STANDARD.encode(&payload.salt), STANDARD.encode(&payload.data));
                 line(out, &json!({"type": "payload", "salt": salt, "data": data}))?;
@@ -76,7 +83,10 @@ pub async fn export(store: &Store, payloads: bool, out: &mut (dyn Write + Send))
     }
     out.flush()?;
     reader.close().await?;
-    Ok(Exported { records: next, checkpoints })
+    Ok(Exported {
+        records: next,
+        checkpoints,
+    })
 }
 
 fn line(out: &mut (dyn Write + Send), value: &Value) -> std::io::Result<()> {

@@ -33,7 +33,11 @@ impl Lease {
             world.random(&mut random);
             let boot = hex(&random);
             let path = file_of(store, &boot);
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?;
             file.lock()?;
             // A sweep may have taken the file for a dead one's between creation and lock.
             let same = path.metadata().is_ok_and(|now| {
@@ -41,7 +45,11 @@ impl Lease {
                     .is_ok_and(|ours| (ours.dev(), ours.ino()) == (now.dev(), now.ino()))
             });
             if same {
-                return Ok(Self { boot, path, _lock: file });
+                return Ok(Self {
+                    boot,
+                    path,
+                    _lock: file,
+                });
             }
         }
     }
@@ -57,7 +65,10 @@ impl Lease {
             return false;
         }
         match File::open(file_of(store, boot)) {
-            Ok(file) => !matches!(file.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_))),
+            Ok(file) => !matches!(
+                file.try_lock(),
+                Err(TryLockError::WouldBlock | TryLockError::Error(_))
+            ),
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         }
     }
@@ -71,16 +82,25 @@ impl Drop for Lease {
 
 /// Removes the lock files that dead processes left. Call after their calls have been reported.
 pub(crate) fn sweep(store: &Path) {
-    let (Some(folder), Some(name)) = (store.parent(), store.file_name().and_then(|name| name.to_str())) else {
+    let (Some(folder), Some(name)) = (store.parent(), store.file_name().and_then(|name| name.to_str()))
+    else {
         return;
     };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     let prefix = format!("{name}-live-");
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
     for entry in entries.flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+        if entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(&prefix))
+        {
             let dead = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
             if dead {
                 let _ = std::fs::remove_file(entry.path());

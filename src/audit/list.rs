@@ -83,7 +83,11 @@ pub async fn list(store: &Store, query: &Query) -> Result<Page<Listed>, AuditErr
 
 /// The records themselves, with their payloads.
 pub(super) async fn records(store: &Store, query: &Query) -> Result<Page<Stored>, AuditError> {
-    let limit = if query.limit == 0 { 50 } else { query.limit.min(PAGE_MAX) };
+    let limit = if query.limit == 0 {
+        50
+    } else {
+        query.limit.min(PAGE_MAX)
+    };
     let mut reader = store.reader().await?;
     let mut items = reader
         .matching(&query.filter, query.page, !query.oldest_first, limit + 1)
@@ -91,7 +95,9 @@ pub(super) async fn records(store: &Store, query: &Query) -> Result<Page<Stored>
     reader.close().await?;
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
-    let last = items.last().map(|(row, _)| if query.oldest_first { row.seq + 1 } else { row.seq });
+    let last = items
+        .last()
+        .map(|(row, _)| if query.oldest_first { row.seq + 1 } else { row.seq });
     Ok(Page {
         next: last.filter(|_| more),
         items,

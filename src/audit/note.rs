@@ -46,7 +46,9 @@ pub struct LogKey {
 
 impl std::fmt::Debug for LogKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogKey").field("public", &self.public().to_string()).finish()
+        f.debug_struct("LogKey")
+            .field("public", &self.public().to_string())
+            .finish()
     }
 }
 
@@ -95,7 +97,10 @@ impl LogKey {
     /// # Errors
     /// [`NoteError::Key`] when it is anything else.
     pub fn parse(text: &str) -> Result<Self, NoteError> {
-        let rest = text.trim_end().strip_prefix("PRIVATE+KEY+").ok_or(NoteError::Key)?;
+        let rest = text
+            .trim_end()
+            .strip_prefix("PRIVATE+KEY+")
+            .ok_or(NoteError::Key)?;
         let mut parts = rest.splitn(3, '+');
         let (Some(name), Some(hash), Some(data)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(NoteError::Key);
@@ -121,7 +126,11 @@ impl LogKey {
         let mut data = Zeroizing::new(vec![ED25519]);
         data.extend_from_slice(self.signing.as_bytes());
         let hash = crate::call::hex(&self.public().id());
-        Zeroizing::new(format!("PRIVATE+KEY+{}+{hash}+{}\n", self.name, STANDARD.encode(&*data)))
+        Zeroizing::new(format!(
+            "PRIVATE+KEY+{}+{hash}+{}\n",
+            self.name,
+            STANDARD.encode(&*data)
+        ))
     }
 
     /// The log's origin.
@@ -232,7 +241,11 @@ impl LogPublicKey {
                 .map_err(|_| NoteError::Signature)?;
             ours = true;
         }
-        if ours { Ok(checkpoint) } else { Err(NoteError::Signature) }
+        if ours {
+            Ok(checkpoint)
+        } else {
+            Err(NoteError::Signature)
+        }
     }
 }
 
@@ -272,7 +285,9 @@ pub enum KeyFileError {
         error: std::io::Error,
     },
     /// Somebody else could read or write it.
-    #[error("key file {0}: other users may read or write it; `chmod 600` it, and make a new key if they have")]
+    #[error(
+        "key file {0}: other users may read or write it; `chmod 600` it, and make a new key if they have"
+    )]
     Exposed(String),
     /// Not a key, or of another log.
     #[error("key file {path}: {error}")]

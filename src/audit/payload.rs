@@ -65,7 +65,9 @@ impl Payload {
 /// When they are not what was stored.
 pub fn inflate(data: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    ZlibDecoder::new(data).take(INFLATED_MAX).read_to_end(&mut bytes)?;
+    ZlibDecoder::new(data)
+        .take(INFLATED_MAX)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

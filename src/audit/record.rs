@@ -129,7 +129,10 @@ impl Draft {
                 "claimed_version": name(&agent.claimed_version, masking),
             }),
         );
-        draft.put("session", &without_empty(json!({"id": session.id, "labels": session.labels})));
+        draft.put(
+            "session",
+            &without_empty(json!({"id": session.id, "labels": session.labels})),
+        );
         draft.put("transport", &json!(arrival.transport));
         let tool = name(&arrival.tool, masking);
         draft.put("tool", &json!(tool));
@@ -140,7 +143,15 @@ impl Draft {
     /// That a call's process went away before its outcome was recorded; `intent` is its record.
     pub(crate) fn interrupted(intent: &Value, at: Timestamp) -> Self {
         let mut draft = Self::new(Phase::Interrupted, at);
-        for member in ["principal", "agent", "session", "transport", "tool", "action", "resource"] {
+        for member in [
+            "principal",
+            "agent",
+            "session",
+            "transport",
+            "tool",
+            "action",
+            "resource",
+        ] {
             if let Some(value) = intent.get(member) {
                 draft.put(member, value);
             }
@@ -174,7 +185,11 @@ impl Draft {
 
     /// What the agent is told of an answer that could not be recorded.
     pub(crate) fn withheld_code(&self) -> Code {
-        if self.effect_possible { Code::OutcomeUnknown } else { Code::AuditUnavailable }
+        if self.effect_possible {
+            Code::OutcomeUnknown
+        } else {
+            Code::AuditUnavailable
+        }
     }
 
     /// What is about to happen.
@@ -250,8 +265,11 @@ impl Draft {
     pub(crate) fn assemble(&self, seq: u64, prev: Option<Node>) -> Vec<u8> {
         let seq = seq.to_string().into_bytes();
         let prev = prev.map(|prev| format!("\"{}\"", hex(&prev)).into_bytes());
-        let mut all: BTreeMap<&str, &[u8]> =
-            self.members.iter().map(|(key, value)| (*key, value.as_slice())).collect();
+        let mut all: BTreeMap<&str, &[u8]> = self
+            .members
+            .iter()
+            .map(|(key, value)| (*key, value.as_slice()))
+            .collect();
         all.insert("seq", &seq);
         if let Some(prev) = &prev {
             all.insert("prev", prev);

@@ -58,7 +58,10 @@ pub async fn replay(store: &Store, query: &Query) -> Result<Page<Step>, AuditErr
         });
     }
     reader.close().await?;
-    Ok(Page { items, next: page.next })
+    Ok(Page {
+        items,
+        next: page.next,
+    })
 }
 
 fn intent_of(records: &[Stored]) -> Option<Value> {
@@ -94,7 +97,12 @@ struct Pen<'a> {
 impl Pen<'_> {
     fn step(&mut self, step: &Step) -> std::io::Result<()> {
         let record = &step.outcome;
-        let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let text = |pointer: &str| {
+            record
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         self.styled(TIME, text("/at"))?;
         self.plain(" ")?;
         self.styled(WHO, text("/principal/id"))?;
@@ -138,10 +146,18 @@ impl Pen<'_> {
     }
 
     fn masks(&mut self, record: &Value) -> std::io::Result<()> {
-        for mask in record.get("masks").and_then(Value::as_array).into_iter().flatten() {
+        for mask in record
+            .get("masks")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             let part = |name: &str| mask.get(name).and_then(Value::as_str).unwrap_or_default();
             let count = mask.get("count").and_then(Value::as_u64).unwrap_or_default();
-            self.styled(NOTE, &format!("  masked {count} × {} in {}", part("rule"), part("where")))?;
+            self.styled(
+                NOTE,
+                &format!("  masked {count} × {} in {}", part("rule"), part("where")),
+            )?;
             self.plain("\n")?;
         }
         Ok(())

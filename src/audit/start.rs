@@ -158,7 +158,12 @@ async fn check_tail(reader: &mut JournalReader, key: &LogPublicKey) -> Result<u6
         let signed = key.open(&row.note).map_err(AuditError::Checkpoint)?;
         frontier = Frontier::restore(row.size, row.frontier)
             .filter(|frontier| signed.size == row.size && signed.root == frontier.root())
-            .ok_or_else(|| damaged(format!("the checkpoint at {} does not fit its signature", row.size)))?;
+            .ok_or_else(|| {
+                damaged(format!(
+                    "the checkpoint at {} does not fit its signature",
+                    row.size
+                ))
+            })?;
     }
     let signed = frontier.size();
     let mut last = None;
@@ -171,8 +176,14 @@ async fn check_tail(reader: &mut JournalReader, key: &LogPublicKey) -> Result<u6
             let leaf = leaf_hash(&row.record);
             let value: Value = serde_json::from_slice(&row.record).unwrap_or_default();
             let prev = value.get("prev").and_then(Value::as_str).map(str::to_owned);
-            if row.seq != frontier.size() || leaf != row.leaf || prev != last.map(|last| crate::call::hex(&last)) {
-                return Err(damaged(format!("record {} is not what was written", frontier.size())));
+            if row.seq != frontier.size()
+                || leaf != row.leaf
+                || prev != last.map(|last| crate::call::hex(&last))
+            {
+                return Err(damaged(format!(
+                    "record {} is not what was written",
+                    frontier.size()
+                )));
             }
             frontier.push(leaf);
             last = Some(leaf);

@@ -71,7 +71,10 @@ pub(super) struct OneWord;
 impl Masking for OneWord {
     fn value(&self, value: &mut Value, counts: &mut MaskCounts) {
         match value {
-            Value::String(text) => *text = text.replace(SECRET, "[masked]"),
+            Value::String(text) => {
+                counts.add("value", "one-word", text.matches(SECRET).count() as u64);
+                *text = text.replace(SECRET, "[masked]");
+            }
             Value::Array(items) => items.iter_mut().for_each(|item| self.value(item, counts)),
             Value::Object(members) => members.values_mut().for_each(|item| self.value(item, counts)),
             _ => {}
@@ -171,7 +174,9 @@ impl Bench {
     }
 
     pub(super) async fn verify(&self) -> Report {
-        verify_store(&self.store, &Trust::default()).await.expect("readable")
+        verify_store(&self.store, &Trust::default())
+            .await
+            .expect("readable")
     }
 
     pub(super) async fn listed(&self, filter: RecordFilter) -> Vec<Listed> {
@@ -188,7 +193,9 @@ impl Bench {
 pub(super) async fn records(store: &Store) -> Vec<Value> {
     let mut reader = store.reader().await.expect("a reader");
     let rows = reader.range(0, 100_000).await.expect("records");
-    rows.iter().map(|(row, _)| serde_json::from_slice(&row.record).expect("a record")).collect()
+    rows.iter()
+        .map(|(row, _)| serde_json::from_slice(&row.record).expect("a record"))
+        .collect()
 }
 
 pub(super) fn arrival(world: &dyn World, tool: &str, arguments: &Value) -> Arrival {
@@ -226,7 +233,10 @@ pub(super) fn invocation(arrival: &Arrival, action: Action) -> (Invocation, Fact
         tool: arrival.tool.clone(),
         action,
         resource: Some("web".into()),
-        request: Request::ListResources(ListResources { kind: None, cursor: None }),
+        request: Request::ListResources(ListResources {
+            kind: None,
+            cursor: None,
+        }),
         arguments: Value::Object(arrival.arguments.clone()),
         request_key: Hash::of(arrival.call_id.as_str().as_bytes()),
     };
@@ -271,7 +281,11 @@ pub(super) async fn walk(mut entry: Entry, arrival: &Arrival, action: Action, te
 }
 
 pub(super) fn code(answer: &Masked) -> &str {
-    answer.envelope().pointer("/refusal/code").and_then(Value::as_str).unwrap_or("none")
+    answer
+        .envelope()
+        .pointer("/refusal/code")
+        .and_then(Value::as_str)
+        .unwrap_or("none")
 }
 
 /// Phases of each call, in journal order.
@@ -280,7 +294,10 @@ pub(super) fn phases(records: &[Value]) -> BTreeMap<String, Vec<String>> {
     for record in records {
         if let Some(call_id) = record["call_id"].as_str() {
             let phase = record["phase"].as_str().unwrap_or_default();
-            calls.entry(call_id.to_owned()).or_default().push(phase.to_owned());
+            calls
+                .entry(call_id.to_owned())
+                .or_default()
+                .push(phase.to_owned());
         }
     }
     calls

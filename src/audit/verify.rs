@@ -181,7 +181,11 @@ impl Verifier {
         self.report.intact = false;
         self.report.problem_count += 1;
         if self.report.problems.len() < PROBLEMS_MAX {
-            self.report.problems.push(Problem { fault, seq, what: what.into() });
+            self.report.problems.push(Problem {
+                fault,
+                seq,
+                what: what.into(),
+            });
         }
     }
 
@@ -190,9 +194,15 @@ impl Verifier {
         let seq = self.frontier.size();
         let hash = leaf_hash(bytes);
         if hash != *leaf {
-            self.problem(Fault::Record, Some(seq), "the record was changed after it was written");
+            self.problem(
+                Fault::Record,
+                Some(seq),
+                "the record was changed after it was written",
+            );
         }
-        let value = serde_json::from_slice::<Value>(bytes).ok().filter(|value| canonical(value) == bytes);
+        let value = serde_json::from_slice::<Value>(bytes)
+            .ok()
+            .filter(|value| canonical(value) == bytes);
         match &value {
             None => self.problem(Fault::Record, Some(seq), "not a canonical record"),
             Some(value) => self.content(seq, value, payload),
@@ -209,7 +219,11 @@ impl Verifier {
         }
         if record.get("seq").and_then(Value::as_u64) != Some(seq) {
             let says = record.get("seq").cloned().unwrap_or_default();
-            self.problem(Fault::Order, Some(seq), format!("the record here says it is number {says}"));
+            self.problem(
+                Fault::Order,
+                Some(seq),
+                format!("the record here says it is number {says}"),
+            );
         }
         let prev = record.get("prev").and_then(Value::as_str).map(str::to_owned);
         if prev != self.last_leaf.map(|leaf| hex(&leaf)) {
@@ -238,11 +252,16 @@ impl Verifier {
     fn step(&mut self, phase: Phase, seq: u64, call_id: &str, record: &Value) {
         match phase {
             Phase::Intent => {
-                self.open.insert(call_id.to_owned(), InterruptedCall::of(seq, record));
+                self.open
+                    .insert(call_id.to_owned(), InterruptedCall::of(seq, record));
             }
             Phase::Result => {
                 if self.open.remove(call_id).is_none() {
-                    self.problem(Fault::Outcome, Some(seq), "a result without an intent, or a second one");
+                    self.problem(
+                        Fault::Outcome,
+                        Some(seq),
+                        "a result without an intent, or a second one",
+                    );
                 }
             }
             Phase::Refusal => {
@@ -269,7 +288,11 @@ impl Verifier {
         if fits {
             self.report.payloads += 1;
         } else {
-            self.problem(Fault::PayloadChanged, Some(seq), "what is stored is not what was offered");
+            self.problem(
+                Fault::PayloadChanged,
+                Some(seq),
+                "what is stored is not what was offered",
+            );
         }
     }
 
@@ -281,12 +304,18 @@ impl Verifier {
             Ok(signed) if signed.size > at => self.problem(
                 Fault::Truncated,
                 None,
-                format!("a signed checkpoint covers {} records, {at} are there", signed.size),
+                format!(
+                    "a signed checkpoint covers {} records, {at} are there",
+                    signed.size
+                ),
             ),
             Ok(signed) if signed.size != at || signed.root != self.frontier.root() => self.problem(
                 Fault::Checkpoint,
                 None,
-                format!("the signed checkpoint over {} records is over another history", signed.size),
+                format!(
+                    "the signed checkpoint over {} records is over another history",
+                    signed.size
+                ),
             ),
             Ok(signed) => {
                 self.report.checkpoints += 1;
@@ -319,7 +348,11 @@ impl Verifier {
             ..columns_of(record)
         };
         if expected != *row {
-            self.problem(Fault::Index, Some(row.seq), "a search column contradicts the record");
+            self.problem(
+                Fault::Index,
+                Some(row.seq),
+                "a search column contradicts the record",
+            );
         }
     }
 
@@ -371,7 +404,10 @@ pub async fn verify_store(store: &Store, trust: &Trust) -> Result<Report, AuditE
             break;
         }
         for (row, payload) in &rows {
-            while notes.first().is_some_and(|note| note.size <= verifier.frontier.size()) {
+            while notes
+                .first()
+                .is_some_and(|note| note.size <= verifier.frontier.size())
+            {
                 let note = notes.remove(0);
                 verifier.checkpoint(&note.note);
                 if notes.is_empty() {
@@ -422,16 +458,27 @@ pub fn verify_export(input: impl BufRead, key: LogPublicKey, trust: &Trust) -> s
     for (number, line) in input.split(b'\n').enumerate() {
         let line = line?;
         let at = number + 1;
-        let Some(value) = serde_json::from_slice::<Value>(&line).ok().filter(|v| canonical(v) == line) else {
+        let Some(value) = serde_json::from_slice::<Value>(&line)
+            .ok()
+            .filter(|v| canonical(v) == line)
+        else {
             verifier.problem(Fault::Form, None, format!("line {at} is not what was exported"));
             continue;
         };
         let kind = value.get("type").and_then(Value::as_str).unwrap_or_default();
         if !has_members(&value, kind) {
-            verifier.problem(Fault::Form, None, format!("line {at} has other members than were exported"));
+            verifier.problem(
+                Fault::Form,
+                None,
+                format!("line {at} has other members than were exported"),
+            );
         }
         if (kind == "header") != (at == 1) {
-            verifier.problem(Fault::Form, None, format!("line {at}: the header must be the first line"));
+            verifier.problem(
+                Fault::Form,
+                None,
+                format!("line {at}: the header must be the first line"),
+            );
         }
         if kind != "payload" {
             settle(&mut verifier, waiting.take(), &Held::Gone);
@@ -448,7 +495,11 @@ pub fn verify_export(input: impl BufRead, key: LogPublicKey, trust: &Trust) -> s
                 }
                 (record, _) => {
                     settle(&mut verifier, record, &Held::Gone);
-                    verifier.problem(Fault::Form, None, format!("line {at} holds no payload of a record"));
+                    verifier.problem(
+                        Fault::Form,
+                        None,
+                        format!("line {at} holds no payload of a record"),
+                    );
                 }
             },
             "checkpoint" => {
@@ -466,13 +517,22 @@ pub fn verify_export(input: impl BufRead, key: LogPublicKey, trust: &Trust) -> s
 /// Exactly the members that a line of this kind is exported with: nothing may be slipped in.
 fn has_members(line: &Value, kind: &str) -> bool {
     let expected: &[&str] = match kind {
-        "header" => &["checkpoints", "format", "public_key", "records", "root", "type", "with_payloads"],
+        "header" => &[
+            "checkpoints",
+            "format",
+            "public_key",
+            "records",
+            "root",
+            "type",
+            "with_payloads",
+        ],
         "record" => &["leaf", "record", "type"],
         "payload" => &["data", "salt", "type"],
         "checkpoint" => &["note", "type"],
         _ => return false,
     };
-    line.as_object().is_some_and(|members| members.keys().eq(expected.iter()))
+    line.as_object()
+        .is_some_and(|members| members.keys().eq(expected.iter()))
 }
 
 fn settle(verifier: &mut Verifier, record: Option<(Vec<u8>, Node)>, held: &Held<'_>) {
@@ -486,13 +546,24 @@ fn export_header(verifier: &mut Verifier, value: &Value) -> Option<Value> {
         verifier.problem(Fault::Form, None, "not an export of this version");
     }
     let key = verifier.key.to_string();
-    let says = value.get("public_key").and_then(Value::as_str).unwrap_or_default();
+    let says = value
+        .get("public_key")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if says != key {
-        verifier.problem(Fault::Checkpoint, None, "the export says it belongs to another key");
+        verifier.problem(
+            Fault::Checkpoint,
+            None,
+            "the export says it belongs to another key",
+        );
     }
     match value.get("with_payloads").and_then(Value::as_bool) {
         Some(with) => verifier.payloads_expected = with,
-        None => verifier.problem(Fault::Form, None, "the header does not say whether payloads are in it"),
+        None => verifier.problem(
+            Fault::Form,
+            None,
+            "the header does not say whether payloads are in it",
+        ),
     }
     Some(value.clone())
 }
@@ -516,20 +587,35 @@ fn compare_header(verifier: &mut Verifier, header: Option<&Value>, notes: u64) {
     let size = verifier.frontier.size();
     let says = |name: &str| header.get(name).and_then(Value::as_u64);
     if says("records") != Some(size) {
-        let what = format!("the export was made of {} records, {size} are there", says("records").unwrap_or(0));
+        let what = format!(
+            "the export was made of {} records, {size} are there",
+            says("records").unwrap_or(0)
+        );
         verifier.problem(Fault::Truncated, None, what);
     }
     if says("checkpoints") != Some(notes) {
-        verifier.problem(Fault::Form, None, "the export was made with another number of checkpoints");
+        verifier.problem(
+            Fault::Form,
+            None,
+            "the export was made with another number of checkpoints",
+        );
     }
     if header.get("root").and_then(Value::as_str) != Some(&STANDARD.encode(verifier.frontier.root())) {
-        verifier.problem(Fault::Record, None, "the records are not the ones the export was made of");
+        verifier.problem(
+            Fault::Record,
+            None,
+            "the records are not the ones the export was made of",
+        );
     }
 }
 
 fn unhex(text: &str) -> Option<Node> {
     let mut node = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+    if text.len() != 64
+        || !text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    {
         return None;
     }
     for (byte, at) in node.iter_mut().zip((0..64).step_by(2)) {

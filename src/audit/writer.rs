@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -20,6 +21,8 @@ use crate::store::{Store, StoreError};
 const BATCH_MAX: usize = 1_024;
 /// So many records that nobody waits for are written without waiting for one that somebody waits for.
 const LAZY_MAX: usize = 256;
+/// While the store cannot be written, it is not tried more often than this.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Records kept in memory, while the store cannot be written, of calls whose answers were withheld.
 const OWED_MAX: usize = 4_096;
 
@@ -50,6 +53,8 @@ pub(crate) struct Item {
     pub(crate) done: Option<Done>,
     /// Its place in the queue; free again when it is written or given up.
     pub(crate) room: Option<OwnedSemaphorePermit>,
+    /// Failed attempts to write it, by number.
+    pub(crate) tried: Vec<u64>,
 }
 
 pub(crate) enum Message {
@@ -78,12 +83,24 @@ pub(crate) struct Writer {
     conn: Option<JournalWriter>,
     shared: Arc<Shared>,
     pending: Vec<Item>,
+    /// What could not be written and still must be, before anything else.
+    owed: Vec<Item>,
     flushes: Vec<Done>,
     /// Whether somebody waits for what is pending.
     urgent: bool,
     sign: bool,
     /// Withheld outcomes that did not fit into `OWED_MAX`.
     lost: u64,
+    retry_at: Duration,
+    attempts: u64,
+    doubts: Vec<Doubt>,
+}
+
+/// A commit that failed, and yet may be found written: the last record it would have made.
+struct Doubt {
+    attempt: u64,
+    seq: u64,
+    leaf: [u8; 32],
 }
 
 impl Writer {
@@ -93,10 +110,14 @@ impl Writer {
             setup,
             shared,
             pending: Vec::new(),
+            owed: Vec::new(),
             flushes: Vec::new(),
             urgent: false,
             sign: false,
             lost: 0,
+            retry_at: Duration::ZERO,
+            attempts: 0,
+            doubts: Vec::new(),
         }
     }
 
@@ -149,17 +170,27 @@ impl Writer {
     /// One transaction over everything pending.
     async fn write(&mut self) {
         self.urgent = false;
-        let outcome = self.attempt().await;
-        let answer = match outcome {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                tracing::error!(%error, "the journal cannot be written: calls are refused until it can");
-                self.conn = None;
-                self.shared.set_closed(true);
-                self.give_up();
-                Err(Unrecorded)
+        let closed = self.shared.is_closed();
+        let answer = if closed && self.shared.world.monotonic() < self.retry_at {
+            Err(Unrecorded)
+        } else {
+            match self.attempt().await {
+                Ok(()) => Ok(()),
+                Err(error) if closed => {
+                    tracing::debug!(%error, "the journal still cannot be written");
+                    Err(Unrecorded)
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the journal cannot be written: calls are refused until it can");
+                    Err(Unrecorded)
+                }
             }
         };
+        if answer.is_err() {
+            self.conn = None;
+            self.shared.set_closed(true);
+            self.give_up();
+        }
         for done in self.flushes.drain(..) {
             let _ = done.send(answer);
         }
@@ -167,33 +198,38 @@ impl Writer {
 
     async fn attempt(&mut self) -> Result<(), StoreError> {
         self.shared.look_at_disk();
-        let sign = std::mem::take(&mut self.sign);
+        let sign = self.sign;
         let unsigned = sign && self.setup.size > self.setup.last_checkpoint;
-        if self.pending.is_empty() && !unsigned && !self.shared.is_closed() {
+        if self.pending.is_empty() && self.owed.is_empty() && !unsigned && !self.shared.is_closed() {
+            self.sign = false;
             return Ok(());
         }
+        self.retry_at = self.shared.world.monotonic() + RETRY_AFTER;
+        let new = std::mem::replace(&mut self.pending, std::mem::take(&mut self.owed));
+        self.pending.extend(new);
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
             None => self.setup.store.writer().await?,
         };
+        self.settle_doubts(&mut conn).await?;
         if self.shared.is_closed() {
             conn.probe().await?;
         }
-        let lost = std::mem::take(&mut self.lost);
-        if lost > 0 {
-            let gap = config_draft(&self.shared, &json!({"event": "unrecorded", "calls": lost}));
-            self.pending.push(plain(gap));
-        }
+        let gap = (self.lost > 0)
+            .then(|| config_draft(&self.shared, &json!({"event": "unrecorded", "calls": self.lost})));
         let mut wrote = None;
-        let erases = self.pending.iter().any(|item| !item.erase.is_empty());
         let (setup, pending) = (&self.setup, &self.pending);
-        conn.append(false, |head, _| {
-            let batch = build(setup, pending, head, sign)?;
-            wrote = Some((batch.head.size, batch.checkpoint.clone()));
+        let appended = conn.append(false, |head, _| {
+            let batch = build(setup, pending, gap.as_ref(), head, sign)?;
+            wrote = Some((batch.head.clone(), batch.checkpoint.clone()));
             Ok(batch)
-        })
-        .await?;
-        if erases && let Err(error) = conn.empty_log().await {
+        });
+        if let Err(error) = appended.await {
+            self.doubt(wrote.map(|(head, _)| head));
+            return Err(error);
+        }
+        let erased = self.pending.iter().any(|item| !item.erase.is_empty());
+        if erased && let Err(error) = conn.empty_log().await {
             tracing::warn!(%error, "erased payloads may remain in the write-ahead log for a while");
         }
         self.conn = Some(conn);
@@ -201,7 +237,34 @@ impl Writer {
         Ok(())
     }
 
-    fn committed(&mut self, wrote: Option<(u64, Option<CheckpointRow>)>) {
+    /// After a failed commit: what would be there if it came through after all.
+    fn doubt(&mut self, head: Option<Head>) {
+        let Some((seq, leaf)) = head.and_then(|head| head.size.checked_sub(1).zip(head.last_leaf)) else {
+            return;
+        };
+        self.attempts += 1;
+        let attempt = self.attempts;
+        self.doubts.push(Doubt { attempt, seq, leaf });
+        for item in &mut self.pending {
+            item.tried.push(attempt);
+        }
+    }
+
+    /// Before anything is written again: drops what a commit that seemed to fail has written. An answer
+    /// withheld because of it is then on record as offered, and next as withheld.
+    async fn settle_doubts(&mut self, conn: &mut JournalWriter) -> Result<(), StoreError> {
+        for doubt in &self.doubts {
+            if conn.leaf(doubt.seq).await? == Some(doubt.leaf) {
+                self.pending.retain(|item| !item.tried.contains(&doubt.attempt));
+            }
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, wrote: Option<(Head, Option<CheckpointRow>)>) {
+        self.doubts.clear();
+        self.sign = false;
+        self.lost = 0;
         if self.shared.is_closed() {
             tracing::info!("the journal can be written again");
             self.shared.set_closed(false);
@@ -212,10 +275,10 @@ impl Writer {
                 let _ = done.send(Ok(()));
             }
         }
-        let Some((size, checkpoint)) = wrote else {
+        let Some((head, checkpoint)) = wrote else {
             return;
         };
-        self.setup.size = size;
+        self.setup.size = head.size;
         if let Some(checkpoint) = checkpoint {
             self.setup.last_checkpoint = checkpoint.size;
             if let Some(path) = &self.setup.publish
@@ -230,29 +293,26 @@ impl Writer {
     /// Tells everybody who waits, and keeps what is still owed: records nobody waits for, and of each
     /// withheld answer that it was withheld.
     fn give_up(&mut self) {
-        let failed = std::mem::take(&mut self.pending);
-        for mut item in failed {
+        for mut item in std::mem::take(&mut self.pending) {
             item.room = None;
             let waited = item.done.take().is_some_and(|done| {
                 let _ = done.send(Err(Unrecorded));
                 true
             });
-            let owed = match item.draft.phase {
-                Phase::Result | Phase::Refusal => {
-                    if waited {
-                        item.draft = item.draft.withheld();
-                        item.payload = None;
-                    }
-                    true
-                }
-                // The caller of a waited-for intent was told no and nothing ran; whoever asked for a
+            let outcome = matches!(item.draft.phase, Phase::Result | Phase::Refusal);
+            if outcome && waited {
+                item.draft = item.draft.withheld();
+                item.payload = None;
+                item.tried.clear(); // what was tried was another record
+            } else if waited {
+                // Whoever waited for an intent was told no, and nothing ran; whoever asked for a
                 // change of configuration was told that it is not on record.
-                _ => !waited,
-            };
-            if owed && self.pending.len() < OWED_MAX {
-                item.lazy = true;
-                self.pending.push(item);
-            } else if owed {
+                continue;
+            }
+            item.lazy = true;
+            if self.owed.len() < OWED_MAX {
+                self.owed.push(item);
+            } else if outcome {
                 self.lost += 1;
             }
         }
@@ -276,11 +336,18 @@ pub(crate) fn plain(draft: Draft) -> Item {
         lazy: true,
         done: None,
         room: None,
+        tried: Vec::new(),
     }
 }
 
 /// Puts the records at their places after `head`.
-fn build(setup: &Setup, items: &[Item], head: &Head, sign: bool) -> Result<Batch, StoreError> {
+fn build(
+    setup: &Setup,
+    items: &[Item],
+    gap: Option<&Draft>,
+    head: &Head,
+    sign: bool,
+) -> Result<Batch, StoreError> {
     let mut log = Tip::at(head)?;
     let mut batch = Batch::default();
     let mut opened: BTreeMap<&str, OpenCall> = BTreeMap::new();
@@ -311,6 +378,9 @@ fn build(setup: &Setup, items: &[Item], head: &Head, sign: bool) -> Result<Batch
             Mark::Closes => batch.closed.push(call_id.to_owned()),
             Mark::Neither => {}
         }
+    }
+    if let Some(gap) = gap {
+        log.place(gap, &mut batch);
     }
     let size = log.frontier.size();
     let due = size >= setup.last_checkpoint.saturating_add(setup.checkpoint_every);

@@ -17,7 +17,10 @@ fn unusable(path: &str, what: impl Into<String>) -> StoreError {
 /// The path in `sqlite:path` or `sqlite://path`.
 pub(super) fn path_of(url: &str) -> Result<PathBuf, StoreError> {
     let rest = url.strip_prefix("sqlite:").ok_or_else(|| {
-        unusable(url, "only sqlite is supported by this version; write `sqlite:tollgate.db`")
+        unusable(
+            url,
+            "only sqlite is supported by this version; write `sqlite:tollgate.db`",
+        )
     })?;
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path.is_empty() || path.starts_with(":memory:") || path.contains(['?', '#', '\0']) {
@@ -32,7 +35,12 @@ pub(super) fn path_of(url: &str) -> Result<PathBuf, StoreError> {
 /// Creates a missing file before SQLite does, readable by its owner alone. SQLite gives its `-wal`
 /// and `-shm` files the mode of the database file.
 pub(super) fn create(path: &Path) -> Result<(), StoreError> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(unusable(
@@ -72,7 +80,10 @@ pub(super) fn check(path: &Path) -> Result<(), StoreError> {
         if about.uid() != me && about.uid() != 0 {
             return Err(unusable(
                 &shown,
-                format!("it belongs to user {}, not to the user Tollgate runs as ({me})", about.uid()),
+                format!(
+                    "it belongs to user {}, not to the user Tollgate runs as ({me})",
+                    about.uid()
+                ),
             ));
         }
     }

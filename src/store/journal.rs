@@ -1,9 +1,9 @@
 //! Appending to the journal: one transaction that reads the head, writes everything that waited, and
 //! moves the head on.
 
+use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
@@ -120,8 +120,9 @@ impl JournalWriter {
     /// `fsync`.
     ///
     /// # Errors
-    /// Nothing was written, as far as this process can tell; see [`StoreError`]. The connection
-    /// should be dropped.
+    /// See [`StoreError`]. When the commit itself failed it is open whether it will be found later (an
+    /// `fsync` that reported an error may have written): look with [`JournalWriter::leaf`] on a new
+    /// connection before anything is written again.
     pub async fn append<F>(&mut self, with_open_calls: bool, build: F) -> Result<(), StoreError>
     where
         F: FnOnce(&Head, &[OpenCall]) -> Result<Batch, StoreError> + Send,
@@ -136,15 +137,7 @@ impl JournalWriter {
         };
         let batch = build(&head, &open)?;
         write_records(&mut tx, &batch.records).await?;
-        for payload in &batch.payloads {
-            sqlx::query("INSERT INTO payload (seq, blob, salt, data) VALUES (?1, ?2, ?3, ?4)")
-                .bind(to_i64(payload.seq))
-                .bind(&payload.blob)
-                .bind(&payload.salt[..])
-                .bind(&payload.data)
-                .execute(&mut *tx)
-                .await?;
-        }
+        write_payloads(&mut tx, &batch.payloads).await?;
         write_open_calls(&mut tx, &batch).await?;
         for seq in &batch.erased {
             sqlx::query("DELETE FROM payload WHERE seq = ?1")
@@ -168,6 +161,18 @@ impl JournalWriter {
             .await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// The leaf hash of record `seq`, if there is one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn leaf(&mut self, seq: u64) -> Result<Option<[u8; 32]>, StoreError> {
+        let leaf: Option<Vec<u8>> = sqlx::query_scalar("SELECT leaf FROM journal WHERE seq = ?1")
+            .bind(to_i64(seq))
+            .fetch_optional(&mut self.conn)
+            .await?;
+        Ok(leaf.and_then(|leaf| leaf.try_into().ok()))
     }
 
     /// Writes and removes some 64 KiB: whether the store can be written again after a failure.
@@ -226,49 +231,77 @@ impl JournalWriter {
     }
 }
 
-/// Rows in one INSERT: a statement's way to SQLite's thread and back costs more than a row does.
-const GROUP: usize = 16;
-const INSERT: &str = "INSERT INTO journal \
-    (seq, leaf, at, phase, call_id, user, session, tool, resource, status, record) VALUES ";
-const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?)";
-static INSERT_ONE: LazyLock<String> = LazyLock::new(|| format!("{INSERT}{ROW}"));
-static INSERT_GROUP: LazyLock<String> = LazyLock::new(|| format!("{INSERT}{}", [ROW; GROUP].join(",")));
+/// Rows in one INSERT, largest first: a statement's way to SQLite's thread and back costs more than a
+/// row does.
+const GROUPS: [usize; 4] = [16, 4, 2, 1];
+static INSERT_RECORDS: LazyLock<[String; 4]> = LazyLock::new(|| {
+    inserts(
+        "INSERT INTO journal \
+         (seq, leaf, at, phase, call_id, user, session, tool, resource, status, record) VALUES ",
+        "(?,?,?,?,?,?,?,?,?,?,?)",
+    )
+});
+static INSERT_PAYLOADS: LazyLock<[String; 4]> =
+    LazyLock::new(|| inserts("INSERT INTO payload (seq, blob, salt, data) VALUES ", "(?,?,?,?)"));
+
+fn inserts(head: &str, row: &str) -> [String; 4] {
+    GROUPS.map(|size| format!("{head}{}", vec![row; size].join(",")))
+}
+
+/// Cuts rows into groups for which there is a statement.
+fn grouped<'a, T>(
+    mut rows: &'a [T],
+    statements: &'static [String; 4],
+) -> impl Iterator<Item = (&'static str, &'a [T])> {
+    std::iter::from_fn(move || {
+        let mut sizes = GROUPS.iter().zip(statements);
+        let (size, sql) = sizes.find(|(size, _)| **size <= rows.len())?;
+        let (group, rest) = rows.split_at_checked(*size)?;
+        rows = rest;
+        Some((sql.as_str(), group))
+    })
+}
 
 async fn write_records(conn: &mut SqliteConnection, records: &[RecordRow]) -> Result<(), StoreError> {
-    let groups = records.chunks_exact(GROUP);
-    let rest = groups.remainder();
-    for group in groups {
-        insert(conn, INSERT_GROUP.as_str(), group).await?;
-    }
-    for row in rest {
-        insert(conn, INSERT_ONE.as_str(), std::slice::from_ref(row)).await?;
+    for (sql, rows) in grouped(records, &INSERT_RECORDS) {
+        let mut query = sqlx::query(sql);
+        for row in rows {
+            query = query
+                .bind(to_i64(row.seq))
+                .bind(&row.leaf[..])
+                .bind(&row.at)
+                .bind(&row.phase)
+                .bind(&row.call_id)
+                .bind(&row.user)
+                .bind(&row.session)
+                .bind(&row.tool)
+                .bind(&row.resource)
+                .bind(&row.status)
+                .bind(&row.record);
+        }
+        query.execute(&mut *conn).await?;
     }
     Ok(())
 }
 
-async fn insert(conn: &mut SqliteConnection, sql: &'static str, rows: &[RecordRow]) -> Result<(), StoreError> {
-    let mut query = sqlx::query(sql);
-    for row in rows {
-        query = query
-            .bind(to_i64(row.seq))
-            .bind(&row.leaf[..])
-            .bind(&row.at)
-            .bind(&row.phase)
-            .bind(&row.call_id)
-            .bind(&row.user)
-            .bind(&row.session)
-            .bind(&row.tool)
-            .bind(&row.resource)
-            .bind(&row.status)
-            .bind(&row.record);
+async fn write_payloads(conn: &mut SqliteConnection, payloads: &[PayloadRow]) -> Result<(), StoreError> {
+    for (sql, rows) in grouped(payloads, &INSERT_PAYLOADS) {
+        let mut query = sqlx::query(sql);
+        for row in rows {
+            query = query
+                .bind(to_i64(row.seq))
+                .bind(&row.blob)
+                .bind(&row.salt[..])
+                .bind(&row.data);
+        }
+        query.execute(&mut *conn).await?;
     }
-    query.execute(conn).await?;
     Ok(())
 }
 
 async fn write_open_calls(conn: &mut SqliteConnection, batch: &Batch) -> Result<(), StoreError> {
     for call in &batch.opened {
-        sqlx::query("INSERT INTO open_call (call_id, seq, boot) VALUES (?1, ?2, ?3)")
+        sqlx::query("INSERT OR REPLACE INTO open_call (call_id, seq, boot) VALUES (?1, ?2, ?3)")
             .bind(&call.call_id)
             .bind(to_i64(call.seq))
             .bind(&call.boot)

@@ -182,13 +182,12 @@ impl JournalReader {
     /// # Errors
     /// See [`StoreError`].
     pub async fn checkpoints(&mut self, after: u64, limit: u32) -> Result<Vec<CheckpointRow>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT size, note, frontier FROM checkpoint WHERE size > ?1 ORDER BY size LIMIT ?2",
-        )
-        .bind(to_i64(after))
-        .bind(limit)
-        .fetch_all(&mut self.conn)
-        .await?;
+        let rows =
+            sqlx::query("SELECT size, note, frontier FROM checkpoint WHERE size > ?1 ORDER BY size LIMIT ?2")
+                .bind(to_i64(after))
+                .bind(limit)
+                .fetch_all(&mut self.conn)
+                .await?;
         rows.iter().map(checkpoint).collect()
     }
 
@@ -219,11 +218,10 @@ impl JournalReader {
     /// # Errors
     /// See [`StoreError`].
     pub async fn leaves(&mut self, size: u64) -> Result<Vec<[u8; 32]>, StoreError> {
-        let rows: Vec<Vec<u8>> =
-            sqlx::query_scalar("SELECT leaf FROM journal WHERE seq < ?1 ORDER BY seq")
-                .bind(to_i64(size))
-                .fetch_all(&mut self.conn)
-                .await?;
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT leaf FROM journal WHERE seq < ?1 ORDER BY seq")
+            .bind(to_i64(size))
+            .fetch_all(&mut self.conn)
+            .await?;
         Ok(rows.into_iter().filter_map(|leaf| leaf.try_into().ok()).collect())
     }
 

@@ -50,7 +50,10 @@ fn a_changed_checkpoint_is_refused_wherever_it_was_changed() {
 #[test]
 fn another_signature_beside_ours_is_passed_over() {
     let key = LogKey::generate("example.org/log", &*world(1)).expect("a key");
-    let note = format!("{}— witness.example AAAAAGFiYw==\n", key.sign(5, &leaf_hash(b"x")));
+    let note = format!(
+        "{}— witness.example AAAAAGFiYw==\n",
+        key.sign(5, &leaf_hash(b"x"))
+    );
     assert_eq!(key.public().open(&note).expect("ours is there").size, 5);
 }
 
@@ -72,7 +75,10 @@ fn the_key_file_is_private_and_is_never_replaced() {
     assert_eq!(first.public(), again.public());
     assert!(matches!(
         load_or_create_key(&path, "example.org/other", &*world(1)),
-        Err(KeyFileError::Content { error: NoteError::Origin(_), .. })
+        Err(KeyFileError::Content {
+            error: NoteError::Origin(_),
+            ..
+        })
     ));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("chmod");
     assert!(matches!(

@@ -8,7 +8,11 @@ async fn some_calls(folder: &Path) -> (Bench, Vec<String>) {
     let bench = bench(folder, Options::default()).await;
     let mut ids = Vec::new();
     for n in 0..7 {
-        let action = if n % 2 == 0 { Action::FileRead } else { Action::SqlWrite };
+        let action = if n % 2 == 0 {
+            Action::FileRead
+        } else {
+            Action::SqlWrite
+        };
         ids.push(bench.call(action, &format!("{ROWS} {n}")).await.0);
     }
     (bench, ids)
@@ -28,7 +32,10 @@ async fn lists_are_filtered_and_paged_without_gap_or_repetition() {
     for oldest_first in [true, false] {
         let mut seen = Vec::new();
         let mut query = Query {
-            filter: RecordFilter { phase: Some("result".into()), ..outcomes() },
+            filter: RecordFilter {
+                phase: Some("result".into()),
+                ..outcomes()
+            },
             limit: 3,
             oldest_first,
             ..Query::default()
@@ -47,10 +54,17 @@ async fn lists_are_filtered_and_paged_without_gap_or_repetition() {
         }
         assert_eq!(seen, ids);
     }
-    let nobody = RecordFilter { user: Some("corp#other".into()), ..RecordFilter::default() };
+    let nobody = RecordFilter {
+        user: Some("corp#other".into()),
+        ..RecordFilter::default()
+    };
     assert_eq!(bench.listed(nobody).await, []);
     let all = bench.listed(RecordFilter::default()).await;
-    let cut = RecordFilter { since: Some(all[3].at.clone()), until: Some(all[6].at.clone()), ..RecordFilter::default() };
+    let cut = RecordFilter {
+        since: Some(all[3].at.clone()),
+        until: Some(all[6].at.clone()),
+        ..RecordFilter::default()
+    };
     assert_eq!(bench.listed(cut).await.len(), 3);
     let by = RecordFilter {
         user: Some("corp#u-17".into()),
@@ -62,7 +76,10 @@ async fn lists_are_filtered_and_paged_without_gap_or_repetition() {
     };
     let found = bench.listed(by).await;
     assert_eq!(found.len(), 7);
-    assert_eq!((found[1].action.as_deref(), found[1].masked), (Some("sql_write"), 2));
+    assert_eq!(
+        (found[1].action.as_deref(), found[1].masked),
+        (Some("sql_write"), 2)
+    );
     assert_eq!(all[0].event.as_deref(), Some("start"));
 }
 
@@ -77,24 +94,40 @@ async fn show_gives_every_record_of_a_call_and_the_answer() {
     };
     assert_eq!(offered.text, format!("{ROWS} 2"));
     assert_eq!(offered.structured["data"]["text"], format!("{ROWS} 2"));
-    assert!(matches!(show(&bench.store, "nope").await, Err(AuditError::UnknownCall(_))));
+    assert!(matches!(
+        show(&bench.store, "nope").await,
+        Err(AuditError::UnknownCall(_))
+    ));
 }
 
 #[tokio::test]
 async fn replay_shows_exactly_what_was_offered_in_order_and_nothing_that_acts() {
     let folder = tempfile::tempdir().expect("a folder");
     let (bench, ids) = some_calls(folder.path()).await;
-    let mut query = Query { limit: 4, ..Query::default() };
+    let mut query = Query {
+        limit: 4,
+        ..Query::default()
+    };
     query.filter.session = Some("session-1".into());
     let page = replay(&bench.store, &query).await.expect("readable");
-    let order: Vec<&str> = page.items.iter().filter_map(|step| step.outcome["call_id"].as_str()).collect();
+    let order: Vec<&str> = page
+        .items
+        .iter()
+        .filter_map(|step| step.outcome["call_id"].as_str())
+        .collect();
     assert_eq!(order, ids[..4].iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(page.items[0].intent.as_ref().expect("an intent")["phase"], "intent");
+    assert_eq!(
+        page.items[0].intent.as_ref().expect("an intent")["phase"],
+        "intent"
+    );
 
     let mut plain = Vec::new();
     render(&page, false, &mut plain).expect("written");
     let plain = String::from_utf8(plain).expect("text");
-    assert!(!plain.contains('\u{1b}') && !plain.contains('\u{202e}'), "{plain}");
+    assert!(
+        !plain.contains('\u{1b}') && !plain.contains('\u{202e}'),
+        "{plain}"
+    );
     assert!(plain.contains("1  │ ␛[2Jgone<U+202E> 3\n"), "{plain}");
     assert!(plain.contains("masked 2 × email in text"));
     assert!(plain.ends_with(&format!("more: --page {}\n", page.next.expect("more"))));
@@ -119,7 +152,11 @@ async fn replay_shows_exactly_what_was_offered_in_order_and_nothing_that_acts() 
 
 #[test]
 fn every_character_that_acts_on_a_terminal_is_shown() {
-    for c in (0..=0x9f).chain(0x2028..=0x202e).chain(0x2066..=0x2069).filter_map(char::from_u32) {
+    for c in (0..=0x9f)
+        .chain(0x2028..=0x202e)
+        .chain(0x2066..=0x2069)
+        .filter_map(char::from_u32)
+    {
         let shown = printable(&c.to_string());
         let harmless = |c: char| !c.is_control() && !('\u{2028}'..='\u{202e}').contains(&c);
         assert!(matches!(c, '\n' | '\t') || shown.chars().all(harmless), "{c:?}");
@@ -142,21 +179,33 @@ async fn erasing_takes_the_bytes_out_of_the_files_and_leaves_the_proofs() {
     reader.close().await.expect("closed");
     assert_eq!(salts.len(), 1);
     let in_files = |needle: &[u8]| {
-        std::fs::read_dir(folder.path()).expect("the folder").any(|entry| {
-            let bytes = std::fs::read(entry.expect("an entry").path()).expect("readable");
-            bytes.windows(needle.len()).any(|window| window == needle)
-        })
+        std::fs::read_dir(folder.path())
+            .expect("the folder")
+            .any(|entry| {
+                let bytes = std::fs::read(entry.expect("an entry").path()).expect("readable");
+                bytes.windows(needle.len()).any(|window| window == needle)
+            })
     };
     assert!(in_files(&salts[0]));
-    let erased = bench.audit.erase(&ids[1], &format!("request 12 of {SECRET}")).await.expect("erased");
+    let erased = bench
+        .audit
+        .erase(&ids[1], &format!("request 12 of {SECRET}"))
+        .await
+        .expect("erased");
     assert_eq!(erased, 1);
     assert!(!in_files(&salts[0]), "the salt is gone from the file and its log");
-    assert_eq!(show(&bench.store, &ids[1]).await.expect("there").kept, Some(Kept::Gone));
+    assert_eq!(
+        show(&bench.store, &ids[1]).await.expect("there").kept,
+        Some(Kept::Gone)
+    );
     let report = bench.verify().await;
     assert!(report.intact, "{report:?}");
     assert_eq!((report.erased, report.payloads), (1, 6));
     let last = bench.records().await.pop().expect("a record");
     assert_eq!(last["config"]["event"], "erased");
     assert_eq!(last["config"]["reason"], "request 12 of [masked]");
-    assert!(matches!(bench.audit.erase("nope", "x").await, Err(AuditError::UnknownCall(_))));
+    assert!(matches!(
+        bench.audit.erase("nope", "x").await,
+        Err(AuditError::UnknownCall(_))
+    ));
 }

@@ -18,21 +18,39 @@ struct Sample {
 
 /// Some calls, checkpoints among them and one at the end.
 async fn sample(payloads: bool) -> Sample {
+    sample_of(6, payloads).await
+}
+
+async fn sample_of(calls: u32, payloads: bool) -> Sample {
     let folder = tempfile::tempdir().expect("a folder");
-    let bench = bench(folder.path(), Options { every: 5, publish: true, ..Options::default() }).await;
-    for n in 0..6 {
+    let bench = bench(
+        folder.path(),
+        Options {
+            every: 5,
+            publish: true,
+            ..Options::default()
+        },
+    )
+    .await;
+    for n in 0..calls {
         let _ = bench.call(Action::FileRead, &format!("file {n}")).await;
     }
     bench.audit.close().await.expect("signed");
     let mut export_bytes = Vec::new();
-    export(&bench.store, payloads, &mut export_bytes).await.expect("exported");
+    export(&bench.store, payloads, &mut export_bytes)
+        .await
+        .expect("exported");
     let published = std::fs::read_to_string(folder.path().join("checkpoints")).expect("published");
-    let at = published.rfind(KEY).and_then(|at| published[..at].rfind(KEY)).expect("a last note");
+    let published = format!("\n{published}");
+    let last = published.rsplit_once(&format!("\n{KEY}\n")).expect("a note").1;
     Sample {
         store: bench.store.clone(),
         key: bench.report.public_key.parse().expect("a key"),
-        lines: export_bytes.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect(),
-        checkpoint: published[at..].strip_suffix('\n').expect("a blank line").to_owned(),
+        lines: export_bytes
+            .split_inclusive(|b| *b == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect(),
+        checkpoint: format!("{KEY}\n{}", last.strip_suffix('\n').expect("a blank line")),
         _folder: folder,
     }
 }
@@ -56,8 +74,14 @@ impl Sample {
     /// Changes the store as its owner could, triggers and all.
     fn change(&self, sql: &str) {
         let conn = Connection::open(self.store.path()).expect("the file");
-        for trigger in ["journal_no_update", "journal_no_delete", "checkpoint_no_update", "checkpoint_no_delete"] {
-            conn.execute_batch(&format!("DROP TRIGGER IF EXISTS {trigger}")).expect("dropped");
+        for trigger in [
+            "journal_no_update",
+            "journal_no_delete",
+            "checkpoint_no_update",
+            "checkpoint_no_delete",
+        ] {
+            conn.execute_batch(&format!("DROP TRIGGER IF EXISTS {trigger}"))
+                .expect("dropped");
         }
         conn.execute_batch(sql).expect("changed");
     }
@@ -86,19 +110,23 @@ fn an_untouched_export_is_intact_with_and_without_payloads() {
         assert!(report.intact, "{report:?}");
         assert_eq!(report.records, 13);
         assert_eq!(report.held_elsewhere, Some(13));
-        assert_eq!((report.payloads, report.payloads_absent), if payloads { (6, 0) } else { (0, 6) });
+        assert_eq!(
+            (report.payloads, report.payloads_absent),
+            if payloads { (6, 0) } else { (0, 6) }
+        );
         assert_eq!(report.exit_code(), 0);
     }
 }
 
 #[test]
 fn any_changed_byte_of_an_export_is_found() {
-    let sample = block(sample(false));
+    let sample = block(sample_of(1, false)); // a header, three records, a checkpoint
     let whole = sample.lines.concat();
     for at in 0..whole.len() {
         let mut changed = whole.clone();
         changed[at] ^= 1 << (at % 7);
-        let report = verify_export(changed.as_slice(), sample.key.clone(), &Trust::default()).expect("readable");
+        let report =
+            verify_export(changed.as_slice(), sample.key.clone(), &Trust::default()).expect("readable");
         assert!(!report.intact, "byte {at} of {}", whole.len());
     }
 }
@@ -161,16 +189,28 @@ proptest! {
 async fn changes_in_the_store_are_found_and_named() {
     use Fault::{Checkpoint, Index, Order, PayloadChanged, PayloadMissing, Record, Truncated};
     let cases: [(&str, &[Fault]); 10] = [
-        ("UPDATE journal SET record = CAST(replace(CAST(record AS TEXT), 'corp#u-17', 'corp#u-18') AS BLOB) WHERE seq = 3", &[Record]),
+        (
+            "UPDATE journal SET record = CAST(replace(CAST(record AS TEXT), 'corp#u-17', 'corp#u-18') AS BLOB) WHERE seq = 3",
+            &[Record],
+        ),
         ("UPDATE journal SET leaf = zeroblob(32) WHERE seq = 4", &[Record]),
         ("DELETE FROM journal WHERE seq = 5", &[Order]),
         ("DELETE FROM journal WHERE seq >= 8", &[Truncated, Index]),
         ("UPDATE journal SET user = 'corp#nobody' WHERE seq = 2", &[Index]),
         ("UPDATE head SET size = 12", &[Index]),
-        ("UPDATE checkpoint SET note = replace(note, 'example.org/tollgate' || char(10), 'example.org/tollgate' || char(10) || '1') WHERE size = (SELECT min(size) FROM checkpoint)", &[Checkpoint]),
+        (
+            "UPDATE checkpoint SET note = replace(note, 'example.org/tollgate' || char(10), 'example.org/tollgate' || char(10) || '1') WHERE size = (SELECT min(size) FROM checkpoint)",
+            &[Checkpoint],
+        ),
         ("DELETE FROM payload WHERE seq = 2", &[PayloadMissing]),
-        ("UPDATE payload SET data = (SELECT data FROM payload WHERE seq = 4) WHERE seq = 2", &[PayloadChanged]),
-        ("UPDATE payload SET salt = zeroblob(32) WHERE seq = 2", &[PayloadChanged]),
+        (
+            "UPDATE payload SET data = (SELECT data FROM payload WHERE seq = 4) WHERE seq = 2",
+            &[PayloadChanged],
+        ),
+        (
+            "UPDATE payload SET salt = zeroblob(32) WHERE seq = 2",
+            &[PayloadChanged],
+        ),
     ];
     for (sql, expected) in cases {
         let sample = sample(false).await;
@@ -191,7 +231,8 @@ async fn a_rewritten_history_does_not_fit_the_signatures() {
     let rows = reader.range(0, 100).await.expect("rows");
     reader.close().await.expect("closed");
     let conn = Connection::open(sample.store.path()).expect("the file");
-    conn.execute_batch("DROP TRIGGER journal_no_update").expect("dropped");
+    conn.execute_batch("DROP TRIGGER journal_no_update")
+        .expect("dropped");
     let mut frontier = merkle::Frontier::default();
     let mut prev: Option<merkle::Node> = None;
     for (row, _) in rows {
@@ -219,7 +260,10 @@ async fn a_rewritten_history_does_not_fit_the_signatures() {
     .expect("rewritten");
     drop(conn);
     let faults = sample.faults(&Trust::default()).await;
-    assert!(faults.iter().all(|fault| *fault == Fault::Checkpoint) && faults.len() >= 2, "{faults:?}");
+    assert!(
+        faults.iter().all(|fault| *fault == Fault::Checkpoint) && faults.len() >= 2,
+        "{faults:?}"
+    );
     // Without the checkpoints inside, only the one that was carried away tells.
     sample.change("DELETE FROM checkpoint");
     assert_eq!(sample.faults(&Trust::default()).await, []);
@@ -236,7 +280,14 @@ async fn a_damaged_tail_stops_the_start() {
         "UPDATE checkpoint SET note = replace(note, '13', '12') WHERE size = 13",
     ] {
         let folder = tempfile::tempdir().expect("a folder");
-        let first = bench(folder.path(), Options { every: 13, ..Options::default() }).await;
+        let first = bench(
+            folder.path(),
+            Options {
+                every: 13,
+                ..Options::default()
+            },
+        )
+        .await;
         for n in 0..7 {
             let _ = first.call(Action::FileRead, &n.to_string()).await;
         }
@@ -248,9 +299,19 @@ async fn a_damaged_tail_stops_the_start() {
             _folder: tempfile::tempdir().expect("a folder"),
         };
         sample.change(sql);
-        let refused = try_bench(folder.path(), Options { seed: 2, ..Options::default() }).await;
+        let refused = try_bench(
+            folder.path(),
+            Options {
+                seed: 2,
+                ..Options::default()
+            },
+        )
+        .await;
         assert!(
-            matches!(refused, Err(AuditError::Store(StoreError::Damaged(_)) | AuditError::Checkpoint(_))),
+            matches!(
+                refused,
+                Err(AuditError::Store(StoreError::Damaged(_)) | AuditError::Checkpoint(_))
+            ),
             "{sql}"
         );
     }
@@ -268,5 +329,11 @@ async fn inclusion_and_consistency_can_be_shown_from_the_store() {
     let first = reader.checkpoints(0, 1).await.expect("checkpoints").remove(0);
     let earlier = sample.key.open(&first.note).expect("signed");
     let path = merkle::consistency_proof(&leaves, earlier.size as usize).expect("a prefix");
-    assert!(merkle::consistent(earlier.size, &earlier.root, 13, &signed.root, &path));
+    assert!(merkle::consistent(
+        earlier.size,
+        &earlier.root,
+        13,
+        &signed.root,
+        &path
+    ));
 }

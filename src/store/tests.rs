@@ -1,0 +1,166 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::*;
+use crate::store::journal::Head;
+
+fn url(folder: &Path, name: &str) -> String {
+    format!("sqlite:{}", folder.join(name).display())
+}
+
+async fn refusal(url: &str) -> String {
+    match Store::open(url, &Tuning::default()).await {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("{url} was opened"),
+    }
+}
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("chmod");
+}
+
+#[tokio::test]
+async fn a_new_store_is_private_durable_and_marked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&url(folder.path(), "a.db"), &Tuning::default())
+        .await
+        .expect("made");
+    let mut conn = store.connect().await.expect("open");
+    for (pragma, expected) in [
+        ("PRAGMA application_id", APPLICATION_ID),
+        ("PRAGMA user_version", FORMAT),
+        ("PRAGMA synchronous", 2),
+        ("PRAGMA foreign_keys", 1),
+        ("PRAGMA trusted_schema", 0),
+        ("PRAGMA secure_delete", 1),
+    ] {
+        let value: i64 = sqlx::query_scalar(pragma)
+            .fetch_one(&mut conn)
+            .await
+            .expect("a value");
+        assert_eq!(value, expected, "{pragma}");
+    }
+    for entry in std::fs::read_dir(folder.path()).expect("the folder") {
+        let entry = entry.expect("an entry");
+        let mode = entry.metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
+    }
+    Store::open(&url(folder.path(), "a.db"), &Tuning::default())
+        .await
+        .expect("opened again");
+}
+
+#[tokio::test]
+async fn many_first_starts_at_once_make_one_store() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = url(folder.path(), "a.db");
+    let opened =
+        futures::future::join_all((0..8).map(async |_| Store::open(&url, &Tuning::default()).await)).await;
+    assert!(opened.iter().all(Result::is_ok));
+    let head = opened[0]
+        .as_ref()
+        .expect("open")
+        .reader()
+        .await
+        .expect("read")
+        .head()
+        .await
+        .expect("a head");
+    assert_eq!(head, Head::default());
+}
+
+#[tokio::test]
+async fn files_that_others_may_write_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = url(folder.path(), "a.db");
+    drop(Store::open(&url, &Tuning::default()).await.expect("made"));
+    let path = folder.path().join("a.db");
+    for bad in [0o620, 0o602, 0o666] {
+        mode(&path, bad);
+        assert!(refusal(&url).await.contains("chmod go-w"), "{bad:o}");
+    }
+    mode(&path, 0o600);
+    std::fs::write(folder.path().join("a.db-wal"), b"").expect("written");
+    mode(&folder.path().join("a.db-wal"), 0o666);
+    assert!(refusal(&url).await.contains("a.db-wal"));
+    std::fs::remove_file(folder.path().join("a.db-wal")).expect("removed");
+    mode(folder.path(), 0o777);
+    assert!(refusal(&url).await.contains("replace files"));
+    mode(folder.path(), 0o700);
+    Store::open(&url, &Tuning::default()).await.expect("opened again");
+}
+
+#[tokio::test]
+async fn what_is_not_a_store_of_ours_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for bad in [
+        "postgres://db/x",
+        "mysql://x",
+        "tollgate.db",
+        "sqlite:",
+        "sqlite::memory:",
+        "sqlite:a.db?mode=ro",
+    ] {
+        assert!(refusal(bad).await.contains("write `sqlite:"), "{bad}");
+    }
+    let other = folder.path().join("shop.db");
+    let conn = rusqlite::Connection::open(&other).expect("made");
+    conn.execute_batch("CREATE TABLE customers (id)").expect("made");
+    mode(&other, 0o600);
+    assert!(
+        refusal(&url(folder.path(), "shop.db"))
+            .await
+            .contains("something else")
+    );
+    let tables: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .expect("read");
+    assert_eq!(tables, 1);
+
+    let newer = url(folder.path(), "newer.db");
+    drop(Store::open(&newer, &Tuning::default()).await.expect("made"));
+    let conn = rusqlite::Connection::open(folder.path().join("newer.db")).expect("open");
+    conn.execute_batch("PRAGMA user_version = 2").expect("set");
+    assert!(refusal(&newer).await.contains("newer Tollgate"));
+
+    let text = folder.path().join("notes.txt");
+    std::fs::write(
+        &text,
+        "not a database, but more than a hundred bytes of text that is something else. ".repeat(9),
+    )
+    .expect("written");
+    mode(&text, 0o600);
+    assert!(
+        Store::open(&url(folder.path(), "notes.txt"), &Tuning::default())
+            .await
+            .is_err()
+    );
+    let missing = url(folder.path(), "typo.db");
+    assert!(Store::open_existing(&missing, &Tuning::default()).await.is_err());
+    assert!(!folder.path().join("typo.db").exists());
+}
+
+#[tokio::test]
+async fn records_can_be_added_and_neither_changed_nor_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&url(folder.path(), "a.db"), &Tuning::default())
+        .await
+        .expect("made");
+    let mut conn = store.connect().await.expect("open");
+    sqlx::raw_sql(
+        "INSERT INTO journal (seq, leaf, at, phase, record) VALUES (0, zeroblob(32), 'now', 'config', x'7b7d');
+         INSERT INTO checkpoint VALUES (1, 'note', x'')",
+    )
+    .execute(&mut conn)
+    .await
+    .expect("added");
+    for sql in [
+        "UPDATE journal SET record = x''",
+        "DELETE FROM journal",
+        "UPDATE checkpoint SET note = ''",
+        "DELETE FROM checkpoint",
+    ] {
+        let error = sqlx::query(sql).execute(&mut conn).await.expect_err(sql);
+        assert!(error.to_string().contains("append-only"), "{sql}: {error}");
+    }
+}
