@@ -119,11 +119,11 @@ pub async fn audit_export(_config: &Config, _to: &Path, _payloads: bool) -> Resu
     bail!(NOT_BUILT)
 }
 
-/// Erases payloads; records and proofs stay.
+/// Erases payloads; records and proofs stay, and the reason is recorded.
 ///
 /// # Errors
 /// The store cannot be changed; nothing matches.
-pub async fn audit_erase(_config: &Config, _what: &Erasure) -> Result<u64> {
+pub async fn audit_erase(_config: &Config, _what: &Erasure, _reason: &str) -> Result<u64> {
     bail!(NOT_BUILT)
 }
 

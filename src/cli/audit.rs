@@ -76,6 +76,9 @@ pub(crate) enum Audit {
         /// Erase the payloads of all calls before a time, e.g. 2026-01-01T00:00:00Z
         #[arg(long, value_name = "TIME")]
         before: Option<String>,
+        /// Why, for the record that is kept of the erasure
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
         /// Really do it: erasure cannot be undone
         #[arg(long)]
         yes: bool,
@@ -175,7 +178,20 @@ impl Audit {
                 let report = app::audit_export(&load(file)?, &to, payloads).await?;
                 print_exported(&report, &to, out)?;
             }
-            Self::Erase { call, before, yes } => return erase(file, call, before, yes, out).await,
+            Self::Erase {
+                call,
+                before,
+                reason,
+                yes,
+            } => {
+                let what = erasure(call, before)?;
+                if !yes {
+                    bail!("nothing was erased: erasure cannot be undone; add --yes to do it");
+                }
+                let erased = app::audit_erase(&load(file)?, &what, &reason).await?;
+                let said = format!("{erased} payloads erased; their records stay");
+                out.item(Tone::Good, "ok", &said)?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -197,31 +213,15 @@ fn print_exported(report: &ExportReport, to: &Path, out: &mut Out) -> Result<()>
     Ok(())
 }
 
-async fn erase(
-    file: &Path,
-    call: Option<String>,
-    before: Option<String>,
-    yes: bool,
-    out: &mut Out,
-) -> Result<ExitCode> {
-    let what = match (call, before) {
-        (Some(call), None) => Erasure::Call(call),
+fn erasure(call: Option<String>, before: Option<String>) -> Result<Erasure> {
+    match (call, before) {
+        (Some(call), None) => Ok(Erasure::Call(call)),
         (None, Some(before)) => {
             instant(&before)?;
-            Erasure::Before(before)
+            Ok(Erasure::Before(before))
         }
         _ => bail!("say which payloads: --call CALL_ID or --before TIME"),
-    };
-    if !yes {
-        bail!("nothing was erased: erasure cannot be undone; add --yes to do it");
     }
-    let erased = app::audit_erase(&load(file)?, &what).await?;
-    out.item(
-        Tone::Good,
-        "ok",
-        &format!("{erased} payloads erased; their records stay"),
-    )?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// RFC 3339 in UTC: compared as text with what the journal writes, so only that form is taken.
