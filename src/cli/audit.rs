@@ -184,10 +184,7 @@ impl Audit {
                 reason,
                 yes,
             } => {
-                let what = erasure(call, before)?;
-                if !yes {
-                    bail!("nothing was erased: erasure cannot be undone; add --yes to do it");
-                }
+                let what = erasure(call, before, yes)?;
                 let erased = app::audit_erase(&load(file)?, &what, &reason).await?;
                 let said = format!("{erased} payloads erased; their records stay");
                 out.item(Tone::Good, "ok", &said)?;
@@ -213,15 +210,19 @@ fn print_exported(report: &ExportReport, to: &Path, out: &mut Out) -> Result<()>
     Ok(())
 }
 
-fn erasure(call: Option<String>, before: Option<String>) -> Result<Erasure> {
-    match (call, before) {
-        (Some(call), None) => Ok(Erasure::Call(call)),
+fn erasure(call: Option<String>, before: Option<String>, yes: bool) -> Result<Erasure> {
+    let what = match (call, before) {
+        (Some(call), None) => Erasure::Call(call),
         (None, Some(before)) => {
             instant(&before)?;
-            Ok(Erasure::Before(before))
+            Erasure::Before(before)
         }
         _ => bail!("say which payloads: --call CALL_ID or --before TIME"),
+    };
+    if !yes {
+        bail!("nothing was erased: erasure cannot be undone; add --yes to do it");
     }
+    Ok(what)
 }
 
 /// RFC 3339 in UTC: compared as text with what the journal writes, so only that form is taken.
