@@ -95,19 +95,27 @@ pub async fn audit_replay(_config: &Config, _filter: &AuditFilter) -> Result<Vec
     bail!(NOT_BUILT)
 }
 
-/// Checks the journal of the store.
+/// Checks the journal of the store; `public_key` and `held` (a checkpoint file) come from elsewhere.
 ///
 /// # Errors
-/// The store cannot be read.
-pub async fn audit_verify(_config: &Config) -> Result<VerifyReport> {
+/// The store or the checkpoint cannot be read.
+pub async fn audit_verify(
+    _config: &Config,
+    _public_key: Option<&str>,
+    _held: Option<&Path>,
+) -> Result<VerifyReport> {
     bail!(NOT_BUILT)
 }
 
-/// Checks an export with nothing but it and a public key; needs no configuration.
+/// Checks an export with nothing but it, a public key and perhaps a checkpoint; needs no configuration.
 ///
 /// # Errors
-/// The export cannot be read.
-pub async fn audit_verify_export(_export: &Path, _public_key: &str) -> Result<VerifyReport> {
+/// The export or the checkpoint cannot be read.
+pub async fn audit_verify_export(
+    _export: &Path,
+    _public_key: &str,
+    _held: Option<&Path>,
+) -> Result<VerifyReport> {
     bail!(NOT_BUILT)
 }
 

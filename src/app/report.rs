@@ -91,6 +91,8 @@ pub struct AuditFilter {
     pub since: Option<String>,
     /// The most calls.
     pub limit: u64,
+    /// Where to go on.
+    pub page: Option<u64>,
 }
 
 /// One call as the journal tells it.
