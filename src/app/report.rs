@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::call::Transport;
 use crate::config::gaps::Gap;
 
 /// How a line of a check turned out.
@@ -90,6 +91,8 @@ pub struct AuditFilter {
     pub since: Option<String>,
     /// The most calls.
     pub limit: u64,
+    /// Where to go on.
+    pub page: Option<u64>,
 }
 
 /// One call as the journal tells it.
@@ -141,20 +144,26 @@ pub enum Erasure {
 }
 
 /// "Would U through agent A be allowed to …?"
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainQuery {
     /// `<issuer>#<subject>`.
     pub user: String,
+    /// Whether the user is a service, not a person.
+    pub service: bool,
     /// Local groups the user would be in.
     pub groups: Vec<String>,
     /// The agent's client id.
     pub agent: String,
     /// Whether the issuer vouches for it.
     pub agent_verified: bool,
+    /// How the call would come.
+    pub transport: Transport,
+    /// Labels the session has read from already.
+    pub session_labels: Vec<String>,
     /// The verb.
     pub action: String,
-    /// The resource.
-    pub resource: String,
+    /// The resource; absent for `list_resources`.
+    pub resource: Option<String>,
     /// The tool; the built-in one of the action when absent.
     pub tool: Option<String>,
     /// For files.
@@ -163,10 +172,10 @@ pub struct ExplainQuery {
     pub reference: Option<String>,
     /// For SQL: relations.
     pub tables: Vec<String>,
-    /// For SQL: `table.column`.
+    /// For SQL: `table.column`; their classes are those of the configuration.
     pub columns: Vec<String>,
-    /// For `reveal`.
-    pub class: Option<String>,
+    /// For SQL: functions called.
+    pub functions: Vec<String>,
 }
 
 /// The answer to an [`ExplainQuery`].

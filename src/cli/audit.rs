@@ -44,17 +44,7 @@ pub(crate) enum Audit {
     ///
     /// Without --export the store is checked. With it, only the export and the public key are needed: no
     /// configuration, no store, no network.
-    Verify {
-        /// A file made by `audit export`
-        #[arg(long, value_name = "FILE", requires = "public_key")]
-        export: Option<PathBuf>,
-        /// The log's public key, as `audit export` printed it (C2SP note verifier key)
-        #[arg(long, value_name = "KEY", requires = "export")]
-        public_key: Option<String>,
-        /// Print the outcome as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Verify(Verify),
     /// Write the journal to a file that can be verified anywhere
     Export {
         /// The file to make
@@ -76,10 +66,30 @@ pub(crate) enum Audit {
         /// Erase the payloads of all calls before a time, e.g. 2026-01-01T00:00:00Z
         #[arg(long, value_name = "TIME")]
         before: Option<String>,
+        /// Why, for the record that is kept of the erasure
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
         /// Really do it: erasure cannot be undone
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// What to check, and against what.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// A file made by `audit export`, instead of the store
+    #[arg(long, value_name = "FILE", requires = "public_key")]
+    export: Option<PathBuf>,
+    /// The log's public key, as `audit export` printed it (C2SP note verifier key), kept apart from the store
+    #[arg(long, value_name = "KEY")]
+    public_key: Option<String>,
+    /// A signed checkpoint that somebody else has kept: nothing up to it can have been rewritten
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Which calls.
@@ -109,6 +119,9 @@ pub(crate) struct Which {
     /// The most calls
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u64,
+    /// Where to go on: the number printed under the last page
+    #[arg(long, value_name = "N")]
+    page: Option<u64>,
 }
 
 impl Which {
@@ -125,6 +138,7 @@ impl Which {
             refused: self.refused,
             since: self.since,
             limit: self.limit,
+            page: self.page,
         })
     }
 }
@@ -153,31 +167,45 @@ impl Audit {
                     print_story(&story, out, false)?;
                 }
             }
-            Self::Verify {
-                export,
-                public_key,
-                json,
-            } => {
-                let report = match (export, public_key) {
-                    (Some(export), Some(key)) => app::audit_verify_export(&export, &key).await?,
-                    _ => app::audit_verify(&load(file)?).await?,
-                };
-                if json {
-                    out.json(&report)?
-                } else {
-                    print_verified(&report, out)?
-                }
-                if !report.problems.is_empty() {
-                    return Ok(ExitCode::FAILURE);
-                }
-            }
+            Self::Verify(verify) => return verify.run(file, out).await,
             Self::Export { file: to, payloads } => {
                 let report = app::audit_export(&load(file)?, &to, payloads).await?;
                 print_exported(&report, &to, out)?;
             }
-            Self::Erase { call, before, yes } => return erase(file, call, before, yes, out).await,
+            Self::Erase {
+                call,
+                before,
+                reason,
+                yes,
+            } => {
+                let what = erasure(call, before, yes)?;
+                let erased = app::audit_erase(&load(file)?, &what, &reason).await?;
+                let said = format!("{erased} payloads erased; their records stay");
+                out.item(Tone::Good, "ok", &said)?;
+            }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Verify {
+    async fn run(self, file: &Path, out: &mut Out) -> Result<ExitCode> {
+        let (key, held) = (self.public_key.as_deref(), self.checkpoint.as_deref());
+        let report = match (&self.export, key) {
+            (Some(export), Some(key)) => app::audit_verify_export(export, key, held).await?,
+            _ => app::audit_verify(&load(file)?, key, held).await?,
+        };
+        if self.json {
+            out.json(&report)?;
+        } else {
+            print_verified(&report, out)?;
+        }
+        let intact = report.problems.is_empty();
+        Ok(if intact {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
@@ -197,13 +225,7 @@ fn print_exported(report: &ExportReport, to: &Path, out: &mut Out) -> Result<()>
     Ok(())
 }
 
-async fn erase(
-    file: &Path,
-    call: Option<String>,
-    before: Option<String>,
-    yes: bool,
-    out: &mut Out,
-) -> Result<ExitCode> {
+fn erasure(call: Option<String>, before: Option<String>, yes: bool) -> Result<Erasure> {
     let what = match (call, before) {
         (Some(call), None) => Erasure::Call(call),
         (None, Some(before)) => {
@@ -215,13 +237,7 @@ async fn erase(
     if !yes {
         bail!("nothing was erased: erasure cannot be undone; add --yes to do it");
     }
-    let erased = app::audit_erase(&load(file)?, &what).await?;
-    out.item(
-        Tone::Good,
-        "ok",
-        &format!("{erased} payloads erased; their records stay"),
-    )?;
-    Ok(ExitCode::SUCCESS)
+    Ok(what)
 }
 
 /// RFC 3339 in UTC: compared as text with what the journal writes, so only that form is taken.
@@ -251,15 +267,8 @@ fn outcome(record: &Value) -> (Tone, String) {
     }
 }
 
-fn user(record: &Value) -> String {
-    let (issuer, subject) = (
-        field(record, "/principal/issuer"),
-        field(record, "/principal/subject"),
-    );
-    match record.get("principal").and_then(Value::as_str) {
-        Some(id) => id.to_owned(),
-        None => format!("{issuer}#{subject}"),
-    }
+fn user(record: &Value) -> &str {
+    field(record, "/principal/id")
 }
 
 fn print_list(records: &[Value], out: &mut Out) -> Result<()> {
@@ -272,7 +281,7 @@ fn print_list(records: &[Value], out: &mut Out) -> Result<()> {
             printable(field(record, "/at")),
             printable(field(record, "/tool")),
             printable(field(record, "/resource")),
-            printable(&user(record)),
+            printable(user(record)),
         );
         out.line(&line)?;
     }

@@ -10,6 +10,7 @@ use super::load;
 use super::out::{Out, Tone};
 use crate::app;
 use crate::app::report::{ExplainQuery, PolicyTests};
+use crate::call::Transport;
 use crate::policy::explain::Explanation;
 
 /// Subcommands of `policy`.
@@ -44,20 +45,29 @@ pub(crate) enum Policy {
 pub(crate) struct Explain {
     /// What would be done: sql_read, file_read, file_search, describe, reveal …
     action: String,
-    /// The resource it would be done to
-    resource: String,
+    /// The resource it would be done to; leave it out for list_resources
+    resource: Option<String>,
     /// Who, as <issuer>#<subject>; on stdio local#<uid>@<host>
     #[arg(long)]
     user: String,
+    /// The user is a service, not a person
+    #[arg(long)]
+    service: bool,
     /// A local group the user is in; repeat for more
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
     /// The agent's client id
-    #[arg(long, default_value = "stdio")]
+    #[arg(long, default_value = "some-agent")]
     agent: String,
     /// The issuer does not vouch for the client id
     #[arg(long)]
     unverified: bool,
+    /// Over standard input and output, instead of HTTP
+    #[arg(long)]
+    stdio: bool,
+    /// A label of a resource the session has read from already; repeat for more
+    #[arg(long = "session-label", value_name = "LABEL")]
+    session_labels: Vec<String>,
     /// The tool, when not the built-in one of the action
     #[arg(long)]
     tool: Option<String>,
@@ -73,9 +83,9 @@ pub(crate) struct Explain {
     /// A column the statement reads, as table.column; repeat for more
     #[arg(long = "column", value_name = "COLUMN")]
     columns: Vec<String>,
-    /// For reveal: the class of the column
-    #[arg(long)]
-    class: Option<String>,
+    /// A function the statement calls; repeat for more
+    #[arg(long = "function", value_name = "NAME")]
+    functions: Vec<String>,
     /// Print the explanation as JSON
     #[arg(long)]
     json: bool,
@@ -134,9 +144,16 @@ impl From<Explain> for ExplainQuery {
     fn from(asked: Explain) -> Self {
         Self {
             user: asked.user,
+            service: asked.service,
             groups: asked.groups,
             agent: asked.agent,
             agent_verified: !asked.unverified,
+            transport: if asked.stdio {
+                Transport::Stdio
+            } else {
+                Transport::Http
+            },
+            session_labels: asked.session_labels,
             action: asked.action,
             resource: asked.resource,
             tool: asked.tool,
@@ -144,7 +161,7 @@ impl From<Explain> for ExplainQuery {
             reference: asked.reference,
             tables: asked.tables,
             columns: asked.columns,
-            class: asked.class,
+            functions: asked.functions,
         }
     }
 }

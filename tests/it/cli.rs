@@ -145,7 +145,15 @@ fn erasing_wants_to_be_meant() {
     assert_eq!(asked.status.code(), Some(USAGE));
     let asked = tollgate(
         folder.path(),
-        &["audit", "erase", "--before", "yesterday", "--yes"],
+        &[
+            "audit",
+            "erase",
+            "--before",
+            "yesterday",
+            "--reason",
+            "retention",
+            "--yes",
+        ],
     );
     assert_eq!(asked.status.code(), Some(1));
     assert!(
@@ -153,7 +161,10 @@ fn erasing_wants_to_be_meant() {
         "{}",
         stderr(&asked)
     );
-    let asked = tollgate(folder.path(), &["audit", "erase", "--call", "abc"]);
+    let asked = tollgate(
+        folder.path(),
+        &["audit", "erase", "--call", "abc", "--reason", "retention"],
+    );
     assert!(stderr(&asked).contains("--yes"), "{}", stderr(&asked));
 }
 
