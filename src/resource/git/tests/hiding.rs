@@ -173,7 +173,7 @@ fn names_that_end_in_a_dot_are_hidden_too() {
 #[test]
 fn hidden_files_are_counted_nowhere() {
     let files: &[(&str, &[u8])] = &[
-        (".env", b"needle"),
+        (".env", b"needle, hidden"),
         ("bin.env", b"\0needle"),
         ("a", b"needle"),
         ("b", b"\0"),

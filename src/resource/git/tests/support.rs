@@ -349,7 +349,11 @@ pub(super) fn list(repository: &Repository, path: &str) -> Result<Answer, Refusa
 }
 
 pub(super) fn list_all(repository: &Repository) -> Answer {
-    call(repository, Request::FileList(list_request("", true))).unwrap()
+    let roomy = Limits {
+        bytes: 1 << 26,
+        ..LIMITS
+    };
+    call_with(repository, Request::FileList(list_request("", true)), roomy).unwrap()
 }
 
 pub(super) fn read(repository: &Repository, path: &str) -> Result<Answer, Refusal> {
