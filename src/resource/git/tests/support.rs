@@ -123,7 +123,8 @@ impl Fixture {
 
     pub(super) fn loose_path(&self, id: Oid) -> PathBuf {
         let id = id.to_string();
-        self.git_dir.join("objects").join(&id[..2]).join(&id[2..])
+        let (folder, file) = id.split_at(2);
+        self.git_dir.join("objects").join(folder).join(file)
     }
 
     pub(super) fn blob(&self, content: &[u8]) -> Oid {
