@@ -131,8 +131,7 @@ impl Patterns {
             .matches(text)
             .iter()
             .filter_map(|index| self.rules.get(index).copied())
-            .filter(|rule| !rule.folders_only || folder == Folder::Yes)
-            .last()
+            .rfind(|rule| !rule.folders_only || folder == Folder::Yes)
     }
 }
 

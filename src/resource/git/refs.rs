@@ -62,12 +62,15 @@ fn well_formed(name: &str) -> bool {
             .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
 }
 
+/// The allow-listed part of `packed-refs`.
+type Packed = BTreeMap<String, Oid>;
+
 /// The refs of one repository, as far as they are allow-listed.
 #[derive(Debug)]
 pub(super) struct Refs {
     layout: Layout,
     allowed: AllowList,
-    packed: Mutex<Option<(Version, Arc<BTreeMap<String, Oid>>)>>,
+    packed: Mutex<Option<(Version, Arc<Packed>)>>,
 }
 
 /// A ref and the commit it names now.
@@ -218,7 +221,7 @@ impl Refs {
         }
     }
 
-    fn packed(&self) -> Result<Arc<BTreeMap<String, Oid>>, Fault> {
+    fn packed(&self) -> Result<Arc<Packed>, Fault> {
         let Some(version) = self.layout.version("packed-refs") else {
             return Ok(Arc::default());
         };
@@ -231,7 +234,7 @@ impl Refs {
             .read("packed-refs", MAX_PACKED)
             .map_err(|error| Fault::Broken(format!("packed-refs: {error}")))?
             .unwrap_or_default();
-        let refs: BTreeMap<String, Oid> = text
+        let refs: Packed = text
             .split(|byte| *byte == b'\n')
             .filter_map(|line| {
                 let (id, name) = std::str::from_utf8(line).ok()?.split_once(' ')?;

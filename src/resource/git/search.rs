@@ -122,6 +122,7 @@ impl Pattern {
         };
         let regex = RegexBuilder::new(&source)
             .multi_line(true)
+            .crlf(true)
             .size_limit(MAX_COMPILED)
             .dfa_size_limit(MAX_COMPILED)
             .build()
@@ -169,7 +170,8 @@ enum Outcome {
 impl Hunt<'_> {
     /// Looks through the walk; gives a cursor if there is more.
     fn run(&mut self, walk: &mut Walk<'_>, place: Option<Place>) -> Result<Option<String>, Refusal> {
-        let mut last = None;
+        // Every call goes on by one entry at least, so that pages come to an end.
+        let (mut last, mut went_on) = (None, false);
         if let Some(Place { path, line }) = place {
             walk.resume_after(path.bytes())?;
             if let Some(line) = line
@@ -178,19 +180,21 @@ impl Hunt<'_> {
             {
                 return Ok(Some(self.cursor(&found.path, Some(line))));
             }
+            went_on = line.is_some();
             last = Some(path.bytes().to_vec());
         }
         while let Some(found) = walk.next()? {
             self.scene.view.objects.stop.check_cancelled()?;
             let spent =
                 self.is_full() || self.scanned >= MAX_SCANNED || self.scene.view.objects.stop.out_of_time();
-            if let Some(path) = last.as_ref().filter(|_| spent) {
+            if let Some(path) = last.as_ref().filter(|_| spent && went_on) {
                 return Ok(Some(self.cursor(path, None)));
             }
             if let Outcome::Stopped(line) = self.file(&found, 0)? {
                 return Ok(Some(self.cursor(&found.path, Some(line))));
             }
             last = Some(found.path);
+            went_on = true;
         }
         Ok(None)
     }
@@ -239,7 +243,7 @@ impl Hunt<'_> {
             if line <= behind {
                 continue;
             }
-            if line % LINES_PER_CHECK == 0 {
+            if line % LINES_PER_CHECK == 0 && line > behind + 1 {
                 self.scene.view.objects.stop.check_cancelled()?;
                 if self.scene.view.objects.stop.out_of_time() {
                     return Ok(Outcome::Stopped(line - 1));

@@ -7,7 +7,7 @@ use git2::{ObjectType, Oid};
 use serde_json::json;
 
 use super::support::*;
-use crate::call::{Code, Request};
+use crate::call::{Code, Limits, Request};
 
 /// A work tree whose configuration, hooks and attributes would each leave a mark if anything ran.
 fn armed() -> (Fixture, std::path::PathBuf) {
@@ -68,9 +68,6 @@ fn armed() -> (Fixture, std::path::PathBuf) {
         "core.hooksPath",
         fixture.folder.path().to_str().unwrap(),
     ]);
-    fixture.in_repo(&["config", "core.worktree", "/etc"]);
-    fixture.in_repo(&["config", "include.path", "/proc/self/environ"]);
-    fixture.in_repo_lenient(&["config", "extensions.nonsense", "1"]);
     for hook in [
         "post-checkout",
         "pre-commit",
@@ -82,6 +79,13 @@ fn armed() -> (Fixture, std::path::PathBuf) {
         std::fs::create_dir_all(fixture.git_dir.join("hooks")).unwrap();
         std::fs::copy(&script, fixture.git_dir.join("hooks").join(hook)).unwrap();
     }
+    fixture.git_lenient(&["-C", "work", "status"]);
+    assert!(canary.exists(), "the fixture must be able to bite");
+    std::fs::remove_file(&canary).unwrap();
+    // From here on real git refuses, or reads elsewhere.
+    fixture.in_repo(&["config", "core.worktree", "/etc"]);
+    fixture.in_repo(&["config", "include.path", "/proc/self/environ"]);
+    fixture.in_repo_lenient(&["config", "extensions.nonsense", "1"]);
     (fixture, canary)
 }
 
@@ -106,27 +110,6 @@ fn nothing_in_a_repository_runs() {
     );
     assert!(!canary.exists());
     assert!(!fixture.folder.path().join("x").exists());
-    // The trap is live: real git walks into it.
-    fixture.git_lenient(&[
-        "-c",
-        "core.worktree=",
-        "-c",
-        "core.repositoryformatversion=0",
-        "-C",
-        "work",
-        "status",
-    ]);
-    fixture.git_lenient(&[
-        "-c",
-        "core.worktree=",
-        "-c",
-        "core.repositoryformatversion=0",
-        "-C",
-        "work",
-        "show",
-        "main",
-    ]);
-    assert!(canary.exists(), "the fixture must be able to bite");
 }
 
 #[test]
@@ -218,12 +201,18 @@ fn a_blob_that_inflates_to_two_gigabytes_costs_nothing() {
 #[test]
 fn a_small_delta_against_a_huge_base_is_not_inflated() {
     let fixture = Fixture::bare();
-    let base: Vec<u8> = (0..80_u32 << 20).map(|n| (n >> 14).to_le_bytes()[0]).collect();
+    let base: Vec<u8> = (0..66_u32 << 20).map(|n| (n >> 14).to_le_bytes()[0]).collect();
     let small = base[..6 << 20].to_vec();
     let (base, small) = (fixture.blob(&base), fixture.blob(&small));
+    // git compares blobs of like names, larger ones first.
+    let name = b"the-same-long-file-name";
+    let (older, newer) = (
+        fixture.tree(&[(FILE, name, base)]),
+        fixture.tree(&[(FILE, name, small)]),
+    );
     fixture.commit(
         "refs/heads/main",
-        fixture.tree(&[(FILE, b"base", base), (FILE, b"small", small)]),
+        fixture.tree(&[(FOLDER, b"base", older), (FOLDER, b"small", newer)]),
     );
     fixture.in_repo(&[
         "-c",
@@ -251,7 +240,7 @@ fn a_small_delta_against_a_huge_base_is_not_inflated() {
         line.contains(&base.to_string()),
         "the fixture must be a delta: {line}"
     );
-    let refusal = read(&fixture.open(), "small").unwrap_err();
+    let refusal = read(&fixture.open(), "small/the-same-long-file-name").unwrap_err();
     assert_eq!(refusal.code, Code::TargetFailed, "{refusal:?}");
 }
 
@@ -354,7 +343,17 @@ fn ten_thousand_folders_deep() {
         fixture.tree(&[(FOLDER, b"d", id), (FILE, b"copy", secret), (FILE, b"z", top)]),
     );
     for hidden in [&["*.pem"][..], &["*.pem", "/never/this"]] {
-        let repository = fixture.open_hiding(hidden);
+        let roomy = Limits {
+            bytes: 1 << 26,
+            ..LIMITS
+        };
+        let hidden = hidden.iter().map(|pattern| (*pattern).to_owned()).collect();
+        let spec = super::super::Spec {
+            hidden,
+            limits: roomy,
+            ..fixture.spec()
+        };
+        let repository = super::super::Repository::open(spec).unwrap();
         let listed = list_all(&repository).paths();
         assert_eq!(listed.last().unwrap(), "z");
         assert_eq!(

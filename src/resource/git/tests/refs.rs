@@ -75,7 +75,7 @@ fn hidden_and_unknown_refs_look_the_same_and_expressions_are_refused() {
         "refs/heads/private",
         "heads/private",
         &commit,
-        &commit[..12],
+        commit.get(..12).unwrap(),
         "main/x",
         "refs",
         "refs/heads",

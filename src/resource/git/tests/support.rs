@@ -123,7 +123,8 @@ impl Fixture {
 
     pub(super) fn loose_path(&self, id: Oid) -> PathBuf {
         let id = id.to_string();
-        self.git_dir.join("objects").join(&id[..2]).join(&id[2..])
+        let (folder, file) = id.split_at(2);
+        self.git_dir.join("objects").join(folder).join(file)
     }
 
     pub(super) fn blob(&self, content: &[u8]) -> Oid {
@@ -349,7 +350,11 @@ pub(super) fn list(repository: &Repository, path: &str) -> Result<Answer, Refusa
 }
 
 pub(super) fn list_all(repository: &Repository) -> Answer {
-    call(repository, Request::FileList(list_request("", true))).unwrap()
+    let roomy = Limits {
+        bytes: 1 << 26,
+        ..LIMITS
+    };
+    call_with(repository, Request::FileList(list_request("", true)), roomy).unwrap()
 }
 
 pub(super) fn read(repository: &Repository, path: &str) -> Result<Answer, Refusal> {
