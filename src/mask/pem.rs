@@ -75,6 +75,8 @@ pub(super) struct Edges {
     pub start: bool,
     /// Something may come after it.
     pub end: bool,
+    /// The text may end in the middle of a line.
+    pub cut: bool,
 }
 
 /// What to do with a range of the text.

@@ -180,6 +180,8 @@ fn hostile_texts_cost_no_more_than_their_length() {
         "4-".to_owned(),
         "password=".to_owned(),
         "password=\"".to_owned(),
+        "x password=$".to_owned(),
+        "token:a.b".to_owned(),
         "password=\\\"".to_owned(),
         "secret:'a".to_owned(),
         "ghp_".to_owned(),
