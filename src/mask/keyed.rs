@@ -71,6 +71,7 @@ pub(super) fn strict(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>
         b"sync",
         b"continuation",
         b"cancellation",
+        b"progress",
         b"sep",
     ]
     .iter()
@@ -123,6 +124,9 @@ fn value_after(line: &[u8], found: &Candidate) -> Option<Value> {
         .iter()
         .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte));
     let mut at = found.whole.end;
+    if separator == b':' && line.get(at) == Some(&b':') {
+        return None; // a path: `Token::new`
+    }
     // Prefixes of string literals (`b"…"`, `r"…"`), and backslashes of a literal inside a literal.
     let opening = line
         .get(at..)?
