@@ -9,6 +9,7 @@ use super::detectors::Candidate;
 
 /// Words that stand where a secret would stand. Compared as a whole, without case.
 const STAND_INS: &[&str] = &[
+    "…",
     "any",
     "apikey",
     "api_key",

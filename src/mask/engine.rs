@@ -162,6 +162,9 @@ impl Engine {
         if markers {
             keys(text, edges, scratch);
         }
+        if edges.cut {
+            scratch.spans.extend(cut_token(text));
+        }
     }
 
     /// One window of the long line `start..end`. What it finds at its far edge is hidden to the line's end.
@@ -344,6 +347,33 @@ pub(super) fn unite(spans: &mut Vec<Span>) {
         }
         joined
     });
+}
+
+/// The beginning of a token that a cut text ends with: too short for its pattern, too long to show.
+fn cut_token(text: &[u8]) -> Option<Span> {
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.+/=~:".contains(byte);
+    let near = text.get(text.len().saturating_sub(CONTEXT)..)?;
+    let last = near.iter().rev().take_while(|byte| token(byte)).count();
+    let run = near.get(near.len() - last..)?;
+    DETECTORS
+        .iter()
+        .enumerate()
+        .flat_map(|(row, detector)| {
+            detector
+                .keywords
+                .iter()
+                .map(move |keyword| (row, keyword.as_bytes()))
+        })
+        // A prefix that says by itself what follows ends in a mark.
+        .filter(|(_, keyword)| keyword.len() >= 3 && keyword.last().is_some_and(|last| b"_-.".contains(last)))
+        .filter_map(|(row, keyword)| Some((memchr::memmem::find(run, keyword)?, keyword.len(), row)))
+        .filter(|(at, length, _)| run.len() - at - length >= 4)
+        .min()
+        .map(|(at, _, row)| Span {
+            start: text.len() - run.len() + at,
+            end: text.len(),
+            rule: u16::try_from(row + 1).unwrap_or(u16::MAX),
+        })
 }
 
 /// Writes a mask and counts it.

@@ -9,8 +9,12 @@ use std::ops::Range;
 use super::checks::{bytes, entropy, has_both_cases, is_placeholder};
 use super::detectors::Candidate;
 
-/// Longest value that is looked at; a longer one is hidden to this length and then on to its end.
-const LONGEST: usize = 4096;
+/// How much of a value is looked at, in bytes: names may follow each other without end, and each has a
+/// value. A longer one is judged by its beginning and hidden to its end.
+const JUDGED: usize = 512;
+
+/// Longest stretch in front of a name that can still be the name's own beginning.
+const LEAD: usize = 128;
 
 /// Names that hold a password.
 pub(super) const PASSWORD: &str = r#"(?i)(?:pass(?:word|wd|phrase|code|wort)|\bpwd|_pwd|\bpass|_pass)(?:[_-]?(?:value|hash|plain|base64|[0-9]{1,3}|old|new|prod|dev|test|live|admin|root|db|user))?\\{0,3}["'\x60\]]{0,2}\s{0,4}(?:=>|:=|={1,3}|:|>)\s{0,8}"#;
@@ -51,7 +55,7 @@ pub(super) fn lenient(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>
         bare_is_secret(line, &value, text)
     };
     if secret {
-        out.push(value.range);
+        out.push(whole(line, &value));
     }
 }
 
@@ -67,6 +71,7 @@ pub(super) fn strict(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>
         b"sync",
         b"continuation",
         b"cancellation",
+        b"progress",
         b"sep",
     ]
     .iter()
@@ -77,7 +82,7 @@ pub(super) fn strict(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>
     let random = (text.len() >= 8 && digits && letters && entropy(text) >= 2.75)
         || (text.len() >= 24 && has_both_cases(text) && entropy(text) >= 3.8);
     if random && !paging && !is_placeholder(text) && !is_prose(text) && !is_code(text) {
-        out.push(value.range);
+        out.push(whole(line, &value));
     }
 }
 
@@ -93,7 +98,7 @@ pub(super) fn flag(line: &[u8], found: &Candidate, out: &mut Vec<Range<usize>>) 
         && !is_code(text)
         && (value.quoted || !is_word(text))
     {
-        out.push(value.range);
+        out.push(whole(line, &value));
     }
 }
 
@@ -119,6 +124,9 @@ fn value_after(line: &[u8], found: &Candidate) -> Option<Value> {
         .iter()
         .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte));
     let mut at = found.whole.end;
+    if separator == b':' && line.get(at) == Some(&b':') {
+        return None; // a path: `Token::new`
+    }
     // Prefixes of string literals (`b"…"`, `r"…"`), and backslashes of a literal inside a literal.
     let opening = line
         .get(at..)?
@@ -142,10 +150,7 @@ fn value_after(line: &[u8], found: &Candidate) -> Option<Value> {
         b"\"'`,;&<>|\\)]}"
     };
     let rest = line.get(at..)?;
-    let length = rest
-        .iter()
-        .position(|byte| byte.is_ascii_whitespace() || ends.contains(byte))
-        .unwrap_or(rest.len());
+    let length = bare_length(rest.get(..JUDGED.min(rest.len()))?, ends);
     Some(Value {
         range: at..at + length,
         quoted: false,
@@ -153,6 +158,22 @@ fn value_after(line: &[u8], found: &Candidate) -> Option<Value> {
         separator,
         leads,
     })
+}
+
+/// Bytes up to what ends a bare value.
+fn bare_length(rest: &[u8], ends: &[u8]) -> usize {
+    rest.iter()
+        .position(|byte| byte.is_ascii_whitespace() || ends.contains(byte))
+        .unwrap_or(rest.len())
+}
+
+/// A secret value, to its end if only its beginning was judged.
+fn whole(line: &[u8], value: &Value) -> Range<usize> {
+    let rest = line.get(value.range.end..).unwrap_or_default();
+    if value.quoted || value.range.len() < JUDGED {
+        return value.range.clone();
+    }
+    value.range.start..value.range.end + bare_length(rest, b"\"'`,;&<>|\\)]}")
 }
 
 /// The inside of a quoted value that opens at `at`; without a closing quote, up to the line's end.
@@ -173,7 +194,7 @@ fn quoted(line: &[u8], at: usize) -> Option<Range<usize>> {
         } else if *byte == quote {
             return Some(start..start + offset);
         }
-        if offset >= LONGEST {
+        if offset >= JUDGED * 8 {
             break;
         }
     }

@@ -75,6 +75,8 @@ pub(super) struct Edges {
     pub start: bool,
     /// Something may come after it.
     pub end: bool,
+    /// The text may end in the middle of a line.
+    pub cut: bool,
 }
 
 /// What to do with a range of the text.
@@ -205,7 +207,9 @@ impl Lines {
         };
         match self.place {
             Place::Key { shown } => {
-                let body = longest_run(text) >= 16 && text.len() <= longest_run(text) + 24;
+                let masked = memchr::memmem::find(text, b"[masked:").is_some();
+                let run = longest_run(text);
+                let body = !masked && run >= 16 && text.len() <= run + 24;
                 if body || (shown && !core.is_empty() && core.iter().all(|byte| is_base64(*byte))) {
                     out.push(held.hidden(shown));
                     self.place = Place::Key { shown: true };

@@ -11,6 +11,11 @@ use super::numbers::is_card;
 use super::pem::Edges;
 use crate::call::MaskCounts;
 
+/// Length at which a search hit's line is cut, in bytes (`FileMatch::text`).
+const LONGEST_HIT: usize = 1000;
+/// A cut may fall a little earlier: at the start of a character, or before a mark that says so.
+const CUT_SLACK: usize = 16;
+
 /// Masks the data of an answer.
 pub(super) fn answer(engine: &Engine, data: &mut Value, counts: &mut MaskCounts) {
     let mut walk = Walk::new(engine, counts);
@@ -38,6 +43,7 @@ fn cut_edges(fields: &Map<String, Value>) -> Edges {
         return Edges {
             start: true,
             end: true,
+            cut: false, // by the length of each hit
         };
     }
     let line = |index: usize| {
@@ -53,6 +59,7 @@ fn cut_edges(fields: &Map<String, Value>) -> Edges {
     Edges {
         start: first > 1,
         end: total.is_none_or(|total| last < total),
+        cut: total.is_none_or(|total| last < total),
     }
 }
 
@@ -201,8 +208,9 @@ impl<'a> Walk<'a> {
     }
 
     fn string(&mut self, text: &str) -> Option<String> {
-        self.engine
-            .mask(text, self.edges, &mut self.scratch, &mut self.found)
+        let mut edges = self.edges;
+        edges.cut |= edges.end && text.len() + CUT_SLACK >= LONGEST_HIT;
+        self.engine.mask(text, edges, &mut self.scratch, &mut self.found)
     }
 
     fn note(&mut self) {

@@ -212,6 +212,41 @@ fn a_part_of_a_key_is_hidden_where_the_file_was_cut() {
 }
 
 #[test]
+fn half_a_token_is_hidden_where_the_line_was_cut() {
+    let mut random = Random::new(3);
+    let half = format!("{}gh{}{}", "x".repeat(970) + " ", "p_", random.alnum(25));
+    let hit = |text: &str| {
+        answer(FileMatches {
+            commit: "c".repeat(40),
+            reference: "refs/heads/main".into(),
+            matches: vec![FileMatch {
+                path: "a".into(),
+                line: 1,
+                text: text.into(),
+                blob: "b".repeat(40),
+            }],
+            files_searched: 1,
+            files_skipped: 0,
+        })
+    };
+    assert!(half.len() >= 999, "{}", half.len());
+    let masked = hit(&half);
+    let text = masked.envelope()["data"]["matches"][0]["text"].as_str().unwrap();
+    assert_eq!(text, "x".repeat(970) + " [masked:github-token]");
+    // A file that was cut in the middle of a line, and one that was not.
+    let end = format!("TOKEN gl{}{}", "pat-", random.alnum(9));
+    let masked = answer(file(&end, (1, 1), 9));
+    assert_eq!(
+        masked.envelope()["data"]["text"],
+        json!("TOKEN [masked:gitlab-token]")
+    );
+    assert_eq!(
+        answer(file(&end, (1, 1), 1)).envelope()["data"]["text"],
+        json!(end)
+    );
+}
+
+#[test]
 fn a_cursor_that_would_tell_what_is_hidden_is_withheld() {
     let mut raw = RawOutput::new(ResourceList { resources: vec![] }).unwrap();
     raw.next_cursor = Some("after jane@example.com".into());
