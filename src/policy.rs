@@ -8,6 +8,7 @@
 mod files;
 mod names;
 mod obligation;
+mod refusing;
 mod request;
 mod rules;
 pub mod cases;

@@ -525,49 +525,52 @@ fn differences(row: &Row, found: &Explanation) -> Vec<String> {
     sets("deciding policies", &row.expect_ids, &ids);
     sets("revealed columns", &row.expect_reveal, &found.revealed);
     sets("named resources", &row.expect_resources, &found.resources);
-    if let Some(expected) = row
+    all.extend(masked(row, found));
+    all.extend(bounds(row, found));
+    all
+}
+
+fn masked(row: &Row, found: &Explanation) -> Option<String> {
+    let expected = row
         .expect_masked
         .as_ref()
-        .filter(|expected| **expected != found.masked)
-    {
-        let shown = |masked: &BTreeMap<String, BTreeSet<String>>| {
-            let each: Vec<String> = masked
-                .iter()
-                .map(|(column, ids)| format!("{column} by {}", join(ids)))
-                .collect();
-            if each.is_empty() {
-                "nothing".to_owned()
-            } else {
-                each.join(", ")
-            }
-        };
-        all.push(format!(
-            "masked columns: expected {}, got {}",
-            shown(expected),
-            shown(&found.masked)
-        ));
-    }
-    let mut bound = |what: &str, expected: Option<u64>, got: Option<u64>| {
-        if expected.is_some() && expected != got {
-            let shown = |bound: Option<u64>| bound.map_or("none".to_owned(), |bound| bound.to_string());
-            all.push(format!(
-                "{what}: expected {}, got {}",
-                shown(expected),
-                shown(got)
-            ));
+        .filter(|expected| **expected != found.masked)?;
+    let shown = |masked: &BTreeMap<String, BTreeSet<String>>| {
+        let each: Vec<String> = masked
+            .iter()
+            .map(|(column, ids)| format!("{column} by {}", join(ids)))
+            .collect();
+        if each.is_empty() {
+            "nothing".to_owned()
+        } else {
+            each.join(", ")
         }
     };
-    bound(
+    Some(format!(
+        "masked columns: expected {}, got {}",
+        shown(expected),
+        shown(&found.masked)
+    ))
+}
+
+fn bounds(row: &Row, found: &Explanation) -> impl Iterator<Item = String> {
+    let rows = (
         "row bound",
         row.expect_rows,
         found.limits.map(|limits| limits.rows),
     );
-    bound(
+    let seconds = (
         "seconds bound",
         row.expect_seconds,
         found.limits.map(|limits| limits.seconds),
     );
-    all
+    [rows, seconds]
+        .into_iter()
+        .filter(|(_, expected, got)| expected.is_some() && expected != got)
+        .map(|(what, expected, got)| {
+            let shown = |bound: Option<u64>| bound.map_or("none".to_owned(), |bound| bound.to_string());
+            format!("{what}: expected {}, got {}", shown(expected), shown(got))
+        })
 }
 
 fn join(names: &BTreeSet<String>) -> String {

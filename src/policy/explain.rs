@@ -408,15 +408,15 @@ fn list(f: &mut fmt::Formatter<'_>, title: &str, names: &BTreeSet<String>) -> fm
     writeln!(f, "  {title}: {}", printable(&names.join(", ")))
 }
 
-/// Keeps names from writing to the terminal: control characters are escaped.
+/// Keeps names from writing to the terminal: what does not show as itself (control characters,
+/// direction marks, zero-width ones) is escaped.
 fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| -> Box<dyn Iterator<Item = char>> {
-            if c.is_control() {
-                Box::new(c.escape_debug())
-            } else {
-                Box::new(std::iter::once(c))
-            }
-        })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
 }

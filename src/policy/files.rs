@@ -100,11 +100,8 @@ fn read(path: &Path) -> Result<Source, Fault> {
             "Make it a readable UTF-8 text file.",
         )
     };
-    let file = File::open(path).map_err(|error| unreadable(&error))?;
-    // Asked of the open file, so that it cannot be exchanged between the look and the reading.
-    let metadata = file.metadata().map_err(|error| unreadable(&error))?;
-    only_ours(path, &metadata).map_err(|(message, help)| Fault::new(path, 0, message, help))?;
-    if !metadata.is_file() {
+    // Looked at before it is opened, because opening a named pipe would wait for its writer.
+    if !fs::metadata(path).map_err(|error| unreadable(&error))?.is_file() {
         return Err(Fault::new(
             path,
             0,
@@ -112,6 +109,10 @@ fn read(path: &Path) -> Result<Source, Fault> {
             "Rename it, or replace it by a file.",
         ));
     }
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    // Asked of the open file, so that it cannot be exchanged between the look and the reading.
+    let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+    only_ours(path, &metadata).map_err(|(message, help)| Fault::new(path, 0, message, help))?;
     let mut text = String::new();
     file.take(FILE_MAX + 1)
         .read_to_string(&mut text)

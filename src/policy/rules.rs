@@ -9,10 +9,8 @@ use cedar_policy::{Authorizer, Decision as CedarDecision, Effect};
 use super::load::{self, Loaded};
 use super::request::{self, Asking, Parties, Verbs, What, Who};
 use super::slice::Bucket;
-use super::{LoadError, Obligation, ObligationKind, Scene, schema};
-use crate::call::{
-    Action, ClassifiedColumn, Code, Evidence, Hash, Limits, Refusal, ResourceCard, User, Visible,
-};
+use super::{LoadError, Obligation, ObligationKind, Scene, refusing, schema};
+use crate::call::{Action, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, User, Visible};
 
 /// How many principals' catalogues are remembered.
 const REMEMBERED: usize = 1024;
@@ -169,7 +167,7 @@ impl Rules {
     pub(super) fn judge(&self, question: &Question<'_>) -> Judged {
         let who = match Who::new(question.asking.user, self.types) {
             Ok(who) => who,
-            Err(why) => return denied(not_evaluated(why), BTreeSet::new()),
+            Err(why) => return denied(refusing::not_evaluated(why), BTreeSet::new()),
         };
         if let Some(action) = question
             .actions
@@ -177,7 +175,7 @@ impl Rules {
             .find(|action| !schema::is_agents(**action))
         {
             let why = format!("`{}` is not for agents", action.as_str());
-            return denied(not_evaluated(why), BTreeSet::new());
+            return denied(refusing::not_evaluated(why), BTreeSet::new());
         }
         match question.resource {
             Some(resource) => self.judge_use(question, &who, resource),
@@ -191,7 +189,7 @@ impl Rules {
         };
         let parties = match self.parties(question, who, what) {
             Ok(parties) => parties,
-            Err(why) => return denied(not_evaluated(why), BTreeSet::new()),
+            Err(why) => return denied(refusing::not_evaluated(why), BTreeSet::new()),
         };
         let met = self.covered(question.evidence);
         let tally = self.evaluate(question, &parties, &met);
@@ -299,16 +297,11 @@ impl Rules {
     fn judge_list(&self, question: &Question<'_>, who: &Who) -> Judged {
         if question.actions.iter().any(|action| *action != Action::Describe) {
             let why = "a call without a resource can only describe".to_owned();
-            return denied(not_evaluated(why), BTreeSet::new());
+            return denied(refusing::not_evaluated(why), BTreeSet::new());
         }
         let visible = self.visible(question.asking.user);
         if visible.0.is_empty() {
-            let refusal = Refusal::new(
-                Code::NotPermitted,
-                "There is no resource you may use.",
-                "Ask your operator for access.",
-            );
-            return denied(refusal, BTreeSet::new());
+            return denied(refusing::nothing_visible(), BTreeSet::new());
         }
         let mut judged = Judged {
             finding: Finding::Ask(Vec::new()),
@@ -510,35 +503,16 @@ impl Rules {
         })
     }
 
-    /// Why not, in words an agent can use: what it tried, and what the policies that forbid it
-    /// explain. Ids are for the journal.
+    /// Why not: what was tried, and what the policies that forbid it explain.
     fn refusal(&self, question: &Question<'_>, resource: &str, tally: &Tally) -> Refusal {
         if let Some(why) = &tally.broken {
-            return not_evaluated(why.clone());
+            return refusing::not_evaluated(why.clone());
         }
-        let tried = question
-            .actions
-            .iter()
-            .map(|action| verb(*action))
-            .collect::<Vec<_>>();
-        let tried = tried.join(" and ");
         let final_ones = tally.forbids.iter().filter(|id| !self.is_obligation(id));
-        let why: Vec<&str> = final_ones
+        let explained: Vec<&str> = final_ones
             .filter_map(|id| self.loaded.rules.get(id)?.explain.as_deref())
             .collect();
-        if why.is_empty() {
-            Refusal::new(
-                Code::NotPermitted,
-                format!("You may not {tried} `{resource}` in this way."),
-                "Call list_resources to see what you may use, or ask your operator for access.",
-            )
-        } else {
-            Refusal::new(
-                Code::NotPermitted,
-                format!("You may not {tried} `{resource}` in this way: {}", why.join(" ")),
-                "Change the call so that this does not apply, or ask your operator for access.",
-            )
-        }
+        refusing::not_permitted(&question.actions, resource, &explained)
     }
 
     /// The ids of every policy whose scope matches.
@@ -585,35 +559,5 @@ fn denied(mut refusal: Refusal, ids: BTreeSet<String>) -> Judged {
         ids,
         satisfied: BTreeSet::new(),
         masked: BTreeMap::new(),
-    }
-}
-
-/// A question that cannot be answered is answered with no.
-fn not_evaluated(why: String) -> Refusal {
-    Refusal::new(
-        Code::NotPermitted,
-        "The policies could not be evaluated for this call, so it is refused.",
-        "Tell your operator the call_id; the log has the cause.",
-    )
-    .detail(why)
-}
-
-fn verb(action: Action) -> &'static str {
-    match action {
-        Action::Describe => "look at",
-        Action::FileRead => "read files of",
-        Action::FileSearch => "search",
-        Action::GitHistory => "read the history of",
-        Action::SqlRead => "query",
-        Action::SqlWrite => "change data in",
-        Action::SqlDdl => "change the structure of",
-        Action::ShellRun => "run programs on",
-        Action::GitCommit => "commit to",
-        Action::HttpSend => "send requests to",
-        Action::Measure => "measure effects on",
-        Action::Reveal => "see classified values of",
-        Action::Approve => "approve calls to",
-        Action::AuditRead => "read the journal of",
-        Action::Administer => "administer",
     }
 }

@@ -429,6 +429,13 @@ fn what_cannot_be_read_is_refused() {
     fs::remove_file(dir.path().join("a.cedar")).unwrap();
     fs::create_dir(dir.path().join("a.cedar")).unwrap();
     assert!(Policies::load(dir.path(), scene(), None).is_err());
+    fs::remove_dir(dir.path().join("a.cedar")).unwrap();
+    // Opening a pipe would wait for its writer.
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let pipe = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("a.cedar"), pipe, mode, 0).unwrap();
+    let error = Policies::load(dir.path(), scene(), None).unwrap_err();
+    assert!(error.to_string().contains("is not a file"), "{error}");
 }
 
 #[test]

@@ -253,7 +253,9 @@ fn explaining_a_denial_shows_what_the_agent_reads_and_what_did_not_apply() {
 fn explaining_cannot_write_to_the_terminal() {
     let loaded = loaded(READ);
     let mut question = supposed(&["analyst"], Action::SqlRead, "shop");
-    question.user.subject = "\u{1b}[31mred\r\n".to_owned();
+    question.user.subject = "\u{1b}[31mred\r\n\u{202e}".to_owned();
     let text = loaded.policies.current().explain(question).to_string();
-    assert!(!text.contains('\u{1b}') && !text.contains('\r'), "{text:?}");
+    for bad in ['\u{1b}', '\r', '\u{202e}'] {
+        assert!(!text.contains(bad), "{text:?}");
+    }
 }
