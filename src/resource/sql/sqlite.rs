@@ -43,7 +43,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{ColumnsDefault, MaskStyle};
-use crate::call::{Action, ClassifiedColumn, Facts, Invocation, Limits, RawOutput, Refusal, Request, SqlFacts, Target};
+use crate::call::{
+    Action, ClassifiedColumn, Facts, Invocation, Limits, RawOutput, Refusal, Request, SqlFacts, Target,
+};
 use crate::clock::World;
 use crate::policy::Permit;
 use check::Checked;
@@ -97,7 +99,11 @@ impl Database {
     /// # Errors
     /// `statement_refused`, `wrong_tool`, `limit_exceeded`, `cancelled`, or `target_failed` when the
     /// file cannot be read.
-    pub async fn inspect(&self, invocation: &Invocation, cancel: &CancellationToken) -> Result<Facts, Refusal> {
+    pub async fn inspect(
+        &self,
+        invocation: &Invocation,
+        cancel: &CancellationToken,
+    ) -> Result<Facts, Refusal> {
         let request = invocation.request.clone();
         let action = invocation.action;
         self.blocking(cancel, move |pool, stop| match request {
@@ -130,8 +136,14 @@ impl Database {
         cancel: &CancellationToken,
     ) -> Result<RawOutput, Refusal> {
         let expected = Expected::of(facts)?;
-        self.perform(invocation, expected, permit.limits(), permit.reveal().clone(), cancel)
-            .await
+        self.perform(
+            invocation,
+            expected,
+            permit.limits(),
+            permit.reveal().clone(),
+            cancel,
+        )
+        .await
     }
 
     async fn perform(
@@ -250,7 +262,9 @@ fn facts(pool: &Pool, action: Action, version: i64, checked: Option<&Checked>) -
         },
         sql: checked.map(|checked| checked.facts.clone()),
         file: None,
-        classified: checked.map(|checked| checked.classified.clone()).unwrap_or_default(),
+        classified: checked
+            .map(|checked| checked.classified.clone())
+            .unwrap_or_default(),
     }
 }
 

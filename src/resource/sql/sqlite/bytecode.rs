@@ -83,7 +83,10 @@ pub(super) fn verify(
     for step in &steps {
         for (_, root) in cursors.iter().filter(|(cursor, _)| *cursor == step.p1) {
             if !reads_only_what_is_shown(step, root, catalog, reveal) {
-                return Err(Unfit::Program(format!("{} {} of {}", step.opcode, step.p2, root.table)));
+                return Err(Unfit::Program(format!(
+                    "{} {} of {}",
+                    step.opcode, step.p2, root.table
+                )));
             }
             match root.index {
                 Some(index) if POSITIONING.contains(&step.opcode.as_str()) => {
@@ -110,8 +113,17 @@ fn reads_only_what_is_shown(step: &Step, root: &Root, catalog: &Catalog, reveal:
     let reads = |column: &Column| relation.reads(column, reveal);
     match step.opcode.as_str() {
         "Column" => relation.may_read(root.index, step.p2, &reads),
-        "Rowid" | "IdxRowid" => relation.may_read_rowid(&reads),
+        "Rowid" | "IdxRowid" | "SeekRowid" | "NotExists" => relation.may_read_rowid(&reads),
         "RowData" | "Offset" => false,
+        // A comparison with the first p4 fields of an index tells of them. Without a number the whole
+        // entry is compared: then the index counts as visited in its order.
+        "SeekGE" | "SeekGT" | "SeekLE" | "SeekLT" | "IdxGE" | "IdxGT" | "IdxLE" | "IdxLT" | "Found"
+        | "NotFound" | "NoConflict" | "IfNoHope" => {
+            let fields = step.p4.parse::<i64>().unwrap_or(0);
+            let by_rowid = root.index.is_none() && fields == 0;
+            (!by_rowid || relation.may_read_rowid(&reads))
+                && (0..fields).all(|at| relation.may_read(root.index, at, &reads))
+        }
         _ => true,
     }
 }
@@ -120,7 +132,10 @@ fn root<'c>(step: &Step, catalog: &'c Catalog) -> Result<&'c Root, Unfit> {
     let known = catalog.roots.get(&step.p2);
     match known {
         Some(root) if step.p3 == ATTACHED && step.p5 & P2_IS_REGISTER == 0 => Ok(root),
-        _ => Err(Unfit::Program(format!("opens page {} of database {}", step.p2, step.p3))),
+        _ => Err(Unfit::Program(format!(
+            "opens page {} of database {}",
+            step.p2, step.p3
+        ))),
     }
 }
 
@@ -129,7 +144,12 @@ fn json_tables(conn: &Connection) -> Result<HashSet<String>, Unfit> {
     let mut known = HashSet::new();
     for table in functions::TABLES {
         let steps = explain(conn, &format!("SELECT 1 FROM {table}('[]')"))?;
-        known.extend(steps.into_iter().filter(|step| step.opcode == "VOpen").map(|step| step.p4));
+        known.extend(
+            steps
+                .into_iter()
+                .filter(|step| step.opcode == "VOpen")
+                .map(|step| step.p4),
+        );
     }
     Ok(known)
 }
@@ -160,30 +180,178 @@ fn explain(conn: &Connection, text: &str) -> Result<Vec<Step>, Unfit> {
 
 /// Instructions after which a cursor stands on a row.
 const POSITIONING: [&str; 16] = [
-    "Found", "IfNoHope", "IfSizeBetween", "Last", "NoConflict", "NotExists", "NotFound", "Rewind",
-    "SeekEnd", "SeekGE", "SeekGT", "SeekLE", "SeekLT", "SeekRowid", "SeekScan", "Sort",
+    "Found",
+    "IfNoHope",
+    "IfSizeBetween",
+    "Last",
+    "NoConflict",
+    "NotExists",
+    "NotFound",
+    "Rewind",
+    "SeekEnd",
+    "SeekGE",
+    "SeekGT",
+    "SeekLE",
+    "SeekLT",
+    "SeekRowid",
+    "SeekScan",
+    "Sort",
 ];
 
 /// What a SELECT is made of, sorted. Instructions that insert or delete work on a SELECT's own
 /// temporary tables: nothing here can open anything else for writing.
 const HARMLESS: &[&str] = &[
-    "Add", "AddImm", "Affinity", "AggFinal", "AggInverse", "AggStep", "AggStep1", "AggValue", "And",
-    "BeginSubrtn", "BitAnd", "BitNot", "BitOr", "Blob", "Cast", "Close", "ClrSubtype", "CollSeq", "Column",
-    "ColumnsUsed", "Compare", "Concat", "Copy", "Count", "CursorHint", "CursorLock", "CursorUnlock",
-    "DecrJumpZero", "DeferredSeek", "Delete", "Divide", "ElseEq", "EndCoroutine", "Eq", "Explain",
-    "Filter", "FilterAdd", "FinishSeek", "Found", "Function", "Ge", "GetSubtype", "Gosub", "Goto", "Gt",
-    "Halt", "HaltIfNull", "IdxDelete", "IdxGE", "IdxGT", "IdxInsert", "IdxLE", "IdxLT", "IdxRowid", "If", "IfEmpty",
-    "IfNoHope", "IfNot", "IfNotOpen", "IfNotZero", "IfNullRow", "IfPos", "IfSizeBetween", "Init",
-    "InitCoroutine", "Insert", "Int64", "IntCopy", "Integer", "IsNull", "IsTrue", "IsType", "Jump", "Last",
-    "Le", "Lt", "MakeRecord", "MemMax", "Move", "Multiply", "MustBeInt", "Ne", "NewRowid", "Next",
-    "NoConflict", "Noop", "Not", "NotExists", "NotFound", "NotNull", "Null", "NullRow", "Offset",
-    "OffsetLimit", "Once", "OpenAutoindex", "OpenDup", "OpenEphemeral", "OpenPseudo", "Or", "Permutation",
-    "Prev", "PureFunc", "Real", "RealAffinity", "ReleaseReg", "Remainder", "ResetSorter", "ResultRow",
-    "Return", "Rewind", "RowCell", "RowData", "RowSetAdd", "RowSetRead", "RowSetTest", "Rowid", "SCopy",
-    "SeekEnd", "SeekGE", "SeekGT", "SeekHit", "SeekLE", "SeekLT", "SeekRowid", "SeekScan", "Sequence",
-    "SequenceTest", "SetSubtype", "ShiftLeft", "ShiftRight", "SoftNull", "Sort", "SorterCompare",
-    "SorterData", "SorterInsert", "SorterNext", "SorterOpen", "SorterSort", "String", "String8", "Subtract",
-    "TableLock", "Trace", "VColumn", "VFilter", "VInitIn", "VNext", "Variable", "Yield", "ZeroOrNull",
+    "Add",
+    "AddImm",
+    "Affinity",
+    "AggFinal",
+    "AggInverse",
+    "AggStep",
+    "AggStep1",
+    "AggValue",
+    "And",
+    "BeginSubrtn",
+    "BitAnd",
+    "BitNot",
+    "BitOr",
+    "Blob",
+    "Cast",
+    "Close",
+    "ClrSubtype",
+    "CollSeq",
+    "Column",
+    "ColumnsUsed",
+    "Compare",
+    "Concat",
+    "Copy",
+    "Count",
+    "CursorHint",
+    "CursorLock",
+    "CursorUnlock",
+    "DecrJumpZero",
+    "DeferredSeek",
+    "Delete",
+    "Divide",
+    "ElseEq",
+    "EndCoroutine",
+    "Eq",
+    "Explain",
+    "Filter",
+    "FilterAdd",
+    "FinishSeek",
+    "Found",
+    "Function",
+    "Ge",
+    "GetSubtype",
+    "Gosub",
+    "Goto",
+    "Gt",
+    "Halt",
+    "HaltIfNull",
+    "IdxDelete",
+    "IdxGE",
+    "IdxGT",
+    "IdxInsert",
+    "IdxLE",
+    "IdxLT",
+    "IdxRowid",
+    "If",
+    "IfEmpty",
+    "IfNoHope",
+    "IfNot",
+    "IfNotOpen",
+    "IfNotZero",
+    "IfNullRow",
+    "IfPos",
+    "IfSizeBetween",
+    "Init",
+    "InitCoroutine",
+    "Insert",
+    "Int64",
+    "IntCopy",
+    "Integer",
+    "IsNull",
+    "IsTrue",
+    "IsType",
+    "Jump",
+    "Last",
+    "Le",
+    "Lt",
+    "MakeRecord",
+    "MemMax",
+    "Move",
+    "Multiply",
+    "MustBeInt",
+    "Ne",
+    "NewRowid",
+    "Next",
+    "NoConflict",
+    "Noop",
+    "Not",
+    "NotExists",
+    "NotFound",
+    "NotNull",
+    "Null",
+    "NullRow",
+    "Offset",
+    "OffsetLimit",
+    "Once",
+    "OpenAutoindex",
+    "OpenDup",
+    "OpenEphemeral",
+    "OpenPseudo",
+    "Or",
+    "Permutation",
+    "Prev",
+    "PureFunc",
+    "Real",
+    "RealAffinity",
+    "ReleaseReg",
+    "Remainder",
+    "ResetSorter",
+    "ResultRow",
+    "Return",
+    "Rewind",
+    "RowCell",
+    "RowData",
+    "RowSetAdd",
+    "RowSetRead",
+    "RowSetTest",
+    "Rowid",
+    "SCopy",
+    "SeekEnd",
+    "SeekGE",
+    "SeekGT",
+    "SeekHit",
+    "SeekLE",
+    "SeekLT",
+    "SeekRowid",
+    "SeekScan",
+    "Sequence",
+    "SequenceTest",
+    "SetSubtype",
+    "ShiftLeft",
+    "ShiftRight",
+    "SoftNull",
+    "Sort",
+    "SorterCompare",
+    "SorterData",
+    "SorterInsert",
+    "SorterNext",
+    "SorterOpen",
+    "SorterSort",
+    "String",
+    "String8",
+    "Subtract",
+    "TableLock",
+    "Trace",
+    "VColumn",
+    "VFilter",
+    "VInitIn",
+    "VNext",
+    "Variable",
+    "Yield",
+    "ZeroOrNull",
 ];
 
 #[cfg(test)]

@@ -110,7 +110,10 @@ impl Relation {
 
     /// Whether the masking view reads this column of the file, raw or to show a part of it.
     pub(super) fn reads(&self, column: &Column, reveal: &BTreeSet<String>) -> bool {
-        let partly = column.class.as_ref().is_some_and(|(_, style)| masks::reads(*style));
+        let partly = column
+            .class
+            .as_ref()
+            .is_some_and(|(_, style)| masks::reads(*style));
         partly || !self.hides(column, reveal)
     }
 
@@ -133,15 +136,21 @@ impl Relation {
     /// Whether a program may read what is at `position` of the table (or of its index), given which
     /// columns it may read. Generated columns are made of columns the engine does not name: where one
     /// of them may be read, so may what it is made of.
-    pub(super) fn may_read(&self, index: Option<usize>, position: i64, reads: &dyn Fn(&Column) -> bool) -> bool {
+    pub(super) fn may_read(
+        &self,
+        index: Option<usize>,
+        position: i64,
+        reads: &dyn Fn(&Column) -> bool,
+    ) -> bool {
         let parts = match index {
             Some(index) => self.indexes.get(index).map(|index| &index.parts),
             None => Some(&self.layout),
         };
-        let part = usize::try_from(position).ok().and_then(|at| parts.and_then(|parts| parts.get(at)));
+        let part = usize::try_from(position)
+            .ok()
+            .and_then(|at| parts.and_then(|parts| parts.get(at)));
         let made = |column: &&Column| column.generated != Generated::No;
-        part.is_some_and(|part| self.shows_part(*part, reads))
-            || self.columns.iter().filter(made).any(reads)
+        part.is_some_and(|part| self.shows_part(*part, reads)) || self.columns.iter().filter(made).any(reads)
     }
 
     /// Whether the rowid may be read.
@@ -152,7 +161,11 @@ impl Relation {
     fn shows_part(&self, part: Part, shows: &dyn Fn(&Column) -> bool) -> bool {
         match part {
             Part::Column(at) => self.columns.get(at).is_some_and(shows),
-            Part::Rowid => self.stored_by.iter().filter_map(|at| self.columns.get(*at)).all(shows),
+            Part::Rowid => self
+                .stored_by
+                .iter()
+                .filter_map(|at| self.columns.get(*at))
+                .all(shows),
             Part::Expression => self.columns.iter().all(shows),
         }
     }
@@ -256,7 +269,10 @@ impl Catalog {
             }
         }
         for (lower, from, target) in found {
-            let columns = self.relations.get_mut(&lower).map(|relation| &mut relation.columns);
+            let columns = self
+                .relations
+                .get_mut(&lower)
+                .map(|relation| &mut relation.columns);
             for column in columns.into_iter().flatten() {
                 if column.name.eq_ignore_ascii_case(&from) {
                     column.references = Some(target.clone());
@@ -310,7 +326,9 @@ impl Catalog {
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         for relation in self.relations.values() {
             for column in &relation.columns {
-                *known.entry(relation.path(column).to_ascii_lowercase()).or_default() += 1;
+                *known
+                    .entry(relation.path(column).to_ascii_lowercase())
+                    .or_default() += 1;
             }
         }
         let found = |key: &str| known.get(&key.to_ascii_lowercase()) == Some(&1);
@@ -344,7 +362,12 @@ fn entries(conn: &Connection, schema: &str) -> rusqlite::Result<Vec<Entry>> {
     while let Some(row) = rows.next()? {
         if let (Ok(kind), Ok(name), Ok(sql)) = (row.get(0), row.get(1), row.get(3)) {
             let root = row.get(2)?;
-            entries.push(Entry { kind, name, root, sql });
+            entries.push(Entry {
+                kind,
+                name,
+                root,
+                sql,
+            });
         }
     }
     Ok(entries)
@@ -446,7 +469,11 @@ fn layout(columns: &[Column], without_rowid: bool, indexes: &[Index]) -> Vec<Par
         let key = indexes.iter().find(|index| index.root == 0);
         return key.map(|index| index.parts.clone()).unwrap_or_default();
     }
-    let is_virtual = |at: &usize| columns.get(*at).is_some_and(|c| c.generated == Generated::Virtual);
+    let is_virtual = |at: &usize| {
+        columns
+            .get(*at)
+            .is_some_and(|c| c.generated == Generated::Virtual)
+    };
     let (last, first): (Vec<usize>, Vec<usize>) = (0..columns.len()).partition(is_virtual);
     first.into_iter().chain(last).map(Part::Column).collect()
 }
@@ -498,7 +525,10 @@ fn classify(spec: &Spec, table: &str, columns: &mut [Column]) {
     }
     // A generated column may be made of a masked one, and the engine does not say of which.
     if columns.iter().any(|column| column.class.is_some()) {
-        for column in columns.iter_mut().filter(|column| column.generated != Generated::No) {
+        for column in columns
+            .iter_mut()
+            .filter(|column| column.generated != Generated::No)
+        {
             if configured(spec, &format!("{table}.{}", column.name)).is_none() {
                 column.class = unlisted();
             }

@@ -38,17 +38,16 @@ pub(super) fn check(link: &mut Link, statement: &str, watch: &Watch) -> Result<A
     }
     let shape = text::read(statement)?;
     reserved_names(&shape)?;
+    refusals::by_first_word(&shape)?;
     let seen = prepare(link, statement, &shape, watch)?;
     let opened = bytecode::verify(&link.conn, statement, &link.catalog, &link.key.reveal);
     let opened = opened.map_err(|unfit| match unfit {
-        Unfit::Engine(error) => refusals::preparing(&error, &link.guard.seen(), &shape, watch),
-        Unfit::Program(what) => {
-            refused(
-                "The statement reads something that is not available here.",
-                "Call sql_schema to see the tables and views you can read.",
-            )
-            .detail(what)
-        }
+        Unfit::Engine(error) => refusals::preparing(&error, &link.guard.seen(), &shape, &link.catalog, watch),
+        Unfit::Program(what) => refused(
+            "The statement reads something that is not available here.",
+            "Call sql_schema to see the tables and views you can read.",
+        )
+        .detail(what),
     })?;
     let checked = Arc::new(describe(link, &shape, seen, &opened));
     if statement.len() <= REMEMBERED_BYTES {
@@ -75,13 +74,18 @@ fn prepare(link: &Link, statement: &str, shape: &Shape, watch: &Watch) -> Result
     link.guard.enter(Mode::Agent);
     let prepared = match link.conn.prepare(statement) {
         Ok(prepared) => prepared,
-        Err(error) => return Err(refusals::preparing(&error, &link.guard.seen(), shape, watch)),
+        Err(error) => {
+            return Err(refusals::preparing(
+                &error,
+                &link.guard.seen(),
+                shape,
+                &link.catalog,
+                watch,
+            ));
+        }
     };
     if prepared.is_explain() != 0 {
-        return Err(refused(
-            "A plan is not shown: it tells of data that may be masked.",
-            "Send the SELECT itself.",
-        ));
+        return Err(refusals::no_plan());
     }
     if !prepared.readonly() || prepared.column_count() == 0 {
         return Err(refusals::not_a_select(shape));
@@ -103,7 +107,11 @@ fn describe(link: &Link, shape: &Shape, seen: Seen, opened: &Opened) -> Checked 
         let Some(relation) = catalog.relations.get(lower) else {
             continue;
         };
-        for column in relation.columns.iter().filter(|c| c.name.eq_ignore_ascii_case(column)) {
+        for column in relation
+            .columns
+            .iter()
+            .filter(|c| c.name.eq_ignore_ascii_case(column))
+        {
             paths.insert(relation.path(column));
             if let Some((class, _)) = &column.class {
                 let (class, column) = (class.clone(), relation.path(column));
@@ -133,9 +141,17 @@ fn describe(link: &Link, shape: &Shape, seen: Seen, opened: &Opened) -> Checked 
 fn shared_columns(link: &Link, relations: &BTreeSet<&String>) -> Vec<(String, String)> {
     let all: Vec<(String, String)> = relations
         .iter()
-        .filter_map(|lower| link.catalog.relations.get(*lower).map(|relation| (*lower, relation)))
+        .filter_map(|lower| {
+            link.catalog
+                .relations
+                .get(*lower)
+                .map(|relation| (*lower, relation))
+        })
         .flat_map(|(lower, relation)| {
-            let names = relation.columns.iter().map(|column| column.name.to_ascii_lowercase());
+            let names = relation
+                .columns
+                .iter()
+                .map(|column| column.name.to_ascii_lowercase());
             names.map(|name| (lower.clone(), name)).collect::<Vec<_>>()
         })
         .collect();

@@ -183,8 +183,9 @@ fn read(
         },
         Some(schema) if schema == rules.schema => {
             let from = asked.accessor.and_then(|accessor| rules.inner.get(accessor));
-            let through_its_view =
-                from.is_some_and(|inner| inner.relation == lower && inner.reads.contains(&column.to_ascii_lowercase()));
+            let through_its_view = from.is_some_and(|inner| {
+                inner.relation == lower && inner.reads.contains(&column.to_ascii_lowercase())
+            });
             let only_counted = column.is_empty() && rules.outer.contains_key(&lower);
             if through_its_view || only_counted {
                 seen.relations.insert(lower);

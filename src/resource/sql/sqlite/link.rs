@@ -41,7 +41,7 @@ pub(super) struct Link {
     pub(super) catalog: Arc<Catalog>,
     /// Statements that have been through both locks here.
     pub(super) checked: HashMap<String, Arc<Checked>>,
-    schema: String,
+    pub(super) schema: String,
 }
 
 impl Link {
@@ -99,7 +99,7 @@ impl Link {
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_in_memory_with_flags(flags)?;
-        conn.busy_timeout(Duration::from_secs(1))?;
+        conn.busy_timeout(Duration::from_millis(500))?;
         conn.set_prepared_statement_cache_capacity(64);
         for (setting, on) in SETTINGS {
             conn.set_db_config(setting, on)?;
@@ -107,9 +107,13 @@ impl Link {
         engine::plan_without_values(&conn);
         let guard = Guard::new();
         let asked = Arc::clone(&guard);
-        conn.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| asked.authorize(context)))?;
+        conn.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
+            asked.authorize(context)
+        }))?;
         let schema = format!("d{}", random(world));
-        conn.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")?;
+        conn.execute_batch(
+            "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
+        )?;
         attach_file(&conn, &spec.path, &schema)?;
         conn.execute_batch(&format!("PRAGMA {}.cache_size = -2000", quoted(&schema)))?;
         Ok(Self {
@@ -171,7 +175,12 @@ impl Link {
         let named = statement
             .columns()
             .iter()
-            .map(|column| (column.name().to_owned(), column.decl_type().unwrap_or_default().to_owned()))
+            .map(|column| {
+                (
+                    column.name().to_owned(),
+                    column.decl_type().unwrap_or_default().to_owned(),
+                )
+            })
             .collect();
         Ok(named)
     }
@@ -188,7 +197,9 @@ impl Link {
 
     fn rules(&self, names: &Names) -> rusqlite::Result<Rules> {
         let mut modules = self.conn.prepare("PRAGMA module_list")?;
-        let engine = modules.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let engine = modules
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
         let mut rules = Rules {
             schema: self.schema.clone(),
             engine,
@@ -248,14 +259,21 @@ impl Link {
     fn create(&self, relation: &Relation, names: &Names) -> rusqlite::Result<()> {
         let lower = relation.name.to_ascii_lowercase();
         let inner = names.inner(&lower);
-        let masked = relation.columns.iter().any(|column| relation.hides(column, &self.key.reveal));
+        let masked = relation
+            .columns
+            .iter()
+            .any(|column| relation.hides(column, &self.key.reveal));
         match &relation.kind {
             Kind::Table(_) => {
                 let sql = self.inner_select(relation);
-                self.conn.execute(&format!("CREATE TEMP VIEW {inner} AS {sql}"), [])?;
+                self.conn
+                    .execute(&format!("CREATE TEMP VIEW {inner} AS {sql}"), [])?;
                 let columns: Vec<String> = relation.columns.iter().map(|c| quoted(&c.name)).collect();
                 let outer = quoted(&relation.name);
-                let sql = format!("CREATE TEMP VIEW {outer} AS SELECT {} FROM {inner}", columns.join(", "));
+                let sql = format!(
+                    "CREATE TEMP VIEW {outer} AS SELECT {} FROM {inner}",
+                    columns.join(", ")
+                );
                 self.conn.execute(&sql, [])?;
             }
             Kind::View(sql) if !masked => {
@@ -264,11 +282,16 @@ impl Link {
             }
             Kind::View(sql) => {
                 let rest = text::after_view_name(sql).unwrap_or_default();
-                self.conn.execute(&format!("DROP VIEW IF EXISTS temp.{inner}"), [])?;
-                self.conn.execute(&format!("CREATE TEMP VIEW {inner} {rest}"), [])?;
+                self.conn
+                    .execute(&format!("DROP VIEW IF EXISTS temp.{inner}"), [])?;
+                self.conn
+                    .execute(&format!("CREATE TEMP VIEW {inner} {rest}"), [])?;
                 let columns: Vec<String> = relation.columns.iter().map(|c| self.shown(relation, c)).collect();
                 let outer = quoted(&relation.name);
-                let sql = format!("CREATE TEMP VIEW {outer} AS SELECT {} FROM {inner}", columns.join(", "));
+                let sql = format!(
+                    "CREATE TEMP VIEW {outer} AS SELECT {} FROM {inner}",
+                    columns.join(", ")
+                );
                 self.conn.execute(&sql, [])?;
             }
         }
@@ -383,7 +406,9 @@ fn uri(path: &Path) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte))
+            }
             _ => {
                 let _ = write!(uri, "%{byte:02X}");
             }
@@ -417,4 +442,3 @@ const LIMITS: [(Limit, i32); 9] = [
     (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 1_000),
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
-

@@ -147,13 +147,22 @@ impl Pool {
                 "The database does not fit its configuration any more.",
                 "Tell your operator the call_id.",
             )
-            .detail(format!("configured columns that are gone: {}", missing.join(", "))));
+            .detail(format!(
+                "configured columns that are gone: {}",
+                missing.join(", ")
+            )));
         }
         let mut state = self.state();
         state.catalog = Arc::clone(&link.catalog);
         state.file = file;
         state.idle = vec![link];
         Ok(())
+    }
+
+    /// How many connections wait.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.state().idle.len()
     }
 
     fn file(&self) -> Result<FileId, Refusal> {
@@ -188,8 +197,16 @@ fn unreadable(error: rusqlite::Error) -> Refusal {
     let busy = is_busy(&error);
     let refusal = Refusal::new(
         Code::TargetFailed,
-        if busy { "The database is being written to." } else { "The database could not be read." },
-        if busy { "Send the call again in a moment." } else { "Tell your operator the call_id." },
+        if busy {
+            "The database is being written to."
+        } else {
+            "The database could not be read."
+        },
+        if busy {
+            "Send the call again in a moment."
+        } else {
+            "Tell your operator the call_id."
+        },
     )
     .detail(format!("SQLite result code {code}"));
     if busy { refusal.retry() } else { refusal }

@@ -75,7 +75,12 @@ pub(super) fn run(pool: &Pool, order: &Order, stop: &Arc<AtomicBool>) -> Result<
         return Err(refusals::ended(why));
     }
     let mut key = Key {
-        reveal: order.expected.classified.iter().map(|c| c.column.clone()).collect(),
+        reveal: order
+            .expected
+            .classified
+            .iter()
+            .map(|c| c.column.clone())
+            .collect(),
         unordered: false,
     };
     key.reveal.retain(|column| order.reveal.contains(column));
@@ -89,7 +94,9 @@ pub(super) fn run(pool: &Pool, order: &Order, stop: &Arc<AtomicBool>) -> Result<
             return Ok(answer);
         }
     }
-    Err(Refusal::internal("sqlite: a plan without such indexes still uses one"))
+    Err(Refusal::internal(
+        "sqlite: a plan without such indexes still uses one",
+    ))
 }
 
 fn watched<T>(
@@ -107,7 +114,8 @@ fn watched<T>(
 
 /// `None` when the plan would tell the order of masked values.
 fn in_transaction(link: &mut Link, order: &Order, watch: &Watch) -> Result<Option<Answer>, Refusal> {
-    link.ours("BEGIN").map_err(|error| refusals::running(&error, watch))?;
+    link.ours("BEGIN")
+        .map_err(|error| refusals::running(&error, watch))?;
     let outcome = checked_rows(link, order, watch);
     if link.ours("ROLLBACK").is_err() {
         // Not back in autocommit: `give_back` closes the connection, which ends the transaction.
@@ -135,7 +143,9 @@ fn checked_rows(link: &mut Link, order: &Order, watch: &Watch) -> Result<Option<
     let mut answer = collect(&mut statement, &page, watch)?;
     for column in masked(&checked, &order.reveal) {
         // A mask in a predicate is told even if no row came of it.
-        answer.masks.add(&column.column, &column.class, answer.rows.row_count.max(1));
+        answer
+            .masks
+            .add(&column.column, &column.class, answer.rows.row_count.max(1));
     }
     Ok(Some(answer))
 }
@@ -144,7 +154,10 @@ fn masked<'c>(
     checked: &'c Checked,
     reveal: &'c BTreeSet<String>,
 ) -> impl Iterator<Item = &'c ClassifiedColumn> {
-    checked.named.iter().filter(|column| !reveal.contains(&column.column))
+    checked
+        .named
+        .iter()
+        .filter(|column| !reveal.contains(&column.column))
 }
 
 /// Which rows of the result are asked for.

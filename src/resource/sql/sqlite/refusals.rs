@@ -4,6 +4,7 @@
 
 use rusqlite::ErrorCode;
 
+use super::catalog::Catalog;
 use super::guard::{Denial, Seen};
 use super::link::MAX_VALUE;
 use super::text::{Shape, refused};
@@ -13,25 +14,30 @@ use crate::call::{Code, Refusal};
 const SEE_SCHEMA: &str = "Call sql_schema to see the tables, views and columns you can read.";
 
 /// A statement that could not be prepared.
-pub(super) fn preparing(error: &rusqlite::Error, seen: &Seen, shape: &Shape, watch: &Watch) -> Refusal {
+pub(super) fn preparing(
+    error: &rusqlite::Error,
+    seen: &Seen,
+    shape: &Shape,
+    catalog: &Catalog,
+    watch: &Watch,
+) -> Refusal {
     if let Some(denial) = &seen.denial {
         return denied(denial, shape);
     }
-    let rusqlite::Error::SqlInputError { msg, error, .. } = error else {
-        return match error {
-            rusqlite::Error::SqliteFailure(failure, message) => match (failure.code, message) {
-                (ErrorCode::Unknown, Some(message)) => syntax(message, shape),
-                _ => running(error, watch),
-            },
-            rusqlite::Error::MultipleStatement => {
-                refused("There is more than one statement.", "Send one SELECT per call.")
-            }
-            _ => running(error, watch),
-        };
-    };
-    match error.code {
-        ErrorCode::Unknown => syntax(msg, shape),
-        _ => running(&rusqlite::Error::SqliteFailure(*error, None), watch),
+    match error {
+        rusqlite::Error::SqlInputError { msg, error, .. } if error.code == ErrorCode::Unknown => {
+            syntax(msg, shape, catalog)
+        }
+        rusqlite::Error::SqliteFailure(error, Some(msg)) if error.code == ErrorCode::Unknown => {
+            syntax(msg, shape, catalog)
+        }
+        rusqlite::Error::MultipleStatement => {
+            refused("There is more than one statement.", "Send one SELECT per call.")
+        }
+        rusqlite::Error::SqlInputError { error, .. } => {
+            running(&rusqlite::Error::SqliteFailure(*error, None), watch)
+        }
+        _ => running(error, watch),
     }
 }
 
@@ -43,10 +49,36 @@ fn denied(denial: &Denial, shape: &Shape) -> Refusal {
             "Use SQLite's own scalar, aggregate, window, date and JSON functions.",
         ),
         Denial::Change => not_a_select(shape),
-        Denial::Engine => refused(
-            "PRAGMA, ATTACH and DETACH are not available.",
-            "Send one SELECT; call sql_schema for tables and columns.",
-        ),
+        Denial::Engine => of_the_engine(),
+    }
+}
+
+fn of_the_engine() -> Refusal {
+    refused(
+        "PRAGMA, ATTACH and DETACH are not available.",
+        "Send one SELECT; call sql_schema for tables and columns.",
+    )
+}
+
+/// A plan would tell of statistics, which are made of values.
+pub(super) fn no_plan() -> Refusal {
+    refused(
+        "A plan is not shown: it tells of data that may be masked.",
+        "Send the SELECT itself.",
+    )
+}
+
+/// What a statement's first word already says. The engine would refuse these too, in words that
+/// differ with what exists.
+pub(super) fn by_first_word(shape: &Shape) -> Result<(), Refusal> {
+    match shape.first.as_str() {
+        "pragma" | "attach" | "detach" => Err(of_the_engine()),
+        "explain" => Err(no_plan()),
+        "insert" | "update" | "delete" | "replace" | "create" | "drop" | "alter" | "begin" | "commit"
+        | "end" | "rollback" | "savepoint" | "release" | "analyze" | "reindex" | "vacuum" => {
+            Err(not_a_select(shape))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -81,7 +113,16 @@ fn as_written<'s>(name: &'s str, shape: &'s Shape) -> &'s str {
 }
 
 /// The engine's words about the text.
-fn syntax(message: &str, shape: &Shape) -> Refusal {
+fn syntax(message: &str, shape: &Shape, catalog: &Catalog) -> Refusal {
+    if message.starts_with("cannot modify ") {
+        return not_a_select(shape);
+    }
+    let called = message
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix("' is not a function"));
+    if let Some(name) = called.filter(|name| !catalog.relations.contains_key(&name.to_ascii_lowercase())) {
+        return no_relation(name, shape);
+    }
     if let Some(name) = message.strip_prefix("no such table: ") {
         let last = name.rsplit('.').next().unwrap_or(name);
         return no_relation(last, shape);
@@ -145,7 +186,9 @@ pub(super) fn ended(why: Ended) -> Refusal {
         ),
         Ended::Memory => Refusal::new(
             Code::LimitExceeded,
-            format!("The statement, with others running beside it, needed more than {MEMORY} bytes of memory."),
+            format!(
+                "The statement, with others running beside it, needed more than {MEMORY} bytes of memory."
+            ),
             "Sort, group and aggregate fewer rows.",
         ),
     }
@@ -154,21 +197,204 @@ pub(super) fn ended(why: Ended) -> Refusal {
 /// Words of the engine's own messages about a statement (`parse.y`, `resolve.c`, `select.c`,
 /// `expr.c`, `window.c`, `build.c`, `func.c`).
 const ENGINE_WORDS: &[&str] = &[
-    "a", "aggregate", "aliases", "all", "allowed", "ambiguous", "an", "and", "any", "are", "argument",
-    "arguments", "as", "at", "be", "before", "between", "both", "but", "by", "cannot", "circular",
-    "circularly", "clause", "clauses", "column", "columns", "come", "compound", "contain", "context",
-    "could", "defined", "depth", "did", "distinct", "do", "does", "duplicate", "each", "error", "escape",
-    "exactly", "except", "exceeds", "exist", "expected", "expression", "expressions", "filter", "following",
-    "for", "found", "frame", "from", "full", "function", "functions", "group", "has", "have", "having",
-    "in", "incomplete", "input", "integer", "intersect", "is", "it", "join", "joins", "large", "left",
-    "length", "like", "limit", "literal", "many", "match", "matching", "materialized", "maximum", "may",
-    "misuse", "more", "most", "multiple", "must", "name", "named", "natural", "near", "no", "non", "not",
-    "nth", "number", "of", "on", "one", "only", "or", "order", "out", "outer", "over", "override",
-    "parameter", "parser", "partition", "preceding", "present", "quotes", "range", "recursive", "reference",
-    "references", "requires", "result", "returns", "right", "row", "rows", "same", "select", "selects",
-    "should", "single", "specification", "specified", "stack", "statement", "string", "sub", "subqueries",
-    "subquery", "such", "supplied", "supported", "syntax", "table", "tables", "term", "terms", "that",
-    "the", "this", "to", "token", "too", "tree", "type", "unbounded", "union", "unknown", "unrecognized",
-    "unsafe", "unsupported", "use", "used", "using", "value", "values", "variable", "variables", "view",
-    "where", "window", "with", "within", "without", "wrong", "you",
+    "a",
+    "aggregate",
+    "aliases",
+    "all",
+    "allowed",
+    "ambiguous",
+    "an",
+    "and",
+    "any",
+    "are",
+    "argument",
+    "arguments",
+    "as",
+    "at",
+    "be",
+    "before",
+    "between",
+    "both",
+    "but",
+    "by",
+    "cannot",
+    "circular",
+    "circularly",
+    "clause",
+    "clauses",
+    "column",
+    "columns",
+    "come",
+    "compound",
+    "contain",
+    "context",
+    "could",
+    "defined",
+    "depth",
+    "did",
+    "distinct",
+    "do",
+    "does",
+    "duplicate",
+    "each",
+    "error",
+    "escape",
+    "exactly",
+    "except",
+    "exceeds",
+    "exist",
+    "expected",
+    "expression",
+    "expressions",
+    "filter",
+    "following",
+    "for",
+    "found",
+    "frame",
+    "from",
+    "full",
+    "function",
+    "functions",
+    "group",
+    "has",
+    "have",
+    "having",
+    "in",
+    "incomplete",
+    "input",
+    "integer",
+    "intersect",
+    "is",
+    "it",
+    "join",
+    "joins",
+    "large",
+    "left",
+    "length",
+    "like",
+    "limit",
+    "literal",
+    "many",
+    "match",
+    "matching",
+    "materialized",
+    "maximum",
+    "may",
+    "misuse",
+    "more",
+    "most",
+    "multiple",
+    "must",
+    "name",
+    "named",
+    "natural",
+    "near",
+    "no",
+    "non",
+    "not",
+    "nth",
+    "number",
+    "of",
+    "on",
+    "one",
+    "only",
+    "or",
+    "order",
+    "out",
+    "outer",
+    "over",
+    "override",
+    "parameter",
+    "parser",
+    "partition",
+    "preceding",
+    "present",
+    "quotes",
+    "range",
+    "recursive",
+    "reference",
+    "references",
+    "requires",
+    "result",
+    "returns",
+    "right",
+    "row",
+    "rows",
+    "same",
+    "select",
+    "selects",
+    "should",
+    "single",
+    "specification",
+    "specified",
+    "stack",
+    "statement",
+    "string",
+    "sub",
+    "subqueries",
+    "subquery",
+    "such",
+    "supplied",
+    "supported",
+    "syntax",
+    "table",
+    "tables",
+    "term",
+    "terms",
+    "that",
+    "the",
+    "this",
+    "to",
+    "token",
+    "too",
+    "tree",
+    "type",
+    "unbounded",
+    "union",
+    "unknown",
+    "unrecognized",
+    "unsafe",
+    "unsupported",
+    "use",
+    "used",
+    "using",
+    "value",
+    "values",
+    "variable",
+    "variables",
+    "view",
+    "where",
+    "window",
+    "with",
+    "within",
+    "without",
+    "wrong",
+    "you",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::text;
+    use super::*;
+
+    #[test]
+    fn a_message_with_a_word_that_is_not_the_agents_is_not_passed_on() {
+        let shape = text::read("SELECT emial FROM customers WHERE \"Odd Name\" = 1").unwrap();
+        let told = |message: &str| syntax(message, &shape, &Catalog::default()).message;
+        assert!(told("no such column: customers.emial").contains("customers.emial"));
+        assert!(told("near \"FROM\": syntax error").contains("near"));
+        for message in [
+            "no such column: v0123456789abcdef_6f",
+            "no such table: main.hidden",
+            "error in view secret_view: no such column",
+            "near \"4111111111111234\": syntax error",
+        ] {
+            let words = ["v0123", "hidden", "secret_view", "4111"];
+            assert!(
+                !words.iter().any(|word| told(message).contains(word)),
+                "{}",
+                told(message)
+            );
+        }
+    }
+}

@@ -10,7 +10,10 @@ use crate::call::{ClassifiedColumn, Code, Limits, Refusal};
 
 /// The classified columns a description would name.
 pub(super) fn classified(catalog: &Catalog, table: Option<&str>) -> BTreeSet<ClassifiedColumn> {
-    let wanted = catalog.relations.values().filter(|relation| is_wanted(relation, table));
+    let wanted = catalog
+        .relations
+        .values()
+        .filter(|relation| is_wanted(relation, table));
     wanted.flat_map(|relation| relation.classified()).collect()
 }
 
@@ -26,7 +29,10 @@ pub(super) fn answer(
     limits: Limits,
 ) -> Result<Schema, Refusal> {
     let table = wanted.table.as_deref();
-    let shown = catalog.relations.values().filter(|relation| is_wanted(relation, table));
+    let shown = catalog
+        .relations
+        .values()
+        .filter(|relation| is_wanted(relation, table));
     let tables: Vec<TableSchema> = shown.map(|relation| describe(relation, reveal)).collect();
     if let (Some(name), true) = (table, tables.is_empty()) {
         return Err(Refusal::not_found(name));
@@ -36,7 +42,10 @@ pub(super) fn answer(
     if bytes > limits.bytes {
         return Err(Refusal::new(
             Code::LimitExceeded,
-            format!("The description has {bytes} bytes; an answer may have {}.", limits.bytes),
+            format!(
+                "The description has {bytes} bytes; an answer may have {}.",
+                limits.bytes
+            ),
             "Ask for one `table` at a time.",
         ));
     }

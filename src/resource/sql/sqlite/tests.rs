@@ -1,7 +1,11 @@
 //! Tests that need the inside of the adapter. The corpora are tables: `attempts` and `questions`.
 
 mod attempts;
+mod bounds;
 mod bypass;
+mod changes;
 mod fixture;
+mod locks;
 mod questions;
 mod same;
+mod values;

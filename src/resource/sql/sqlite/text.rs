@@ -38,7 +38,10 @@ pub(super) fn refused(message: impl Into<String>, suggestion: impl Into<String>)
 pub(super) fn read(text: &str) -> Result<Shape, Refusal> {
     if text.len() > MAX_STATEMENT {
         return Err(refused(
-            format!("The statement has {} bytes; at most {MAX_STATEMENT} are read.", text.len()),
+            format!(
+                "The statement has {} bytes; at most {MAX_STATEMENT} are read.",
+                text.len()
+            ),
             "Send a shorter statement; bind long values as parameters.",
         ));
     }
@@ -250,7 +253,10 @@ fn visible(text: &str) -> Result<(), Refusal> {
     match text.chars().find(|c| hidden(*c)) {
         None => Ok(()),
         Some(c) => Err(refused(
-            format!("The statement contains the invisible character U+{:04X} outside a string.", u32::from(c)),
+            format!(
+                "The statement contains the invisible character U+{:04X} outside a string.",
+                u32::from(c)
+            ),
             "Remove it, or put it into a parameter.",
         )),
     }

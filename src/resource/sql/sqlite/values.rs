@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rusqlite::types::{Value as Sql, ValueRef};
 use rusqlite::Statement;
+use rusqlite::types::{Value as Sql, ValueRef};
 use serde_json::{Value, json};
 
 use crate::call::request::Parameters;
@@ -34,7 +34,8 @@ pub(super) fn bind(statement: &mut Statement<'_>, parameters: Option<&Parameters
 
 fn positional(statement: &Statement<'_>, values: &[Value]) -> Result<Vec<(usize, Sql)>, Refusal> {
     let wanted = statement.parameter_count();
-    let named = (1..=wanted).find_map(|index| statement.parameter_name(index).filter(|n| !n.starts_with('?')));
+    let named =
+        (1..=wanted).find_map(|index| statement.parameter_name(index).filter(|n| !n.starts_with('?')));
     if let Some(name) = named {
         return Err(invalid(
             format!("The statement has the named placeholder `{name}`, but `parameters` is a list."),
@@ -46,7 +47,10 @@ fn positional(statement: &Statement<'_>, values: &[Value]) -> Result<Vec<(usize,
     }
     if values.len() > wanted {
         return Err(invalid(
-            format!("`parameters` has {} values; the statement has {wanted} placeholders.", values.len()),
+            format!(
+                "`parameters` has {} values; the statement has {wanted} placeholders.",
+                values.len()
+            ),
             format!("Leave out value {} and those after it.", wanted + 1),
         ));
     }
@@ -63,7 +67,10 @@ fn named(
     let mut bound = Vec::new();
     let mut used = std::collections::BTreeSet::new();
     for index in 1..=statement.parameter_count() {
-        let Some(name) = statement.parameter_name(index).filter(|name| !name.starts_with('?')) else {
+        let Some(name) = statement
+            .parameter_name(index)
+            .filter(|name| !name.starts_with('?'))
+        else {
             return Err(invalid(
                 format!("Placeholder {index} has no name, but `parameters` is an object."),
                 "Send `parameters` as a list, or name every placeholder (:name).",

@@ -11,17 +11,26 @@ fn no_attempt_tells_the_twins_apart_or_shows_a_planted_value() {
     let planted = fixture::planted();
     let mut wrong = Vec::new();
     for attempt in ATTEMPTS {
-        let Attempt { family, answered, sql } = attempt;
+        let Attempt {
+            family,
+            answered,
+            sql,
+        } = attempt;
         let (was, a) = fixture::outcome(&first.pool, sql);
         let (_, b) = fixture::outcome(&second.pool, sql);
         if a != b {
             wrong.push(format!("[{family}] {sql}\n   first:  {a}\n   second: {b}"));
         }
-        if let Some(value) = planted.iter().find(|value| a.contains(*value) && !sql.contains(*value)) {
+        if let Some(value) = planted
+            .iter()
+            .find(|value| a.contains(*value) && !sql.contains(*value))
+        {
             wrong.push(format!("[{family}] {sql}\n   shows {value}: {a}"));
         }
         if was != *answered {
-            wrong.push(format!("[{family}] {sql}\n   answered: {was}, expected {answered}: {a}"));
+            wrong.push(format!(
+                "[{family}] {sql}\n   answered: {was}, expected {answered}: {a}"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
@@ -41,12 +50,23 @@ fn the_twins_differ_in_every_classified_column_when_read_directly() {
     let open = |folder, twin| rusqlite::Connection::open(fixture::file(folder, twin)).unwrap();
     let (a, b) = (open(&first, Twin::First), open(&second, Twin::Second));
     for column in [
-        "customers.email", "customers.ssn", "customers.card", "customers.work", "customers.phone", "customers.notes",
-        "orders.email", "staff.staff_no", "badges.badge", "contacts.email", "contacts.handle", "contacts.stored",
+        "customers.email",
+        "customers.ssn",
+        "customers.card",
+        "customers.work",
+        "customers.phone",
+        "customers.notes",
+        "orders.email",
+        "staff.staff_no",
+        "badges.badge",
+        "contacts.email",
+        "contacts.handle",
+        "contacts.stored",
     ] {
         let (table, _) = column.split_once('.').unwrap();
         let sql = format!("SELECT group_concat(c) FROM (SELECT {column} AS c FROM {table} ORDER BY 1)");
-        let read = |conn: &rusqlite::Connection| conn.query_row(&sql, [], |row| row.get::<_, String>(0)).unwrap();
+        let read =
+            |conn: &rusqlite::Connection| conn.query_row(&sql, [], |row| row.get::<_, String>(0)).unwrap();
         assert_ne!(read(&a), read(&b), "{column}");
     }
 }

@@ -22,7 +22,17 @@ use crate::clock::{Timestamp, World};
 pub(in super::super) struct Still {
     drawn: AtomicU64,
     reads: AtomicU64,
-    pub(in super::super) step: Duration,
+    step: Duration,
+}
+
+impl Still {
+    /// A clock that goes on by `step` each time it is read.
+    pub(in super::super) fn stepping(step: Duration) -> Self {
+        Self {
+            step,
+            ..Self::default()
+        }
+    }
 }
 
 impl World for Still {
@@ -53,7 +63,8 @@ pub(in super::super) enum Twin {
 
 /// A database on disk, opened.
 pub(in super::super) struct Shop {
-    pub(in super::super) folder: TempDir,
+    /// Removed with the last of us.
+    _folder: TempDir,
     pub(in super::super) pool: Pool,
 }
 
@@ -112,10 +123,30 @@ pub(in super::super) fn planted() -> Vec<String> {
             let head = s.work.split('@').next().unwrap().to_owned();
             let card = s.card.rsplit_once('-').unwrap().0.to_owned();
             let badge = s.badge.to_lowercase();
-            all.extend([s.email, s.ssn, card, head, s.phone, s.notes, s.staff.to_string(), s.badge, badge]);
+            all.extend([
+                s.email,
+                s.ssn,
+                card,
+                head,
+                s.phone,
+                s.notes,
+                s.staff.to_string(),
+                s.badge,
+                badge,
+            ]);
         }
     }
-    all.extend(["@private.example", "@secret.example", "4111-", "5500-", "alpha", "omega"].map(str::to_owned));
+    all.extend(
+        [
+            "@private.example",
+            "@secret.example",
+            "4111-",
+            "5500-",
+            "alpha",
+            "omega",
+        ]
+        .map(str::to_owned),
+    );
     all
 }
 
@@ -206,7 +237,7 @@ fn fill(conn: &Connection, values: Twin, n: u32) {
             ["de", "FR", "at", "De"][usize::try_from(n % 4).unwrap()],
             format!("2026-{:02}-{:02}", n % 12 + 1, n % 28 + 1),
             f64::from(n) * 10.25,
-            json!({"plan": if n % 2 == 0 { "pro" } else { "free" }, "seats": n % 5}).to_string(),
+            json!({"plan": if n.is_multiple_of(2) { "pro" } else { "free" }, "seats": n % 5}).to_string(),
         ],
     )
     .unwrap();
@@ -223,16 +254,33 @@ fn fill(conn: &Connection, values: Twin, n: u32) {
         )
         .unwrap();
         let order = conn.last_insert_rowid();
-        conn.execute("INSERT INTO order_items VALUES (?1, ?2, ?3)", (order, format!("p{}", k % 3 + 1), k + 1))
-            .unwrap();
-    }
-    conn.execute("INSERT INTO staff VALUES (?1, ?2, ?3)", (s.staff, format!("team{}", n % 3), n)).unwrap();
-    conn.execute("INSERT INTO badges VALUES (?1, ?2, ?3)", (&s.badge, n, format!("wing{}", n % 2))).unwrap();
-    conn.execute("INSERT INTO contacts (id, email, city) VALUES (?1, ?2, ?3)", (n, &s.email, format!("city{}", n % 5)))
+        conn.execute(
+            "INSERT INTO order_items VALUES (?1, ?2, ?3)",
+            (order, format!("p{}", k % 3 + 1), k + 1),
+        )
         .unwrap();
-    conn.execute("INSERT INTO \"odd name; --\" VALUES (?1, ?2)", (n, &s.notes)).unwrap();
-    conn.execute("INSERT INTO search VALUES (?1)", [&s.email]).unwrap();
-    conn.execute("INSERT INTO boxes VALUES (?1, ?2, ?3)", (n + 1, s.staff, s.staff)).unwrap();
+    }
+    conn.execute(
+        "INSERT INTO staff VALUES (?1, ?2, ?3)",
+        (s.staff, format!("team{}", n % 3), n),
+    )
+    .unwrap();
+    conn.execute(
+        "INSERT INTO badges VALUES (?1, ?2, ?3)",
+        (&s.badge, n, format!("wing{}", n % 2)),
+    )
+    .unwrap();
+    conn.execute(
+        "INSERT INTO contacts (id, email, city) VALUES (?1, ?2, ?3)",
+        (n, &s.email, format!("city{}", n % 5)),
+    )
+    .unwrap();
+    conn.execute("INSERT INTO \"odd name; --\" VALUES (?1, ?2)", (n, &s.notes))
+        .unwrap();
+    conn.execute("INSERT INTO search VALUES (?1)", [&s.email])
+        .unwrap();
+    conn.execute("INSERT INTO boxes VALUES (?1, ?2, ?3)", (n + 1, s.staff, s.staff))
+        .unwrap();
 }
 
 pub(in super::super) fn spec(path: std::path::PathBuf) -> Spec {
@@ -241,8 +289,10 @@ pub(in super::super) fn spec(path: std::path::PathBuf) -> Spec {
         products.title products.price products.tags order_items.order_id order_items.sku order_items.quantity \
         staff.team staff.grade badges.floor badges.wing contacts.id contacts.city mixed.id mixed.v tree.id \
         tree.parent tree.label";
-    let mut columns: BTreeMap<String, String> =
-        public.split_whitespace().map(|c| (c.to_owned(), "public".to_owned())).collect();
+    let mut columns: BTreeMap<String, String> = public
+        .split_whitespace()
+        .map(|c| (c.to_owned(), "public".to_owned()))
+        .collect();
     for (column, class) in [
         ("customers.email", "email"),
         ("customers.ssn", "ssn"),
@@ -278,7 +328,10 @@ pub(in super::super) fn shop(values: Twin) -> Shop {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, values);
     let pool = Pool::open(spec(path), Arc::new(Still::default())).unwrap();
-    Shop { folder, pool }
+    Shop {
+        _folder: folder,
+        pool,
+    }
 }
 
 pub(in super::super) fn request(statement: &str) -> SqlQuery {
@@ -296,7 +349,12 @@ pub(in super::super) fn stop() -> Arc<AtomicBool> {
 }
 
 /// Inspects and runs, as the path does.
-pub(in super::super) fn ask(pool: &Pool, request: SqlQuery, reveal: &[&str], limits: Limits) -> Result<(Facts, Answer), Refusal> {
+pub(in super::super) fn ask(
+    pool: &Pool,
+    request: SqlQuery,
+    reveal: &[&str],
+    limits: Limits,
+) -> Result<(Facts, Answer), Refusal> {
     let (checked, version) = query::inspect(pool, &request.statement, &stop())?;
     let facts = facts(pool, Action::SqlRead, version, Some(&checked));
     let order = Order {
@@ -322,7 +380,13 @@ pub(in super::super) fn outcome(pool: &Pool, statement: &str) -> (bool, String) 
             (true, shown.to_string())
         }
         Err(refusal) => {
-            let told = (refusal.code, refusal.message, refusal.suggestion, refusal.retry, refusal.detail);
+            let told = (
+                refusal.code,
+                refusal.message,
+                refusal.suggestion,
+                refusal.retry,
+                refusal.detail,
+            );
             (false, format!("{told:?}"))
         }
     }

@@ -12,7 +12,11 @@ fn plain(conn: &rusqlite::Connection, sql: &str) -> (Vec<String>, Vec<Vec<Value>
     let mut rows = statement.query([]).unwrap();
     let mut all = Vec::new();
     while let Some(row) = rows.next().unwrap() {
-        all.push((0..names.len()).map(|at| values::render(row.get_ref(at).unwrap())).collect());
+        all.push(
+            (0..names.len())
+                .map(|at| values::render(row.get_ref(at).unwrap()))
+                .collect(),
+        );
     }
     (names, all)
 }
@@ -26,7 +30,10 @@ fn ordinary_questions_get_exactly_the_raw_rows_on_public_columns() {
         let (names, expected) = plain(&raw, sql);
         match fixture::ask(&shop.pool, fixture::request(sql), &[], LIMITS) {
             Ok((_, answer)) if answer.rows.rows == expected && answer.rows.columns == names => {}
-            Ok((_, answer)) => wrong.push(format!("{sql}\n  {:?}\n  {:?}\n  {expected:?}", answer.rows.columns, answer.rows.rows)),
+            Ok((_, answer)) => wrong.push(format!(
+                "{sql}\n  {:?}\n  {:?}\n  {expected:?}",
+                answer.rows.columns, answer.rows.rows
+            )),
             Err(refusal) => wrong.push(format!("{sql}\n  {refusal:?}")),
         }
     }
