@@ -140,6 +140,26 @@ async fn beyond_the_limit_of_requests_there_is_503_and_room_again_afterwards() {
 }
 
 #[tokio::test]
+async fn one_person_cannot_take_everybodys_room() {
+    let mut server = Server::start_with(|spec| spec.max_exchanges_per_person = 1).await;
+    let mut first = server.connect().await;
+    first.send(&Request::call("ann", "hold", &json!({}))).await;
+    server.entered().await;
+    for (token, status) in [("ann", 503), ("ann@editor", 503), ("bob", 200)] {
+        let reply = server.send(&Request::call(token, "echo", &json!({}))).await;
+        assert_eq!(reply.status, status, "{token}");
+    }
+    server.door.let_go.add_permits(1);
+    assert_eq!(first.reply().await.status, 200);
+    let again = server
+        .connect()
+        .await
+        .exchange(&Request::call("ann", "echo", &json!({})))
+        .await;
+    assert_eq!(again.status, 200);
+}
+
+#[tokio::test]
 async fn beyond_the_limit_of_connections_there_is_503_and_the_connection_closes() {
     let server = Server::start_with(|spec| spec.max_connections = 1).await;
     let mut first = server.connect().await;
