@@ -59,6 +59,8 @@ pub struct HttpSpec {
     pub max_connections: usize,
     /// Most requests under way; beyond that 503.
     pub max_exchanges: usize,
+    /// Most requests of one person under way: slow ones must not take everybody's room.
+    pub max_exchanges_per_person: usize,
     /// Most open streams of the older era (GET); beyond that 503.
     pub max_streams: usize,
     /// Most sessions of the older era.
@@ -108,6 +110,7 @@ impl HttpSpec {
             max_body_bytes: 1024 * 1024,
             max_connections: 2048,
             max_exchanges: 1024,
+            max_exchanges_per_person: 64,
             max_streams: 1024,
             max_sessions: 4096,
             max_sessions_per_person: 32,

@@ -21,6 +21,7 @@ use super::sessions::{InUse, OPENING, Opening, Owner, Sessions};
 use super::{FormAnswer, HttpSpec};
 use crate::call::Principal;
 use crate::identity::Bearer;
+use crate::seats::{Seat, Seats};
 use crate::transport::Door;
 use crate::transport::delivery::{Delivery, Ledger, Tracked};
 use crate::transport::depth;
@@ -50,6 +51,8 @@ pub(super) struct Front {
     calls: Calls,
     exchanges: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    people: Seats,
+    listeners: Seats,
     end: CancellationToken,
     refused: AtomicU64,
 }
@@ -84,6 +87,8 @@ impl Front {
             service: StreamableHttpService::new(move || Ok(mcp.clone()), Arc::clone(&sessions), config),
             exchanges: permits(spec.max_exchanges),
             streams: permits(spec.max_streams),
+            people: Seats::new(usize::MAX, spec.max_exchanges_per_person),
+            listeners: Seats::new(usize::MAX, spec.max_sessions_per_person), // one stream per session
             door,
             spec,
             sessions,
@@ -161,7 +166,7 @@ impl Front {
         let owner = Owner::of(&principal);
         let (mut parts, body) = request.into_parts();
         let in_use = self.session(&mut parts.headers, &owner)?;
-        let permit = self.permit(&parts.method)?;
+        let room = self.room(&parts.method, &principal)?;
         let body = self.body(&parts, body).await?;
         let delivery = Arc::new(Delivery::default());
         parts.extensions.insert(Exchange {
@@ -180,10 +185,7 @@ impl Front {
         if ends_session {
             *response.status_mut() = StatusCode::NO_CONTENT; // done, not merely accepted; clients look for it
         }
-        Ok(
-            response
-                .map(|body| Body::new(Tracked::new(body, delivery, Arc::clone(ledger), (permit, in_use)))),
-        )
+        Ok(response.map(|body| Body::new(Tracked::new(body, delivery, Arc::clone(ledger), (room, in_use)))))
     }
 
     /// RFC 9112 section 3.2: exactly one `Host`, and it agrees with an absolute request target. Names
@@ -284,15 +286,16 @@ impl Front {
         session.map(Some).ok_or_else(Fault::no_session)
     }
 
-    fn permit(&self, method: &Method) -> Result<OwnedSemaphorePermit, Fault> {
-        let room = if method == Method::GET {
-            &self.streams
+    /// Room for one more: in all, and for this person. Streams are counted apart from requests.
+    fn room(&self, method: &Method, principal: &Principal) -> Result<(OwnedSemaphorePermit, Seat), Fault> {
+        let (all, people) = if method == Method::GET {
+            (&self.streams, &self.listeners)
         } else {
-            &self.exchanges
+            (&self.exchanges, &self.people)
         };
-        Arc::clone(room)
-            .try_acquire_owned()
-            .map_err(|_| Fault::overloaded())
+        let permit = Arc::clone(all).try_acquire_owned();
+        let seat = people.take(principal);
+        permit.ok().zip(seat.ok()).ok_or_else(Fault::overloaded)
     }
 
     async fn body(&self, parts: &Parts, body: Incoming) -> Result<Bytes, Fault> {
@@ -323,7 +326,8 @@ impl Front {
     }
 
     async fn form(&self, form: &FormAnswer, request: Request<Incoming>) -> Result<Answer, Fault> {
-        let _permit = self.permit(request.method())?;
+        let permit = Arc::clone(&self.exchanges).try_acquire_owned();
+        let _permit = permit.map_err(|_| Fault::overloaded())?;
         let body = self.read(request.into_body()).await?;
         let (status, published) = form(url::form_urlencoded::parse(&body).into_owned().collect());
         let mut answer = document(&published);

@@ -68,12 +68,17 @@ async fn progress_says_that_we_are_there_and_nothing_else() {
 #[tokio::test]
 async fn who_asks_for_no_progress_gets_one_plain_answer() {
     let mut server = Server::start_with(|spec| spec.progress_every = Duration::from_millis(1)).await;
-    let mut client = server.connect().await;
-    client.send(&hold(None)).await;
+    let (mut plain, mut curious) = (server.connect().await, server.connect().await);
+    plain.send(&hold(None)).await;
     server.entered().await;
-    tokio::time::sleep(Duration::from_millis(5)).await; // several beats; none may be sent
-    server.door.let_go.add_permits(1);
-    let reply = client.reply().await;
+    curious.send(&hold(Some("t"))).await;
+    server.entered().await;
+    assert_eq!(curious.head().await.status, 200);
+    for _ in 0..3 {
+        curious.event().await.unwrap(); // so many beats have passed for both
+    }
+    server.door.let_go.add_permits(2);
+    let reply = plain.reply().await;
     assert_eq!(reply.header("content-type"), Some("application/json"));
 }
 

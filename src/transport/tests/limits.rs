@@ -140,6 +140,26 @@ async fn beyond_the_limit_of_requests_there_is_503_and_room_again_afterwards() {
 }
 
 #[tokio::test]
+async fn one_person_cannot_take_everybodys_room() {
+    let mut server = Server::start_with(|spec| spec.max_exchanges_per_person = 1).await;
+    let mut first = server.connect().await;
+    first.send(&Request::call("ann", "hold", &json!({}))).await;
+    server.entered().await;
+    for (token, status) in [("ann", 503), ("ann@editor", 503), ("bob", 200)] {
+        let reply = server.send(&Request::call(token, "echo", &json!({}))).await;
+        assert_eq!(reply.status, status, "{token}");
+    }
+    server.door.let_go.add_permits(1);
+    assert_eq!(first.reply().await.status, 200);
+    let again = server
+        .connect()
+        .await
+        .exchange(&Request::call("ann", "echo", &json!({})))
+        .await;
+    assert_eq!(again.status, 200);
+}
+
+#[tokio::test]
 async fn beyond_the_limit_of_connections_there_is_503_and_the_connection_closes() {
     let server = Server::start_with(|spec| spec.max_connections = 1).await;
     let mut first = server.connect().await;
@@ -180,16 +200,14 @@ async fn open_streams_are_counted_apart_from_requests() {
 
 #[tokio::test]
 async fn a_head_or_a_body_that_does_not_come_ends_the_wait() {
-    let server = Server::start_with(|spec| {
-        spec.head_within = Duration::from_millis(20);
-        spec.body_within = Duration::from_millis(20);
-    })
-    .await;
+    let server = Server::start_with(|spec| spec.head_within = Duration::from_millis(20)).await;
     let mut silent = server.connect().await;
     assert!(silent.closed().await);
     let mut slow = server.connect().await;
     slow.write(b"POST /mcp HTTP/1.1\r\nHost: 127.0").await;
     assert!(slow.closed().await);
+
+    let server = Server::start_with(|spec| spec.body_within = Duration::from_millis(20)).await;
     let mut slow = server.connect().await;
     let mut request = Request::call("ann", "echo", &json!({})).with("Content-Length", "1000");
     request.body = None;
