@@ -24,7 +24,9 @@ use crate::telemetry::LineMask;
 
 pub use ask::{policy_explain, policy_reload, policy_test};
 pub use check::check;
-pub use journal::{audit_erase, audit_export, audit_list, audit_replay, audit_show, audit_verify, audit_verify_export};
+pub use journal::{
+    audit_erase, audit_export, audit_list, audit_replay, audit_show, audit_verify, audit_verify_export,
+};
 pub use parts::{App, Purpose, http_client};
 
 /// The one masking engine of this process: answers, journal and log lines pass through the same.
@@ -46,11 +48,18 @@ pub fn line_mask() -> LineMask {
 pub async fn serve(config: Config) -> Result<()> {
     let running = running::Running::claim(&config.store.path)?;
     let address = config.server.listen;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address}"))?;
     let url = config.server.mcp_url();
     let app = App::build(config, Purpose::Serve).await?;
     for call in &app.journal.interrupted {
-        tracing::warn!(call_id = call.call_id, tool = call.tool, user = call.user, "interrupted by an earlier stop");
+        tracing::warn!(
+            call_id = call.call_id,
+            tool = call.tool,
+            user = call.user,
+            "interrupted by an earlier stop"
+        );
     }
     let shutdown = on_signals()?;
     let reloading = tokio::spawn(reload::on_hangup(app.gate.clone(), running, shutdown.clone())?);

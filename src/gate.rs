@@ -93,7 +93,8 @@ impl Gate {
             }
         };
         entry.permitted(&permit);
-        self.identity.has_read(&principal.session, self.resources.labels(&invocation));
+        self.identity
+            .has_read(&principal.session, self.resources.labels(&invocation));
         let raw = self.resources.run(permit, &invocation, &facts, cancel).await?; // one permit, one effect
         Ok(self.mask.output(&arrival.call_id, raw))
     }

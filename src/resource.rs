@@ -87,7 +87,9 @@ impl Resources {
         static NONE: BTreeSet<String> = BTreeSet::new();
         let described = invocation.action == Action::Describe;
         let named = invocation.resource.as_ref().filter(|_| !described);
-        named.and_then(|name| self.0.get(name)).map_or(&NONE, |(card, _)| &card.labels)
+        named
+            .and_then(|name| self.0.get(name))
+            .map_or(&NONE, |(card, _)| &card.labels)
     }
 
     fn of(&self, invocation: &Invocation) -> Result<Option<&Resource>, Refusal> {

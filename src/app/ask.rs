@@ -9,9 +9,10 @@ use super::parts;
 use super::report::{ExplainQuery, PolicyFailure, PolicyTests, ReloadReport};
 use super::running;
 use crate::call::{Action, Agent, ClassifiedColumn, FileFacts, SqlFacts, User, UserKind};
-use crate::config::Config;
+use crate::config::{Config, Kind};
 use crate::policy::Policies;
 use crate::policy::explain::{Explanation, Supposed};
+use crate::resource::sql::ColumnsDefault;
 use crate::tool::Tools;
 
 /// Whether somebody would be allowed to do something, and which policies decide.
@@ -24,56 +25,99 @@ pub async fn policy_explain(config: &Config, query: &ExplainQuery) -> Result<Exp
 }
 
 fn supposed(config: &Config, query: &ExplainQuery) -> Result<Supposed> {
-    let action = Action::ALL.into_iter().find(|action| action.as_str() == query.action).with_context(|| {
-        let known: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
-        format!("there is no action `{}`; write one of {}", query.action, known.join(", "))
-    })?;
+    let action = Action::ALL
+        .into_iter()
+        .find(|action| action.as_str() == query.action)
+        .with_context(|| {
+            let known: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
+            format!(
+                "there is no action `{}`; write one of {}",
+                query.action,
+                known.join(", ")
+            )
+        })?;
     let (issuer, subject) = query
         .user
         .split_once('#')
         .with_context(|| format!("write the user as <issuer>#<subject>, not `{}`", query.user))?;
-    if let Some(group) = query.groups.iter().find(|group| !config.groups.contains_key(*group)) {
+    if let Some(group) = query
+        .groups
+        .iter()
+        .find(|group| !config.groups.contains_key(*group))
+    {
         bail!("[groups] has no group `{group}`");
     }
-    if config.resource(&query.resource).is_none() {
-        bail!("there is no resource `{}` in {}", query.resource, config.file.display());
+    if let Some(name) = query
+        .resource
+        .as_ref()
+        .filter(|name| config.resource(name).is_none())
+    {
+        bail!("there is no resource `{name}` in {}", config.file.display());
     }
     let user = User {
         issuer: issuer.to_owned(),
         subject: subject.to_owned(),
-        kind: UserKind::Person,
+        kind: if query.service {
+            UserKind::Service
+        } else {
+            UserKind::Person
+        },
         groups: query.groups.iter().cloned().collect(),
     };
-    let mut supposed = Supposed::new(user, action, Some(query.resource.clone()));
+    let mut supposed = Supposed::new(user, action, query.resource.clone());
     supposed.agent = Agent {
         client_id: query.agent.clone(),
         verified: query.agent_verified,
         claimed_name: String::new(),
         claimed_version: String::new(),
     };
+    supposed.transport = query.transport;
+    supposed.session.labels = query.session_labels.iter().cloned().collect();
     if let Some(tool) = &query.tool {
         supposed.tool.clone_from(tool);
     }
     supposed.file = query.path.as_ref().map(|path| FileFacts {
         path: path.clone(),
-        reference: query.reference.clone().unwrap_or_else(|| "refs/heads/main".to_owned()),
+        reference: query
+            .reference
+            .clone()
+            .unwrap_or_else(|| "refs/heads/main".to_owned()),
     });
-    if !query.tables.is_empty() || !query.columns.is_empty() {
+    if !(query.tables.is_empty() && query.columns.is_empty() && query.functions.is_empty()) {
         supposed.sql = Some(SqlFacts {
             kind: "select".to_owned(),
             tables: query.tables.iter().cloned().collect(),
             columns: query.columns.iter().cloned().collect(),
-            ..SqlFacts::default()
+            functions: query.functions.iter().cloned().collect(),
+            has_where: false,
         });
     }
-    supposed.classified = classified(query);
+    supposed.classified = classified(config, query)?;
     Ok(supposed)
 }
 
-fn classified(query: &ExplainQuery) -> BTreeSet<ClassifiedColumn> {
-    let Some(class) = &query.class else { return BTreeSet::new() };
-    let columns = if query.columns.is_empty() { vec!["any.column".to_owned()] } else { query.columns.clone() };
-    columns.into_iter().map(|column| ClassifiedColumn { class: class.clone(), column }).collect()
+/// The classes that the configuration gives to the columns in question.
+fn classified(config: &Config, query: &ExplainQuery) -> Result<BTreeSet<ClassifiedColumn>> {
+    let Some(resource) = query.resource.as_ref().and_then(|name| config.resource(name)) else {
+        return Ok(BTreeSet::new());
+    };
+    let Kind::Sqlite(database) = &resource.kind else {
+        return Ok(BTreeSet::new());
+    };
+    let mut classified = BTreeSet::new();
+    for column in &query.columns {
+        let class = match (database.columns.get(column), database.columns_default) {
+            (Some(class), _) if class == "public" => continue,
+            (Some(class), _) => class.clone(),
+            (None, ColumnsDefault::Mask) => "unlisted".to_owned(),
+            (None, ColumnsDefault::Show) => continue,
+        };
+        classified.insert(ClassifiedColumn {
+            class,
+            column: column.clone(),
+        });
+    }
+    Ok(classified)
 }
 
 /// Runs the decision tests of a policy folder.
@@ -93,7 +137,10 @@ pub async fn policy_test(config: &Config, dir: &Path) -> Result<PolicyTests> {
         place: String::new(),
         message: fault.to_string(),
     }));
-    Ok(PolicyTests { total: report.rows.len() as u64, failures })
+    Ok(PolicyTests {
+        total: report.rows.len() as u64,
+        failures,
+    })
 }
 
 /// Asks the running server of this store to load its policies again, and waits for what it says.

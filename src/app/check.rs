@@ -15,14 +15,21 @@ use crate::tool::Tools;
 /// Everything that can be known before the first call. Changes nothing.
 pub async fn check(config: &Config) -> CheckReport {
     let mut report = CheckReport::default();
-    report.ok("configuration", format!("{} is understood", config.file.display()));
+    report.ok(
+        "configuration",
+        format!("{} is understood", config.file.display()),
+    );
     resources(config, &mut report);
     let cards = parts::cards(config);
     match Tools::load(config.tools.as_deref(), &cards) {
         Ok(tools) => {
             report.ok("tools", format!("{} tools", tools.names().count()));
             let scene = parts::scene(config, cards, &tools);
-            policies(config, Policies::load(&config.policies.dir, scene, config.policies.candidate.as_deref()), &mut report);
+            policies(
+                config,
+                Policies::load(&config.policies.dir, scene, config.policies.candidate.as_deref()),
+                &mut report,
+            );
         }
         Err(error) => report.error("tools", error.to_string(), "mend the file, then check again"),
     }
@@ -38,7 +45,11 @@ fn resources(config: &Config, report: &mut CheckReport) {
         let kind = resource.resource_kind().as_str();
         match parts::open(config, resource, &world) {
             Ok(_) => report.ok("resources", format!("{} ({kind})", resource.name)),
-            Err(error) => report.error("resources", format!("{}: {error:#}", resource.name), "mend the [[resource]]"),
+            Err(error) => report.error(
+                "resources",
+                format!("{}: {error:#}", resource.name),
+                "mend the [[resource]]",
+            ),
         }
         if matches!(&resource.kind, Kind::Git(git) if git.refs.is_empty()) {
             report.warn(
@@ -49,14 +60,24 @@ fn resources(config: &Config, report: &mut CheckReport) {
         }
     }
     if config.resources.is_empty() {
-        report.warn("resources", "there is none, so no tool exists for anybody", "add a [[resource]]");
+        report.warn(
+            "resources",
+            "there is none, so no tool exists for anybody",
+            "add a [[resource]]",
+        );
     }
 }
 
 fn policies(config: &Config, loaded: Result<Policies, crate::policy::LoadError>, report: &mut CheckReport) {
     let set = match loaded {
         Ok(policies) => policies.current(),
-        Err(error) => return report.error("policies", error.to_string(), "mend the policies, then check again"),
+        Err(error) => {
+            return report.error(
+                "policies",
+                error.to_string(),
+                "mend the policies, then check again",
+            );
+        }
     };
     let about = set.report();
     report.ok(
@@ -76,7 +97,11 @@ fn policies(config: &Config, loaded: Result<Policies, crate::policy::LoadError>,
     match &about.candidate {
         Some(CandidateReport::Observing(_)) => report.ok("policies", "a candidate set is observed"),
         Some(CandidateReport::Faulty(error)) => {
-            report.warn("policies", format!("the candidate set does not load: {error}"), "mend it; it decides nothing");
+            report.warn(
+                "policies",
+                format!("the candidate set does not load: {error}"),
+                "mend it; it decides nothing",
+            );
         }
         None => {}
     }
@@ -89,7 +114,11 @@ fn policies(config: &Config, loaded: Result<Policies, crate::policy::LoadError>,
     }
     if !tests.untested.is_empty() {
         let ids: Vec<&str> = tests.untested.iter().map(String::as_str).collect();
-        report.warn("policy tests", format!("no test meets {}", ids.join(", ")), "add a row to tests/ beside the policies");
+        report.warn(
+            "policy tests",
+            format!("no test meets {}", ids.join(", ")),
+            "add a row to tests/ beside the policies",
+        );
     }
 }
 
@@ -103,7 +132,11 @@ async fn identity(config: &Config, report: &mut CheckReport) {
         Err(error) => return report.error("identity", format!("{error:#}"), "mend [[issuer]] or [groups]"),
     };
     if config.issuers.is_empty() {
-        report.warn("identity", "there is no [[issuer]]: `serve` refuses everybody, `stdio` works", "");
+        report.warn(
+            "identity",
+            "there is no [[issuer]]: `serve` refuses everybody, `stdio` works",
+            "",
+        );
     }
     for (name, keys) in identity.probe().await {
         match keys {
@@ -120,10 +153,17 @@ async fn identity(config: &Config, report: &mut CheckReport) {
 fn journal(config: &Config, report: &mut CheckReport) {
     let key = &config.audit.key_file;
     if !key.exists() {
-        return report.ok("journal", format!("{} will be made at the first start", key.display()));
+        return report.ok(
+            "journal",
+            format!("{} will be made at the first start", key.display()),
+        );
     }
     match load_or_create_key(key, &config.audit.origin, &System::new()).map(|key: LogKey| key.public()) {
         Ok(public) => report.ok("journal", format!("verifies with {public}")),
-        Err(error) => report.error("journal", error.to_string(), "restore the key, or start a new store"),
+        Err(error) => report.error(
+            "journal",
+            error.to_string(),
+            "restore the key, or start a new store",
+        ),
     }
 }

@@ -1,12 +1,167 @@
-//! Reading the journal.
+//! Reading the journal, checking it, carrying it elsewhere, erasing what was offered.
+
+use std::fs::OpenOptions;
+use std::io::{BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use anyhow::{Result, bail};
-use super::report::{AuditFilter, CallStory, Erasure, ExportReport, VerifyReport};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::parts;
+use super::report::{Erasure, ExportReport};
+use crate::audit::list::{CallHistory, Listed, Page, Query};
+use crate::audit::replay::Step;
+use crate::audit::verify::{Report, Trust};
+use crate::audit::{self, LogPublicKey};
+use crate::clock::{System, World};
 use crate::config::Config;
-pub async fn audit_list(_config: &Config, _filter: &AuditFilter) -> Result<Vec<serde_json::Value>> { bail!("x") }
-pub async fn audit_show(_config: &Config, _call_id: &str) -> Result<CallStory> { bail!("x") }
-pub async fn audit_replay(_config: &Config, _filter: &AuditFilter) -> Result<Vec<CallStory>> { bail!("x") }
-pub async fn audit_verify(_config: &Config) -> Result<VerifyReport> { bail!("x") }
-pub async fn audit_verify_export(_export: &Path, _public_key: &str) -> Result<VerifyReport> { bail!("x") }
-pub async fn audit_export(_config: &Config, _to: &Path, _payloads: bool) -> Result<ExportReport> { bail!("x") }
-pub async fn audit_erase(_config: &Config, _what: &Erasure) -> Result<u64> { bail!("x") }
+use crate::store::read::RecordFilter;
+use crate::store::{Store, Tuning};
+
+/// Records that match, newest first.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn audit_list(config: &Config, query: &Query) -> Result<Page<Listed>> {
+    Ok(audit::list(&store(config).await?, query).await?)
+}
+
+/// Every record of one call, and what was offered.
+///
+/// # Errors
+/// The store cannot be read; there is no such call.
+pub async fn audit_show(config: &Config, call_id: &str) -> Result<CallHistory> {
+    Ok(audit::show(&store(config).await?, call_id).await?)
+}
+
+/// The calls that match with what was offered to the agent, oldest first.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn audit_replay(config: &Config, query: &Query) -> Result<Page<Step>> {
+    Ok(audit::replay(&store(config).await?, query).await?)
+}
+
+/// Checks the journal of the store; `public_key` and `held` (a checkpoint file) come from elsewhere.
+///
+/// # Errors
+/// The store or the checkpoint cannot be read.
+pub async fn audit_verify(config: &Config, public_key: Option<&str>, held: Option<&Path>) -> Result<Report> {
+    let trust = trust(public_key, held)?;
+    Ok(audit::verify_store(&store(config).await?, &trust).await?)
+}
+
+/// Checks an export with nothing but it, a public key and perhaps a checkpoint; needs no configuration.
+///
+/// # Errors
+/// The export or the checkpoint cannot be read.
+pub async fn audit_verify_export(export: &Path, public_key: &str, held: Option<&Path>) -> Result<Report> {
+    let trust = trust(Some(public_key), held)?;
+    let key = public_key
+        .parse()
+        .map_err(|error| anyhow::anyhow!("the public key: {error}"))?;
+    let file = std::fs::File::open(export).with_context(|| format!("open {}", export.display()))?;
+    let read = move || audit::verify_export(BufReader::new(file), key, &trust);
+    tokio::task::spawn_blocking(read)
+        .await?
+        .with_context(|| format!("read {}", export.display()))
+}
+
+fn trust(public_key: Option<&str>, held: Option<&Path>) -> Result<Trust> {
+    let parse = |key: &str| -> Result<LogPublicKey> {
+        key.parse()
+            .map_err(|error| anyhow::anyhow!("the public key: {error}"))
+    };
+    let read =
+        |path: &Path| std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
+    Ok(Trust {
+        public_key: public_key.map(parse).transpose()?,
+        held_elsewhere: held.map(read).transpose()?,
+    })
+}
+
+/// Writes the journal to a new file of mode 0600.
+///
+/// # Errors
+/// The store cannot be read, the file cannot be written or exists.
+pub async fn audit_export(config: &Config, to: &Path, payloads: bool) -> Result<ExportReport> {
+    let store = store(config).await?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to);
+    let mut out = BufWriter::new(file.with_context(|| format!("make {}", to.display()))?);
+    let exported = audit::export(&store, payloads, &mut out).await?;
+    out.flush().with_context(|| format!("write {}", to.display()))?;
+    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    let mut reader = store.reader().await?;
+    let public_key = reader.meta("key").await?.unwrap_or_default();
+    reader.close().await?;
+    Ok(ExportReport {
+        records: exported.records,
+        checkpoints: exported.checkpoints,
+        bytes: file.metadata()?.len(),
+        public_key,
+    })
+}
+
+/// Erases payloads; records and proofs stay, and the reason is recorded. Gives how many.
+///
+/// # Errors
+/// The store cannot be changed; nothing matches.
+pub async fn audit_erase(config: &Config, what: &Erasure, reason: &str) -> Result<u64> {
+    let world: Arc<dyn World> = Arc::new(System::new());
+    let (journal, _) = parts::audit(
+        config,
+        &super::mask(),
+        &world,
+        json!({ "command": "audit erase" }),
+    )
+    .await?;
+    let calls = match what {
+        Erasure::Call(call_id) => vec![call_id.clone()],
+        Erasure::Before(until) => calls_before(&store(config).await?, until).await?,
+    };
+    let mut erased = 0;
+    for call_id in calls {
+        erased += journal.erase(&call_id, reason).await? as u64;
+    }
+    journal.close().await?;
+    Ok(erased)
+}
+
+async fn calls_before(store: &Store, until: &str) -> Result<Vec<String>> {
+    let filter = RecordFilter {
+        until: Some(until.to_owned()),
+        outcomes: true,
+        ..RecordFilter::default()
+    };
+    let mut query = Query {
+        filter,
+        limit: audit::list::PAGE_MAX,
+        oldest_first: true,
+        ..Query::default()
+    };
+    let mut calls = Vec::new();
+    loop {
+        let page = audit::list(store, &query).await?;
+        let offered = page
+            .items
+            .into_iter()
+            .filter(|record| record.offered_bytes.is_some());
+        calls.extend(offered.filter_map(|record| record.call_id));
+        match page.next {
+            Some(next) => query.page = Some(next),
+            None => return Ok(calls),
+        }
+    }
+}
+
+async fn store(config: &Config) -> Result<Store> {
+    let url = format!("sqlite:{}", config.store.path.display());
+    Ok(Store::open_existing(&url, &Tuning::default()).await?)
+}

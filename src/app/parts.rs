@@ -85,7 +85,13 @@ impl App {
             audit,
             seats: Seats::new(seats(config.limits.calls), seats(config.limits.calls_per_person)),
         };
-        Ok(Self { gate: Arc::new(gate), config, journal, world, demo })
+        Ok(Self {
+            gate: Arc::new(gate),
+            config,
+            journal,
+            world,
+            demo,
+        })
     }
 
     /// Serves MCP over HTTP on `listener` until `shutdown` fires, drains, and closes the journal.
@@ -163,7 +169,11 @@ pub(super) fn cards(config: &Config) -> Vec<ResourceCard> {
 /// # Errors
 /// Every fault in the folder, with file and line.
 fn policies(config: &Config, resources: Vec<ResourceCard>, tools: &Tools) -> Result<Policies> {
-    Ok(Policies::load(&config.policies.dir, scene(config, resources, tools), config.policies.candidate.as_deref())?)
+    Ok(Policies::load(
+        &config.policies.dir,
+        scene(config, resources, tools),
+        config.policies.candidate.as_deref(),
+    )?)
 }
 
 /// What policies may speak of under this configuration.
@@ -172,7 +182,12 @@ pub(super) fn scene(config: &Config, resources: Vec<ResourceCard>, tools: &Tools
     Scene {
         resources,
         groups: config.groups.keys().cloned().collect(),
-        classes: config.classes.keys().cloned().chain(["unlisted".to_owned()]).collect(),
+        classes: config
+            .classes
+            .keys()
+            .cloned()
+            .chain(["unlisted".to_owned()])
+            .collect(),
         tools: tools.names().map(str::to_owned).collect::<BTreeSet<_>>(),
         limits: config.limits.call,
     }
@@ -182,11 +197,7 @@ pub(super) fn scene(config: &Config, resources: Vec<ResourceCard>, tools: &Tools
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn open(
-    config: &Config,
-    resource: &config::Resource,
-    world: &Arc<dyn World>,
-) -> Result<Resource> {
+pub(super) fn open(config: &Config, resource: &config::Resource, world: &Arc<dyn World>) -> Result<Resource> {
     let opened = match &resource.kind {
         Kind::Git(git) => Resource::Git(
             git::Repository::open(git::Spec {
@@ -199,14 +210,17 @@ pub(super) fn open(
             .map_err(|error| anyhow::anyhow!("{error}"))?,
         ),
         Kind::Sqlite(sqlite) => Resource::Sqlite(
-            sqlite::Database::open(sqlite::Spec {
-                name: resource.name.clone(),
-                path: sqlite.path.clone(),
-                columns: sqlite.columns.clone(),
-                columns_default: sqlite.columns_default,
-                classes: config.classes.clone(),
-                limits: config.limits.call,
-            }, world.clone())
+            sqlite::Database::open(
+                sqlite::Spec {
+                    name: resource.name.clone(),
+                    path: sqlite.path.clone(),
+                    columns: sqlite.columns.clone(),
+                    columns_default: sqlite.columns_default,
+                    classes: config.classes.clone(),
+                    limits: config.limits.call,
+                },
+                world.clone(),
+            )
             .map_err(|error| anyhow::anyhow!("{error}"))?,
         ),
     };
@@ -235,11 +249,16 @@ pub(super) fn identity(config: &Config) -> Result<IdentitySpec> {
         .groups
         .iter()
         .map(|(group, claims)| {
-            let claims = claims.iter().map(|claim| format!("{}:{}", claim.issuer, claim.value)).collect();
+            let claims = claims
+                .iter()
+                .map(|claim| format!("{}:{}", claim.issuer, claim.value))
+                .collect();
             (group.as_str(), claims)
         })
         .collect();
-    let table = entries.iter().map(|(group, claims)| (*group, claims.iter().map(String::as_str)));
+    let table = entries
+        .iter()
+        .map(|(group, claims)| (*group, claims.iter().map(String::as_str)));
     Ok(IdentitySpec {
         issuers: config.issuers.iter().map(issuer).collect::<Result<_>>()?,
         groups: GroupMap::parse(table)?,
@@ -250,7 +269,8 @@ pub(super) fn identity(config: &Config) -> Result<IdentitySpec> {
 
 fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
     let algorithm = |name: &String| {
-        name.parse().map_err(|_| anyhow::anyhow!("issuer `{}`: unknown algorithm {name}", issuer.name))
+        name.parse()
+            .map_err(|_| anyhow::anyhow!("issuer `{}`: unknown algorithm {name}", issuer.name))
     };
     Ok(IssuerSpec {
         name: issuer.name.clone(),
@@ -271,7 +291,12 @@ fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
 /// only, and gone with the demo).
 fn mount(spec: &mut HttpSpec, issuer: &Arc<DemoIssuer>) {
     let paths = issuer.paths();
-    spec.documents.extend(paths.metadata.iter().map(|path| (path.clone(), issuer.metadata())));
+    spec.documents.extend(
+        paths
+            .metadata
+            .iter()
+            .map(|path| (path.clone(), issuer.metadata())),
+    );
     spec.documents.push((paths.jwks.clone(), issuer.jwks()));
     let form: FormAnswer = {
         let issuer = issuer.clone();
@@ -281,7 +306,12 @@ fn mount(spec: &mut HttpSpec, issuer: &Arc<DemoIssuer>) {
 }
 
 fn token(issuer: &DemoIssuer, fields: &[(String, String)]) -> (u16, Value) {
-    let field = |name: &str| fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
+    let field = |name: &str| {
+        fields
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value.as_str())
+    };
     match issuer.token(field("username"), field("password"), field("client_id")) {
         Ok(token) => (200, json!({ "access_token": token, "token_type": "Bearer" })),
         Err(refused) => {
@@ -290,7 +320,10 @@ fn token(issuer: &DemoIssuer, fields: &[(String, String)]) -> (u16, Value) {
                 TokenRefused::TooManyAttempts => (429, "slow_down"),
                 TokenRefused::BadClient => (400, "invalid_client"),
             };
-            (status, json!({ "error": error, "error_description": refused.to_string() }))
+            (
+                status,
+                json!({ "error": error, "error_description": refused.to_string() }),
+            )
         }
     }
 }
@@ -300,7 +333,12 @@ fn seats(count: u32) -> usize {
 }
 
 /// Opens the store and the journal in it.
-async fn audit(config: &Config, mask: &Arc<Mask>, world: &Arc<dyn World>, start: Value) -> Result<(Audit, StartReport)> {
+pub(super) async fn audit(
+    config: &Config,
+    mask: &Arc<Mask>,
+    world: &Arc<dyn World>,
+    start: Value,
+) -> Result<(Audit, StartReport)> {
     let url = format!("sqlite:{}", config.store.path.display());
     let store = Store::open(&url, &Tuning::default()).await?;
     let key = load_or_create_key(&config.audit.key_file, &config.audit.origin, world.as_ref())?;

@@ -35,7 +35,9 @@ async fn reload(gate: &Arc<Gate>, running: &mut Running) {
         let gate = gate.clone();
         tokio::task::spawn_blocking(move || gate.policies.reload().map_err(|error| error.to_string()))
     };
-    let outcome = loading.await.unwrap_or_else(|_| Err("loading panicked".to_owned()));
+    let outcome = loading
+        .await
+        .unwrap_or_else(|_| Err("loading panicked".to_owned()));
     let (accepted, message) = match outcome {
         Ok(report) => {
             tracing::info!(digest = %report.load.digest.hex(), "the policies were loaded again");

@@ -1,7 +1,6 @@
 //! What the commands ask for and what they are told: plain data between `app` and the command line.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::call::Transport;
 use crate::config::gaps::Gap;
@@ -72,62 +71,13 @@ impl CheckReport {
     }
 }
 
-/// Which calls of the journal.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AuditFilter {
-    /// Only this call.
-    pub call_id: Option<String>,
-    /// Only this session.
-    pub session: Option<String>,
-    /// Only this user, `<issuer>#<subject>`.
-    pub user: Option<String>,
-    /// Only this tool.
-    pub tool: Option<String>,
-    /// Only this resource.
-    pub resource: Option<String>,
-    /// Only refusals.
-    pub refused: bool,
-    /// Only records at or after this time, in RFC 3339 as the journal writes it.
-    pub since: Option<String>,
-    /// The most calls.
-    pub limit: u64,
-    /// Where to go on.
-    pub page: Option<u64>,
-}
-
-/// One call as the journal tells it.
-#[derive(Debug, Clone, Serialize)]
-pub struct CallStory {
-    /// Its records in order, in the journal's JSON form.
-    pub records: Vec<Value>,
-    /// Exactly what was offered to the agent, as text; absent when nothing was or it is erased.
-    pub offered: Option<String>,
-}
-
-/// What verification found.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct VerifyReport {
-    /// Records in the log.
-    pub records: u64,
-    /// Signed checkpoints that were checked.
-    pub checkpoints: u64,
-    /// The tree's root, hexadecimal.
-    pub root: String,
-    /// Calls that have an intent and no result.
-    pub interrupted: Vec<String>,
-    /// Everything that does not hold; empty means verified.
-    pub problems: Vec<String>,
-    /// What this run could not show, e.g. records after the last checkpoint.
-    pub unproven: Vec<String>,
-}
-
 /// What was exported.
 #[derive(Debug, Clone, Serialize)]
 pub struct ExportReport {
     /// Records written.
     pub records: u64,
-    /// Payloads written.
-    pub payloads: u64,
+    /// Signed checkpoints written.
+    pub checkpoints: u64,
     /// Bytes written.
     pub bytes: u64,
     /// The public key to verify it with.
@@ -176,34 +126,6 @@ pub struct ExplainQuery {
     pub columns: Vec<String>,
     /// For SQL: functions called.
     pub functions: Vec<String>,
-}
-
-/// The answer to an [`ExplainQuery`].
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Explanation {
-    /// `permit`, `ask` or `deny`.
-    pub verdict: String,
-    /// In one sentence.
-    pub summary: String,
-    /// The policies that decide.
-    pub policies: Vec<PolicyLine>,
-    /// What would have to be met.
-    pub obligations: Vec<String>,
-    /// What else to know, e.g. that a candidate set would decide otherwise.
-    pub notes: Vec<String>,
-}
-
-/// One policy in an explanation.
-#[derive(Debug, Clone, Serialize)]
-pub struct PolicyLine {
-    /// Its `@id`.
-    pub id: String,
-    /// `permit` or `forbid`.
-    pub effect: String,
-    /// `file:line`.
-    pub place: String,
-    /// Its `@explain`.
-    pub explain: Option<String>,
 }
 
 /// What the decision tests say.

@@ -5,12 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use serde_json::Value;
 
 use super::load;
 use super::out::{Out, Tone, printable, printable_lines};
 use crate::app;
-use crate::app::report::{AuditFilter, CallStory, Erasure, ExportReport, VerifyReport};
+use crate::app::report::{Erasure, ExportReport};
+use crate::audit::list::{CallHistory, Kept, Listed, Page, Query};
+use crate::audit::replay::render;
+use crate::audit::verify::Report;
+use crate::store::read::RecordFilter;
 
 /// Subcommands of `audit`.
 #[derive(Debug, Subcommand)]
@@ -39,6 +42,9 @@ pub(crate) enum Audit {
     Replay {
         #[command(flatten)]
         which: Which,
+        /// Print the calls as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Check that nothing in the journal was changed, added or taken out
     ///
@@ -118,27 +124,32 @@ pub(crate) struct Which {
     since: Option<String>,
     /// The most calls
     #[arg(long, default_value_t = 50, value_name = "N")]
-    limit: u64,
+    limit: u32,
     /// Where to go on: the number printed under the last page
     #[arg(long, value_name = "N")]
     page: Option<u64>,
 }
 
 impl Which {
-    fn filter(self) -> Result<AuditFilter> {
+    fn query(self) -> Result<Query> {
         if let Some(since) = &self.since {
             instant(since)?;
         }
-        Ok(AuditFilter {
+        let filter = RecordFilter {
             call_id: self.call,
             session: self.session,
             user: self.user,
             tool: self.tool,
             resource: self.resource,
-            refused: self.refused,
+            phase: self.refused.then(|| "refusal".to_owned()),
             since: self.since,
+            ..RecordFilter::default()
+        };
+        Ok(Query {
+            filter,
             limit: self.limit,
             page: self.page,
+            oldest_first: false,
         })
     }
 }
@@ -147,24 +158,29 @@ impl Audit {
     pub(crate) async fn run(self, file: &Path, out: &mut Out) -> Result<ExitCode> {
         match self {
             Self::List { which, json } => {
-                let records = app::audit_list(&load(file)?, &which.filter()?).await?;
+                let page = app::audit_list(&load(file)?, &which.query()?).await?;
                 if json {
-                    out.json(&records)?
+                    out.json(&page)?
                 } else {
-                    print_list(&records, out)?
+                    print_list(&page, out)?
                 }
             }
             Self::Show { call_id, json } => {
-                let story = app::audit_show(&load(file)?, &call_id).await?;
+                let history = app::audit_show(&load(file)?, &call_id).await?;
                 if json {
-                    out.json(&story)?
+                    out.json(&history)?
                 } else {
-                    print_story(&story, out, true)?
+                    print_history(&history, out)?
                 }
             }
-            Self::Replay { which } => {
-                for story in app::audit_replay(&load(file)?, &which.filter()?).await? {
-                    print_story(&story, out, false)?;
+            Self::Replay { which, json } => {
+                let page = app::audit_replay(&load(file)?, &which.query()?).await?;
+                if json {
+                    out.json(&page)?;
+                } else {
+                    let mut text = Vec::new();
+                    render(&page, out.is_coloured(), &mut text)?;
+                    out.bytes(&text)?;
                 }
             }
             Self::Verify(verify) => return verify.run(file, out).await,
@@ -200,20 +216,15 @@ impl Verify {
         } else {
             print_verified(&report, out)?;
         }
-        let intact = report.problems.is_empty();
-        Ok(if intact {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(ExitCode::from(report.exit_code()))
     }
 }
 
 fn print_exported(report: &ExportReport, to: &Path, out: &mut Out) -> Result<()> {
     let to = to.display();
     let counts = format!(
-        "{} records, {} payloads, {} bytes in {to}",
-        report.records, report.payloads, report.bytes
+        "{} records, {} checkpoints, {} bytes in {to}",
+        report.records, report.checkpoints, report.bytes
     );
     out.item(Tone::Good, "ok", &counts)?;
     out.remark(5, "keep it with somebody else; they verify it with")?;
@@ -252,106 +263,109 @@ fn instant(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A field of a record, as text; records of another version may lack it.
-fn field<'a>(record: &'a Value, pointer: &str) -> &'a str {
-    record.pointer(pointer).and_then(Value::as_str).unwrap_or("-")
-}
-
-fn outcome(record: &Value) -> (Tone, String) {
-    let phase = field(record, "/phase");
-    match phase {
-        "refusal" => (Tone::Bad, format!("refused {}", field(record, "/outcome/code"))),
-        "interrupted" => (Tone::Careful, "interrupted".to_owned()),
-        "result" => (Tone::Good, "ok".to_owned()),
-        other => (Tone::Plain, other.to_owned()),
+fn print_list(page: &Page<Listed>, out: &mut Out) -> Result<()> {
+    for record in &page.items {
+        let said = |field: &Option<String>| printable(field.as_deref().unwrap_or("-")).into_owned();
+        let (tone, how) = match (record.phase.as_str(), &record.code) {
+            ("refusal", Some(code)) => (Tone::Bad, format!("refused {code}")),
+            ("result", _) => (Tone::Good, "ok".to_owned()),
+            ("interrupted", _) => (Tone::Careful, "interrupted".to_owned()),
+            (phase, _) => (
+                Tone::Faint,
+                record.event.clone().unwrap_or_else(|| phase.to_owned()),
+            ),
+        };
+        let how = out.paint(tone, &printable(&how));
+        let id = out.paint(Tone::Faint, &said(&record.call_id));
+        let (tool, resource, user) = (said(&record.tool), said(&record.resource), said(&record.user));
+        out.line(&format!(
+            "{}  {id}  {how}  {tool} {resource}  {user}",
+            printable(&record.at)
+        ))?;
     }
-}
-
-fn user(record: &Value) -> &str {
-    field(record, "/principal/id")
-}
-
-fn print_list(records: &[Value], out: &mut Out) -> Result<()> {
-    for record in records {
-        let (tone, outcome) = outcome(record);
-        let id = out.paint(Tone::Faint, field(record, "/call_id"));
-        let outcome = out.paint(tone, &outcome);
-        let line = format!(
-            "{}  {id}  {outcome}  {} {}  {}",
-            printable(field(record, "/at")),
-            printable(field(record, "/tool")),
-            printable(field(record, "/resource")),
-            printable(user(record)),
-        );
-        out.line(&line)?;
+    if page.items.is_empty() {
+        out.line("no records match")?;
     }
-    if records.is_empty() {
-        out.line("no calls match")?;
+    if let Some(next) = page.next {
+        out.remark(0, &format!("more: --page {next}"))?;
     }
     Ok(())
 }
 
-fn print_story(story: &CallStory, out: &mut Out, every_field: bool) -> Result<()> {
-    let Some(first) = story.records.first() else {
-        return Ok(());
+fn print_history(history: &CallHistory, out: &mut Out) -> Result<()> {
+    out.heading(&history.call_id)?;
+    for record in &history.records {
+        let text = serde_json::to_string_pretty(record)?;
+        out.line(&printable_lines(&text))?;
+    }
+    let offered = match &history.kept {
+        Some(Kept::Held { offered }) => &offered.text,
+        Some(Kept::Gone) => return Ok(out.remark(2, "what was offered has been erased")?),
+        Some(Kept::Changed) => {
+            return Ok(out.item(Tone::Bad, "broken", "what was offered has been changed")?);
+        }
+        None => return Ok(out.remark(2, "nothing was offered")?),
     };
-    let title = format!(
-        "{}  {} {}  by {} through {}",
-        field(first, "/at"),
-        field(first, "/tool"),
-        field(first, "/resource"),
-        user(first),
-        field(first, "/agent/client_id"),
-    );
-    out.heading(&title)?;
-    out.remark(2, field(first, "/call_id"))?;
-    if let Some(arguments) = first.get("args_masked") {
-        out.item(Tone::Plain, ">", &arguments.to_string())?;
-    }
-    if every_field {
-        for record in &story.records {
-            let text = serde_json::to_string_pretty(record)?;
-            out.line(&printable_lines(&text))?;
-        }
-    }
-    if let Some(last) = story.records.last() {
-        let (tone, outcome) = outcome(last);
-        out.item(tone, "<", &outcome)?;
-    }
-    match &story.offered {
-        Some(offered) => {
-            let margin = out.paint(Tone::Faint, "  | ");
-            for line in printable_lines(offered).lines() {
-                out.line(&format!("{margin}{line}"))?;
-            }
-        }
-        None => out.remark(4, "nothing was offered, or it has been erased")?,
+    out.heading("offered")?;
+    let margin = out.paint(Tone::Faint, "  | ");
+    for line in printable_lines(offered).lines() {
+        out.line(&format!("{margin}{line}"))?;
     }
     Ok(())
 }
 
-fn print_verified(report: &VerifyReport, out: &mut Out) -> Result<()> {
+fn print_verified(report: &Report, out: &mut Out) -> Result<()> {
     for problem in &report.problems {
-        out.item(Tone::Bad, "broken", problem)?;
+        let place = problem
+            .seq
+            .map_or_else(String::new, |seq| format!("record {seq}: "));
+        out.item(Tone::Bad, "broken", &format!("{place}{}", problem.what))?;
     }
-    for call in &report.interrupted {
-        out.item(
-            Tone::Careful,
-            "interrupted",
-            &format!("call {call} has an intent and no result"),
-        )?;
-    }
-    for unproven in &report.unproven {
-        out.item(Tone::Careful, "not shown", unproven)?;
+    let calls = report.interrupted.iter().map(|call| (call, "was interrupted"));
+    for (call, how) in calls.chain(
+        report
+            .unfinished
+            .iter()
+            .map(|call| (call, "has an intent and no outcome")),
+    ) {
+        let what = format!("call {} ({} by {}) {how}", call.call_id, call.tool, call.user);
+        out.item(Tone::Careful, "look", &what)?;
     }
     let counts = format!(
-        "{} records, {} checkpoints, root {}",
-        report.records, report.checkpoints, report.root
+        "{} records, {} checkpoints, {} payloads, root {}",
+        report.records, report.checkpoints, report.payloads, report.root
     );
-    if report.problems.is_empty() {
-        out.item(Tone::Good, "verified", &counts)?;
+    let (tone, mark) = if report.intact {
+        (Tone::Good, "verified")
     } else {
-        out.item(Tone::Bad, "not verified", &counts)?;
+        (Tone::Bad, "not verified")
+    };
+    out.item(tone, mark, &counts)?;
+    if report.unsigned > 0 {
+        out.remark(
+            2,
+            &format!(
+                "{} records are newer than the last signed checkpoint",
+                report.unsigned
+            ),
+        )?;
+    }
+    if report.erased > 0 {
+        out.remark(2, &format!("{} payloads were erased, on record", report.erased))?;
+    }
+    match (report.held_elsewhere, report.key_from_outside) {
+        (Some(size), _) => out.remark(
+            2,
+            &format!("it continues the checkpoint over {size} records held elsewhere"),
+        )?,
+        (None, true) => out.remark(
+            2,
+            "without a checkpoint held elsewhere, a rewrite by the key's owner cannot be seen",
+        )?,
+        (None, false) => out.remark(
+            2,
+            "the key came from the store itself: give --public-key and --checkpoint for proof",
+        )?,
     }
     Ok(())
 }

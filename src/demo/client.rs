@@ -18,7 +18,12 @@ impl Client {
     /// A client called `name` that shows `token` to the server at `url`.
     #[must_use]
     pub fn new(http: reqwest::Client, url: &str, token: String, name: &str) -> Self {
-        Self { http, url: url.to_owned(), token, name: name.to_owned() }
+        Self {
+            http,
+            url: url.to_owned(),
+            token,
+            name: name.to_owned(),
+        }
     }
 
     /// `tools/list`: the tools as the server describes them.
@@ -27,7 +32,11 @@ impl Client {
     /// When the server cannot be reached or answers with a protocol error.
     pub async fn tools(&self) -> Result<Vec<Value>> {
         let result = self.request("tools/list", None, json!({})).await?;
-        result.get("tools").and_then(Value::as_array).cloned().context("no tools in the answer")
+        result
+            .get("tools")
+            .and_then(Value::as_array)
+            .cloned()
+            .context("no tools in the answer")
     }
 
     /// `tools/call`: the whole result, as a model would get it.
@@ -35,7 +44,12 @@ impl Client {
     /// # Errors
     /// When the server cannot be reached or answers with a protocol error (an unknown tool is one).
     pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value> {
-        self.request("tools/call", Some(tool), json!({ "name": tool, "arguments": arguments })).await
+        self.request(
+            "tools/call",
+            Some(tool),
+            json!({ "name": tool, "arguments": arguments }),
+        )
+        .await
     }
 
     async fn request(&self, method: &str, name: Option<&str>, mut params: Value) -> Result<Value> {
@@ -60,14 +74,27 @@ impl Client {
             request = request.header("mcp-name", name);
         }
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let response = request.json(&body).send().await.context("the server did not answer")?;
+        let response = request
+            .json(&body)
+            .send()
+            .await
+            .context("the server did not answer")?;
         let status = response.status();
         let text = response.text().await.context("the answer was cut off")?;
         let message = message(&text).with_context(|| format!("HTTP {status}: {text}"))?;
         if let Some(error) = message.get("error") {
-            bail!("{}", error.get("message").and_then(Value::as_str).unwrap_or("protocol error"));
+            bail!(
+                "{}",
+                error
+                    .get("message")
+                    .and_then(Value::as_str)
+                    .unwrap_or("protocol error")
+            );
         }
-        message.get("result").cloned().context("neither a result nor an error")
+        message
+            .get("result")
+            .cloned()
+            .context("neither a result nor an error")
     }
 }
 

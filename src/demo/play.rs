@@ -6,8 +6,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use crate::app::report::{CallStory, VerifyReport};
 use super::repo::{ENV, SETTINGS};
+use crate::audit::list::Kept;
+use crate::audit::replay::Step;
+use crate::audit::verify::Report;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -30,7 +32,11 @@ impl<'a> Stage<'a> {
     }
 
     fn paint(&self, style: &str, text: &str) -> String {
-        if self.colour { format!("{style}{text}{RESET}") } else { text.to_owned() }
+        if self.colour {
+            format!("{style}{text}{RESET}")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// A heading.
@@ -45,32 +51,56 @@ impl<'a> Stage<'a> {
     }
 
     /// One call as the journal tells it.
-    pub fn replayed(&mut self, story: &CallStory) -> Result<()> {
-        let field = |record: &Value, name: &str| record.pointer(name).and_then(Value::as_str).map(str::to_owned);
-        let Some(first) = story.records.first() else { return Ok(()) };
-        let last = story.records.last().unwrap_or(first);
-        let code = field(last, "/outcome/code").or_else(|| field(last, "/outcome/status")).unwrap_or_default();
-        let who = self.paint(CYAN, &field(first, "/principal/subject").unwrap_or_default());
-        let tool = field(first, "/tool").unwrap_or_default();
-        let offered = story.offered.as_deref().map_or(0, str::len);
-        self.say(&format!("{who:<9} {tool:<14} {code:<18} {offered} bytes offered"))
+    pub fn replayed(&mut self, step: &Step) -> Result<()> {
+        let said = |pointer: &str| {
+            step.outcome
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let (refused, status) = match said("/outcome/code") {
+            "" => (false, said("/outcome/status")),
+            code => (true, code),
+        };
+        let offered = match &step.kept {
+            Some(Kept::Held { offered }) => format!(
+                "{} characters offered, kept word for word",
+                offered.text.chars().count()
+            ),
+            _ => "nothing offered".to_owned(),
+        };
+        let who = self.paint(CYAN, &format!("{:<14}", said("/principal/id")));
+        let status = self.paint(if refused { YELLOW } else { GREEN }, &format!("{status:<18}"));
+        let line = format!(
+            "{who} {:<10} {:<5} {status} {offered}",
+            said("/tool"),
+            said("/resource")
+        );
+        self.say(&line)
     }
 
     /// What verification says.
-    pub fn verified(&mut self, report: &VerifyReport) -> Result<()> {
-        let line = if report.problems.is_empty() {
-            self.paint(GREEN, &format!("verified: {} records, {} checkpoints", report.records, report.checkpoints))
-        } else {
-            self.paint(RED, &format!("NOT verified: {}", report.problems.join("; ")))
+    pub fn verified(&mut self, report: &Report) -> Result<()> {
+        let (records, checkpoints) = (report.records, report.checkpoints);
+        let line = match report.problems.first() {
+            None => self.paint(
+                GREEN,
+                &format!("verified: {records} records, {checkpoints} signed checkpoints"),
+            ),
+            Some(problem) => self.paint(RED, &format!("NOT verified: {}", problem.what)),
         };
         self.say(&line)?;
-        anyhow::ensure!(report.problems.is_empty(), "the journal does not verify");
+        anyhow::ensure!(report.intact, "the journal does not verify");
         Ok(())
     }
 
     fn asked(&mut self, who: &str, what: &str) -> Result<()> {
         let who = self.paint(CYAN, who);
-        writeln!(self.out, "\n  {who} calls {}", what.lines().next().unwrap_or_default())?;
+        writeln!(
+            self.out,
+            "\n  {who} calls {}",
+            what.lines().next().unwrap_or_default()
+        )?;
         for line in what.lines().skip(1) {
             writeln!(self.out, "    {line}")?;
         }
@@ -80,7 +110,10 @@ impl<'a> Stage<'a> {
     fn answered(&mut self, result: &Value) -> Result<()> {
         let envelope = result.get("structuredContent").unwrap_or(&Value::Null);
         let refused = envelope.get("status").and_then(Value::as_str) == Some("refused");
-        let text = result.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();
+        let text = result
+            .pointer("/content/0/text")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let style = if refused { YELLOW } else { GREEN };
         for line in text.lines().take(16) {
             let line = self.paint(style, line);
@@ -100,7 +133,12 @@ impl<'a> Stage<'a> {
 ///
 /// # Errors
 /// When the server does not answer as it should, or `planted` (the key) shows anywhere.
-pub async fn session(stage: &mut Stage<'_>, analyst: &Client, developer: &Client, planted: &str) -> Result<()> {
+pub async fn session(
+    stage: &mut Stage<'_>,
+    analyst: &Client,
+    developer: &Client,
+    planted: &str,
+) -> Result<()> {
     catalogues(stage, analyst, developer).await?;
     database(stage, analyst).await?;
     repository(stage, developer, planted).await
@@ -110,7 +148,10 @@ async fn catalogues(stage: &mut Stage<'_>, analyst: &Client, developer: &Client)
     stage.scene("1. Who you are decides what exists")?;
     for (who, client) in [("analyst", analyst), ("developer", developer)] {
         let tools = client.tools().await?;
-        let names: Vec<&str> = tools.iter().filter_map(|tool| tool.get("name")?.as_str()).collect();
+        let names: Vec<&str> = tools
+            .iter()
+            .filter_map(|tool| tool.get("name")?.as_str())
+            .collect();
         let who = stage.paint(CYAN, &format!("{who:<9}"));
         stage.say(&format!("{who} sees {}", names.join(", ")))?;
     }
@@ -127,18 +168,31 @@ async fn database(stage: &mut Stage<'_>, analyst: &Client) -> Result<()> {
                      WHERE c.email LIKE '%' OR hex(p.card_number) > '34'\n\
                      ORDER BY p.amount_cents DESC LIMIT 5";
     stage.asked("analyst", &format!("sql_query\n{statement}"))?;
-    let result = analyst.call("sql_query", json!({ "resource": "shop", "statement": statement })).await?;
+    let result = analyst
+        .call("sql_query", json!({ "resource": "shop", "statement": statement }))
+        .await?;
     stage.answered(&result)?;
-    anyhow::ensure!(!result.to_string().contains("@example."), "an e-mail address got through");
+    anyhow::ensure!(
+        !result.to_string().contains("@example."),
+        "an e-mail address got through"
+    );
 
     stage.asked("analyst", "sql_query\nDELETE FROM customers WHERE country = 'PT'")?;
     let statement = "DELETE FROM customers WHERE country = 'PT'";
-    let result = analyst.call("sql_query", json!({ "resource": "shop", "statement": statement })).await?;
+    let result = analyst
+        .call("sql_query", json!({ "resource": "shop", "statement": statement }))
+        .await?;
     stage.answered(&result)?;
-    anyhow::ensure!(result.get("isError") == Some(&Value::Bool(true)), "a DELETE was not refused");
+    anyhow::ensure!(
+        result.get("isError") == Some(&Value::Bool(true)),
+        "a DELETE was not refused"
+    );
 
     stage.asked("analyst", "file_read  (a developer's tool)")?;
-    match analyst.call("file_read", json!({ "resource": "code", "path": SETTINGS })).await {
+    match analyst
+        .call("file_read", json!({ "resource": "code", "path": SETTINGS }))
+        .await
+    {
         Ok(_) => anyhow::bail!("a tool outside the catalogue answered"),
         Err(error) => {
             let line = stage.paint(YELLOW, &format!("  {error}"));
@@ -149,15 +203,33 @@ async fn database(stage: &mut Stage<'_>, analyst: &Client) -> Result<()> {
 
 async fn repository(stage: &mut Stage<'_>, developer: &Client, planted: &str) -> Result<()> {
     stage.scene("3. Files: what is secret is masked, what is hidden does not exist")?;
-    for (tool, path) in [("file_list", "deploy"), ("file_read", SETTINGS), ("file_read", ENV)] {
+    for (tool, path) in [
+        ("file_list", "deploy"),
+        ("file_read", SETTINGS),
+        ("file_read", ENV),
+    ] {
         stage.asked("developer", &format!("{tool} {path}"))?;
-        let result = developer.call(tool, json!({ "resource": "code", "path": path })).await?;
+        let result = developer
+            .call(tool, json!({ "resource": "code", "path": path }))
+            .await?;
         stage.answered(&result)?;
-        anyhow::ensure!(!result.to_string().contains(planted), "the planted key got through");
-        anyhow::ensure!(path == ENV || !result.to_string().contains(".env"), "a hidden file shows");
+        anyhow::ensure!(
+            !result.to_string().contains(planted),
+            "the planted key got through"
+        );
+        anyhow::ensure!(
+            path == ENV || !result.to_string().contains(".env"),
+            "a hidden file shows"
+        );
     }
     stage.asked("developer", "sql_query  (an analyst's tool)")?;
-    match developer.call("sql_query", json!({ "resource": "shop", "statement": "SELECT 1" })).await {
+    match developer
+        .call(
+            "sql_query",
+            json!({ "resource": "shop", "statement": "SELECT 1" }),
+        )
+        .await
+    {
         Ok(_) => anyhow::bail!("a tool outside the catalogue answered"),
         Err(error) => {
             let line = stage.paint(YELLOW, &format!("  {error}"));
@@ -165,4 +237,3 @@ async fn repository(stage: &mut Stage<'_>, developer: &Client, planted: &str) ->
         }
     }
 }
-

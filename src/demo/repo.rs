@@ -28,7 +28,8 @@ pub fn create(dir: &Path, project: &Path, key: &str) -> Result<Made> {
     let path = dir.join("code.git");
     let mut options = RepositoryInitOptions::new();
     options.bare(true).initial_head("main");
-    let repository = Repository::init_opts(&path, &options).with_context(|| format!("create {}", path.display()))?;
+    let repository =
+        Repository::init_opts(&path, &options).with_context(|| format!("create {}", path.display()))?;
     let parent = match import(&repository, project) {
         Ok(commit) => Some(commit),
         Err(_) => None, // no clone here: a generated history does as well
@@ -47,7 +48,11 @@ fn import(repository: &Repository, project: &Path) -> Result<Oid> {
     let source = Repository::open(project)?;
     let head = source.head()?.peel_to_commit()?.id();
     let name = source.head()?.name().context("HEAD has no name")?.to_owned();
-    let location = source.path().to_str().context("the path is not UTF-8")?.to_owned();
+    let location = source
+        .path()
+        .to_str()
+        .context("the path is not UTF-8")?
+        .to_owned();
     let mut remote = repository.remote_anonymous(&location)?;
     remote.fetch(&[format!("+{name}:refs/heads/main")], None, None)?;
     repository.find_commit(head)?;
@@ -58,8 +63,14 @@ fn generated(repository: &Repository) -> Result<Oid> {
     let mut parent = None;
     for (number, (path, text)) in [
         ("README.md", "# Shop\n\nThe back office of a small shop.\n"),
-        ("src/orders.py", "def total(items):\n    return sum(item.price * item.quantity for item in items)\n"),
-        ("src/customers.py", "def greeting(customer):\n    return f\"Dear {customer.name}\"\n"),
+        (
+            "src/orders.py",
+            "def total(items):\n    return sum(item.price * item.quantity for item in items)\n",
+        ),
+        (
+            "src/customers.py",
+            "def greeting(customer):\n    return f\"Dear {customer.name}\"\n",
+        ),
     ]
     .into_iter()
     .enumerate()

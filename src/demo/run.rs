@@ -14,6 +14,7 @@ use super::client::Client;
 use super::play::{Stage, session};
 use super::{config_text, repo, shop};
 use crate::app::{self, App, Purpose};
+use crate::audit::list::Query;
 use crate::clock::{System, World};
 use crate::config::Config;
 use crate::identity::issuer::{Credential, DemoIssuer, DemoSpec};
@@ -24,16 +25,34 @@ const MARKER: &str = ".tollgate-demo";
 const TOKEN_SECONDS: u64 = 12 * 3_600;
 
 const POLICIES: &[(&str, &str)] = &[
-    ("10-everyone.cedar", include_str!("../../policies/10-everyone.cedar")),
-    ("20-analyst.cedar", include_str!("../../policies/20-analyst.cedar")),
-    ("30-developer.cedar", include_str!("../../policies/30-developer.cedar")),
+    (
+        "10-everyone.cedar",
+        include_str!("../../policies/10-everyone.cedar"),
+    ),
+    (
+        "20-analyst.cedar",
+        include_str!("../../policies/20-analyst.cedar"),
+    ),
+    (
+        "30-developer.cedar",
+        include_str!("../../policies/30-developer.cedar"),
+    ),
     ("40-dba.cedar", include_str!("../../policies/40-dba.cedar")),
-    ("tests/starter.toml", include_str!("../../policies/tests/starter.toml")),
+    (
+        "tests/starter.toml",
+        include_str!("../../policies/tests/starter.toml"),
+    ),
 ];
 const TOOLS: &[(&str, &str)] = &[
-    ("orders_of_customer.toml", include_str!("../../tools/orders_of_customer.toml")),
+    (
+        "orders_of_customer.toml",
+        include_str!("../../tools/orders_of_customer.toml"),
+    ),
     ("top_products.toml", include_str!("../../tools/top_products.toml")),
-    ("revenue_by_month.toml", include_str!("../../tools/revenue_by_month.toml")),
+    (
+        "revenue_by_month.toml",
+        include_str!("../../tools/revenue_by_month.toml"),
+    ),
 ];
 
 /// How to play.
@@ -93,7 +112,10 @@ fn site(dir: &Path) -> Result<Made> {
     }
     let occupied = std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
-        bail!("{} is not empty and was not made by the demo; give another folder with --dir", dir.display());
+        bail!(
+            "{} is not empty and was not made by the demo; give another folder with --dir",
+            dir.display()
+        );
     }
     for (folder, files) in [("policies", POLICIES), ("tools", TOOLS)] {
         for (name, text) in files {
@@ -102,11 +124,17 @@ fn site(dir: &Path) -> Result<Made> {
             std::fs::write(path, text)?;
         }
     }
-    std::fs::write(dir.join(MARKER), "made by `tollgate demo`; removed by its next start\n")?;
+    std::fs::write(
+        dir.join(MARKER),
+        "made by `tollgate demo`; removed by its next start\n",
+    )?;
     shop::create(&dir.join("shop.db")).context("the shop's database")?;
     let key = planted(&System::new());
     let made = repo::create(dir, Path::new("."), &key).context("the repository")?;
-    Ok(Made { key, own_history: made.own_history })
+    Ok(Made {
+        key,
+        own_history: made.own_history,
+    })
 }
 
 /// Looks like a cloud access key and opens nothing.
@@ -114,7 +142,9 @@ fn planted(world: &dyn World) -> String {
     const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut bytes = [0; 16];
     world.random(&mut bytes);
-    let letters = bytes.iter().filter_map(|byte| LETTERS.get(usize::from(byte % 32)).copied().map(char::from));
+    let letters = bytes
+        .iter()
+        .filter_map(|byte| LETTERS.get(usize::from(byte % 32)).copied().map(char::from));
     ["AK", "IA"].concat() + &letters.collect::<String>()
 }
 
@@ -122,7 +152,9 @@ async fn listen(serve: bool) -> Result<TcpListener> {
     if serve && let Ok(listener) = TcpListener::bind("127.0.0.1:7330").await {
         return Ok(listener);
     }
-    TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")
+    TcpListener::bind("127.0.0.1:0")
+        .await
+        .context("listen on loopback")
 }
 
 fn users(url: &str, issuer_url: String) -> DemoSpec {
@@ -143,10 +175,19 @@ fn tokens(issuer: &DemoIssuer, secrets: &[Credential]) -> Result<BTreeMap<String
 }
 
 fn introduce(stage: &mut Stage<'_>, made: &Made, dir: &Path, url: &str) -> Result<()> {
-    let history = if made.own_history { "this project's own history" } else { "a generated history" };
+    let history = if made.own_history {
+        "this project's own history"
+    } else {
+        "a generated history"
+    };
     stage.scene("Tollgate: what an agent gets, and what it does not")?;
-    stage.say(&format!("made in {}: a shop (SQLite, 2,000 customers) and a repository ({history})", dir.display()))?;
-    stage.say(&format!("serving MCP at {url}/mcp; every answer below came over that wire"))
+    stage.say(&format!(
+        "made in {}: a shop (SQLite, 2,000 customers) and a repository ({history})",
+        dir.display()
+    ))?;
+    stage.say(&format!(
+        "serving MCP at {url}/mcp; every answer below came over that wire"
+    ))
 }
 
 /// How to register the running demo, with tokens that are good until it stops.
@@ -166,7 +207,8 @@ fn register(
             "TOLLGATE_TOKEN={token} codex -c 'mcp_servers.tollgate.url=\"{endpoint}\"' \
              -c 'mcp_servers.tollgate.bearer_token_env_var=\"TOLLGATE_TOKEN\"'"
         );
-        let server = format!("{{\"url\":\"{endpoint}\",\"headers\":{{\"Authorization\":\"Bearer {token}\"}}}}");
+        let server =
+            format!("{{\"url\":\"{endpoint}\",\"headers\":{{\"Authorization\":\"Bearer {token}\"}}}}");
         let link = serde_json::json!({
             "name": "tollgate", "type": "http", "url": endpoint,
             "headers": { "Authorization": format!("Bearer {token}") },
@@ -174,7 +216,9 @@ fn register(
         stage.say(&format!("  Claude Code  {claude}"))?;
         stage.say(&format!("  Codex        {codex}"))?;
         stage.say(&format!("  VS Code      code --add-mcp '{link}'"))?;
-        stage.say(&format!("  Cursor       .cursor/mcp.json: {{\"mcpServers\":{{\"tollgate\":{server}}}}}"))?;
+        stage.say(&format!(
+            "  Cursor       .cursor/mcp.json: {{\"mcpServers\":{{\"tollgate\":{server}}}}}"
+        ))?;
         let install = URL_SAFE_NO_PAD.encode(&server);
         stage.say(&format!("               or open cursor://anysphere.cursor-deeplink/mcp/install?name=tollgate&config={install}"))?;
     }
@@ -193,11 +237,21 @@ fn register(
 async fn journal(stage: &mut Stage<'_>, config: &Path) -> Result<()> {
     stage.scene("4. On record: exactly what the model was offered")?;
     let config = Config::load(config)?;
-    let stories = app::audit_replay(&config, &app::report::AuditFilter::default()).await?;
-    for story in &stories {
-        stage.replayed(story)?;
+    let page = app::audit_replay(
+        &config,
+        &Query {
+            limit: 100,
+            ..Query::default()
+        },
+    )
+    .await?;
+    for step in &page.items {
+        stage.replayed(step)?;
     }
-    let report = app::audit_verify(&config).await?;
-    stage.verified(&report)?;
-    stage.say(&format!("look yourself: tollgate audit replay --config {}", config.file.display()))
+    stage.say("")?;
+    stage.verified(&app::audit_verify(&config, None, None).await?)?;
+    stage.say(&format!(
+        "look yourself: tollgate audit replay --config {}",
+        config.file.display()
+    ))
 }

@@ -81,7 +81,15 @@ fn customers(shop: &Connection, dice: &mut Dice) -> rusqlite::Result<()> {
         let email = format!("{}.{}{id}@{domain}", first.to_lowercase(), last.to_lowercase());
         // One number range that regulators keep free for fiction; some customers gave none.
         let phone = (dice.below(5) > 0).then(|| format!("+44 1632 960{:03}", dice.below(1_000)));
-        insert.execute(params![id, format!("{first} {last}"), email, phone, city, country, dice.day()])?;
+        insert.execute(params![
+            id,
+            format!("{first} {last}"),
+            email,
+            phone,
+            city,
+            country,
+            dice.day()
+        ])?;
     }
     Ok(())
 }
@@ -115,14 +123,29 @@ fn orders(shop: &Connection, dice: &mut Dice) -> rusqlite::Result<()> {
     let mut payment = shop.prepare("INSERT INTO payments VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for id in 1..=ORDERS {
         let day = dice.day();
-        let status = dice.pick(&["delivered", "delivered", "delivered", "shipped", "open", "cancelled"]);
+        let status = dice.pick(&[
+            "delivered",
+            "delivered",
+            "delivered",
+            "shipped",
+            "open",
+            "cancelled",
+        ]);
         order.execute(params![id, 1 + dice.below(CUSTOMERS), day, status])?;
         for _ in 0..=dice.below(4) {
             item.execute(params![id, 1 + dice.below(PRODUCTS), 1 + dice.below(3)])?;
         }
         if status != "open" {
-            let (brand, prefix) = dice.pick(&[("visa", "400000"), ("mastercard", "520082"), ("visa", "424242")]);
-            payment.execute(params![id, id, dice.card(prefix), brand, 500 + dice.below(60_000), day])?;
+            let (brand, prefix) =
+                dice.pick(&[("visa", "400000"), ("mastercard", "520082"), ("visa", "424242")]);
+            payment.execute(params![
+                id,
+                id,
+                dice.card(prefix),
+                brand,
+                500 + dice.below(60_000),
+                day
+            ])?;
         }
     }
     Ok(())
@@ -142,12 +165,21 @@ fn reviews(shop: &Connection, dice: &mut Dice) -> rusqlite::Result<()> {
         let mut body = dice.pick(&SAID).to_owned();
         // People do put these into free text: the second net is for them.
         if id % 40 == 0 {
-            body.push_str(&format!(" Write to me at {}.{id}@example.org.", dice.name().to_lowercase()));
+            body.push_str(&format!(
+                " Write to me at {}.{id}@example.org.",
+                dice.name().to_lowercase()
+            ));
         }
         if id % 97 == 0 {
             body.push_str(&format!(" I paid with {}.", dice.card("400000")));
         }
-        insert.execute(params![id, 1 + dice.below(PRODUCTS), 1 + dice.below(CUSTOMERS), 1 + dice.below(5), body])?;
+        insert.execute(params![
+            id,
+            1 + dice.below(PRODUCTS),
+            1 + dice.below(CUSTOMERS),
+            1 + dice.below(5),
+            body
+        ])?;
     }
     Ok(())
 }
@@ -175,20 +207,29 @@ impl Dice {
 
     /// Two to three syllables: a name nobody has chosen.
     fn name(&mut self) -> String {
-        const SYLLABLES: [&str; 12] =
-            ["ma", "ri", "no", "len", "sa", "tor", "vi", "dek", "lu", "han", "pe", "gra"];
+        const SYLLABLES: [&str; 12] = [
+            "ma", "ri", "no", "len", "sa", "tor", "vi", "dek", "lu", "han", "pe", "gra",
+        ];
         let mut name = String::new();
         for _ in 0..2 + self.below(2) {
             let syllable = self.pick(&SYLLABLES);
             name.push_str(syllable);
         }
         let mut letters = name.chars();
-        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+        letters
+            .next()
+            .map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+            .unwrap_or_default()
     }
 
     /// A day in the years 2024 and 2025.
     fn day(&mut self) -> String {
-        format!("{}-{:02}-{:02}", 2024 + self.below(2), 1 + self.below(12), 1 + self.below(28))
+        format!(
+            "{}-{:02}-{:02}",
+            2024 + self.below(2),
+            1 + self.below(12),
+            1 + self.below(28)
+        )
     }
 
     /// Sixteen digits that satisfy Luhn's check (ISO/IEC 7812-1, annex B).
@@ -201,10 +242,12 @@ impl Dice {
             .iter()
             .rev()
             .enumerate()
-            .map(|(place, digit)| match u32::from(*digit) * if place % 2 == 0 { 2 } else { 1 } {
-                doubled if doubled > 9 => doubled - 9,
-                doubled => doubled,
-            })
+            .map(
+                |(place, digit)| match u32::from(*digit) * if place % 2 == 0 { 2 } else { 1 } {
+                    doubled if doubled > 9 => doubled - 9,
+                    doubled => doubled,
+                },
+            )
             .sum();
         digits.push(((10 - sum % 10) % 10) as u8);
         digits.iter().map(|digit| char::from(b'0' + digit)).collect()

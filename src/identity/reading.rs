@@ -49,8 +49,16 @@ mod tests {
     #[test]
     fn labels_of_a_session_only_grow_and_stay_with_it() {
         let reading = Reading::new();
-        let session = |id: &str| Session { id: id.to_owned(), labels: BTreeSet::new() };
-        let labels = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
+        let session = |id: &str| Session {
+            id: id.to_owned(),
+            labels: BTreeSet::new(),
+        };
+        let labels = |words: &[&str]| {
+            words
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<BTreeSet<_>>()
+        };
         reading.note(&session("a"), &labels(&["pii"]));
         reading.note(&session("a"), &labels(&["prod"]));
         let (mut a, mut b) = (session("a"), session("b"));

@@ -24,7 +24,9 @@ fn arguments(tool: &str, resource: &str) -> Value {
         "file_read" => json!({ "resource": resource, "path": "README.md" }),
         "file_search" => json!({ "resource": resource, "pattern": "shop" }),
         "sql_schema" => json!({ "resource": resource }),
-        "sql_query" => json!({ "resource": resource, "statement": "SELECT id, email FROM customers LIMIT 1" }),
+        "sql_query" => {
+            json!({ "resource": resource, "statement": "SELECT id, email FROM customers LIMIT 1" })
+        }
         "orders_of_customer" => json!({ "resource": resource, "customer_id": 1 }),
         "top_products" => json!({ "resource": resource, "from": "2024-01-01", "to": "2025-12-31" }),
         "revenue_by_month" => json!({ "resource": resource, "year": 2025 }),
@@ -39,8 +41,13 @@ async fn every_user_tool_and_resource() {
     let mut page = String::new();
     let mut seen = BTreeSet::new();
     let everybody = site.client_in("all", &["analyst", "developer", "dba"]);
-    let tools: Vec<String> =
-        everybody.tools().await.unwrap().iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect();
+    let tools: Vec<String> = everybody
+        .tools()
+        .await
+        .unwrap()
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect();
     for (user, groups) in USERS {
         let client = site.client_in(user, groups);
         writeln!(page, "{user}").unwrap();

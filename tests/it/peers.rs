@@ -34,8 +34,17 @@ async fn run(program: PathBuf, args: Vec<String>, envs: Vec<(&'static str, Strin
 
 async fn python(spec: Value) -> Value {
     let script = clients().join("session.py").display().to_string();
-    let output = run(clients().join(".venv/bin/python"), vec![script, spec.to_string()], vec![]).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = run(
+        clients().join(".venv/bin/python"),
+        vec![script, spec.to_string()],
+        vec![],
+    )
+    .await;
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -44,7 +53,12 @@ async fn node(command: &str, args: &[&str], home: &std::path::Path) -> Output {
     let modules = clients().join("node_modules");
     let mut all = vec![modules.join(".bin").join(command).display().to_string()];
     all.extend(args.iter().map(|arg| (*arg).to_owned()));
-    run(modules.join("node/bin/node"), all, vec![("HOME", home.display().to_string())]).await
+    run(
+        modules.join("node/bin/node"),
+        all,
+        vec![("HOME", home.display().to_string())],
+    )
+    .await
 }
 
 fn calls() -> Value {
@@ -63,7 +77,13 @@ fn assert_analyst(told: &Value) {
     assert!(!results[1].to_string().contains("@example"), "{told}");
     assert_eq!(results[2]["structured"]["status"], "refused");
     assert_eq!(results[2]["is_error"], true);
-    assert!(results[3]["protocol_error"].as_str().unwrap().contains("Unknown tool"), "{told}");
+    assert!(
+        results[3]["protocol_error"]
+            .as_str()
+            .unwrap()
+            .contains("Unknown tool"),
+        "{told}"
+    );
     assert!(told["instructions"].as_str().unwrap().len() < 2048);
 }
 
@@ -96,7 +116,10 @@ async fn python_sdk_over_stdio_in_both_eras() {
         assert_eq!(told["protocol"], protocol);
         assert_eq!(told["results"][0]["structured"]["status"], "ok", "{told}");
         assert!(!told.to_string().contains("@example"), "{told}");
-        assert!(!told.to_string().contains(&crate::support::site::planted_key()), "{told}");
+        assert!(
+            !told.to_string().contains(&crate::support::site::planted_key()),
+            "{told}"
+        );
     }
 }
 
@@ -107,20 +130,50 @@ async fn inspector_command_line_in_both_eras() {
     let header = format!("Authorization: Bearer {}", site.token("ana", &["analyst"]));
     for era in ["legacy", "modern"] {
         let endpoint = site.endpoint();
-        let base = ["--cli", &endpoint, "--transport", "http", "--protocol-era", era, "--header", &header];
+        let base = [
+            "--cli",
+            &endpoint,
+            "--transport",
+            "http",
+            "--protocol-era",
+            era,
+            "--header",
+            &header,
+        ];
         let mut list = base.to_vec();
         list.extend(["--method", "tools/list", "--strict"]);
         let output = node("inspector", &list, site.dir.path()).await;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(text.contains("sql_query") && !text.contains("file_read"), "{text}");
+        assert!(
+            output.status.success(),
+            "{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            text.contains("sql_query") && !text.contains("file_read"),
+            "{text}"
+        );
 
         let mut call = base.to_vec();
-        call.extend(["--method", "tools/call", "--tool-name", "sql_query", "--tool-arg", "resource=shop"]);
-        call.extend(["--tool-arg", "statement=SELECT id, email FROM customers ORDER BY id LIMIT 1"]);
+        call.extend([
+            "--method",
+            "tools/call",
+            "--tool-name",
+            "sql_query",
+            "--tool-arg",
+            "resource=shop",
+        ]);
+        call.extend([
+            "--tool-arg",
+            "statement=SELECT id, email FROM customers ORDER BY id LIMIT 1",
+        ]);
         let output = node("inspector", &call, site.dir.path()).await;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert!(text.contains("\"ok\"") && !text.contains("@example"), "{text}");
     }
     server.stop().await;
@@ -133,19 +186,51 @@ async fn claude_code_connects_over_http_and_stdio() {
     let server = site.serve().await;
     let home = tempfile::tempdir().unwrap();
     let claude = clients().join("node_modules/.bin/claude");
-    let envs = || vec![("HOME", home.path().display().to_string()), ("DISABLE_AUTOUPDATER", "1".to_owned())];
+    let envs = || {
+        vec![
+            ("HOME", home.path().display().to_string()),
+            ("DISABLE_AUTOUPDATER", "1".to_owned()),
+        ]
+    };
     let header = format!("Authorization: Bearer {}", site.token("ana", &["analyst"]));
     let config = site.config().display().to_string();
     let endpoint = site.endpoint();
     for add in [
-        vec!["mcp", "add", "--scope", "user", "--transport", "http", "gate", &endpoint, "--header", &header],
-        vec!["mcp", "add", "--scope", "user", "local", "--", BINARY, "stdio", "--config", &config],
+        vec![
+            "mcp",
+            "add",
+            "--scope",
+            "user",
+            "--transport",
+            "http",
+            "gate",
+            &endpoint,
+            "--header",
+            &header,
+        ],
+        vec![
+            "mcp", "add", "--scope", "user", "local", "--", BINARY, "stdio", "--config", &config,
+        ],
     ] {
-        let output = run(claude.clone(), add.iter().map(|arg| (*arg).to_owned()).collect(), envs()).await;
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = run(
+            claude.clone(),
+            add.iter().map(|arg| (*arg).to_owned()).collect(),
+            envs(),
+        )
+        .await;
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let output = run(claude.clone(), vec!["mcp".into(), "list".into()], envs()).await;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(text.matches("Connected").count(), 2, "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        text.matches("Connected").count(),
+        2,
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     server.stop().await;
 }

@@ -11,7 +11,12 @@ use axum::response::Response;
 pub(super) async fn start(upstream: &str, token: &str) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let state = (tollgate::app::http_client().unwrap(), upstream.to_owned(), token.to_owned(), address.to_string());
+    let state = (
+        tollgate::app::http_client().unwrap(),
+        upstream.to_owned(),
+        token.to_owned(),
+        address.to_string(),
+    );
     let router = Router::new().fallback(forward).with_state(state);
     tokio::spawn(async move { axum::serve(listener, router).await });
     format!("http://{address}")
@@ -22,7 +27,10 @@ async fn forward(
     request: Request,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let url = format!("{upstream}{}", parts.uri.path_and_query().map_or("/", |path| path.as_str()));
+    let url = format!(
+        "{upstream}{}",
+        parts.uri.path_and_query().map_or("/", |path| path.as_str())
+    );
     let host = upstream.trim_start_matches("http://").to_owned();
     // A client that talks to the proxy by its own name means the server by the server's.
     for name in [header::HOST, header::ORIGIN] {
@@ -35,7 +43,13 @@ async fn forward(
     parts.headers.insert(header::AUTHORIZATION, bearer);
     parts.headers.remove(header::CONNECTION);
     let body = to_bytes(body, 1 << 24).await.unwrap();
-    let answer = http.request(parts.method, url).headers(parts.headers).body(body).send().await.unwrap();
+    let answer = http
+        .request(parts.method, url)
+        .headers(parts.headers)
+        .body(body)
+        .send()
+        .await
+        .unwrap();
     let mut response = Response::builder().status(answer.status());
     for (name, value) in answer.headers() {
         if name != header::TRANSFER_ENCODING && name != header::CONNECTION {

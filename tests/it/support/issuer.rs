@@ -32,11 +32,17 @@ impl Issuer {
             "id_token_signing_alg_values_supported": ["EdDSA"],
         });
         let router = Router::new()
-            .route("/.well-known/openid-configuration", get(move || async move { Json(metadata) }))
+            .route(
+                "/.well-known/openid-configuration",
+                get(move || async move { Json(metadata) }),
+            )
             .route("/jwks", get(move || async move { Json(jwks) }));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let der = key.to_pkcs8_der().unwrap();
-        Self { url, key: Arc::new(EncodingKey::from_ed_der(der.as_bytes())) }
+        Self {
+            url,
+            key: Arc::new(EncodingKey::from_ed_der(der.as_bytes())),
+        }
     }
 
     /// An access token (RFC 9068) that is good for an hour.
@@ -49,7 +55,11 @@ impl Issuer {
     }
 
     fn sign(&self, claims: Value) -> String {
-        let header = Header { typ: Some("at+jwt".into()), kid: Some("one".into()), ..Header::new(Algorithm::EdDSA) };
+        let header = Header {
+            typ: Some("at+jwt".into()),
+            kid: Some("one".into()),
+            ..Header::new(Algorithm::EdDSA)
+        };
         jsonwebtoken::encode(&header, &claims, &self.key).unwrap()
     }
 }

@@ -34,7 +34,12 @@ impl Site {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let config = tollgate::demo::config_text(&url, "test", &issuer.url, "bearer");
         std::fs::write(dir.path().join("tollgate.toml"), config).unwrap();
-        Self { dir, issuer, listener: Some(listener), url }
+        Self {
+            dir,
+            issuer,
+            listener: Some(listener),
+            url,
+        }
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -58,7 +63,12 @@ impl Site {
     /// A client of `subject` in `groups`.
     pub(crate) fn client_in(&self, subject: &str, groups: &[&str]) -> Client {
         let token = self.token(subject, groups);
-        Client::new(tollgate::app::http_client().unwrap(), &self.endpoint(), token, "test")
+        Client::new(
+            tollgate::app::http_client().unwrap(),
+            &self.endpoint(),
+            token,
+            "test",
+        )
     }
 
     /// Starts Tollgate in this process, on the listener whose port the configuration names.
@@ -66,7 +76,9 @@ impl Site {
         let config = tollgate::config::Config::load(&self.config()).unwrap();
         let shutdown = CancellationToken::new();
         let listener = self.listener.take().expect("served twice");
-        let app = tollgate::app::App::build(config, tollgate::app::Purpose::Serve).await.unwrap();
+        let app = tollgate::app::App::build(config, tollgate::app::Purpose::Serve)
+            .await
+            .unwrap();
         let gate = app.gate.clone();
         let task = tokio::spawn(app.serve(listener, shutdown.clone()));
         Server { shutdown, task, gate }
