@@ -121,7 +121,7 @@ pub(super) fn load(dir: &Path, scene: &Scene) -> Result<Loaded, LoadError> {
     reader.faults.extend(forgotten(dir));
     if !reader.faults.is_empty() {
         let mut faults = reader.faults;
-        faults.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        faults.sort_by(|a, b| (&a.file, a.line, &a.message).cmp(&(&b.file, b.line, &b.message)));
         faults.dedup();
         return Err(LoadError { faults });
     }

@@ -1,5 +1,12 @@
 //! Policies from their files to a verdict: what does not load, what is decided, what a reload does.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "helpers of tests are tests"
+)]
+
 mod decide;
 mod evidence;
 mod load;

@@ -8,7 +8,7 @@ use super::{Call, denial, folder, loaded, permit, permitted, scene, words};
 const ANALYSTS: &str = "@id(\"analysts\") permit (principal in Tollgate::Group::\"analyst\", action in Tollgate::Action::\"read\", resource in Tollgate::Label::\"shop\");\n";
 
 #[test]
-fn no_policies_deny_everything_and_say_so() {
+fn incidents_5_and_43_no_policies_deny_everything_and_say_so() {
     for text in ["", "// nothing here\n"] {
         let loaded = loaded(text);
         let call = Call::query(&["analyst", "dba"], &[]);
@@ -131,7 +131,7 @@ fn a_detail_the_action_must_carry_and_does_not_denies() {
 
 /// The adapter says what a call really is; the tool's promise does not widen it, nor it the tool's.
 #[test]
-fn what_the_tool_promises_and_what_the_adapter_found_must_both_be_allowed() {
+fn incident_20_what_the_tool_promises_and_what_the_adapter_found_must_both_be_allowed() {
     let loaded = loaded(
         "@id(\"r\") permit (principal, action == Tollgate::Action::\"sql_read\", resource);\n@id(\"w\") permit (principal in Tollgate::Group::\"dba\", action == Tollgate::Action::\"sql_write\", resource);",
     );
@@ -268,7 +268,7 @@ fn a_limit_on_reading_bounds_the_catalogue_and_a_question_hides_the_entry() {
 }
 
 #[test]
-fn visible_is_what_some_permit_might_allow() {
+fn incident_38_visible_is_what_some_permit_might_allow() {
     let loaded = loaded(&format!(
         "{ANALYSTS}
         @id(\"maybe\") permit (principal in Tollgate::Group::\"analyst\", action == Tollgate::Action::\"sql_write\", resource == Tollgate::Resource::\"shop\") when {{ context.agent.claimed_name == \"never\" }};
@@ -289,6 +289,14 @@ fn visible_is_what_some_permit_might_allow() {
     assert!(!visible.may(Action::GitHistory, "shop"));
     assert!(!visible.may(Action::SqlDdl, "shop"));
     assert!(!visible.has("code"));
+    // What is not listed is refused when it is called all the same.
+    for (action, resource) in [(Action::GitHistory, "shop"), (Action::Describe, "code")] {
+        denial(
+            Call::query(&["analyst"], &[])
+                .doing(action, resource)
+                .unasked(&loaded.policies),
+        );
+    }
     call.arrival.principal.user.subject = "u-2".to_owned();
     assert!(
         loaded

@@ -65,7 +65,7 @@ fn an_id_is_unique_across_files() {
 }
 
 #[test]
-fn an_unknown_annotation_is_refused() {
+fn incident_17_an_unknown_annotation_is_refused() {
     fails_with(
         2,
         "unknown annotation @limit_row",
@@ -400,7 +400,7 @@ fn a_required_detail_needs_no_has() {
 }
 
 #[test]
-fn files_that_others_could_change_are_refused() {
+fn incident_19_files_that_others_could_change_are_refused() {
     for mode in [0o620, 0o602, 0o666] {
         let dir = folder("@id(\"a\") permit (principal, action, resource);");
         fs::set_permissions(dir.path().join("all.cedar"), fs::Permissions::from_mode(mode)).unwrap();
