@@ -9,7 +9,11 @@ use tollgate::call::request::FileRead;
 use tollgate::call::{Action, Code, Hash, Invocation, Limits, Request, Target};
 use tollgate::resource::git::{DEFAULT_HIDDEN, Repository, Spec};
 
-#[expect(clippy::disallowed_methods, reason = "fixtures are made by git itself")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "fixtures are made by git itself, or the test ends here"
+)]
 fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = std::process::Command::new("git")
         .arg("-C")

@@ -216,13 +216,15 @@ impl Hunt<'_> {
         if found.kind != Kind::File || !wanted {
             return Ok(Outcome::Done);
         }
-        let size = self.scene.view.objects.blob_size(found.id)?;
-        if size > MAX_SEARCHED_FILE {
+        // Too large, missing from a partial clone, or damaged: one bad object must not end the search
+        // of all others.
+        let Ok(blob) = self.scene.view.objects.blob(found.id, MAX_SEARCHED_FILE) else {
             self.skipped += 1;
             return Ok(Outcome::Done);
-        }
-        let blob = self.scene.view.objects.blob(found.id, MAX_SEARCHED_FILE)?;
-        self.scanned = self.scanned.saturating_add(size);
+        };
+        self.scanned = self
+            .scanned
+            .saturating_add(u64::try_from(blob.len()).unwrap_or(u64::MAX));
         let Content::Text(text) = content(blob.data()) else {
             self.skipped += 1;
             return Ok(Outcome::Done);

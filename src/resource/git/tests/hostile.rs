@@ -286,6 +286,11 @@ fn a_lying_header_is_an_error_not_a_crash() {
         );
     }
     assert_eq!(list_all(&repository).paths().len(), entries.len());
+    let found = search(&repository, "honest").unwrap();
+    assert_eq!(
+        (&found.data["files_searched"], &found.data["files_skipped"]),
+        (&json!(0), &json!(entries.len()))
+    );
 }
 
 #[test]
