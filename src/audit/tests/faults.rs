@@ -214,13 +214,25 @@ async fn refused_then_withheld(bench: &Bench, doubtful: bool, fail: impl Fn(bool
     assert!(bench.audit.flush().await.is_err());
 
     fail(false);
+    told_afterwards(bench, doubtful, &good, &read, &write, &refused).await;
+}
+
+/// What the journal says of it once it can be written again.
+async fn told_afterwards(
+    bench: &Bench,
+    doubtful: bool,
+    good: &str,
+    read: &Arrival,
+    write: &Arrival,
+    refused: &[String],
+) {
     let (after, _) = recovered(bench).await;
     assert!(bench.audit.health().takes_calls);
     let records = bench.records().await;
     let phases = phases(&records);
-    assert_eq!(phases[&good], ["intent", "result"]);
+    assert_eq!(phases[good], ["intent", "result"]);
     assert_eq!(phases[&after], ["intent", "result"]);
-    for (arrival, code) in [(&read, "audit_unavailable"), (&write, "outcome_unknown")] {
+    for (arrival, code) in [(read, "audit_unavailable"), (write, "outcome_unknown")] {
         let id = arrival.call_id.as_str();
         // A failed sync may have written; then the record of the offer is there, and that it was
         // withheld follows.
@@ -236,7 +248,7 @@ async fn refused_then_withheld(bench: &Bench, doubtful: bool, fail: impl Fn(bool
         );
         assert!(record.get("payload").is_none() && record.get("delivered").is_none());
     }
-    for call_id in &refused {
+    for call_id in refused {
         assert_eq!(phases[call_id].last().map(String::as_str), Some("refusal"));
         assert!(doubtful || phases[call_id].len() == 1);
     }

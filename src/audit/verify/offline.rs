@@ -18,67 +18,87 @@ use crate::call::canonical;
 /// # Errors
 /// When the input cannot be read, or no key is given.
 pub fn verify_export(input: impl BufRead, key: LogPublicKey, trust: &Trust) -> std::io::Result<Report> {
-    let mut verifier = Verifier::new(key, true, trust);
-    let mut header: Option<Value> = None;
-    let mut waiting: Option<(Vec<u8>, Node)> = None;
-    let mut notes = 0_u64;
+    let mut export = Export {
+        verifier: Verifier::new(key, true, trust),
+        header: None,
+        waiting: None,
+        notes: 0,
+    };
     for (number, line) in input.split(b'\n').enumerate() {
-        let line = line?;
-        let at = number + 1;
-        let Some(value) = serde_json::from_slice::<Value>(&line)
-            .ok()
-            .filter(|v| canonical(v) == line)
-        else {
-            verifier.problem(Fault::Form, None, format!("line {at} is not what was exported"));
-            continue;
+        export.line(number + 1, &line?);
+    }
+    export.record_without_payload();
+    compare_header(&mut export.verifier, export.header.as_ref(), export.notes);
+    Ok(export.verifier.finish())
+}
+
+/// An export, as far as it has been read.
+struct Export {
+    verifier: Verifier,
+    header: Option<Value>,
+    /// The last record, until it is known whether its payload follows.
+    waiting: Option<(Vec<u8>, Node)>,
+    notes: u64,
+}
+
+impl Export {
+    fn line(&mut self, at: usize, line: &[u8]) {
+        let parsed = serde_json::from_slice::<Value>(line).ok();
+        let Some(value) = parsed.filter(|value| canonical(value) == line) else {
+            return self.wrong(format!("line {at} is not what was exported"));
         };
         let kind = value.get("type").and_then(Value::as_str).unwrap_or_default();
         if !has_members(&value, kind) {
-            verifier.problem(
-                Fault::Form,
-                None,
-                format!("line {at} has other members than were exported"),
-            );
+            self.wrong(format!("line {at} has other members than were exported"));
         }
         if (kind == "header") != (at == 1) {
-            verifier.problem(
-                Fault::Form,
-                None,
-                format!("line {at}: the header must be the first line"),
-            );
+            self.wrong(format!(
+                "line {at}: the header must be the first line and the only one"
+            ));
         }
         if kind != "payload" {
-            settle(&mut verifier, waiting.take(), &Held::Gone);
+            self.record_without_payload();
         }
         match kind {
-            "header" => header = header.or_else(|| export_header(&mut verifier, &value)),
-            "record" => match export_record(&value) {
-                Some(record) => waiting = Some(record),
-                None => verifier.problem(Fault::Form, None, format!("line {at} holds no record")),
-            },
-            "payload" => match (waiting.take(), export_payload(&value)) {
-                (Some(record), Some((salt, data))) => {
-                    settle(&mut verifier, Some(record), &Held::Bytes(&salt, &data));
+            "header" if at == 1 => self.header = export_header(&mut self.verifier, &value),
+            "record" => {
+                self.waiting = export_record(&value);
+                if self.waiting.is_none() {
+                    self.wrong(format!("line {at} holds no record"));
                 }
-                (record, _) => {
-                    settle(&mut verifier, record, &Held::Gone);
-                    verifier.problem(
-                        Fault::Form,
-                        None,
-                        format!("line {at} holds no payload of a record"),
-                    );
-                }
-            },
-            "checkpoint" => {
-                notes += 1;
-                verifier.checkpoint(value.get("note").and_then(Value::as_str).unwrap_or_default());
             }
-            _ => verifier.problem(Fault::Form, None, format!("line {at} is of no known type")),
+            "payload" => self.payload(at, &value),
+            "checkpoint" => {
+                self.notes += 1;
+                let note = value.get("note").and_then(Value::as_str).unwrap_or_default();
+                self.verifier.checkpoint(note);
+            }
+            _ => {} // its members are not those of any kind: said above
         }
     }
-    settle(&mut verifier, waiting.take(), &Held::Gone);
-    compare_header(&mut verifier, header.as_ref(), notes);
-    Ok(verifier.finish())
+
+    fn payload(&mut self, at: usize, value: &Value) {
+        match (self.waiting.take(), export_payload(value)) {
+            (Some((bytes, leaf)), Some((salt, data))) => {
+                self.verifier.record(&bytes, &leaf, &Held::Bytes(&salt, &data));
+            }
+            (record, _) => {
+                self.waiting = record;
+                self.record_without_payload();
+                self.wrong(format!("line {at} holds no payload of a record"));
+            }
+        }
+    }
+
+    fn record_without_payload(&mut self) {
+        if let Some((bytes, leaf)) = self.waiting.take() {
+            self.verifier.record(&bytes, &leaf, &Held::Gone);
+        }
+    }
+
+    fn wrong(&mut self, what: String) {
+        self.verifier.problem(Fault::Form, None, what);
+    }
 }
 
 /// Exactly the members that a line of this kind is exported with: nothing may be slipped in.
@@ -100,12 +120,6 @@ fn has_members(line: &Value, kind: &str) -> bool {
     };
     line.as_object()
         .is_some_and(|members| members.keys().eq(expected.iter()))
-}
-
-fn settle(verifier: &mut Verifier, record: Option<(Vec<u8>, Node)>, held: &Held<'_>) {
-    if let Some((bytes, leaf)) = record {
-        verifier.record(&bytes, &leaf, held);
-    }
 }
 
 fn export_header(verifier: &mut Verifier, value: &Value) -> Option<Value> {
