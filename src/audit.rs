@@ -45,6 +45,9 @@ use writer::{Item, Message, Unrecorded, Writer, config_draft, plain};
 /// Callers that may wait for their record at once; more of them wait before they may queue.
 const QUEUE: usize = 4_096;
 
+/// Payloads named in one record of an erasure.
+const ERASE_AT_ONCE: u32 = 1_000;
+
 /// Why the journal cannot start, or something asked of it was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -187,6 +190,15 @@ impl std::fmt::Debug for Audit {
     }
 }
 
+/// What to erase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Erase {
+    /// What was offered in one call.
+    Call(String),
+    /// Everything offered before this RFC 3339 UTC time.
+    Before(String),
+}
+
 /// How the journal is doing.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Health {
@@ -287,29 +299,37 @@ impl Audit {
         Ok(self.core.send_durably(item).await?)
     }
 
-    /// Erases what was offered in one call, and its salt. The records stay, and so does every proof;
-    /// that and why it was erased is recorded. Gives the number of payloads erased.
+    /// Erases what was offered, and its salts. The records stay, and so does every proof; what was
+    /// erased and why is recorded. Gives the number of payloads erased.
     ///
     /// # Errors
-    /// When there is no such call, or the erasure could not be recorded (then nothing is erased).
-    pub async fn erase(&self, call_id: &str, reason: &str) -> Result<usize, AuditError> {
-        let mut reader = self.core.store.reader().await?;
-        let records = reader.call(call_id).await?;
-        reader.close().await?;
-        if records.is_empty() {
-            return Err(AuditError::UnknownCall(call_id.to_owned()));
-        }
-        let held: Vec<u64> = records
-            .iter()
-            .filter(|(_, payload)| payload.is_some())
-            .map(|(row, _)| row.seq)
-            .collect();
+    /// When there is no such call, or the erasure could not be recorded (then nothing more is erased).
+    pub async fn erase(&self, what: &Erase, reason: &str) -> Result<u64, AuditError> {
         let reason = record::detail(reason, &*self.core.shared.masking);
-        let what = json!({"event": "erased", "call_id": call_id, "records": held, "reason": reason});
-        let mut item = plain(config_draft(&self.core.shared, &what));
-        item.erase.clone_from(&held);
-        self.core.send_durably(item).await?;
-        Ok(held.len())
+        let mut erased = 0;
+        loop {
+            let mut reader = self.core.store.reader().await?;
+            let held = match what {
+                Erase::Call(call_id) => {
+                    let records = reader.call(call_id).await?;
+                    if records.is_empty() {
+                        return Err(AuditError::UnknownCall(call_id.clone()));
+                    }
+                    let held = records.iter().filter(|(_, payload)| payload.is_some());
+                    held.map(|(row, _)| row.seq).collect()
+                }
+                Erase::Before(time) => reader.payloads_before(time, ERASE_AT_ONCE).await?,
+            };
+            reader.close().await?;
+            if held.is_empty() {
+                return Ok(erased);
+            }
+            erased += held.len() as u64;
+            let event = json!({"event": "erased", "records": held, "reason": reason});
+            let mut item = plain(config_draft(&self.core.shared, &event));
+            item.erase = held;
+            self.core.send_durably(item).await?;
+        }
     }
 
     /// Writes what waits for company.

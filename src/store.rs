@@ -103,7 +103,12 @@ impl Store {
     pub async fn open(url: &str, tuning: &Tuning) -> Result<Self, StoreError> {
         let path = file::path_of(url)?;
         file::create(&path)?;
-        let _lock = file::lock_setup(&path)?; // two first starts must not create tables at once
+        // Two first starts must not create tables at once. Waiting for the other one blocks, so it
+        // must not be done on a thread that the other one may need.
+        let place = path.clone();
+        let _lock = tokio::task::spawn_blocking(move || file::lock_setup(&place))
+            .await
+            .map_err(std::io::Error::other)??;
         let store = Self::connected(path, tuning)?;
         let mut conn = store.connect().await?;
         store.claim(&mut conn).await?;

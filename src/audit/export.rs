@@ -19,12 +19,18 @@ pub const FORMAT: &str = "tollgate-journal/1";
 const CHUNK: u32 = 512;
 
 /// What was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Exported {
     /// Records.
     pub records: u64,
     /// Checkpoints.
     pub checkpoints: u64,
+    /// Payloads.
+    pub payloads: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// The key that verifies it, in note form.
+    pub public_key: String,
 }
 
 /// Writes the whole journal, as it is at one moment, record by record. With `payloads`, what was
@@ -41,37 +47,39 @@ pub async fn export(
     let head = reader.head().await?;
     let tree = Frontier::restore(head.size, head.frontier)
         .ok_or_else(|| StoreError::Damaged("its stored head fits no tree".to_owned()))?;
-    let checkpoints = reader.checkpoint_count().await?;
+    let mut done = Exported {
+        checkpoints: reader.checkpoint_count().await?,
+        public_key: reader.meta("key").await?.unwrap_or_default(),
+        ..Exported::default()
+    };
     let header = json!({
         "type": "header",
         "format": FORMAT,
-        "public_key": reader.meta("key").await?,
+        "public_key": done.public_key,
         "records": head.size,
-        "checkpoints": checkpoints,
+        "checkpoints": done.checkpoints,
         "root": STANDARD.encode(tree.root()),
         "with_payloads": payloads,
     });
-    line(out, &header)?;
+    done.bytes += line(out, &header)?;
     let mut notes = reader.checkpoints(0, CHUNK).await?.into_iter().peekable();
-    let mut next = 0;
     loop {
-        let rows = reader.range(next, CHUNK).await?;
+        let rows = reader.range(done.records, CHUNK).await?;
         if rows.is_empty() {
             break;
         }
         for (row, payload) in rows {
             let record: Value = serde_json::from_slice(&row.record).unwrap_or_default();
-            line(
-                out,
-                &json!({"type": "record", "leaf": hex(&row.leaf), "record": record}),
-            )?;
+            let whole = json!({"type": "record", "leaf": hex(&row.leaf), "record": record});
+            done.bytes += line(out, &whole)?;
             if let Some(payload) = payload.filter(|_| payloads) {
                 let (salt, data) = (STANDARD.encode(&payload.salt), STANDARD.encode(&payload.data));
-                line(out, &json!({"type": "payload", "salt": salt, "data": data}))?;
+                done.payloads += 1;
+                done.bytes += line(out, &json!({"type": "payload", "salt": salt, "data": data}))?;
             }
-            next = row.seq + 1;
-            while let Some(note) = notes.next_if(|note| note.size <= next) {
-                line(out, &json!({"type": "checkpoint", "note": note.note}))?;
+            done.records = row.seq + 1;
+            while let Some(note) = notes.next_if(|note| note.size <= done.records) {
+                done.bytes += line(out, &json!({"type": "checkpoint", "note": note.note}))?;
                 if notes.peek().is_none() {
                     notes = reader.checkpoints(note.size, CHUNK).await?.into_iter().peekable();
                 }
@@ -79,18 +87,17 @@ pub async fn export(
         }
     }
     for note in notes {
-        line(out, &json!({"type": "checkpoint", "note": note.note}))?; // beyond the end: verify says so
+        // Beyond the last record: `verify` says what that means.
+        done.bytes += line(out, &json!({"type": "checkpoint", "note": note.note}))?;
     }
     out.flush()?;
     reader.close().await?;
-    Ok(Exported {
-        records: next,
-        checkpoints,
-    })
+    Ok(done)
 }
 
-fn line(out: &mut (dyn Write + Send), value: &Value) -> std::io::Result<()> {
+fn line(out: &mut (dyn Write + Send), value: &Value) -> std::io::Result<u64> {
     let mut bytes = canonical(value);
     bytes.push(b'\n');
-    out.write_all(&bytes)
+    out.write_all(&bytes)?;
+    Ok(bytes.len() as u64)
 }

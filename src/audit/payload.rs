@@ -3,15 +3,16 @@
 //! The record holds SHA-256(salt ‖ bytes). The salt lies with the bytes and goes with them: after an
 //! erasure nobody can confirm a guess of what was offered.
 
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::call::{Hash, canonical};
+use crate::call::Hash;
 use crate::clock::World;
 use crate::mask::Masked;
 
@@ -26,12 +27,14 @@ pub(crate) struct Payload {
     /// Size of the bytes committed to.
     pub(crate) bytes: usize,
     /// zlib-compressed.
-    pub(crate) data: Vec<u8>,
+    pub(crate) data: Arc<[u8]>,
 }
 
-/// The bytes an answer is kept as: canonical JSON of its structured and its text form.
-pub(crate) fn offered_bytes(answer: &Masked) -> Vec<u8> {
-    canonical(&json!({"structured": answer.envelope(), "text": answer.text()}))
+/// What an answer is kept as: canonical JSON of its structured and its text form.
+#[derive(serde::Serialize)]
+struct Kept<'a> {
+    structured: &'a Value,
+    text: &'a str,
 }
 
 /// SHA-256(salt ‖ bytes).
@@ -43,17 +46,49 @@ pub fn commitment(salt: &[u8], bytes: &[u8]) -> Hash {
     Hash(hash.finalize().into())
 }
 
+/// Hashes, counts and compresses what is written to it, in one go: an answer may be large.
+struct Sink {
+    hash: Sha256,
+    bytes: usize,
+    encoder: ZlibEncoder<Vec<u8>>,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.hash.update(bytes);
+        self.bytes += bytes.len();
+        self.encoder.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Payload {
     pub(crate) fn new(answer: &Masked, world: &dyn World) -> std::io::Result<Self> {
-        let bytes = offered_bytes(answer);
         let mut salt = [0; 32];
         world.random(&mut salt);
-        let mut encoder = ZlibEncoder::new(Vec::with_capacity(bytes.len() / 4 + 64), Compression::fast());
-        encoder.write_all(&bytes)?;
+        let sink = Sink {
+            hash: Sha256::new_with_prefix(salt),
+            bytes: 0,
+            encoder: ZlibEncoder::new(
+                Vec::with_capacity(answer.text().len() / 4 + 64),
+                Compression::fast(),
+            ),
+        };
+        let kept = Kept {
+            structured: answer.envelope(),
+            text: answer.text(),
+        };
+        let mut buffer = BufWriter::with_capacity(16 * 1024, sink);
+        serde_json_canonicalizer::to_writer(&kept, &mut buffer)?;
+        let sink = buffer.into_inner()?;
         Ok(Self {
-            commitment: commitment(&salt, &bytes),
-            bytes: bytes.len(),
-            data: encoder.finish()?,
+            commitment: Hash(sink.hash.finalize().into()),
+            bytes: sink.bytes,
+            data: sink.encoder.finish()?.into(),
             salt,
         })
     }

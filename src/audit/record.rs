@@ -72,6 +72,7 @@ pub(crate) struct Draft {
     /// Member name → canonical bytes; sorted, as the canonical form wants it.
     members: BTreeMap<&'static str, Vec<u8>>,
     columns: RecordRow,
+    at: Timestamp,
     /// Whether a target may have been changed by the call this is about.
     pub(crate) effect_possible: bool,
 }
@@ -86,6 +87,7 @@ impl Draft {
                 phase: phase.as_str().to_owned(),
                 ..RecordRow::default()
             },
+            at,
             effect_possible: false,
         };
         draft.put("v", &json!(VERSION));
@@ -99,6 +101,7 @@ impl Draft {
         let mut next = self.clone();
         next.phase = phase;
         next.columns.phase = phase.as_str().to_owned();
+        next.at = at;
         next.columns.at = at.rfc3339();
         next.put("phase", &json!(phase.as_str()));
         next.put("at", &json!(next.columns.at));
@@ -255,6 +258,10 @@ impl Draft {
 
     pub(crate) fn put(&mut self, member: &'static str, value: &Value) {
         self.members.insert(member, canonical(value));
+    }
+
+    pub(crate) fn at(&self) -> Timestamp {
+        self.at
     }
 
     pub(crate) fn call_id(&self) -> Option<&str> {

@@ -1,6 +1,9 @@
 //! Opening the journal: is the end of it what was signed, and what did earlier processes leave?
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -10,7 +13,7 @@ use super::note::LogPublicKey;
 use super::record::{Draft, columns_of};
 use super::writer::{Setup, Tip, config_draft};
 use super::{AuditError, AuditSpec, Shared};
-use crate::store::journal::{Batch, JournalWriter};
+use crate::store::journal::{Batch, CheckpointRow, JournalWriter};
 use crate::store::read::JournalReader;
 use crate::store::{Store, StoreError};
 
@@ -73,7 +76,8 @@ pub(super) async fn open(
     claim(&mut conn, &spec).await?;
     let mut reader = store.reader().await?;
     let public = spec.key.public();
-    let last_checkpoint = check_tail(&mut reader, &public).await?;
+    let signed = check_tail(&mut reader, &public).await?;
+    let last_checkpoint = signed.as_ref().map_or(0, |row| row.size);
     let intents = read_intents(&mut reader).await?;
     reader.close().await?;
 
@@ -83,34 +87,12 @@ pub(super) async fn open(
         public_key: public.to_string(),
         ..StartReport::default()
     };
-    let now = shared.world.now();
-    let mut what = spec.start;
-    if let Some(members) = what.as_object_mut() {
-        members.insert("event".to_owned(), json!("start"));
-        members.insert("boot".to_owned(), json!(lease.boot()));
-        members.insert("key".to_owned(), json!(report.public_key));
-    }
-    let start = config_draft(shared, &what);
-    let mut size = 0;
-    conn.append(true, |head, open| {
-        let mut log = Tip::at(head)?;
-        let mut batch = Batch::default();
-        report.records = head.size;
-        for call in open {
-            let dead = lease.is_dead(store.path(), &call.boot);
-            if let Some(intent) = intents.get(&call.seq).filter(|_| dead) {
-                log.place(&Draft::interrupted(intent, now), &mut batch);
-                batch.closed.push(call.call_id.clone());
-                report.interrupted.push(InterruptedCall::of(call.seq, intent));
-            }
-        }
-        log.place(&start, &mut batch);
-        batch.head = log.head();
-        size = batch.head.size;
-        Ok(batch)
-    })
-    .await?;
+    let start = start_draft(spec.start, &lease, &report.public_key, shared);
+    let size = recover(&mut conn, store, &lease, &intents, &start, &mut report).await?;
     lease::sweep(store.path());
+    if let (Some(path), Some(row)) = (&spec.publish, &signed) {
+        publish_again(path, &row.note)?;
+    }
     let setup = Setup {
         store: store.clone(),
         lease,
@@ -121,6 +103,48 @@ pub(super) async fn open(
         publish: spec.publish,
     };
     Ok(((conn, setup), report))
+}
+
+/// What this process says of itself.
+fn start_draft(what: Value, lease: &Lease, public_key: &str, shared: &Shared) -> Draft {
+    let mut what = what;
+    if let Some(members) = what.as_object_mut() {
+        members.insert("event".to_owned(), json!("start"));
+        members.insert("boot".to_owned(), json!(lease.boot()));
+        members.insert("key".to_owned(), json!(public_key));
+    }
+    config_draft(shared, &what)
+}
+
+/// Records the calls whose process is gone, then the start; gives the size of the log after it.
+async fn recover(
+    conn: &mut JournalWriter,
+    store: &Store,
+    lease: &Lease,
+    intents: &BTreeMap<u64, Value>,
+    start: &Draft,
+    report: &mut StartReport,
+) -> Result<u64, StoreError> {
+    let mut size = 0;
+    conn.append(true, |head, open| {
+        let mut log = Tip::at(head)?;
+        let mut batch = Batch::default();
+        report.records = head.size;
+        for call in open {
+            let dead = lease.is_dead(store.path(), &call.boot);
+            if let Some(intent) = intents.get(&call.seq).filter(|_| dead) {
+                log.place(&Draft::interrupted(intent, start.at()), &mut batch);
+                batch.closed.push(call.call_id.clone());
+                report.interrupted.push(InterruptedCall::of(call.seq, intent));
+            }
+        }
+        log.place(start, &mut batch);
+        batch.head = log.head();
+        size = batch.head.size;
+        Ok(batch)
+    })
+    .await?;
+    Ok(size)
 }
 
 /// A store continues one log under one key.
@@ -150,13 +174,17 @@ async fn claim(conn: &mut JournalWriter, spec: &AuditSpec) -> Result<(), AuditEr
 
 /// Recomputes the log from the last signed checkpoint to its end. Everything before is what the
 /// checkpoint's signature covers; `verify` reads that too.
-async fn check_tail(reader: &mut JournalReader, key: &LogPublicKey) -> Result<u64, AuditError> {
+async fn check_tail(
+    reader: &mut JournalReader,
+    key: &LogPublicKey,
+) -> Result<Option<CheckpointRow>, AuditError> {
     let damaged = |what: String| AuditError::Store(StoreError::Damaged(what));
     let head = reader.head().await?;
     let mut frontier = Frontier::default();
-    if let Some(row) = reader.last_checkpoint().await? {
+    let checkpoint = reader.last_checkpoint().await?;
+    if let Some(row) = &checkpoint {
         let signed = key.open(&row.note).map_err(AuditError::Checkpoint)?;
-        frontier = Frontier::restore(row.size, row.frontier)
+        frontier = Frontier::restore(row.size, row.frontier.clone())
             .filter(|frontier| signed.size == row.size && signed.root == frontier.root())
             .ok_or_else(|| {
                 damaged(format!(
@@ -165,9 +193,8 @@ async fn check_tail(reader: &mut JournalReader, key: &LogPublicKey) -> Result<u6
                 ))
             })?;
     }
-    let signed = frontier.size();
     let mut last = None;
-    if let Some(before) = signed.checked_sub(1) {
+    if let Some(before) = frontier.size().checked_sub(1) {
         last = reader.range(before, 1).await?.first().map(|(row, _)| row.leaf);
     }
     loop {
@@ -199,7 +226,22 @@ async fn check_tail(reader: &mut JournalReader, key: &LogPublicKey) -> Result<u6
             frontier.size()
         )));
     }
-    Ok(signed)
+    Ok(checkpoint)
+}
+
+/// A process may have died between signing a checkpoint and publishing it.
+fn publish_again(path: &Path, note: &str) -> std::io::Result<()> {
+    let mut end = Vec::new();
+    if let Ok(mut file) = File::open(path) {
+        let published = file.seek(SeekFrom::End(0))?;
+        let from = published.saturating_sub(note.len() as u64 + 1);
+        file.seek(SeekFrom::Start(from))?;
+        file.read_to_end(&mut end)?;
+    }
+    if end.strip_suffix(b"\n") == Some(note.as_bytes()) {
+        return Ok(());
+    }
+    super::publish(path, note)
 }
 
 /// The intents of the calls under way, by record number.

@@ -4,12 +4,15 @@
 //! checkpoint that is signed and still at hand. A truncation to before the last checkpoint that
 //! somebody else holds is found with that checkpoint (`Trust::held_elsewhere`).
 
+mod offline;
+
 use std::collections::BTreeMap;
-use std::io::BufRead;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+
+pub use offline::verify_export;
 
 use super::merkle::{Frontier, Node, leaf_hash};
 use super::note::LogPublicKey;
@@ -443,183 +446,4 @@ pub async fn verify_store(store: &Store, trust: &Trust) -> Result<Report, AuditE
 
 fn held(payload: Option<&StoredPayload>) -> Held<'_> {
     payload.map_or(Held::Gone, |payload| Held::Bytes(&payload.salt, &payload.data))
-}
-
-/// Verifies an export with nothing but the public key (and a checkpoint, if one was carried
-/// elsewhere). Reads line by line.
-///
-/// # Errors
-/// When the input cannot be read, or no key is given.
-pub fn verify_export(input: impl BufRead, key: LogPublicKey, trust: &Trust) -> std::io::Result<Report> {
-    let mut verifier = Verifier::new(key, true, trust);
-    let mut header: Option<Value> = None;
-    let mut waiting: Option<(Vec<u8>, Node)> = None;
-    let mut notes = 0_u64;
-    for (number, line) in input.split(b'\n').enumerate() {
-        let line = line?;
-        let at = number + 1;
-        let Some(value) = serde_json::from_slice::<Value>(&line)
-            .ok()
-            .filter(|v| canonical(v) == line)
-        else {
-            verifier.problem(Fault::Form, None, format!("line {at} is not what was exported"));
-            continue;
-        };
-        let kind = value.get("type").and_then(Value::as_str).unwrap_or_default();
-        if !has_members(&value, kind) {
-            verifier.problem(
-                Fault::Form,
-                None,
-                format!("line {at} has other members than were exported"),
-            );
-        }
-        if (kind == "header") != (at == 1) {
-            verifier.problem(
-                Fault::Form,
-                None,
-                format!("line {at}: the header must be the first line"),
-            );
-        }
-        if kind != "payload" {
-            settle(&mut verifier, waiting.take(), &Held::Gone);
-        }
-        match kind {
-            "header" => header = header.or_else(|| export_header(&mut verifier, &value)),
-            "record" => match export_record(&value) {
-                Some(record) => waiting = Some(record),
-                None => verifier.problem(Fault::Form, None, format!("line {at} holds no record")),
-            },
-            "payload" => match (waiting.take(), export_payload(&value)) {
-                (Some(record), Some((salt, data))) => {
-                    settle(&mut verifier, Some(record), &Held::Bytes(&salt, &data));
-                }
-                (record, _) => {
-                    settle(&mut verifier, record, &Held::Gone);
-                    verifier.problem(
-                        Fault::Form,
-                        None,
-                        format!("line {at} holds no payload of a record"),
-                    );
-                }
-            },
-            "checkpoint" => {
-                notes += 1;
-                verifier.checkpoint(value.get("note").and_then(Value::as_str).unwrap_or_default());
-            }
-            _ => verifier.problem(Fault::Form, None, format!("line {at} is of no known type")),
-        }
-    }
-    settle(&mut verifier, waiting.take(), &Held::Gone);
-    compare_header(&mut verifier, header.as_ref(), notes);
-    Ok(verifier.finish())
-}
-
-/// Exactly the members that a line of this kind is exported with: nothing may be slipped in.
-fn has_members(line: &Value, kind: &str) -> bool {
-    let expected: &[&str] = match kind {
-        "header" => &[
-            "checkpoints",
-            "format",
-            "public_key",
-            "records",
-            "root",
-            "type",
-            "with_payloads",
-        ],
-        "record" => &["leaf", "record", "type"],
-        "payload" => &["data", "salt", "type"],
-        "checkpoint" => &["note", "type"],
-        _ => return false,
-    };
-    line.as_object()
-        .is_some_and(|members| members.keys().eq(expected.iter()))
-}
-
-fn settle(verifier: &mut Verifier, record: Option<(Vec<u8>, Node)>, held: &Held<'_>) {
-    if let Some((bytes, leaf)) = record {
-        verifier.record(&bytes, &leaf, held);
-    }
-}
-
-fn export_header(verifier: &mut Verifier, value: &Value) -> Option<Value> {
-    if value.get("format").and_then(Value::as_str) != Some(super::export::FORMAT) {
-        verifier.problem(Fault::Form, None, "not an export of this version");
-    }
-    let key = verifier.key.to_string();
-    let says = value
-        .get("public_key")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if says != key {
-        verifier.problem(
-            Fault::Checkpoint,
-            None,
-            "the export says it belongs to another key",
-        );
-    }
-    match value.get("with_payloads").and_then(Value::as_bool) {
-        Some(with) => verifier.payloads_expected = with,
-        None => verifier.problem(
-            Fault::Form,
-            None,
-            "the header does not say whether payloads are in it",
-        ),
-    }
-    Some(value.clone())
-}
-
-fn export_record(value: &Value) -> Option<(Vec<u8>, Node)> {
-    let leaf = unhex(value.get("leaf")?.as_str()?)?;
-    Some((canonical(value.get("record")?), leaf))
-}
-
-fn export_payload(value: &Value) -> Option<(Vec<u8>, Vec<u8>)> {
-    let part = |name: &str| STANDARD.decode(value.get(name)?.as_str()?).ok();
-    Some((part("salt")?, part("data")?))
-}
-
-/// The header says how much there is, so that an export that was cut off is told from a short one.
-fn compare_header(verifier: &mut Verifier, header: Option<&Value>, notes: u64) {
-    let Some(header) = header else {
-        verifier.problem(Fault::Form, None, "there is no header");
-        return;
-    };
-    let size = verifier.frontier.size();
-    let says = |name: &str| header.get(name).and_then(Value::as_u64);
-    if says("records") != Some(size) {
-        let what = format!(
-            "the export was made of {} records, {size} are there",
-            says("records").unwrap_or(0)
-        );
-        verifier.problem(Fault::Truncated, None, what);
-    }
-    if says("checkpoints") != Some(notes) {
-        verifier.problem(
-            Fault::Form,
-            None,
-            "the export was made with another number of checkpoints",
-        );
-    }
-    if header.get("root").and_then(Value::as_str) != Some(&STANDARD.encode(verifier.frontier.root())) {
-        verifier.problem(
-            Fault::Record,
-            None,
-            "the records are not the ones the export was made of",
-        );
-    }
-}
-
-fn unhex(text: &str) -> Option<Node> {
-    let mut node = [0; 32];
-    if text.len() != 64
-        || !text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    {
-        return None;
-    }
-    for (byte, at) in node.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(node)
 }

@@ -148,6 +148,7 @@ impl Writer {
         }
         self.flushes.extend(stopping);
         self.sign = true;
+        self.retry_at = Duration::ZERO; // the last chance
         self.write().await;
     }
 
@@ -358,7 +359,7 @@ fn build(
                 seq,
                 blob: item.draft.call_id().unwrap_or_default().to_owned(),
                 salt: payload.salt,
-                data: payload.data.clone(),
+                data: Arc::clone(&payload.data),
             });
         }
         batch.erased.extend_from_slice(&item.erase);

@@ -77,7 +77,7 @@ pub(super) fn check(path: &Path) -> Result<(), StoreError> {
             return Err(unusable(&shown, "other users may write it; `chmod go-w` it"));
         }
         let me = rustix::process::geteuid().as_raw();
-        if about.uid() != me && about.uid() != 0 {
+        if about.uid() != me && about.uid() != 0 && me != 0 {
             return Err(unusable(
                 &shown,
                 format!(

@@ -48,7 +48,7 @@ pub struct PayloadRow {
     /// Salt of the commitment.
     pub salt: [u8; 32],
     /// zlib-compressed bytes.
-    pub data: Vec<u8>,
+    pub data: Arc<[u8]>,
 }
 
 /// A call whose outcome is not on record yet.
@@ -292,7 +292,7 @@ async fn write_payloads(conn: &mut SqliteConnection, payloads: &[PayloadRow]) ->
                 .bind(to_i64(row.seq))
                 .bind(&row.blob)
                 .bind(&row.salt[..])
-                .bind(&row.data);
+                .bind(Arc::clone(&row.data));
         }
         query.execute(&mut *conn).await?;
     }

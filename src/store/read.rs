@@ -177,6 +177,22 @@ impl JournalReader {
         rows.iter().map(stored).collect()
     }
 
+    /// Numbers of up to `limit` records from before this time whose payloads are still held.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn payloads_before(&mut self, time: &str, limit: u32) -> Result<Vec<u64>, StoreError> {
+        let rows: Vec<i64> = sqlx::query_scalar(
+            "SELECT payload.seq FROM payload JOIN journal ON journal.seq = payload.seq \
+             WHERE at < ?1 ORDER BY payload.seq LIMIT ?2",
+        )
+        .bind(time)
+        .bind(limit)
+        .fetch_all(&mut self.conn)
+        .await?;
+        Ok(rows.into_iter().map(to_u64).collect())
+    }
+
     /// The checkpoints over sizes above `after`, smallest first.
     ///
     /// # Errors

@@ -446,6 +446,31 @@ async fn checkpoints_come_every_so_many_records_and_are_published() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_that_was_signed_and_not_published_is_published_by_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = |seed| Options {
+        seed,
+        publish: true,
+        ..Options::default()
+    };
+    let first = bench(folder.path(), options(1)).await;
+    let _ = first.call(Action::FileRead, "a").await;
+    first.audit.close().await.expect("signed");
+    let path = folder.path().join("checkpoints");
+    let published = std::fs::read_to_string(&path).expect("published");
+    std::fs::remove_file(&path).expect("there");
+    let second = bench(folder.path(), options(2)).await;
+    assert_eq!(std::fs::read_to_string(&path).expect("published"), published);
+    drop(second);
+    let _third = bench(folder.path(), options(3)).await;
+    let again = std::fs::read_to_string(&path).expect("published");
+    assert!(
+        again.starts_with(&published) && again.matches(&published).count() == 1,
+        "{again}"
+    );
+}
+
+#[tokio::test]
 async fn a_store_of_another_log_or_key_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     bench(folder.path(), Options::default())

@@ -189,7 +189,7 @@ async fn erasing_takes_the_bytes_out_of_the_files_and_leaves_the_proofs() {
     assert!(in_files(&salts[0]));
     let erased = bench
         .audit
-        .erase(&ids[1], &format!("request 12 of {SECRET}"))
+        .erase(&Erase::Call(ids[1].clone()), &format!("request 12 of {SECRET}"))
         .await
         .expect("erased");
     assert_eq!(erased, 1);
@@ -205,7 +205,37 @@ async fn erasing_takes_the_bytes_out_of_the_files_and_leaves_the_proofs() {
     assert_eq!(last["config"]["event"], "erased");
     assert_eq!(last["config"]["reason"], "request 12 of [masked]");
     assert!(matches!(
-        bench.audit.erase("nope", "x").await,
+        bench.audit.erase(&Erase::Call("nope".into()), "x").await,
         Err(AuditError::UnknownCall(_))
     ));
+}
+
+#[tokio::test]
+async fn old_payloads_are_erased_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (bench, ids) = some_calls(folder.path()).await;
+    let results = RecordFilter {
+        phase: Some("result".into()),
+        ..outcomes()
+    };
+    let edge = bench.listed(results).await[3].at.clone();
+    let erased = bench
+        .audit
+        .erase(&Erase::Before(edge.clone()), "retention")
+        .await
+        .expect("erased");
+    assert_eq!(erased, 3);
+    assert_eq!(
+        bench
+            .audit
+            .erase(&Erase::Before(edge), "retention")
+            .await
+            .expect("nothing left"),
+        0
+    );
+    let report = bench.verify().await;
+    assert!(report.intact, "{report:?}");
+    assert_eq!((report.erased, report.payloads), (3, 4));
+    let last = show(&bench.store, &ids[3]).await.expect("there").kept;
+    assert!(matches!(last, Some(Kept::Held { .. })));
 }
