@@ -101,13 +101,14 @@ fn long_lines_and_their_edges() {
         144 * 1024,
     ] {
         for shift in [0, 1, 7, 20, 40] {
-            let secret = &secrets[random.below(secrets.len())].text.replace('\n', " ");
+            let case = &secrets[random.below(secrets.len())];
+            let secret = case.text.replace('\n', " ");
             let mut line = "word ".repeat(60_000);
             line.truncate(edge - shift);
             line = format!("{line} {secret} {}", "tail ".repeat(10_000));
             for text in [line.clone(), format!("a\n{line}\nb jane@example.com\n")] {
                 let whole = mask.text(&text);
-                assert!(whole.contains("[masked:"), "{edge} {shift} {secret}");
+                assert!(!whole.contains(&case.secret), "{edge} {shift} {secret}");
                 assert_eq!(
                     streamed(&mask, &text, &[5000, 1, 70_000]),
                     whole,
