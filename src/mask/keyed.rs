@@ -13,7 +13,7 @@ use super::detectors::Candidate;
 /// value. A longer one is judged by its beginning and hidden to its end.
 const JUDGED: usize = 512;
 
-/// Longest stretch in front of a name that can still be the name's own beginning.
+/// Longest stretch in front of a name, in bytes, that can be blanks and the name's own beginning.
 const LEAD: usize = 128;
 
 /// Names that hold a password.
@@ -118,11 +118,12 @@ fn value_after(line: &[u8], found: &Candidate) -> Option<Value> {
     let name = bytes(line, &found.whole);
     let separator = *name.trim_ascii_end().last()?;
     let tight = !name.last()?.is_ascii_whitespace();
-    let lead = line.get(..found.whole.start)?.trim_ascii();
-    let lead = lead.strip_prefix(b"export").unwrap_or(lead);
-    let leads = lead
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte));
+    let leads = found.whole.start <= LEAD && {
+        let lead = line.get(..found.whole.start)?.trim_ascii();
+        let lead = lead.strip_prefix(b"export").unwrap_or(lead);
+        let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+        lead.iter().all(name)
+    };
     let mut at = found.whole.end;
     if separator == b':' && line.get(at) == Some(&b':') {
         return None; // a path: `Token::new`
@@ -173,7 +174,7 @@ fn whole(line: &[u8], value: &Value) -> Range<usize> {
     if value.quoted || value.range.len() < JUDGED {
         return value.range.clone();
     }
-    value.range.start..value.range.end + bare_length(rest, b"\"'`,;&<>|\\)]}")
+    value.range.start..value.range.end + bare_length(rest, b"\"'`")
 }
 
 /// The inside of a quoted value that opens at `at`; without a closing quote, up to the line's end.
