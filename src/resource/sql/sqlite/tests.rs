@@ -7,5 +7,6 @@ mod changes;
 mod fixture;
 mod locks;
 mod questions;
+mod random;
 mod same;
 mod values;

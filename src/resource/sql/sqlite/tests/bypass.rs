@@ -7,7 +7,7 @@ use super::fixture::{self, Twin};
 
 #[test]
 fn no_attempt_tells_the_twins_apart_or_shows_a_planted_value() {
-    let (first, second) = (fixture::shop(Twin::First), fixture::shop(Twin::Second));
+    let [first, second, uniform] = [Twin::First, Twin::Second, Twin::Uniform].map(fixture::shop);
     let planted = fixture::planted();
     let mut wrong = Vec::new();
     for attempt in ATTEMPTS {
@@ -18,8 +18,11 @@ fn no_attempt_tells_the_twins_apart_or_shows_a_planted_value() {
         } = attempt;
         let (was, a) = fixture::outcome(&first.pool, sql);
         let (_, b) = fixture::outcome(&second.pool, sql);
-        if a != b {
-            wrong.push(format!("[{family}] {sql}\n   first:  {a}\n   second: {b}"));
+        let (_, c) = fixture::outcome(&uniform.pool, sql);
+        if a != b || a != c {
+            wrong.push(format!(
+                "[{family}] {sql}\n   first:   {a}\n   second:  {b}\n   uniform: {c}"
+            ));
         }
         if let Some(value) = planted
             .iter()

@@ -59,6 +59,8 @@ impl World for Still {
 pub(in super::super) enum Twin {
     First,
     Second,
+    /// As unlike as can be: no value, or the same one everywhere, so that statistics and plans differ too.
+    Uniform,
 }
 
 /// A database on disk, opened.
@@ -77,7 +79,7 @@ pub(in super::super) const LIMITS: Limits = Limits {
 /// Classified values of customer `n`. The twins agree in nothing but what a partial mask shows, and
 /// their values sort in opposite orders.
 struct Secrets {
-    email: String,
+    email: Option<String>,
     ssn: String,
     card: String,
     work: String,
@@ -90,7 +92,7 @@ struct Secrets {
 fn secrets(twin: Twin, n: u32) -> Secrets {
     match twin {
         Twin::First => Secrets {
-            email: format!("alpha{n:03}@private.example"),
+            email: Some(format!("alpha{n:03}@private.example")),
             ssn: format!("{}-11-{}", 101 + n, 4001 + n),
             card: format!("4111-7{n:03}-0000-{}", 7000 + n),
             work: format!("first{n:03}@dept{}.example.org", n % 3),
@@ -100,7 +102,7 @@ fn secrets(twin: Twin, n: u32) -> Secrets {
             badge: format!("BADGE-A{n:03}"),
         },
         Twin::Second => Secrets {
-            email: format!("omega{:03}@secret.example", 999 - n),
+            email: Some(format!("omega{:03}@secret.example", 999 - n)),
             ssn: format!("{}-99-{}", 899 - n, 9001 - n),
             card: format!("5500-3{:03}-1111-{}", 999 - n, 7000 + n),
             work: format!("second{:03}@dept{}.example.org", 999 - n, n % 3),
@@ -108,6 +110,16 @@ fn secrets(twin: Twin, n: u32) -> Secrets {
             notes: format!("divorced-{:03}", 999 - n),
             staff: 730_000 - n * 13,
             badge: format!("BADGE-Z{:03}", 999 - n),
+        },
+        Twin::Uniform => Secrets {
+            email: None,
+            ssn: "9".to_owned(),
+            card: format!("0000-0000-0000-{}", 7000 + n),
+            work: format!("x@dept{}.example.org", n % 3),
+            phone: String::new(),
+            notes: String::new(),
+            staff: (n * 7919) % 1009,
+            badge: format!("{:03}", (n * 37) % 101),
         },
     }
 }
@@ -123,8 +135,8 @@ pub(in super::super) fn planted() -> Vec<String> {
             let head = s.work.split('@').next().unwrap().to_owned();
             let card = s.card.rsplit_once('-').unwrap().0.to_owned();
             let badge = s.badge.to_lowercase();
+            all.extend(s.email);
             all.extend([
-                s.email,
                 s.ssn,
                 card,
                 head,
