@@ -10,14 +10,13 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::parts;
-use super::report::{Erasure, ExportReport};
+use super::report::ExportReport;
 use crate::audit::list::{CallHistory, Listed, Page, Query};
 use crate::audit::replay::Step;
 use crate::audit::verify::{Report, Trust};
-use crate::audit::{self, LogPublicKey};
+use crate::audit::{self, Erase, LogPublicKey};
 use crate::clock::{System, World};
 use crate::config::Config;
-use crate::store::read::RecordFilter;
 use crate::store::{Store, Tuning};
 
 /// Records that match, newest first.
@@ -113,52 +112,13 @@ pub async fn audit_export(config: &Config, to: &Path, payloads: bool) -> Result<
 ///
 /// # Errors
 /// The store cannot be changed; nothing matches.
-pub async fn audit_erase(config: &Config, what: &Erasure, reason: &str) -> Result<u64> {
+pub async fn audit_erase(config: &Config, what: &Erase, reason: &str) -> Result<u64> {
     let world: Arc<dyn World> = Arc::new(System::new());
-    let (journal, _) = parts::audit(
-        config,
-        &super::mask(),
-        &world,
-        json!({ "command": "audit erase" }),
-    )
-    .await?;
-    let calls = match what {
-        Erasure::Call(call_id) => vec![call_id.clone()],
-        Erasure::Before(until) => calls_before(&store(config).await?, until).await?,
-    };
-    let mut erased = 0;
-    for call_id in calls {
-        erased += journal.erase(&call_id, reason).await? as u64;
-    }
+    let start = json!({ "command": "audit erase" });
+    let (journal, _) = parts::audit(config, &super::mask(), &world, start).await?;
+    let erased = journal.erase(what, reason).await?;
     journal.close().await?;
     Ok(erased)
-}
-
-async fn calls_before(store: &Store, until: &str) -> Result<Vec<String>> {
-    let filter = RecordFilter {
-        until: Some(until.to_owned()),
-        outcomes: true,
-        ..RecordFilter::default()
-    };
-    let mut query = Query {
-        filter,
-        limit: audit::list::PAGE_MAX,
-        oldest_first: true,
-        ..Query::default()
-    };
-    let mut calls = Vec::new();
-    loop {
-        let page = audit::list(store, &query).await?;
-        let offered = page
-            .items
-            .into_iter()
-            .filter(|record| record.offered_bytes.is_some());
-        calls.extend(offered.filter_map(|record| record.call_id));
-        match page.next {
-            Some(next) => query.page = Some(next),
-            None => return Ok(calls),
-        }
-    }
 }
 
 async fn store(config: &Config) -> Result<Store> {

@@ -31,7 +31,7 @@ pub enum Purpose {
     /// MCP over standard input and output for the local user.
     Stdio,
     /// The demo, with its own issuer.
-    Demo(DemoIssuer),
+    Demo(Arc<DemoIssuer>),
 }
 
 /// A Tollgate, ready to serve.
@@ -55,7 +55,7 @@ impl App {
         let world: Arc<dyn World> = Arc::new(System::new());
         let mask = super::mask();
         let demo = match purpose {
-            Purpose::Demo(issuer) => Some(Arc::new(issuer)),
+            Purpose::Demo(issuer) => Some(issuer),
             Purpose::Stdio => None,
             Purpose::Serve => {
                 refuse_demo_issuer(&config)?;

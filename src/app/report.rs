@@ -84,15 +84,6 @@ pub struct ExportReport {
     pub public_key: String,
 }
 
-/// Which payloads to erase.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Erasure {
-    /// That of one call.
-    Call(String),
-    /// All offered before this time, in RFC 3339 as the journal writes it.
-    Before(String),
-}
-
 /// "Would U through agent A be allowed to …?"
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainQuery {

@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 use super::load;
 use super::out::{Out, Tone, printable, printable_lines};
 use crate::app;
-use crate::app::report::{Erasure, ExportReport};
+use crate::app::report::ExportReport;
+use crate::audit::Erase;
 use crate::audit::list::{CallHistory, Kept, Listed, Page, Query};
 use crate::audit::replay::render;
 use crate::audit::verify::Report;
@@ -236,12 +237,12 @@ fn print_exported(report: &ExportReport, to: &Path, out: &mut Out) -> Result<()>
     Ok(())
 }
 
-fn erasure(call: Option<String>, before: Option<String>, yes: bool) -> Result<Erasure> {
+fn erasure(call: Option<String>, before: Option<String>, yes: bool) -> Result<Erase> {
     let what = match (call, before) {
-        (Some(call), None) => Erasure::Call(call),
+        (Some(call), None) => Erase::Call(call),
         (None, Some(before)) => {
             instant(&before)?;
-            Erasure::Before(before)
+            Erase::Before(before)
         }
         _ => bail!("say which payloads: --call CALL_ID or --before TIME"),
     };

@@ -104,7 +104,6 @@ fn message(body: &str) -> Option<Value> {
         body.lines()
             .filter_map(|line| line.strip_prefix("data:"))
             .filter_map(|data| serde_json::from_str::<Value>(data.trim()).ok())
-            .filter(|message| message.get("result").is_some() || message.get("error").is_some())
-            .next_back()
+            .rfind(|message| message.get("result").is_some() || message.get("error").is_some())
     })
 }

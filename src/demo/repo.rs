@@ -30,10 +30,7 @@ pub fn create(dir: &Path, project: &Path, key: &str) -> Result<Made> {
     options.bare(true).initial_head("main");
     let repository =
         Repository::init_opts(&path, &options).with_context(|| format!("create {}", path.display()))?;
-    let parent = match import(&repository, project) {
-        Ok(commit) => Some(commit),
-        Err(_) => None, // no clone here: a generated history does as well
-    };
+    let parent = import(&repository, project).ok(); // no clone here: a generated history does as well
     let own_history = parent.is_some();
     let parent = match parent {
         Some(commit) => commit,

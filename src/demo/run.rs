@@ -79,7 +79,7 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
     std::fs::write(&config, config_text(&url, "demo", &issuer_url, "bearer"))?;
     let (issuer, secrets) = DemoIssuer::start(users(&url, issuer_url), Arc::new(System::new()))?;
     let tokens = tokens(&issuer, &secrets)?;
-    let app = App::build(Config::load(&config)?, Purpose::Demo(issuer)).await?;
+    let app = App::build(Config::load(&config)?, Purpose::Demo(Arc::new(issuer))).await?;
     let stop = CancellationToken::new();
     let serving = tokio::spawn(app.serve(listener, stop.clone()));
 

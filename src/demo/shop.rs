@@ -200,7 +200,12 @@ impl Dice {
         i64::try_from(self.roll() % bound.max(1).unsigned_abs()).unwrap_or(0)
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the index is a remainder; an empty list does not compile"
+    )]
     fn pick<T: Copy, const N: usize>(&mut self, from: &[T; N]) -> T {
+        const { assert!(N > 0) };
         let index = usize::try_from(self.roll() % (N as u64)).unwrap_or(0);
         from[index % N]
     }

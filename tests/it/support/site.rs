@@ -55,11 +55,6 @@ impl Site {
         self.issuer.token(&self.endpoint(), subject, groups)
     }
 
-    /// A client of the analyst (`sql`) or the developer (`files`).
-    pub(crate) fn client(&self, group: &str) -> Client {
-        self.client_in(&format!("{group}-1"), &[group])
-    }
-
     /// A client of `subject` in `groups`.
     pub(crate) fn client_in(&self, subject: &str, groups: &[&str]) -> Client {
         let token = self.token(subject, groups);
@@ -79,9 +74,8 @@ impl Site {
         let app = tollgate::app::App::build(config, tollgate::app::Purpose::Serve)
             .await
             .unwrap();
-        let gate = app.gate.clone();
         let task = tokio::spawn(app.serve(listener, shutdown.clone()));
-        Server { shutdown, task, gate }
+        Server { shutdown, task }
     }
 }
 
@@ -89,7 +83,6 @@ impl Site {
 pub(crate) struct Server {
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
-    pub(crate) gate: std::sync::Arc<tollgate::gate::Gate>,
 }
 
 impl Server {
