@@ -1,0 +1,12 @@
+//! Tests of the adapter against repositories made here, mostly hostile ones.
+
+mod hiding;
+mod hostile;
+mod incidents;
+mod listing;
+mod reading;
+mod redirection;
+mod refs;
+mod searching;
+mod support;
+mod units;
