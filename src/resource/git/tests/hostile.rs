@@ -9,6 +9,38 @@ use serde_json::json;
 use super::support::*;
 use crate::call::{Code, Limits, Request};
 
+/// Configuration that makes git run a program.
+const EXECUTING_KEYS: [&str; 19] = [
+    "core.fsmonitor",
+    "core.editor",
+    "core.pager",
+    "core.sshCommand",
+    "core.askPass",
+    "core.alternateRefsCommand",
+    "diff.external",
+    "diff.d.command",
+    "diff.d.textconv",
+    "merge.m.driver",
+    "filter.f.smudge",
+    "filter.f.clean",
+    "filter.f.process",
+    "gpg.program",
+    "credential.helper",
+    "uploadpack.packObjectsHook",
+    "pager.log",
+    "alias.show",
+    "sequence.editor",
+];
+
+const HOOKS: [&str; 6] = [
+    "post-checkout",
+    "pre-commit",
+    "reference-transaction",
+    "post-index-change",
+    "fsmonitor-watchman",
+    "update",
+];
+
 /// A work tree whose configuration, hooks and attributes would each leave a mark if anything ran.
 fn armed() -> (Fixture, std::path::PathBuf) {
     let folder = kept_folder();
@@ -40,27 +72,7 @@ fn armed() -> (Fixture, std::path::PathBuf) {
         ],
     );
     let mark = script.to_str().unwrap();
-    for key in [
-        "core.fsmonitor",
-        "core.editor",
-        "core.pager",
-        "core.sshCommand",
-        "core.askPass",
-        "core.alternateRefsCommand",
-        "diff.external",
-        "diff.d.command",
-        "diff.d.textconv",
-        "merge.m.driver",
-        "filter.f.smudge",
-        "filter.f.clean",
-        "filter.f.process",
-        "gpg.program",
-        "credential.helper",
-        "uploadpack.packObjectsHook",
-        "pager.log",
-        "alias.show",
-        "sequence.editor",
-    ] {
+    for key in EXECUTING_KEYS {
         fixture.in_repo(&["config", key, mark]);
     }
     fixture.in_repo(&[
@@ -68,14 +80,7 @@ fn armed() -> (Fixture, std::path::PathBuf) {
         "core.hooksPath",
         fixture.folder.path().to_str().unwrap(),
     ]);
-    for hook in [
-        "post-checkout",
-        "pre-commit",
-        "reference-transaction",
-        "post-index-change",
-        "fsmonitor-watchman",
-        "update",
-    ] {
+    for hook in HOOKS {
         std::fs::create_dir_all(fixture.git_dir.join("hooks")).unwrap();
         std::fs::copy(&script, fixture.git_dir.join("hooks").join(hook)).unwrap();
     }

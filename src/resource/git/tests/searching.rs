@@ -278,6 +278,34 @@ fn work_out_of_time_gives_what_it_has_and_where_to_go_on() {
     assert_eq!(seen.len(), 4, "each call goes on by one file at least");
 }
 
+#[test]
+fn a_long_file_out_of_time_is_finished_in_pages() {
+    let text: String = (1..=20_000).map(|n| format!("line {n}\n")).collect();
+    let repository = Fixture::with(&[("long", text.as_bytes())]).open();
+    let (mut cursor, mut count) = (None, 0);
+    for _page in 0..10 {
+        let request = Request::FileSearch(FileSearch {
+            cursor,
+            ..search_request("line")
+        });
+        let facts = inspect(&repository, request.clone()).unwrap();
+        let roomy = Limits {
+            bytes: 1 << 20,
+            ..LIMITS
+        };
+        let mut raw = repository
+            .0
+            .answer(&request, &facts, roomy, &Stop::timed_out())
+            .unwrap();
+        count += raw.take_data()["matches"].as_array().unwrap().len();
+        cursor = raw.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!((count, cursor), (20_000, None));
+}
+
 #[tokio::test]
 async fn dropping_the_future_stops_the_work() {
     use super::super::work;

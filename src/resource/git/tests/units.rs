@@ -86,81 +86,83 @@ fn hidden(rules: &Rules, path: &str, kind: Kind) -> bool {
     })
 }
 
+const PATTERN_SETS: &[&[&str]] = &[
+    &["secrets/"],
+    &["*.pem", "!public.pem"],
+    &["/top.txt", "a/b.txt"],
+    &["**/deep/x", "docs/**", "a/**/z"],
+    &["foo*bar", "?x", "[ab]c", "[!ab]d", "[[:digit:]]e", "[a-c]f"],
+    &["trail ", "keep\\ ", "\\!bang", "\\#hash"],
+    &["id_rsa*", "x.", "*.", "{a,b}.txt"],
+    &["*", "!*/", "!*.rs"],
+    &["/*", "!/src", "/src/*", "!/src/main"],
+    &["a/", "!a/keep"],
+    &["**/", "!keep"],
+    &["***/q", "w/***", "e**f"],
+    &["dir/*/leaf", "/anch/"],
+];
+
+const PATHS: &[&str] = &[
+    "secrets/a",
+    "x/secrets/b",
+    "secrets",
+    "a.pem",
+    "public.pem",
+    "d/public.pem",
+    "top.txt",
+    "d/top.txt",
+    "a/b.txt",
+    "d/a/b.txt",
+    "deep/x",
+    "p/deep/x",
+    "docs/a",
+    "docs/a/b",
+    "a/z",
+    "a/m/z",
+    "a/m/n/z",
+    "fooxbar",
+    "foobar",
+    "foo/bar",
+    "qx",
+    "ac",
+    "cd",
+    "ad",
+    "5e",
+    "bf",
+    "df",
+    "trail",
+    "trail ",
+    "keep ",
+    "!bang",
+    "#hash",
+    "id_rsa",
+    "id_rsa.",
+    "x.",
+    "y/x.",
+    "a.txt",
+    "{a,b}.txt",
+    "main.rs",
+    "m.c",
+    "src/main",
+    "src/lib",
+    "src/main/deep",
+    "a/keep",
+    "keep",
+    "z/q",
+    "w/1/2",
+    "eef",
+    "exxf",
+    "dir/1/leaf",
+    "dir/1/2/leaf",
+    "anch/a",
+    "b/anch/a",
+];
+
 /// `git check-ignore` is the judge of what gitignore(5) means.
 #[test]
 fn patterns_mean_what_git_says() {
-    let patterns: &[&[&str]] = &[
-        &["secrets/"],
-        &["*.pem", "!public.pem"],
-        &["/top.txt", "a/b.txt"],
-        &["**/deep/x", "docs/**", "a/**/z"],
-        &["foo*bar", "?x", "[ab]c", "[!ab]d", "[[:digit:]]e", "[a-c]f"],
-        &["trail ", "keep\\ ", "\\!bang", "\\#hash"],
-        &["id_rsa*", "x.", "*.", "{a,b}.txt"],
-        &["*", "!*/", "!*.rs"],
-        &["/*", "!/src", "/src/*", "!/src/main"],
-        &["a/", "!a/keep"],
-        &["**/", "!keep"],
-        &["***/q", "w/***", "e**f"],
-        &["dir/*/leaf", "/anch/"],
-    ];
-    let paths = [
-        "secrets/a",
-        "x/secrets/b",
-        "secrets",
-        "a.pem",
-        "public.pem",
-        "d/public.pem",
-        "top.txt",
-        "d/top.txt",
-        "a/b.txt",
-        "d/a/b.txt",
-        "deep/x",
-        "p/deep/x",
-        "docs/a",
-        "docs/a/b",
-        "a/z",
-        "a/m/z",
-        "a/m/n/z",
-        "fooxbar",
-        "foobar",
-        "foo/bar",
-        "qx",
-        "ac",
-        "cd",
-        "ad",
-        "5e",
-        "bf",
-        "df",
-        "trail",
-        "trail ",
-        "keep ",
-        "!bang",
-        "#hash",
-        "id_rsa",
-        "id_rsa.",
-        "x.",
-        "y/x.",
-        "a.txt",
-        "{a,b}.txt",
-        "main.rs",
-        "m.c",
-        "src/main",
-        "src/lib",
-        "src/main/deep",
-        "a/keep",
-        "keep",
-        "z/q",
-        "w/1/2",
-        "eef",
-        "exxf",
-        "dir/1/leaf",
-        "dir/1/2/leaf",
-        "anch/a",
-        "b/anch/a",
-    ];
     let fixture = Fixture::bare();
-    for set in patterns {
+    for set in PATTERN_SETS {
         let owned: Vec<String> = set.iter().map(|pattern| (*pattern).to_owned()).collect();
         let rules = Rules::new(&owned).unwrap();
         let tree = tempfile::tempdir_in(fixture.folder.path()).unwrap();
@@ -170,10 +172,10 @@ fn patterns_mean_what_git_says() {
         let arguments: Vec<&str> = ["-C", at, "check-ignore", "--no-index", "-v", "-n"]
             .iter()
             .copied()
-            .chain(paths)
+            .chain(PATHS.iter().copied())
             .collect();
         let report = fixture.git_lenient(&arguments);
-        for (line, path) in report.lines().zip(paths) {
+        for (line, path) in report.lines().zip(PATHS) {
             let (rule, _) = line.split_once('\t').unwrap();
             let pattern = rule.splitn(3, ':').nth(2).unwrap();
             let expected = !pattern.is_empty() && !pattern.starts_with('!');
@@ -183,7 +185,7 @@ fn patterns_mean_what_git_says() {
                 "{set:?} on {path}: git says {line}"
             );
         }
-        assert_eq!(report.lines().count(), paths.len());
+        assert_eq!(report.lines().count(), PATHS.len());
     }
 }
 
