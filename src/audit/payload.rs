@@ -3,6 +3,7 @@
 //! The record holds SHA-256(salt ‖ bytes). The salt lies with the bytes and goes with them: after an
 //! erasure nobody can confirm a guess of what was offered.
 
+use std::cell::Cell;
 use std::io::{BufWriter, Read, Write};
 use std::sync::Arc;
 
@@ -18,6 +19,15 @@ use crate::mask::Masked;
 
 /// No answer is larger; a stored one that inflates beyond this is not ours.
 const INFLATED_MAX: u64 = 256 * 1024 * 1024;
+
+/// Large answers are compressed on threads that come and go; their encoders go with them.
+const REUSE_BELOW: usize = 64 * 1024;
+const BUFFER: usize = 8 * 1024;
+
+thread_local! {
+    /// Setting up a compressor costs several times what compressing a small answer does.
+    static ENCODER: Cell<Option<ZlibEncoder<Vec<u8>>>> = const { Cell::new(None) };
+}
 
 /// An answer, ready to be kept.
 #[derive(Debug)]
@@ -47,13 +57,13 @@ pub fn commitment(salt: &[u8], bytes: &[u8]) -> Hash {
 }
 
 /// Hashes, counts and compresses what is written to it, in one go: an answer may be large.
-struct Sink {
+struct Sink<'a> {
     hash: Sha256,
     bytes: usize,
-    encoder: ZlibEncoder<Vec<u8>>,
+    encoder: &'a mut ZlibEncoder<Vec<u8>>,
 }
 
-impl Write for Sink {
+impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.hash.update(bytes);
         self.bytes += bytes.len();
@@ -70,25 +80,29 @@ impl Payload {
     pub(crate) fn new(answer: &Masked, world: &dyn World) -> std::io::Result<Self> {
         let mut salt = [0; 32];
         world.random(&mut salt);
+        let mut encoder = ENCODER
+            .take()
+            .unwrap_or_else(|| ZlibEncoder::new(Vec::new(), Compression::fast()));
         let sink = Sink {
             hash: Sha256::new_with_prefix(salt),
             bytes: 0,
-            encoder: ZlibEncoder::new(
-                Vec::with_capacity(answer.text().len() / 4 + 64),
-                Compression::fast(),
-            ),
+            encoder: &mut encoder,
         };
         let kept = Kept {
             structured: answer.envelope(),
             text: answer.text(),
         };
-        let mut buffer = BufWriter::with_capacity(16 * 1024, sink);
+        let mut buffer = BufWriter::with_capacity(BUFFER, sink);
         serde_json_canonicalizer::to_writer(&kept, &mut buffer)?;
-        let sink = buffer.into_inner()?;
+        let Sink { hash, bytes, .. } = buffer.into_inner()?;
+        let data = encoder.reset(Vec::new())?.into();
+        if bytes <= REUSE_BELOW {
+            ENCODER.set(Some(encoder));
+        }
         Ok(Self {
-            commitment: Hash(sink.hash.finalize().into()),
-            bytes: sink.bytes,
-            data: sink.encoder.finish()?.into(),
+            commitment: Hash(hash.finalize().into()),
+            bytes,
+            data,
             salt,
         })
     }

@@ -239,3 +239,23 @@ async fn old_payloads_are_erased_together() {
     let last = show(&bench.store, &ids[3]).await.expect("there").kept;
     assert!(matches!(last, Some(Kept::Held { .. })));
 }
+
+#[tokio::test]
+async fn large_and_small_answers_come_back_whole_from_one_compressor() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = bench(folder.path(), Options::default()).await;
+    for size in [0, 1, 70_000, 3, 33_000, 2_000_000, 10] {
+        let text: String = (0..size)
+            .map(|n: u32| char::from(b'a' + (n.wrapping_mul(n) % 26) as u8))
+            .collect();
+        let (call_id, _) = bench.call(Action::FileRead, &text).await;
+        let Some(Kept::Held { offered }) = show(&bench.store, &call_id).await.expect("there").kept else {
+            panic!("{size} bytes are kept");
+        };
+        assert!(
+            offered.text == text && offered.structured["data"]["text"] == text.as_str(),
+            "{size}"
+        );
+    }
+    assert_eq!(bench.verify().await.payloads, 7);
+}
