@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -22,6 +23,11 @@ use crate::seats::Seats;
 use crate::store::{Store, Tuning};
 use crate::tool::Tools;
 use crate::transport::http::{FormAnswer, HttpSpec};
+
+/// How long a delivery note or a cancellation may wait to be written.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// Every so many of them the head is signed as well: once a minute.
+const CHECKPOINT_TICKS: u64 = 60;
 
 /// What the parts are for; decides what is refused at the start.
 #[derive(Debug)]
@@ -104,6 +110,7 @@ impl App {
         if let Some(issuer) = &self.demo {
             mount(&mut spec, issuer);
         }
+        self.keep_journal(shutdown.child_token());
         crate::transport::http::serve(self.gate.clone(), spec, listener, shutdown).await?;
         self.close().await
     }
@@ -114,6 +121,7 @@ impl App {
     /// What the transport or the journal says.
     pub async fn stdio(self, shutdown: CancellationToken) -> Result<()> {
         use crate::transport::stdio;
+        self.keep_journal(shutdown.child_token());
         let principal = self.gate.identity.local();
         let spec = stdio::StdioSpec::new(self.world.clone());
         stdio::serve(self.gate.clone(), principal, spec, stdio::process(), shutdown).await?;
@@ -123,6 +131,28 @@ impl App {
     async fn close(self) -> Result<()> {
         self.gate.audit.close().await.context("the last checkpoint")?;
         Ok(())
+    }
+
+    /// What the journal needs now and then, also when nobody calls: what waits for company is
+    /// written, and a quiet journal is signed too.
+    fn keep_journal(&self, shutdown: CancellationToken) {
+        let audit = self.gate.audit.clone();
+        tokio::spawn(async move {
+            let mut second = tokio::time::interval(FLUSH_EVERY);
+            second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut ticks = 0_u64;
+            loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    _ = second.tick() => ticks += 1,
+                }
+                let signing = ticks.is_multiple_of(CHECKPOINT_TICKS);
+                let kept = if signing { audit.checkpoint().await } else { audit.flush().await };
+                if let Err(error) = kept {
+                    tracing::error!("the journal: {error}");
+                }
+            }
+        });
     }
 }
 
