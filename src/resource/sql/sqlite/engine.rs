@@ -1,0 +1,33 @@
+#![expect(
+    unsafe_code,
+    reason = "two functions of the engine that rusqlite does not wrap: both only read or set a number"
+)]
+//! What of SQLite has no safe form.
+
+use rusqlite::{Connection, ffi};
+
+// `sqliteInt.h` of the bundled engine: a set bit switches an optimisation off. The names and the
+// values are not part of the public interface, so a test shows that each still does what is said here.
+const COVERING_INDEX_SCAN: u32 = 0x20;
+const STAT4: u32 = 0x800;
+const SKIP_SCAN: u32 = 0x4000;
+
+/// Bytes the engine holds in this process, over all connections.
+pub(super) fn memory_used() -> i64 {
+    // SAFETY: takes no argument and may be called from any thread (<https://sqlite.org/c3ref/memory_highwater.html>).
+    unsafe { ffi::sqlite3_memory_used() }
+}
+
+/// Keeps the planner from choosing a plan by the values of masked columns.
+///
+/// Without this, an index on a masked column may be scanned in place of its table (the order of the
+/// answer then is the order of the masked values), and samples which `ANALYZE` took of such an index
+/// may decide between plans.
+pub(super) fn plan_without_values(conn: &Connection) {
+    let off = COVERING_INDEX_SCAN | STAT4 | SKIP_SCAN;
+    // SAFETY: the handle is open for as long as `conn` is borrowed; this operation takes a handle and
+    // a 32-bit mask (`sqlite3.c`, SQLITE_TESTCTRL_OPTIMIZATIONS).
+    unsafe {
+        ffi::sqlite3_test_control(ffi::SQLITE_TESTCTRL_OPTIMIZATIONS, conn.handle(), off);
+    }
+}

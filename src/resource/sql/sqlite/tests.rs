@@ -1,0 +1,12 @@
+//! Tests that need the inside of the adapter. The corpora are tables: `attempts` and `questions`.
+
+mod attempts;
+mod bounds;
+mod bypass;
+mod changes;
+mod fixture;
+mod locks;
+mod questions;
+mod random;
+mod same;
+mod values;

@@ -1,0 +1,281 @@
+//! A statement as text: what is refused before the engine reads it, and the few things the engine
+//! does not tell.
+//!
+//! The engine is the authority on what a statement means. This reader follows the same token rules
+//! (<https://sqlite.org/lang_expr.html>, `tokenize.c`) so that characters nobody can see are refused
+//! outside literals, and so that error texts can be built from the agent's own words.
+
+use std::collections::BTreeMap;
+
+use crate::call::{Code, Refusal};
+
+/// Longest statement, in bytes.
+pub(super) const MAX_STATEMENT: usize = 100_000;
+
+/// What the text shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// The first word, lower case.
+    pub(super) first: String,
+    /// Whether every SELECT at the outermost level has a WHERE.
+    pub(super) has_where: bool,
+    /// Whether columns may be joined by name (`USING`, `NATURAL`): the engine does not report those.
+    pub(super) joins_by_name: bool,
+    /// Every word and quoted name, lower case → as written.
+    pub(super) words: BTreeMap<String, String>,
+}
+
+/// Refuses a statement with our own words.
+pub(super) fn refused(message: impl Into<String>, suggestion: impl Into<String>) -> Refusal {
+    Refusal::new(Code::StatementRefused, message, suggestion)
+}
+
+/// Reads a statement's tokens.
+///
+/// # Errors
+/// `statement_refused` for an empty, oversized or unclosed text, for more than one statement, and
+/// for characters that are invisible or change direction outside a string literal.
+pub(super) fn read(text: &str) -> Result<Shape, Refusal> {
+    if text.len() > MAX_STATEMENT {
+        return Err(refused(
+            format!(
+                "The statement has {} bytes; at most {MAX_STATEMENT} are read.",
+                text.len()
+            ),
+            "Send a shorter statement; bind long values as parameters.",
+        ));
+    }
+    if text.contains('\0') {
+        return Err(refused(
+            "The statement contains a NUL character.",
+            "Remove it; bind such values as parameters.",
+        ));
+    }
+    let mut reader = Reader { rest: text };
+    let mut counts = Counts::default();
+    let mut shape = Shape::default();
+    let mut ended = false;
+    while let Some(token) = reader.next()? {
+        if ended && token != Token::Symbol(';') {
+            return Err(refused(
+                "There is more than one statement.",
+                "Send one SELECT per call.",
+            ));
+        }
+        ended |= token == Token::Symbol(';');
+        counts.take(&token, &mut shape);
+    }
+    if shape.first.is_empty() {
+        return Err(refused("There is no statement.", "Send one SELECT."));
+    }
+    shape.has_where = counts.selects > 0 && counts.wheres >= counts.selects;
+    Ok(shape)
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    depth: i64,
+    selects: usize,
+    wheres: usize,
+}
+
+impl Counts {
+    fn take(&mut self, token: &Token<'_>, shape: &mut Shape) {
+        match token {
+            Token::Symbol('(') => self.depth += 1,
+            Token::Symbol(')') => self.depth -= 1,
+            Token::Word(word) => {
+                let lower = word.to_ascii_lowercase();
+                match lower.as_str() {
+                    "select" if self.depth == 0 => self.selects += 1,
+                    "where" if self.depth == 0 => self.wheres += 1,
+                    "using" | "natural" => shape.joins_by_name = true,
+                    _ => {}
+                }
+                if shape.first.is_empty() {
+                    shape.first.clone_from(&lower);
+                }
+                shape.words.insert(lower, (*word).to_owned());
+            }
+            Token::Name(name) => {
+                if shape.first.is_empty() {
+                    shape.first.push('"');
+                }
+                shape.words.insert(name.to_ascii_lowercase(), name.clone());
+            }
+            Token::Literal | Token::Symbol(_) => {
+                if shape.first.is_empty() && *token != Token::Symbol(';') {
+                    shape.first.push('?');
+                }
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Token<'a> {
+    /// A keyword or a bare name.
+    Word(&'a str),
+    /// A quoted name, without its quotes.
+    Name(String),
+    /// A string, number or parameter.
+    Literal,
+    Symbol(char),
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    /// The next token; white space and comments are passed over.
+    fn next(&mut self) -> Result<Option<Token<'a>>, Refusal> {
+        loop {
+            let Some(first) = self.rest.chars().next() else {
+                return Ok(None);
+            };
+            if matches!(first, ' ' | '\t' | '\n' | '\r' | '\x0c') {
+                self.skip(1);
+            } else if self.rest.starts_with("--") {
+                let end = self.rest.find('\n').unwrap_or(self.rest.len());
+                visible(self.take(end))?;
+            } else if self.rest.starts_with("/*") {
+                let end = self.rest.get(2..).and_then(|body| body.find("*/"));
+                let Some(end) = end else {
+                    return Err(unclosed("A comment"));
+                };
+                visible(self.take(end + 4))?;
+            } else {
+                return self.token(first).map(Some);
+            }
+        }
+    }
+
+    fn token(&mut self, first: char) -> Result<Token<'a>, Refusal> {
+        match first {
+            '\'' => self.quoted('\'').map(|_| Token::Literal),
+            '"' | '`' => self.quoted(first).and_then(name),
+            '[' => self.bracketed().and_then(name),
+            '0'..='9' => {
+                self.take_while(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+                Ok(Token::Literal)
+            }
+            '?' | ':' | '@' | '#' | '$' => self.parameter(),
+            _ if is_word(first) => {
+                let word = self.take_while(is_word);
+                visible(word)?;
+                Ok(Token::Word(word))
+            }
+            _ => {
+                visible(self.take(first.len_utf8()))?;
+                Ok(Token::Symbol(first))
+            }
+        }
+    }
+
+    /// `$name(…)` is one token to the engine, whatever is between the brackets: not readable here.
+    fn parameter(&mut self) -> Result<Token<'a>, Refusal> {
+        self.skip(1);
+        let name = self.take_while(|c| is_word(c) || c == ':');
+        visible(name)?;
+        if !name.is_empty() && (name.contains("::") || self.rest.starts_with('(')) {
+            return Err(refused(
+                "A parameter's name is not a plain word.",
+                "Use ?1, ?2 … or :name.",
+            ));
+        }
+        Ok(Token::Literal)
+    }
+
+    /// A text between two quotes, in which a doubled quote is one.
+    fn quoted(&mut self, quote: char) -> Result<String, Refusal> {
+        self.skip(1);
+        let mut inner = String::new();
+        loop {
+            let Some(end) = self.rest.find(quote) else {
+                return Err(unclosed("A quoted text"));
+            };
+            inner.push_str(self.take(end));
+            self.skip(1);
+            if !self.rest.starts_with(quote) {
+                return Ok(inner);
+            }
+            self.skip(1);
+            inner.push(quote);
+        }
+    }
+
+    fn bracketed(&mut self) -> Result<String, Refusal> {
+        self.skip(1);
+        let Some(end) = self.rest.find(']') else {
+            return Err(unclosed("A quoted name"));
+        };
+        let inner = self.take(end).to_owned();
+        self.skip(1);
+        Ok(inner)
+    }
+
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (head, tail) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
+        self.rest = tail;
+        head
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.take(bytes);
+    }
+
+    fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
+        let end = self.rest.find(|c| !wanted(c)).unwrap_or(self.rest.len());
+        self.take(end)
+    }
+}
+
+fn name<'a>(name: String) -> Result<Token<'a>, Refusal> {
+    visible(&name)?;
+    Ok(Token::Name(name))
+}
+
+fn unclosed(what: &str) -> Refusal {
+    refused(
+        format!("{what} is not closed."),
+        "Close it, or bind the value as a parameter.",
+    )
+}
+
+/// Letters of a bare name: to SQLite every character beyond ASCII is one.
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
+}
+
+/// Refuses what a reader of the journal could not see, or would see in another order.
+fn visible(text: &str) -> Result<(), Refusal> {
+    match text.chars().find(|c| hidden(*c)) {
+        None => Ok(()),
+        Some(c) => Err(refused(
+            format!(
+                "The statement contains the invisible character U+{:04X} outside a string.",
+                u32::from(c)
+            ),
+            "Remove it, or put it into a parameter.",
+        )),
+    }
+}
+
+fn hidden(c: char) -> bool {
+    (c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0c'))
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// What follows the name in a stored `CREATE VIEW name …`, which the engine keeps in this one form.
+pub(super) fn after_view_name(sql: &str) -> Option<&str> {
+    let mut reader = Reader {
+        rest: sql.strip_prefix("CREATE VIEW ")?,
+    };
+    match reader.next() {
+        Ok(Some(Token::Word(_) | Token::Name(_) | Token::Literal)) => Some(reader.rest),
+        _ => None,
+    }
+}
