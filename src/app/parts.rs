@@ -147,7 +147,11 @@ impl App {
                     _ = second.tick() => ticks += 1,
                 }
                 let signing = ticks.is_multiple_of(CHECKPOINT_TICKS);
-                let kept = if signing { audit.checkpoint().await } else { audit.flush().await };
+                let kept = if signing {
+                    audit.checkpoint().await
+                } else {
+                    audit.flush().await
+                };
                 if let Err(error) = kept {
                     tracing::error!("the journal: {error}");
                 }

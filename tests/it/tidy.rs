@@ -36,7 +36,14 @@ fn root() -> &'static Path {
 }
 
 /// Folders that builds and tests fill; none is tracked.
-const MADE: &[&str] = &[".git", "target", "node_modules", ".venv", "__pycache__", "demo-run"];
+const MADE: &[&str] = &[
+    ".git",
+    "target",
+    "node_modules",
+    ".venv",
+    "__pycache__",
+    "demo-run",
+];
 
 /// Every file of the repository, with its path from the root, in order.
 fn tracked() -> Vec<(String, PathBuf)> {

@@ -22,6 +22,7 @@ mod check;
 mod engine;
 mod functions;
 mod guard;
+mod linear;
 mod link;
 mod masks;
 mod pool;

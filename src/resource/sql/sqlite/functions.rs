@@ -1,5 +1,6 @@
 //! The functions an agent's statement may call: deterministic, or a clock; bounded by the engine's
-//! limits; none reads files, memory, other tables or the connection's state.
+//! limits, in time as in space (`json_patch` takes the product of its arguments' sizes); none reads
+//! files, memory, other tables or the connection's state.
 
 /// Whether a function (lower case) may be called. Operators such as LIKE and `->` are functions too.
 pub(super) fn allowed(name: &str) -> bool {
@@ -60,7 +61,6 @@ const ALLOWED: &[&str] = &[
     "json_group_object",
     "json_insert",
     "json_object",
-    "json_patch",
     "json_pretty",
     "json_quote",
     "json_remove",
@@ -76,7 +76,6 @@ const ALLOWED: &[&str] = &[
     "jsonb_group_object",
     "jsonb_insert",
     "jsonb_object",
-    "jsonb_patch",
     "jsonb_remove",
     "jsonb_replace",
     "jsonb_set",

@@ -16,12 +16,12 @@ use super::catalog::{self, Catalog, Kind, Relation};
 use super::check::Checked;
 use super::guard::{Guard, Inner, Mode, Rules};
 use super::masks::{self, quoted};
-use super::{Spec, bytecode, engine, text};
+use super::{Spec, bytecode, engine, linear, text};
 use crate::clock::World;
 
 /// Longest text, blob or row the engine may make, in bytes. Times the rows it can make between two
 /// looks of the watch, this also bounds memory.
-pub(super) const MAX_VALUE: i32 = 4 << 20;
+pub(super) const MAX_VALUE: i32 = 1 << 20;
 
 /// What a connection shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -105,6 +105,7 @@ impl Link {
             conn.set_db_config(setting, on)?;
         }
         engine::plan_without_values(&conn);
+        linear::register(&conn)?;
         let guard = Guard::new();
         let asked = Arc::clone(&guard);
         conn.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
@@ -438,7 +439,7 @@ const LIMITS: [(Limit, i32); 9] = [
     (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 100),
     (Limit::SQLITE_LIMIT_VDBE_OP, 200_000),
     (Limit::SQLITE_LIMIT_ATTACHED, 0),
-    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000),
+    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 250),
     (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 1_000),
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::pool::Pool;
 use super::super::query::{self, Order};
-use super::super::{CONNECTIONS, Database, Expected, facts};
+use super::super::{CONNECTIONS, Database, Expected, Spec, facts};
 use super::fixture::{self, LIMITS, Still, Twin, ask, list, refusal, request, rows, shop};
 use crate::call::{Action, Code, Hash, Invocation, Limits, Request};
 use crate::clock::{Timestamp, World};
@@ -183,6 +183,28 @@ fn values_statements_and_plans_are_bounded() {
             refusal.message
         );
     }
+}
+
+/// The work is in the preparation here: each level doubles the text the engine has to plan.
+#[test]
+fn a_statement_that_only_plans_for_ever_ends_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = Arc::new(Still::stepping(Duration::from_millis(1)));
+    let spec = fixture::spec(fixture::file(&folder, Twin::First));
+    let limits = Limits { seconds: 2, ..LIMITS };
+    let pool = Pool::open(Spec { limits, ..spec }, world).unwrap();
+    let mut sql = "WITH c0 AS (SELECT id AS x FROM customers)".to_owned();
+    for level in 1..40 {
+        sql += &format!(
+            ", c{level} AS (SELECT a.x FROM c{0} a JOIN c{0} b ON a.x = b.x)",
+            level - 1
+        );
+    }
+    let refusal = ask(&pool, request(&(sql + " SELECT count(*) FROM c39")), &[], limits).unwrap_err();
+    assert!(
+        matches!(refusal.code, Code::LimitExceeded | Code::StatementRefused),
+        "{refusal:?}"
+    );
 }
 
 /// A world whose clock is read while a statement runs, and which then does something.
