@@ -130,6 +130,7 @@ impl Writer {
                 break;
             };
             stopping = self.absorb(message);
+            tokio::task::yield_now().await; // calls that are ready to be recorded come along
             while stopping.is_none() && self.pending.len() < BATCH_MAX {
                 match queue.try_recv() {
                     Ok(message) => stopping = self.absorb(message),
