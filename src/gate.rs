@@ -79,6 +79,7 @@ impl Gate {
         let rules = self.policies.current(); // one set of policies from here to the end
         let visible = rules.visible(principal);
         let invocation = self.tools.invocation(arrival, &visible)?; // typed; nothing has run
+        entry.concerns(&invocation);
         let facts = self.resources.inspect(&invocation, cancel).await?; // by the adapter that will execute it
         entry.intent(&invocation, &facts).await?; // no record, no call
         let permit = match rules.decide(arrival, &invocation, &facts, &Evidence::default()) {

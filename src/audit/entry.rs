@@ -45,6 +45,11 @@ impl Entry {
         }
     }
 
+    /// Notes what the call is about, for every record that follows.
+    pub fn concerns(&mut self, invocation: &Invocation) {
+        self.draft.concern(invocation);
+    }
+
     /// Records what is about to happen. For a pure read the record is put in its place in the queue
     /// and becomes durable with the result; for anything else this waits until it is durable.
     ///
