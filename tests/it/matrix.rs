@@ -31,10 +31,6 @@ const NOT_MET: &[(&str, &str)] = &[
         "cards-stay-masked",
         "it forbids what nothing permits; its decision tests show it",
     ),
-    (
-        "dba-sees-email",
-        "needs a confirmation; tests/it/transport.rs answers one",
-    ),
 ];
 
 /// One harmless call of every tool. A tool that is not here fails the test.
