@@ -24,17 +24,14 @@ pub async fn policy_explain(config: &Config, query: &ExplainQuery) -> Result<Exp
     Ok(policies.current().explain(supposed(config, query)?))
 }
 
-fn supposed(config: &Config, query: &ExplainQuery) -> Result<Supposed> {
+/// The action of that name, if it is one that can be asked about alone.
+fn action(name: &str) -> Result<Action> {
     let action = Action::ALL
         .into_iter()
-        .find(|action| action.as_str() == query.action)
+        .find(|action| action.as_str() == name)
         .with_context(|| {
             let known: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
-            format!(
-                "there is no action `{}`; write one of {}",
-                query.action,
-                known.join(", ")
-            )
+            format!("there is no action `{name}`; write one of {}", known.join(", "))
         })?;
     if action == Action::Reveal {
         bail!(
@@ -42,6 +39,11 @@ fn supposed(config: &Config, query: &ExplainQuery) -> Result<Supposed> {
              table.column, and the answer says what is shown and what stays masked"
         );
     }
+    Ok(action)
+}
+
+fn supposed(config: &Config, query: &ExplainQuery) -> Result<Supposed> {
+    let action = action(&query.action)?;
     let (issuer, subject) = query
         .user
         .split_once('#')

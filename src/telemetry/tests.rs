@@ -126,8 +126,8 @@ fn the_protocol_library_speaks_of_errors_alone_unless_asked() {
             .with_writer(sink)
             .with_filter(directives(text).unwrap());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(line), || {
-            tracing::warn!(target: "rmcp::service", "response error: Unknown tool");
-            tracing::error!(target: "rmcp::service", "gone");
+            tracing::warn!(target: "rmcp", "response error: Unknown tool");
+            tracing::error!(target: "rmcp", "gone");
             tracing::warn!(target: "tollgate::app", "ours");
         });
         let heard = lines.lock().unwrap().len();

@@ -53,6 +53,13 @@ fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
+/// The repository that the documents call `repos/web.git`.
+fn web(dir: &Path) {
+    let made = repo::create(dir, Path::new("/nonexistent"), &planted_key()).unwrap();
+    std::fs::create_dir(dir.join("repos")).unwrap();
+    std::fs::rename(made.path, dir.join("repos/web.git")).unwrap();
+}
+
 #[test]
 fn the_readme_describes_a_set_up_that_starts() {
     let readme = read("README.md");
@@ -67,9 +74,7 @@ fn the_readme_describes_a_set_up_that_starts() {
         &blocks(&readme, "cedar").join("\n"),
     );
     shop::create(&dir.join("shop.db")).unwrap();
-    let made = repo::create(dir, Path::new("/nonexistent"), &planted_key()).unwrap();
-    std::fs::create_dir(dir.join("repos")).unwrap();
-    std::fs::rename(made.path, dir.join("repos/web.git")).unwrap();
+    web(dir);
 
     let config = Config::load(&dir.join("tollgate.toml")).unwrap();
     assert_eq!(config.resources.len(), 2);
@@ -86,6 +91,8 @@ fn the_configurations_of_the_documents_load() {
         for block in blocks(&read(name), "toml") {
             let folder = tempfile::tempdir().unwrap();
             std::fs::create_dir(folder.path().join("policies")).unwrap();
+            shop::create(&folder.path().join("shop.db")).unwrap();
+            web(folder.path());
             let file = folder.path().join("tollgate.toml");
             write(&file, &format!("{BEFORE}{block}"));
             Config::load(&file).unwrap_or_else(|error| panic!("{name}: {error}\n{block}"));
