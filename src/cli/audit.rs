@@ -25,7 +25,7 @@ pub(crate) enum Audit {
     List {
         #[command(flatten)]
         which: Which,
-        /// Every record, not only how calls ended: intents and delivery notes too
+        /// Every record, not only how calls ended: intents, delivery notes, starts and reloads too
         #[arg(long)]
         all: bool,
         /// Print records as JSON
