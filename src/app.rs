@@ -9,7 +9,6 @@ pub mod report;
 pub mod running;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
@@ -18,7 +17,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::demo;
 use crate::mask::Mask;
 use crate::telemetry::LineMask;
 
@@ -79,18 +77,11 @@ pub async fn stdio(config: Config) -> Result<()> {
     App::build(config, Purpose::Stdio).await?.stdio(shutdown).await
 }
 
-/// Plays the demonstration, or leaves it running.
+/// Fires at the first SIGTERM or SIGINT.
 ///
 /// # Errors
-/// What keeps it from starting, or something shown that must not be.
-pub async fn demo(dir: PathBuf, serve: bool, colour: bool) -> Result<()> {
-    let options = demo::run::Options { dir, serve, colour };
-    let mut out = std::io::stdout();
-    demo::run::run(&options, &mut out, on_signals()?).await
-}
-
-/// Fires at the first SIGTERM or SIGINT.
-fn on_signals() -> Result<CancellationToken> {
+/// When the signals cannot be listened for.
+pub fn on_signals() -> Result<CancellationToken> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = CancellationToken::new();
     let fire = shutdown.clone();

@@ -20,6 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::app;
 use crate::clock::System;
 use crate::config::Config;
+use crate::demo;
 use crate::telemetry::{self, StageTimes};
 use out::{ColorChoice, Out};
 
@@ -149,7 +150,12 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Completions { shell } => completions(shell, &mut out).map(|()| ExitCode::SUCCESS),
         Command::Check(check) => on_runtime(check.run(&global.config, &mut out)),
         Command::Demo { serve, dir } => {
-            on_runtime(app::demo(dir, serve, out.is_coloured())).map(|()| ExitCode::SUCCESS)
+            let options = demo::run::Options {
+                dir,
+                serve,
+                colour: out.is_coloured(),
+            };
+            on_runtime(play(&options)).map(|()| ExitCode::SUCCESS)
         }
         Command::Serve => on_runtime(app::serve(load(&global.config)?)).map(|()| ExitCode::SUCCESS),
         Command::Stdio => on_runtime(app::stdio(load(&global.config)?)).map(|()| ExitCode::SUCCESS),
@@ -160,6 +166,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
         tracing::debug!(?stage, "microseconds");
     }
     code
+}
+
+/// The demo, told on standard output.
+async fn play(options: &demo::run::Options) -> Result<()> {
+    demo::run::run(options, &mut std::io::stdout(), app::on_signals()?).await
 }
 
 /// The configuration, whole or not at all.

@@ -85,6 +85,7 @@ impl Gate {
             Verdict::Permit(permit) => permit,
             Verdict::Deny(denial) => return Err(entry.denied(denial).into()),
             Verdict::Ask(ask) => {
+                entry.asked(&ask);
                 let evidence = self.approvals.satisfy(ask, arrival, caller).await?; // limits, people
                 rules
                     .decide(arrival, &invocation, &facts, &evidence)

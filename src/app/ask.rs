@@ -76,6 +76,12 @@ fn supposed(config: &Config, query: &ExplainQuery) -> Result<Supposed> {
     if let Some(tool) = &query.tool {
         supposed.tool.clone_from(tool);
     }
+    facts(config, query, &mut supposed);
+    Ok(supposed)
+}
+
+/// What the adapter would find, as far as the question says.
+fn facts(config: &Config, query: &ExplainQuery, supposed: &mut Supposed) {
     supposed.file = query.path.as_ref().map(|path| FileFacts {
         path: path.clone(),
         reference: query
@@ -92,17 +98,16 @@ fn supposed(config: &Config, query: &ExplainQuery) -> Result<Supposed> {
             has_where: false,
         });
     }
-    supposed.classified = classified(config, query)?;
-    Ok(supposed)
+    supposed.classified = classified(config, query);
 }
 
 /// The classes that the configuration gives to the columns in question.
-fn classified(config: &Config, query: &ExplainQuery) -> Result<BTreeSet<ClassifiedColumn>> {
+fn classified(config: &Config, query: &ExplainQuery) -> BTreeSet<ClassifiedColumn> {
     let Some(resource) = query.resource.as_ref().and_then(|name| config.resource(name)) else {
-        return Ok(BTreeSet::new());
+        return BTreeSet::new();
     };
     let Kind::Sqlite(database) = &resource.kind else {
-        return Ok(BTreeSet::new());
+        return BTreeSet::new();
     };
     let mut classified = BTreeSet::new();
     for column in &query.columns {
@@ -117,7 +122,7 @@ fn classified(config: &Config, query: &ExplainQuery) -> Result<BTreeSet<Classifi
             column: column.clone(),
         });
     }
-    Ok(classified)
+    classified
 }
 
 /// Runs the decision tests of a policy folder.

@@ -10,7 +10,7 @@ use super::writer::{Item, Mark, plain};
 use super::{Core, Masking};
 use crate::call::{Arrival, CallId, Code, Facts, Invocation, Refusal};
 use crate::mask::Masked;
-use crate::policy::{Decision, Denial, Permit};
+use crate::policy::{Ask, Decision, Denial, Permit};
 use crate::tool::UnknownTool;
 
 /// Answers above this size are hashed and compressed off the async threads.
@@ -87,6 +87,17 @@ impl Entry {
     pub fn denied(&mut self, denial: Denial) -> Refusal {
         self.decided(&denial.decision, "deny");
         denial.refusal
+    }
+
+    /// Notes that obligations have to be met first: if they are not, the outcome names them.
+    pub fn asked(&mut self, ask: &Ask) {
+        let mut decision = ask.decision.clone();
+        decision.ids = ask
+            .obligations
+            .iter()
+            .map(|obligation| obligation.id.clone())
+            .collect();
+        self.draft.decided(&decision);
     }
 
     /// The decision goes into the outcome; what a candidate set would have decided differently is a

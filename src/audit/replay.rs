@@ -45,9 +45,6 @@ pub async fn replay(store: &Store, query: &Query) -> Result<Page<Step>, AuditErr
     let mut reader = store.reader().await?;
     let mut items = Vec::new();
     for (row, payload) in &page.items {
-        if !matches!(row.phase.as_str(), "result" | "refusal" | "interrupted") {
-            continue;
-        }
         let outcome: Value = serde_json::from_slice(&row.record).unwrap_or_default();
         let of_call = reader.call(row.call_id.as_deref().unwrap_or_default()).await?;
         let offered = outcome.get("payload").is_some();

@@ -29,7 +29,7 @@ pub struct RecordFilter {
     pub since: Option<String>,
     /// Before this RFC 3339 UTC time.
     pub until: Option<String>,
-    /// Only how calls ended and what changed: no intents, no delivery notes.
+    /// Only how calls ended: one record per call.
     pub outcomes: bool,
 }
 
@@ -67,7 +67,7 @@ macro_rules! filtered {
              AND (?4 IS NULL OR call_id = ?4) AND (?5 IS NULL OR tool = ?5) \
              AND (?6 IS NULL OR resource = ?6) AND (?7 IS NULL OR phase = ?7) \
              AND (?8 IS NULL OR status = ?8) AND (?9 IS NULL OR at >= ?9) \
-             AND (?10 IS NULL OR at < ?10) AND (NOT ?11 OR phase NOT IN ('intent', 'delivery')) \
+             AND (?10 IS NULL OR at < ?10) AND (NOT ?11 OR phase IN ('result', 'refusal', 'interrupted')) \
              ORDER BY journal.seq ",
             $order,
             " LIMIT ?12"

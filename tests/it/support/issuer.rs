@@ -47,11 +47,22 @@ impl Issuer {
 
     /// An access token (RFC 9068) that is good for an hour.
     pub(crate) fn token(&self, audience: &str, subject: &str, groups: &[&str]) -> String {
+        let mut claims = self.claims(audience, subject, groups);
+        claims["client_id"] = json!("test-agent");
+        self.sign(claims)
+    }
+
+    /// The same without a client.
+    pub(crate) fn anonymous_agent(&self, audience: &str, subject: &str, groups: &[&str]) -> String {
+        self.sign(self.claims(audience, subject, groups))
+    }
+
+    fn claims(&self, audience: &str, subject: &str, groups: &[&str]) -> Value {
         let now = tollgate::clock::World::now(&tollgate::clock::System::new()).seconds();
-        self.sign(json!({
-            "iss": self.url, "aud": audience, "sub": subject, "client_id": "test-agent", "jti": "1",
+        json!({
+            "iss": self.url, "aud": audience, "sub": subject, "jti": "1",
             "iat": now, "exp": now + 3600, "scope": "mcp", "groups": groups,
-        }))
+        })
     }
 
     fn sign(&self, claims: Value) -> String {

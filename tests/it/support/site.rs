@@ -109,6 +109,17 @@ impl Site {
         )
     }
 
+    /// A client whose token names no client, so that nobody vouches for the agent.
+    pub(crate) fn unvouched_client(&self, subject: &str, groups: &[&str]) -> Client {
+        let token = self.issuer.anonymous_agent(&self.endpoint(), subject, groups);
+        Client::new(
+            tollgate::app::http_client().unwrap(),
+            &self.endpoint(),
+            token,
+            "test",
+        )
+    }
+
     /// Starts Tollgate in this process, on the listener whose port the configuration names.
     pub(crate) async fn serve(&mut self) -> Server {
         let config = tollgate::config::Config::load(&self.config()).unwrap();
