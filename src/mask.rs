@@ -102,7 +102,7 @@ impl Mask {
     pub fn output(&self, call_id: &CallId, mut raw: RawOutput) -> Masked {
         let mut data = raw.take_data();
         let mut counts = std::mem::take(&mut raw.source_masks);
-        walk::answer(&self.engine, &mut data, &mut counts);
+        walk::answer(&self.engine, &mut data, &mut counts, &raw.shown);
         let mut cursor = raw.next_cursor.take();
         if let Some(kept) = cursor.take_if(|cursor| matches!(self.text(cursor), Cow::Owned(_))) {
             // A changed cursor would lead nowhere, and this one would carry what is hidden elsewhere.
