@@ -31,7 +31,6 @@ use crate::call::{
     Arrival, Code, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal, ResourceCard, Visible,
 };
 use cases::TestReport;
-pub use files::only_ours;
 pub use load::{Fault, LoadError};
 use request::Asking;
 use rules::{Finding, Judged, Question, Rules};

@@ -2,10 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::load::Fault;
+use crate::ownership::{Exposure, unwritable};
 
 /// The largest file that is read, in bytes.
 const FILE_MAX: u64 = 16 * 1024 * 1024;
@@ -19,35 +19,6 @@ pub(super) struct Source {
     pub(super) name: String,
     /// Its text.
     pub(super) text: String,
-}
-
-/// Refuses what another user of this machine could have written: mode bits for group or others,
-/// or an owner that is neither this process's user nor root.
-///
-/// # Errors
-/// What is wrong and the command that puts it right.
-pub fn only_ours(path: &Path, metadata: &fs::Metadata) -> Result<(), (String, String)> {
-    let shown = path.display();
-    if metadata.mode() & 0o022 != 0 {
-        return Err((
-            format!(
-                "another user could change it (mode {:03o})",
-                metadata.mode() & 0o777
-            ),
-            format!("chmod go-w '{shown}'"),
-        ));
-    }
-    let ours = rustix::process::geteuid().as_raw();
-    if metadata.uid() != 0 && metadata.uid() != ours {
-        return Err((
-            format!(
-                "it belongs to user id {}, not to us ({ours}) or root",
-                metadata.uid()
-            ),
-            format!("chown {ours} '{shown}'"),
-        ));
-    }
-    Ok(())
 }
 
 /// The files of a folder whose name ends in `.<extension>`, by name. Hidden files are skipped.
@@ -64,7 +35,7 @@ pub(super) fn read_folder(dir: &Path, extension: &str) -> Result<Vec<Source>, Ve
         )]
     };
     let metadata = fs::metadata(dir).map_err(|error| unreadable(&error))?;
-    only_ours(dir, &metadata).map_err(|(message, help)| vec![Fault::new(dir, 0, message, help)])?;
+    unwritable(dir, &metadata).map_err(|wrong| vec![exposed(dir, wrong)])?;
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(|error| unreadable(&error))? {
         let path = entry.map_err(|error| unreadable(&error))?.path();
@@ -112,7 +83,7 @@ fn read(path: &Path) -> Result<Source, Fault> {
     let file = File::open(path).map_err(|error| unreadable(&error))?;
     // Asked of the open file, so that it cannot be exchanged between the look and the reading.
     let metadata = file.metadata().map_err(|error| unreadable(&error))?;
-    only_ours(path, &metadata).map_err(|(message, help)| Fault::new(path, 0, message, help))?;
+    unwritable(path, &metadata).map_err(|wrong| exposed(path, wrong))?;
     let mut text = String::new();
     file.take(FILE_MAX + 1)
         .read_to_string(&mut text)
@@ -134,4 +105,9 @@ fn read(path: &Path) -> Result<Source, Fault> {
         name,
         text,
     })
+}
+
+/// Refuses what another user of this machine could have written.
+fn exposed(path: &Path, wrong: Exposure) -> Fault {
+    Fault::new(path, 0, format!("it {}", wrong.what), wrong.remedy)
 }
