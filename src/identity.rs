@@ -137,9 +137,12 @@ impl Identity {
     }
 
     /// Notes that a session is about to read from something with these labels. Noted before it
-    /// reads, so that no later call is decided without it.
-    pub fn has_read(&self, session: &Session, labels: &BTreeSet<String>) {
-        self.reading.note(session, labels);
+    /// reads, so that no later call is decided without it. `false`, and nothing noted, when another
+    /// call has read since `session` was recalled: recall it and decide again, or two calls sent at
+    /// once would each be decided without the other.
+    #[must_use]
+    pub fn has_read(&self, session: &Session, labels: &BTreeSet<String>) -> bool {
+        self.reading.note(session, labels)
     }
 
     /// Verifies a bearer token. The agent's `claimed_name` stays empty: the protocol says it, not the token.
