@@ -99,6 +99,7 @@ impl Mask {
     /// Masks an answer: `status: "ok"`, the data with every string, key and number looked at, what was
     /// masked where and how often (the adapter's own masks included), and the text form.
     #[must_use]
+    #[tracing::instrument(level = "debug", skip_all, name = "mask")]
     pub fn output(&self, call_id: &CallId, mut raw: RawOutput) -> Masked {
         let mut data = raw.take_data();
         let mut counts = std::mem::take(&mut raw.source_masks);

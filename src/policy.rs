@@ -241,6 +241,7 @@ impl RuleSet {
     /// Both what the tool promises (`invocation.action`) and what the adapter found
     /// (`facts.action`) must be allowed. An obligation counts as met only if `evidence` really
     /// covers it. Whatever cannot be evaluated is a denial.
+    #[tracing::instrument(level = "debug", skip_all, name = "policy")]
     pub fn decide(
         &self,
         arrival: &Arrival,
