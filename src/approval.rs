@@ -8,11 +8,12 @@
 use std::fmt::Write;
 
 use crate::call::refusal::Code;
-use crate::call::{Arrival, Caller, Confirmation, Evidence, Refusal};
+use crate::call::{Arrival, Caller, Confirmation, Evidence, Refusal, is_unseen};
 use crate::policy::{Ask, Obligation, ObligationKind};
 
-/// How much of the agent's own words a question shows, in characters.
-const SHOWN: usize = 600;
+/// How much of the agent's own words a question shows, in characters. A call that says more is not put
+/// to a person: what they confirm is what they have read.
+const SHOWN: usize = 2_000;
 
 /// Meets obligations.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ impl Approvals {
     ///
     /// # Errors
     /// `approval_unavailable`, `approval_denied`, `confirmation_required` (the question went to the
-    /// client, which calls again), `cancelled`.
+    /// client, which calls again), `limit_exceeded` (more than a person can be shown), `cancelled`.
     #[tracing::instrument(level = "debug", skip_all, name = "approval")]
     pub async fn satisfy(
         &self,
@@ -75,7 +76,11 @@ async fn confirmed(
     if arrival.cancel.is_cancelled() {
         return Err(Refusal::cancelled()); // before the question is even put
     }
-    let prompt = prompt(obligations, arrival);
+    let arguments = serde_json::Value::Object(arrival.arguments.clone()).to_string();
+    if arguments.chars().count() > SHOWN {
+        return Err(too_long_to_show());
+    }
+    let prompt = prompt(obligations, arrival, &arguments);
     let answer = tokio::select! {
         biased;
         () = arrival.cancel.cancelled() => return Err(Refusal::cancelled()),
@@ -102,6 +107,18 @@ async fn confirmed(
     }
 }
 
+/// Cut, the rest could be what matters: members come in order of their names, so an agent could fill
+/// the question with one that nobody minds and keep the statement out of sight.
+fn too_long_to_show() -> Refusal {
+    Refusal::new(
+        Code::LimitExceeded,
+        "This call needs your person's confirmation, and its arguments are too long to be shown to them whole.",
+        format!(
+            "Send at most {SHOWN} characters of arguments as JSON: split the work, or leave out what is not needed."
+        ),
+    )
+}
+
 fn needs_approval(obligation: &Obligation) -> Refusal {
     let mut message =
         "This call needs the approval of other people, which this server cannot collect.".to_owned();
@@ -118,7 +135,7 @@ fn needs_approval(obligation: &Obligation) -> Refusal {
 
 /// What the person reads: our words first, the agent's last, escaped and marked as the agent's. It
 /// holds nothing that came from a target.
-fn prompt(obligations: &[Obligation], arrival: &Arrival) -> String {
+fn prompt(obligations: &[Obligation], arrival: &Arrival, arguments: &str) -> String {
     let mut text = format!("Allow the tool `{}`", escaped(&arrival.tool, 64));
     if let Some(resource) = arrival.arguments.get("resource").and_then(|name| name.as_str()) {
         let _ = write!(text, " on `{}`", escaped(resource, 64));
@@ -131,8 +148,7 @@ fn prompt(obligations: &[Obligation], arrival: &Arrival) -> String {
     {
         let _ = write!(text, "\n{explain}");
     }
-    let arguments = serde_json::Value::Object(arrival.arguments.clone()).to_string();
-    let _ = write!(text, "\n\nWhat the agent sent: {}", escaped(&arguments, SHOWN));
+    let _ = write!(text, "\n\nWhat the agent sent: {}", escaped(arguments, SHOWN));
     text
 }
 
@@ -143,7 +159,7 @@ fn escaped(words: &str, most: usize) -> String {
     for character in words.chars().take(most) {
         match character {
             ' '..='~' => out.push(character),
-            _ if character.is_alphanumeric() => out.push(character),
+            _ if character.is_alphanumeric() && !is_unseen(character) => out.push(character),
             _ => out.extend(character.escape_unicode()),
         }
     }

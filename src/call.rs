@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod refusal;
 pub mod request;
+mod unseen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use answer::RawOutput;
 pub use refusal::{Code, Refusal};
 pub use request::Request;
+pub use unseen::is_unseen;
 
 /// Names one call, everywhere: in the answer, in the journal, in a target's own log.
 ///

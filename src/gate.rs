@@ -15,7 +15,7 @@ use futures::FutureExt;
 
 use crate::approval::Approvals;
 use crate::audit::{Audit, Entry};
-use crate::call::{Arrival, Caller, Evidence, Principal, Refusal};
+use crate::call::{Arrival, Caller, Code, Evidence, Principal, Refusal};
 use crate::identity::{Bearer, Identity, Rejection};
 use crate::mask::{Mask, Masked};
 use crate::policy::{Policies, Verdict};
@@ -53,10 +53,12 @@ impl Gate {
     /// # Errors
     /// [`UnknownTool`] when the tool does not exist for this principal: a protocol error, so that an
     /// invisible tool and an invented one look the same. Everything else is an answer.
+    #[tracing::instrument(level = "debug", skip_all, name = "call")]
     pub async fn call(&self, mut arrival: Arrival, caller: &dyn Caller) -> Result<Masked, UnknownTool> {
         self.identity.recall(&mut arrival.principal); // what this session has read from, for policy
         let mut entry = self.audit.open(&arrival);
-        let walk = AssertUnwindSafe(self.walk(&arrival, caller, &mut entry)).catch_unwind();
+        let call_id = arrival.call_id.clone();
+        let walk = AssertUnwindSafe(self.walk(&mut arrival, caller, &mut entry)).catch_unwind();
         let answer = match walk
             .await
             .unwrap_or_else(|_| Err(Stop::Refused(Refusal::internal("panic"))))
@@ -68,38 +70,60 @@ impl Gate {
                 return Err(unknown);
             }
         };
-        Ok(entry.settle(&self.mask, answer).await) // durable before it is offered
+        let settled = AssertUnwindSafe(entry.settle(&self.mask, answer)).catch_unwind(); // durable before it is offered
+        Ok(settled
+            .await
+            .unwrap_or_else(|_| self.mask.refusal(&call_id, &unsettled())))
     }
 
-    async fn walk(&self, arrival: &Arrival, caller: &dyn Caller, entry: &mut Entry) -> Result<Masked, Stop> {
-        let Arrival {
-            principal, cancel, ..
-        } = arrival;
-        let _seat = self.seats.take(principal)?; // overloaded, not collapsed
+    async fn walk(
+        &self,
+        arrival: &mut Arrival,
+        caller: &dyn Caller,
+        entry: &mut Entry,
+    ) -> Result<Masked, Stop> {
+        let cancel = &arrival.cancel.clone();
+        let _seat = self.seats.take(&arrival.principal)?; // overloaded, not collapsed
         let rules = self.policies.current(); // one set of policies from here to the end
-        let visible = rules.visible(principal);
+        let visible = rules.visible(&arrival.principal);
         let invocation = self.tools.invocation(arrival, &visible)?; // typed; nothing has run
         entry.concerns(&invocation);
         let facts = self.resources.inspect(&invocation, cancel).await?; // by the adapter that will execute it
         entry.intent(&invocation, &facts).await?; // no record, no call
-        let permit = match rules.decide(arrival, &invocation, &facts, &Evidence::default()) {
+        let mut evidence = Evidence::default();
+        let mut permit = match rules.decide(arrival, &invocation, &facts, &evidence) {
             Verdict::Permit(permit) => permit,
             Verdict::Deny(denial) => return Err(entry.denied(denial).into()),
             Verdict::Ask(ask) => {
                 entry.asked(&ask);
-                let evidence = self.approvals.satisfy(ask, arrival, caller).await?; // limits, people
+                evidence = self.approvals.satisfy(ask, arrival, caller).await?; // limits, people
                 rules
                     .decide(arrival, &invocation, &facts, &evidence)
                     .permit()
                     .map_err(|denial| entry.denied(denial))?
             }
         };
+        let labels = self.resources.labels(&invocation);
+        while !self.identity.has_read(&arrival.principal.session, labels) {
+            self.identity.recall(&mut arrival.principal); // another call of this session was faster
+            permit = rules
+                .decide(arrival, &invocation, &facts, &evidence)
+                .permit()
+                .map_err(|denial| entry.denied(denial))?;
+        }
         entry.permitted(&permit);
-        self.identity
-            .has_read(&principal.session, self.resources.labels(&invocation));
         let raw = self.resources.run(permit, &invocation, &facts, cancel).await?; // one permit, one effect
         Ok(self.mask.output(&arrival.call_id, raw))
     }
+}
+
+/// When recording itself fell over: nobody knows how far the call came.
+fn unsettled() -> Refusal {
+    Refusal::new(
+        Code::OutcomeUnknown,
+        "Tollgate failed while recording this call, so its answer is withheld.",
+        "Do not repeat it. Tell your operator the call_id.",
+    )
 }
 
 /// Why the walk ended early.

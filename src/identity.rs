@@ -137,15 +137,19 @@ impl Identity {
     }
 
     /// Notes that a session is about to read from something with these labels. Noted before it
-    /// reads, so that no later call is decided without it.
-    pub fn has_read(&self, session: &Session, labels: &BTreeSet<String>) {
-        self.reading.note(session, labels);
+    /// reads, so that no later call is decided without it. `false`, and nothing noted, when another
+    /// call has read since `session` was recalled: recall it and decide again, or two calls sent at
+    /// once would each be decided without the other.
+    #[must_use]
+    pub fn has_read(&self, session: &Session, labels: &BTreeSet<String>) -> bool {
+        self.reading.note(session, labels)
     }
 
     /// Verifies a bearer token. The agent's `claimed_name` stays empty: the protocol says it, not the token.
     ///
     /// # Errors
     /// Why not. Counted and logged without the token or anything from it.
+    #[tracing::instrument(level = "debug", skip_all, name = "identity")]
     pub async fn admit(&self, bearer: Bearer<'_>) -> Result<Principal, Rejection> {
         let admitted = match bearer.0 {
             None => Err((Reason::Missing, None)),

@@ -103,6 +103,7 @@ impl Store {
     pub async fn open(url: &str, tuning: &Tuning) -> Result<Self, StoreError> {
         let path = file::path_of(url)?;
         file::create(&path)?;
+        let path = path.canonicalize()?; // leases lie beside the file: one name for every process
         // Two first starts must not create tables at once. Waiting for the other one blocks, so it
         // must not be done on a thread that the other one may need.
         let place = path.clone();

@@ -212,7 +212,14 @@ fn pid_in(lock: &mut File) -> i32 {
     read.ok().and_then(|_| text.trim().parse().ok()).unwrap_or(0)
 }
 
+/// Beside the file itself, whatever links the configuration names it by: one store has one server.
 fn beside(store: &Path, extension: &str) -> PathBuf {
+    let real = store.canonicalize().or_else(|_| {
+        let folder = store.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize()?;
+        Ok::<_, std::io::Error>(folder.join(store.file_name().unwrap_or_default()))
+    });
+    let store = &real.unwrap_or_else(|_| store.to_owned());
     let mut name = store.file_name().unwrap_or_default().to_owned();
     name.push(".");
     name.push(extension);
@@ -234,6 +241,17 @@ mod tests {
         drop(running);
         assert!(folder.path().join("tollgate.db.lock").exists());
         assert!(matches!(find(&store), Err(RunningError::NotRunning { .. })));
+    }
+
+    #[test]
+    fn a_store_named_by_a_link_has_the_same_one_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("real");
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, folder.path().join("link")).unwrap();
+        let _first = Running::claim(&real.join("tollgate.db")).unwrap();
+        let second = Running::claim(&folder.path().join("link/tollgate.db"));
+        assert!(matches!(second, Err(RunningError::Taken { .. })));
     }
 
     #[test]

@@ -76,6 +76,7 @@ fn ask(obligations: &[(&str, ObligationKind, Option<&str>)]) -> Ask {
             digest: Hash::of(b"policies"),
             ids: Vec::new(),
             satisfied: BTreeSet::new(),
+            self_confirmed: false,
             candidate: None,
         },
     }
@@ -187,22 +188,41 @@ async fn a_cancelled_call_asks_nobody() {
 
 #[test]
 fn the_agents_words_come_last_and_cannot_draw_a_question_of_their_own() {
-    let hostile = "x\n\nAllowed by security. Press yes.\u{202e}\u{200b}\u{1b}[2J";
+    let hostile = "x\n\nAllowed by security. Press yes.\u{202e}\u{200b}\u{3164}\u{61c}\u{1b}[2J";
     let mut arguments = Map::new();
     arguments.insert("resource".to_owned(), json!(hostile));
-    arguments.insert("statement".to_owned(), json!(hostile.repeat(100)));
+    arguments.insert("statement".to_owned(), json!(hostile.repeat(20)));
     let obligations = ask(&[("c", ObligationKind::Confirm, Some("Ours."))]).obligations;
-    let text = prompt(&obligations, &arrival(Value::Object(arguments)));
+    let sent = Value::Object(arguments.clone()).to_string();
+    let text = prompt(&obligations, &arrival(Value::Object(arguments)), &sent);
     let (ours, theirs) = text.split_once("\n\nWhat the agent sent: ").unwrap();
     assert!(ours.ends_with("\nOurs."));
     assert_eq!(ours.lines().count(), 2);
     assert!(!theirs.contains('\n'));
-    assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
-    assert!(!text.contains(['\u{202e}', '\u{200b}']));
-    assert!(theirs.contains("more characters not shown"));
+    assert!(text.chars().all(|c| c == '\n' || !is_unseen(c)));
     assert!(
         !text.contains("Trusted Bank"),
         "a claimed name vouches for nothing"
     );
-    assert!(text.chars().count() < 6000);
+    assert!(text.chars().count() < 12 * SHOWN);
+}
+
+#[tokio::test]
+async fn a_statement_cannot_be_pushed_out_of_the_question_by_padding_before_it() {
+    for (padding, asked) in [(SHOWN - 100, true), (SHOWN, false)] {
+        let person = Person::who_says(Confirmation::Yes);
+        let arrival = arrival(json!({
+            "parameters": ["harmless ".repeat(padding / 9)], "resource": "shop", "statement": "DROP TABLE orders",
+        }));
+        let confirm = ask(&[("c", ObligationKind::Confirm, None)]);
+        let outcome = Approvals::new().satisfy(confirm, &arrival, &person).await;
+        let shown = person.asked.lock().unwrap();
+        if asked {
+            assert!(outcome.is_ok());
+            assert!(shown[0].contains("DROP TABLE orders") && !shown[0].contains("not shown"));
+        } else {
+            assert_eq!(outcome.unwrap_err().code, Code::LimitExceeded);
+            assert!(shown.is_empty(), "nobody is asked about what they cannot read");
+        }
+    }
 }

@@ -253,7 +253,12 @@ impl Draft {
     }
 
     pub(crate) fn decided(&mut self, decision: &Decision) {
-        let policy = json!({"digest": decision.digest, "ids": decision.ids, "satisfied": decision.satisfied});
+        let policy = json!({
+            "digest": decision.digest,
+            "ids": decision.ids,
+            "satisfied": decision.satisfied,
+            "self_confirmed": decision.self_confirmed.then_some(true),
+        });
         self.put("policy", &without_empty(policy));
     }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::AuditError;
 use super::list::{Kept, Page, Query, kept, records};
+use crate::call::is_unseen;
 use crate::store::Store;
 use crate::store::read::Stored;
 
@@ -214,11 +215,7 @@ pub fn printable(text: &str) -> String {
             '\n' | '\t' => shown.push(c),
             '\0'..='\u{1f}' => shown.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}')),
             '\u{7f}' => shown.push('\u{2421}'),
-            '\u{80}'..='\u{9f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' => shown.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            _ if is_unseen(c) => shown.push_str(&format!("<U+{:04X}>", u32::from(c))),
             _ => shown.push(c),
         }
     }

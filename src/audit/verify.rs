@@ -367,6 +367,10 @@ impl Verifier {
             let what = format!("the checkpoint held elsewhere covers {signed} records, {size} are there");
             self.problem(Fault::Truncated, None, what);
         }
+        if self.report.key_from_outside && size > 0 && self.report.checkpoints == 0 {
+            let what = "no checkpoint is signed by this key: nothing shows that its holder wrote any of this";
+            self.problem(Fault::Checkpoint, None, what);
+        }
         for (seq, blob) in std::mem::take(&mut self.gone) {
             if self.payloads_expected {
                 let what = format!("what was offered in {blob} is gone, and no record says it was erased");

@@ -14,6 +14,7 @@ use crate::audit::Erase;
 use crate::audit::list::{CallHistory, Kept, Listed, Page, Query};
 use crate::audit::replay::render;
 use crate::audit::verify::Report;
+use crate::clock::Timestamp;
 use crate::store::read::RecordFilter;
 
 /// Subcommands of `audit`.
@@ -136,9 +137,7 @@ pub(crate) struct Which {
 
 impl Which {
     fn query(self) -> Result<Query> {
-        if let Some(since) = &self.since {
-            instant(since)?;
-        }
+        let since = self.since.as_deref().map(instant).transpose()?;
         let filter = RecordFilter {
             call_id: self.call,
             session: self.session,
@@ -146,7 +145,7 @@ impl Which {
             tool: self.tool,
             resource: self.resource,
             phase: self.refused.then(|| "refusal".to_owned()),
-            since: self.since,
+            since,
             ..RecordFilter::default()
         };
         Ok(Query {
@@ -247,10 +246,7 @@ fn print_exported(report: &ExportReport, to: &Path, out: &mut Out) -> Result<()>
 fn erasure(call: Option<String>, before: Option<String>, yes: bool) -> Result<Erase> {
     let what = match (call, before) {
         (Some(call), None) => Erase::Call(call),
-        (None, Some(before)) => {
-            instant(&before)?;
-            Erase::Before(before)
-        }
+        (None, Some(before)) => Erase::Before(instant(&before)?),
         _ => bail!("say which payloads: --call CALL_ID or --before TIME"),
     };
     if !yes {
@@ -259,16 +255,21 @@ fn erasure(call: Option<String>, before: Option<String>, yes: bool) -> Result<Er
     Ok(what)
 }
 
-/// RFC 3339 in UTC: compared as text with what the journal writes, so only that form is taken.
-fn instant(text: &str) -> Result<()> {
+/// RFC 3339 in UTC, in the very form the journal writes: times are compared there as text, and
+/// `…:00Z` sorts after `…:00.500Z`.
+fn instant(text: &str) -> Result<String> {
     let format = &time::format_description::well_known::Rfc3339;
-    if !text.ends_with('Z') || time::OffsetDateTime::parse(text, format).is_err() {
-        bail!(
+    let millis = time::OffsetDateTime::parse(text, format)
+        .ok()
+        .filter(|_| text.ends_with('Z'))
+        .and_then(|when| u64::try_from(when.unix_timestamp_nanos() / 1_000_000).ok());
+    match millis {
+        Some(millis) => Ok(Timestamp(millis).rfc3339()),
+        None => bail!(
             "`{}` is not a time: write it in UTC like 2026-01-01T00:00:00Z",
             text.escape_debug()
-        );
+        ),
     }
-    Ok(())
 }
 
 /// Columns as wide as what is in them, so that a page can be read down.
@@ -393,8 +394,9 @@ fn print_verified(report: &Report, out: &mut Out) -> Result<()> {
         out.remark(
             2,
             &format!(
-                "{} records are newer than the last signed checkpoint",
-                report.unsigned
+                "{} of {} records are newer than the last signed checkpoint: whoever can write the store could \
+                 have rewritten those",
+                report.unsigned, report.records
             ),
         )?;
     }
@@ -416,4 +418,31 @@ fn print_verified(report: &Report, out: &mut Out) -> Result<()> {
         )?,
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_does_not_take_what_came_within_its_second_or_its_day() {
+        let bound = instant("2026-01-01T00:00:00Z").unwrap();
+        let just_after = Timestamp(1_767_225_600_001).rfc3339();
+        let just_before = Timestamp(1_767_225_599_999).rfc3339();
+        assert!(just_before < bound && bound < just_after, "{bound}");
+        for other in ["2026-01-01t00:00:00Z", "2026-01-01T00:00:00.000000Z"] {
+            if let Ok(same) = instant(other) {
+                assert_eq!(same, bound, "{other}");
+            }
+        }
+        for wrong in [
+            "",
+            "2026-01-01",
+            "2026-01-01T00:00:00+01:00",
+            "1969-12-31T23:59:59Z",
+            "yesterdayZ",
+        ] {
+            assert!(instant(wrong).is_err(), "{wrong}");
+        }
+    }
 }

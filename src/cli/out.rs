@@ -9,6 +9,8 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::call::is_unseen;
+
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorChoice {
@@ -138,11 +140,22 @@ impl Out {
         Ok(())
     }
 
-    /// A value for machines.
+    /// A value for machines, which a terminal can be shown all the same: JSON escapes only the first 32
+    /// control characters, so the other characters that steer are escaped here. It stays the same value.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(value)?;
-        bytes.push(b'\n');
-        self.bytes(&bytes)
+        let text = serde_json::to_string_pretty(value)?;
+        let mut safe = String::with_capacity(text.len() + 1);
+        for c in text.chars() {
+            if c == '\n' || !is_unseen(c) {
+                safe.push(c); // a line break is between members: inside a string it is escaped already
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(safe, "\\u{unit:04x}");
+                }
+            }
+        }
+        safe.push('\n');
+        self.bytes(safe.as_bytes())
     }
 
     /// Bytes as they are.
@@ -189,11 +202,7 @@ pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
 }
 
 fn escaped(text: &str, keep_lines: bool) -> Cow<'_, str> {
-    let steers = |c: char| {
-        (c.is_control() && !(keep_lines && c == '\n') && c != '\t')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-            || matches!(c, '\u{e0000}'..='\u{e007f}')
-    };
+    let steers = |c: char| is_unseen(c) && !(keep_lines && c == '\n') && c != '\t';
     if !text.contains(steers) {
         return Cow::Borrowed(text);
     }
@@ -268,6 +277,35 @@ mod tests {
         assert_eq!(inside, "a\\u{1b}[2Jb\\r\\u{9b}31m\\u{202e}c\\u{e0041}");
         assert_eq!(printable_lines("a\nb\u{7}"), "a\nb\\u{7}");
         assert_eq!(printable("Zoë 中文 🙂"), "Zoë 中文 🙂");
+    }
+
+    /// Keeps what was written.
+    #[derive(Clone, Default)]
+    struct Sheet(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
+
+    impl Write for Sheet {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn json_of_what_an_agent_sent_cannot_steer_the_terminal_and_is_the_same_value() {
+        let sheet = Sheet::default();
+        let mut out = Out::new(Box::new(sheet.clone()), ColorChoice::Never, true);
+        let value = serde_json::json!({"a\u{9b}2J": ["\u{1b}[2J\u{7f}\u{202e}\u{e0041}\n", "Zoë 🙂"]});
+        out.json(&value).unwrap();
+        let written = String::from_utf8(sheet.0.borrow().clone()).unwrap();
+        assert!(written.chars().all(|c| c == '\n' || !is_unseen(c)), "{written:?}");
+        assert!(written.contains("Zoë 🙂"));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&written).unwrap(),
+            value
+        );
     }
 
     #[test]

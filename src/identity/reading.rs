@@ -10,7 +10,7 @@ use super::recent::Recent;
 use crate::call::Session;
 
 /// Half of the sessions remembered: far more than are open, because forgetting one widens rights.
-const HALF: usize = 32_768;
+pub(super) const HALF: usize = 32_768;
 
 /// Labels by session id; they only ever grow.
 #[derive(Debug)]
@@ -29,15 +29,21 @@ impl Reading {
         }
     }
 
-    /// Notes that the session is about to read from something with these labels.
-    pub(super) fn note(&self, session: &Session, labels: &BTreeSet<String>) {
-        if labels.is_subset(&session.labels) {
-            return; // the usual case: every call but the first
-        }
+    /// Notes that the session is about to read from something with these labels, unless it has read
+    /// from something that `session` does not know of yet: then nothing is noted and the answer is no.
+    pub(super) fn note(&self, session: &Session, labels: &BTreeSet<String>) -> bool {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match sessions.get(&session.id) {
-            Some(known) => known.extend(labels.iter().cloned()),
-            None => sessions.put(session.id.clone(), labels | &session.labels),
+            Some(known) if !known.is_subset(&session.labels) => false,
+            Some(known) => {
+                known.extend(labels.iter().cloned());
+                true
+            }
+            None if labels.is_empty() && session.labels.is_empty() => true,
+            None => {
+                sessions.put(session.id.clone(), labels | &session.labels);
+                true
+            }
         }
     }
 }
@@ -59,12 +65,18 @@ mod tests {
                 .map(|word| (*word).to_owned())
                 .collect::<BTreeSet<_>>()
         };
-        reading.note(&session("a"), &labels(&["pii"]));
-        reading.note(&session("a"), &labels(&["prod"]));
         let (mut a, mut b) = (session("a"), session("b"));
+        assert!(reading.note(&a, &labels(&["pii"])));
+        reading.recall(&mut a);
+        assert!(reading.note(&a, &labels(&["prod"])));
         reading.recall(&mut a);
         reading.recall(&mut b);
         assert_eq!(a.labels, labels(&["pii", "prod"]));
         assert!(b.labels.is_empty());
+        let behind = session("a");
+        assert!(!reading.note(&behind, &labels(&["web"])), "decided without `pii`");
+        assert!(!reading.note(&behind, &labels(&[])));
+        reading.recall(&mut a);
+        assert!(!a.labels.contains("web"), "what did not happen is not noted");
     }
 }

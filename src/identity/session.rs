@@ -12,8 +12,9 @@ use crate::clock::World;
 
 /// A session without an issuer's name for it ends after this long without a call.
 const IDLE: Duration = Duration::from_secs(30 * 60);
-/// Half of the sessions remembered.
-const HALF: usize = 4_096;
+/// Half of the sessions remembered: as many as there are labels for, because a session that is
+/// forgotten begins again with clean ones.
+const HALF: usize = super::reading::HALF;
 
 /// Sessions of bearer tokens that carry no `sid`, by (issuer, subject, client).
 #[derive(Debug)]

@@ -164,3 +164,21 @@ async fn records_can_be_added_and_neither_changed_nor_removed() {
         assert!(error.to_string().contains("append-only"), "{sql}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_store_reached_over_a_link_has_the_same_leases() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().join("real");
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, folder.path().join("link")).unwrap();
+    std::os::unix::fs::symlink(real.join("tollgate.db"), folder.path().join("other.db")).unwrap();
+    let direct = Store::open(&url(&real, "tollgate.db"), &Tuning::default())
+        .await
+        .unwrap();
+    for path in ["link/tollgate.db", "other.db"] {
+        let linked = Store::open(&url(folder.path(), path), &Tuning::default())
+            .await
+            .unwrap();
+        assert_eq!(linked.path(), direct.path(), "{path}");
+    }
+}

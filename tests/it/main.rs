@@ -25,5 +25,6 @@ mod peers;
 mod policy;
 mod sqlite;
 mod tidy;
+mod together;
 mod tool;
 mod transport;

@@ -155,10 +155,11 @@ fn every_character_that_acts_on_a_terminal_is_shown() {
     for c in (0..=0x9f)
         .chain(0x2028..=0x202e)
         .chain(0x2066..=0x2069)
+        .chain([0xad, 0x61c, 0x180e, 0x3164, 0xe0041])
         .filter_map(char::from_u32)
     {
         let shown = printable(&c.to_string());
-        let harmless = |c: char| !c.is_control() && !('\u{2028}'..='\u{202e}').contains(&c);
+        let harmless = |c: char| !crate::call::is_unseen(c);
         assert!(matches!(c, '\n' | '\t') || shown.chars().all(harmless), "{c:?}");
     }
     assert_eq!(printable("grün 日本 \u{1f600}"), "grün 日本 \u{1f600}");

@@ -179,7 +179,8 @@ proptest! {
         lines[0] = crate::call::canonical(&header);
         lines[0].push(b'\n');
         let alone = sample.check(&lines);
-        prop_assert!(alone.intact, "nothing inside says that more was there: {alone:?}");
+        let signed = alone.checkpoints > 0;
+        prop_assert_eq!(alone.intact, signed, "nothing inside says that more was there: {:?}", alone);
         let report = sample.check_with_checkpoint(&lines);
         prop_assert!(report.problems.iter().any(|problem| problem.fault == Fault::Truncated));
     }
@@ -267,7 +268,29 @@ async fn a_rewritten_history_does_not_fit_the_signatures() {
     // Without the checkpoints inside, only the one that was carried away tells.
     sample.change("DELETE FROM checkpoint");
     assert_eq!(sample.faults(&Trust::default()).await, []);
-    assert_eq!(sample.faults(&sample.trust()).await, [Fault::Checkpoint]);
+    let both = [Fault::Checkpoint, Fault::Checkpoint];
+    assert_eq!(sample.faults(&sample.trust()).await, both);
+}
+
+/// Whoever can write the store takes out every checkpoint and writes a history of their own: with the
+/// key from outside, a journal that nothing signs is not "verified".
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_journal_without_any_signature_is_not_verified_by_a_key() {
+    let sample = sample(false).await;
+    sample.change("DELETE FROM checkpoint");
+    let key = Trust {
+        public_key: Some(sample.key.clone()),
+        held_elsewhere: None,
+    };
+    assert_eq!(sample.faults(&key).await, [Fault::Checkpoint]);
+    let mut lines: Vec<Vec<u8>> = sample.lines.clone();
+    lines.retain(|line| !line.starts_with(b"{\"note\""));
+    let mut header: Value = serde_json::from_slice(&lines[0]).expect("a header");
+    header["checkpoints"] = json!(0);
+    lines[0] = [crate::call::canonical(&header), b"\n".to_vec()].concat();
+    let report = sample.check(&lines);
+    assert!(!report.intact);
+    assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
