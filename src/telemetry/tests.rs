@@ -130,8 +130,7 @@ fn the_protocol_library_speaks_of_errors_alone_unless_asked() {
             tracing::error!(target: "rmcp", "gone");
             tracing::warn!(target: "tollgate::app", "ours");
         });
-        let heard = lines.lock().unwrap().len();
-        heard
+        lines.lock().unwrap().len()
     };
     assert_eq!(heard("warn"), 2);
     assert_eq!(heard("info,rmcp=warn"), 3);

@@ -65,11 +65,11 @@ async fn model(State(bodies): State<Bodies>, uri: Uri, body: String) -> Response
 /// What came back from the tool, as the model reads it.
 fn tool_result(asked: &Value) -> Option<Value> {
     let messages = asked["messages"].as_array()?;
-    let blocks = messages
+    let mut blocks = messages
         .iter()
         .filter_map(|message| message["content"].as_array())
         .flatten();
-    blocks.cloned().find(|block| block["type"] == "tool_result")
+    blocks.find(|block| block["type"] == "tool_result").cloned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
