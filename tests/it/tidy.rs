@@ -53,7 +53,10 @@ fn tracked() -> Vec<(String, PathBuf)> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let (path, kind) = (entry.path(), entry.file_type().unwrap());
-            if kind.is_dir() && !MADE.iter().any(|made| entry.file_name() == *made) {
+            if MADE.iter().any(|made| entry.file_name() == *made) {
+                continue; // in a linked work tree `.git` is a file
+            }
+            if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_file() {
                 let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
