@@ -46,9 +46,12 @@ pub fn line_mask() -> LineMask {
 pub async fn serve(config: Config) -> Result<()> {
     let running = running::Running::claim(&config.store.path)?;
     let address = config.server.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listen on {address}"))?;
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("nothing can listen on {address}; another port goes into [server] listen")
+    })?;
+    if config.issuers.is_empty() {
+        tracing::warn!("there is no [[issuer]]: every call is refused with 401; `tollgate check` says more");
+    }
     let url = config.server.mcp_url();
     let app = App::build(config, Purpose::Serve).await?;
     for call in &app.journal.interrupted {

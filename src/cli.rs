@@ -158,7 +158,16 @@ fn run(cli: Cli) -> Result<ExitCode> {
             on_runtime(play(&options)).map(|()| ExitCode::SUCCESS)
         }
         Command::Serve => on_runtime(app::serve(load(&global.config)?)).map(|()| ExitCode::SUCCESS),
-        Command::Stdio => on_runtime(app::stdio(load(&global.config)?)).map(|()| ExitCode::SUCCESS),
+        Command::Stdio => {
+            let config = load(&global.config)?;
+            if std::io::stdin().is_terminal() {
+                Out::stderr(global.color).line(
+                    "tollgate stdio speaks MCP with an agent that starts it, not with a terminal (Ctrl-D ends it).\n\
+                     To register it: claude mcp add tollgate -- tollgate stdio --config /path/to/tollgate.toml",
+                )?;
+            }
+            on_runtime(app::stdio(config)).map(|()| ExitCode::SUCCESS)
+        }
         Command::Audit(audit) => on_runtime(audit.run(&global.config, &mut out)),
         Command::Policy(policy) => on_runtime(policy.run(&global.config, &mut out)),
     };

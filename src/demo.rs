@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod play;
+pub mod register;
 pub mod repo;
 pub mod run;
 pub mod shop;

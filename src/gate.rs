@@ -53,6 +53,7 @@ impl Gate {
     /// # Errors
     /// [`UnknownTool`] when the tool does not exist for this principal: a protocol error, so that an
     /// invisible tool and an invented one look the same. Everything else is an answer.
+    #[tracing::instrument(level = "debug", skip_all, name = "call")]
     pub async fn call(&self, mut arrival: Arrival, caller: &dyn Caller) -> Result<Masked, UnknownTool> {
         self.identity.recall(&mut arrival.principal); // what this session has read from, for policy
         let mut entry = self.audit.open(&arrival);
@@ -86,6 +87,7 @@ impl Gate {
         let rules = self.policies.current(); // one set of policies from here to the end
         let visible = rules.visible(&arrival.principal);
         let invocation = self.tools.invocation(arrival, &visible)?; // typed; nothing has run
+        entry.concerns(&invocation);
         let facts = self.resources.inspect(&invocation, cancel).await?; // by the adapter that will execute it
         entry.intent(&invocation, &facts).await?; // no record, no call
         let mut evidence = Evidence::default();

@@ -149,6 +149,7 @@ impl Identity {
     ///
     /// # Errors
     /// Why not. Counted and logged without the token or anything from it.
+    #[tracing::instrument(level = "debug", skip_all, name = "identity")]
     pub async fn admit(&self, bearer: Bearer<'_>) -> Result<Principal, Rejection> {
         let admitted = match bearer.0 {
             None => Err((Reason::Missing, None)),

@@ -99,10 +99,11 @@ impl Mask {
     /// Masks an answer: `status: "ok"`, the data with every string, key and number looked at, what was
     /// masked where and how often (the adapter's own masks included), and the text form.
     #[must_use]
+    #[tracing::instrument(level = "debug", skip_all, name = "mask")]
     pub fn output(&self, call_id: &CallId, mut raw: RawOutput) -> Masked {
         let mut data = raw.take_data();
         let mut counts = std::mem::take(&mut raw.source_masks);
-        walk::answer(&self.engine, &mut data, &mut counts);
+        walk::answer(&self.engine, &mut data, &mut counts, &raw.shown);
         let mut cursor = raw.next_cursor.take();
         if let Some(kept) = cursor.take_if(|cursor| matches!(self.text(cursor), Cow::Owned(_))) {
             // A changed cursor would lead nowhere, and this one would carry what is hidden elsewhere.

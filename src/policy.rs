@@ -241,6 +241,7 @@ impl RuleSet {
     /// Both what the tool promises (`invocation.action`) and what the adapter found
     /// (`facts.action`) must be allowed. An obligation counts as met only if `evidence` really
     /// covers it. Whatever cannot be evaluated is a denial.
+    #[tracing::instrument(level = "debug", skip_all, name = "policy")]
     pub fn decide(
         &self,
         arrival: &Arrival,
@@ -269,6 +270,7 @@ impl RuleSet {
             digest: self.active.digest(),
             ids: judged.ids.iter().cloned().collect(),
             satisfied: judged.satisfied.clone(),
+            self_confirmed: evidence.self_confirmed,
             candidate: self.difference(&judged, &question),
         };
         match judged.finding {
@@ -339,6 +341,8 @@ pub struct Decision {
     pub ids: Vec<String>,
     /// Ids of the obligations met.
     pub satisfied: BTreeSet<String>,
+    /// Whether one of them was met by the caller's own person.
+    pub self_confirmed: bool,
     /// What a candidate set would have decided, when it differs.
     pub candidate: Option<CandidateDifference>,
 }

@@ -50,6 +50,7 @@ impl Seats {
     ///
     /// # Errors
     /// `overloaded`, to be retried. The words differ for "you" and "everybody", because the way out does.
+    #[tracing::instrument(level = "debug", skip_all, name = "seat")]
     pub fn take(&self, principal: &Principal) -> Result<Seat, Refusal> {
         let person = (principal.user.issuer.clone(), principal.user.subject.clone());
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);

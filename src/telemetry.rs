@@ -101,6 +101,10 @@ pub fn start(options: Options) -> Result<(), TelemetryError> {
     Ok(())
 }
 
+/// What the MCP library warns of (a call of an unknown tool, a malformed message) is answered and, where
+/// it matters, on record. Its own lines would only alarm; `rmcp=warn` brings them back.
+const QUIET: &str = "rmcp=error";
+
 /// Reads log directives. A word alone must be a level: `EnvFilter` would take `inof` for the name of a
 /// module and then say nothing at all.
 ///
@@ -116,7 +120,12 @@ pub fn directives(text: &str) -> Result<EnvFilter, TelemetryError> {
     if !known {
         return Err(wrong());
     }
-    EnvFilter::builder().parse(text).map_err(|_| wrong())
+    let quiet = if text.trim().eq_ignore_ascii_case("off") {
+        text.to_owned()
+    } else {
+        format!("{QUIET},{text}") // what is named later wins
+    };
+    EnvFilter::builder().parse(quiet).map_err(|_| wrong())
 }
 
 /// Whether an event of this level may come from this target at all.

@@ -139,6 +139,7 @@ impl Tools {
     /// # Errors
     /// [`Misfit::Tool`] when the tool does not exist for this principal; otherwise a refusal that names
     /// the argument, what came and what was expected.
+    #[tracing::instrument(level = "debug", skip_all, name = "tool")]
     pub fn invocation(&self, arrival: &Arrival, visible: &Visible) -> Result<Invocation, Misfit> {
         let tool = self
             .tools

@@ -36,6 +36,12 @@ fn supposed(config: &Config, query: &ExplainQuery) -> Result<Supposed> {
                 known.join(", ")
             )
         })?;
+    if action == Action::Reveal {
+        bail!(
+            "`reveal` is decided for each classified column of a call: ask for sql_read with --column \
+             table.column, and the answer says what is shown and what stays masked"
+        );
+    }
     let (issuer, subject) = query
         .user
         .split_once('#')

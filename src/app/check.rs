@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::parts;
-use super::report::CheckReport;
+use super::report::{CheckReport, counted};
 use crate::audit::{LogKey, load_or_create_key};
 use crate::clock::{System, World};
 use crate::config::gaps::gaps;
 use crate::config::{Config, Kind};
-use crate::identity::{HttpFetch, Identity};
+use crate::identity::{DEMO, HttpFetch, Identity};
 use crate::policy::{CandidateReport, Policies};
 use crate::tool::Tools;
 
@@ -23,7 +23,7 @@ pub async fn check(config: &Config) -> CheckReport {
     let cards = parts::cards(config);
     match Tools::load(config.tools.as_deref(), &cards) {
         Ok(tools) => {
-            report.ok("tools", format!("{} tools", tools.names().count()));
+            report.ok("tools", counted(tools.names().count() as u64, "tool"));
             let scene = parts::scene(config, cards, &tools);
             policies(
                 config,
@@ -83,11 +83,11 @@ fn policies(config: &Config, loaded: Result<Policies, crate::policy::LoadError>,
     report.ok(
         "policies",
         format!(
-            "{} files in {}: {} permits, {} forbids, {} of them obligations",
-            about.files,
+            "{} in {}: {}, {}, {} of them bound to an obligation",
+            counted(about.files as u64, "file"),
             config.policies.dir.display(),
-            about.permits,
-            about.forbids,
+            counted(about.permits as u64, "permit"),
+            counted(about.forbids as u64, "forbid"),
             about.obligations
         ),
     );
@@ -138,9 +138,22 @@ async fn identity(config: &Config, report: &mut CheckReport) {
             "",
         );
     }
+    if let Err(error) = parts::refuse_demo_issuer(config) {
+        report.error(
+            "identity",
+            error.to_string(),
+            "`tollgate serve` does not start with it; `tollgate stdio` does",
+        );
+    }
     for (name, keys) in identity.probe().await {
+        if name == DEMO {
+            continue; // gone with the demo
+        }
         match keys {
-            Ok(count) => report.ok("identity", format!("{name}: {count} signing keys")),
+            Ok(count) => report.ok(
+                "identity",
+                format!("{name}: {}", counted(count as u64, "signing key")),
+            ),
             Err(error) => report.warn(
                 "identity",
                 format!("{name} cannot be reached from here: {error}"),

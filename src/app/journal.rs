@@ -92,7 +92,12 @@ pub async fn audit_export(config: &Config, to: &Path, payloads: bool) -> Result<
         .create_new(true)
         .mode(0o600)
         .open(to);
-    let mut out = BufWriter::new(file.with_context(|| format!("make {}", to.display()))?);
+    let mut out = BufWriter::new(file.with_context(|| {
+        format!(
+            "{} cannot be made; give a file that does not exist yet",
+            to.display()
+        )
+    })?);
     let exported = audit::export(&store, payloads, &mut out).await?;
     out.flush().with_context(|| format!("write {}", to.display()))?;
     let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;

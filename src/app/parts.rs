@@ -173,7 +173,7 @@ pub fn http_client() -> Result<reqwest::Client> {
         .build()?)
 }
 
-fn refuse_demo_issuer(config: &Config) -> Result<()> {
+pub(super) fn refuse_demo_issuer(config: &Config) -> Result<()> {
     if config.issuers.iter().any(|issuer| issuer.name == DEMO) {
         bail!(
             "{}: the issuer `demo` exists only inside `tollgate demo`; name your identity provider in [[issuer]]",

@@ -5,6 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::call::Transport;
 use crate::config::gaps::Gap;
 
+/// A number and its noun: `1 file`, `2 files`.
+#[must_use]
+pub fn counted(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
 /// How a line of a check turned out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -76,6 +76,7 @@ fn ask(obligations: &[(&str, ObligationKind, Option<&str>)]) -> Ask {
             digest: Hash::of(b"policies"),
             ids: Vec::new(),
             satisfied: BTreeSet::new(),
+            self_confirmed: false,
             candidate: None,
         },
     }

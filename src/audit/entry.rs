@@ -45,11 +45,17 @@ impl Entry {
         }
     }
 
+    /// Notes what the call is about, for every record that follows.
+    pub fn concerns(&mut self, invocation: &Invocation) {
+        self.draft.concern(invocation);
+    }
+
     /// Records what is about to happen. For a pure read the record is put in its place in the queue
     /// and becomes durable with the result; for anything else this waits until it is durable.
     ///
     /// # Errors
     /// `audit_unavailable` when it cannot be recorded, or the disk is nearly full: nothing may run.
+    #[tracing::instrument(level = "debug", skip_all, name = "intent")]
     pub async fn intent(&mut self, invocation: &Invocation, facts: &Facts) -> Result<(), Refusal> {
         let shared = &self.core.shared;
         // Both must say so: the adapter may find that a read is more than the tool promised.
@@ -136,6 +142,7 @@ impl Entry {
     /// Makes the outcome and the answer durable, and only then gives the answer back. If they cannot
     /// be recorded the answer is withheld: `outcome_unknown` where a target may have changed,
     /// `audit_unavailable` otherwise, and no calls are taken until a write succeeds again.
+    #[tracing::instrument(level = "debug", skip_all, name = "settle")]
     pub async fn settle(mut self, mask: &dyn Masking, answer: Masked) -> Masked {
         let Ok((answer, payload)) = self.keep(answer).await else {
             return self.withhold(mask);

@@ -197,7 +197,14 @@ impl Draft {
 
     /// What is about to happen.
     pub(crate) fn intend(&mut self, invocation: &Invocation, facts: &Facts) {
-        self.put("action", &json!(facts.action));
+        self.concern(invocation);
+        self.put("action", &json!(facts.action)); // the adapter knows better than the tool
+    }
+
+    /// What the call is about: known before the adapter has looked at it, so that a statement it
+    /// refuses is found under its resource too.
+    pub(crate) fn concern(&mut self, invocation: &Invocation) {
+        self.put("action", &json!(invocation.action));
         if let Some(resource) = &invocation.resource {
             self.put("resource", &json!(resource));
             self.columns.resource = Some(resource.clone());
@@ -246,7 +253,12 @@ impl Draft {
     }
 
     pub(crate) fn decided(&mut self, decision: &Decision) {
-        let policy = json!({"digest": decision.digest, "ids": decision.ids, "satisfied": decision.satisfied});
+        let policy = json!({
+            "digest": decision.digest,
+            "ids": decision.ids,
+            "satisfied": decision.satisfied,
+            "self_confirmed": decision.self_confirmed.then_some(true),
+        });
         self.put("policy", &without_empty(policy));
     }
 

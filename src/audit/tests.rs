@@ -255,6 +255,7 @@ pub(super) fn decision() -> Decision {
         digest: Hash::of(b"policies"),
         ids: vec!["analysts-read".into()],
         satisfied: BTreeSet::new(),
+        self_confirmed: false,
         candidate: None,
     }
 }

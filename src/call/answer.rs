@@ -1,5 +1,6 @@
 //! What targets answer: the shapes of `data`, and the one wrapper in which they travel to the mask.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -20,6 +21,9 @@ pub struct RawOutput {
     pub fragments: Vec<Fragment>,
     /// What the adapter already masked at the source.
     pub source_masks: MaskCounts,
+    /// Classes that policy shows in this answer. A cell that is nothing but what the rule of that name
+    /// looks for stays; what stands inside other text is still masked.
+    pub shown: BTreeSet<String>,
 }
 
 impl RawOutput {
@@ -31,6 +35,7 @@ impl RawOutput {
             next_cursor: None,
             fragments: Vec::new(),
             source_masks: MaskCounts::default(),
+            shown: BTreeSet::new(),
         })
     }
 

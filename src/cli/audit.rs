@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::load;
 use super::out::{Out, Tone, printable, printable_lines};
 use crate::app;
-use crate::app::report::ExportReport;
+use crate::app::report::{ExportReport, counted};
 use crate::audit::Erase;
 use crate::audit::list::{CallHistory, Kept, Listed, Page, Query};
 use crate::audit::replay::render;
@@ -26,6 +26,9 @@ pub(crate) enum Audit {
     List {
         #[command(flatten)]
         which: Which,
+        /// Every record, not only how calls ended: intents and delivery notes too
+        #[arg(long)]
+        all: bool,
         /// Print records as JSON
         #[arg(long)]
         json: bool,
@@ -40,7 +43,7 @@ pub(crate) enum Audit {
     },
     /// Replay calls: exactly what was offered to the agent, in order
     ///
-    /// Example: tollgate audit replay --session 4f2a --color always | less -R
+    /// Example: tollgate audit replay --user corp#alice --color always | less -R
     Replay {
         #[command(flatten)]
         which: Which,
@@ -157,8 +160,10 @@ impl Which {
 impl Audit {
     pub(crate) async fn run(self, file: &Path, out: &mut Out) -> Result<ExitCode> {
         match self {
-            Self::List { which, json } => {
-                let page = app::audit_list(&load(file)?, &which.query()?).await?;
+            Self::List { which, all, json } => {
+                let mut query = which.query()?;
+                query.filter.outcomes = !all;
+                let page = app::audit_list(&load(file)?, &query).await?;
                 if json {
                     out.json(&page)?
                 } else {
@@ -196,7 +201,7 @@ impl Audit {
             } => {
                 let what = erasure(call, before, yes)?;
                 let erased = app::audit_erase(&load(file)?, &what, &reason).await?;
-                let said = format!("{erased} payloads erased; their records stay");
+                let said = format!("{} erased; the records stay", counted(erased, "payload"));
                 out.item(Tone::Good, "ok", &said)?;
             }
         }
@@ -223,8 +228,10 @@ impl Verify {
 fn print_exported(report: &ExportReport, to: &Path, out: &mut Out) -> Result<()> {
     let to = to.display();
     let counts = format!(
-        "{} records, {} checkpoints, {} bytes in {to}",
-        report.records, report.checkpoints, report.bytes
+        "{}, {}, {} in {to}",
+        counted(report.records, "record"),
+        counted(report.checkpoints, "checkpoint"),
+        counted(report.bytes, "byte")
     );
     out.item(Tone::Good, "ok", &counts)?;
     out.remark(5, "keep it with somebody else; they verify it with")?;
@@ -265,33 +272,70 @@ fn instant(text: &str) -> Result<String> {
     }
 }
 
+/// Columns as wide as what is in them, so that a page can be read down.
 fn print_list(page: &Page<Listed>, out: &mut Out) -> Result<()> {
-    for record in &page.items {
-        let said = |field: &Option<String>| printable(field.as_deref().unwrap_or("-")).into_owned();
-        let (tone, how) = match (record.phase.as_str(), &record.code) {
-            ("refusal", Some(code)) => (Tone::Bad, format!("refused {code}")),
-            ("result", _) => (Tone::Good, "ok".to_owned()),
-            ("interrupted", _) => (Tone::Careful, "interrupted".to_owned()),
-            (phase, _) => (
-                Tone::Faint,
-                record.event.clone().unwrap_or_else(|| phase.to_owned()),
-            ),
-        };
-        let how = out.paint(tone, &printable(&how));
-        let id = out.paint(Tone::Faint, &said(&record.call_id));
-        let (tool, resource, user) = (said(&record.tool), said(&record.resource), said(&record.user));
-        out.line(&format!(
-            "{}  {id}  {how}  {tool} {resource}  {user}",
-            printable(&record.at)
-        ))?;
-    }
+    const TITLES: [&str; 6] = ["time (UTC)", "outcome", "tool", "resource", "user", "call"];
     if page.items.is_empty() {
         out.line("no records match")?;
+        return Ok(());
+    }
+    let rows: Vec<([String; 6], Tone)> = page.items.iter().map(columns).collect();
+    let mut widths = TITLES.map(str::len);
+    for (row, _) in &rows {
+        for (width, text) in widths.iter_mut().zip(row) {
+            *width = text.chars().count().max(*width);
+        }
+    }
+    let line = |row: &[String; 6], tone: Option<Tone>, out: &Out| {
+        let mut line = String::new();
+        for (number, (text, width)) in row.iter().zip(widths).enumerate() {
+            let padded = format!("{text:<width$}  ");
+            line.push_str(&match (tone, number) {
+                (Some(tone), 1) => out.paint(tone, &padded),
+                (Some(_), 0 | 5) | (None, _) => out.paint(Tone::Faint, &padded),
+                _ => padded,
+            });
+        }
+        line.trim_end().to_owned()
+    };
+    let titles = line(&TITLES.map(str::to_owned), None, out);
+    out.line(&titles)?;
+    for (row, tone) in &rows {
+        let line = line(row, Some(*tone), out);
+        out.line(&line)?;
     }
     if let Some(next) = page.next {
         out.remark(0, &format!("more: --page {next}"))?;
     }
     Ok(())
+}
+
+/// One record as the cells of its line. Milliseconds are in `--json`.
+fn columns(record: &Listed) -> ([String; 6], Tone) {
+    let said = |field: &Option<String>| printable(field.as_deref().unwrap_or_default()).into_owned();
+    let masked = match record.masked {
+        0 => String::new(),
+        count => format!(", {count} masked"),
+    };
+    let (tone, how) = match (record.phase.as_str(), &record.code) {
+        ("refusal", Some(code)) => (Tone::Bad, format!("refused: {code}")),
+        ("result", _) => (Tone::Good, format!("ok{masked}")),
+        ("interrupted", _) => (Tone::Careful, "interrupted".to_owned()),
+        (phase, _) => (
+            Tone::Faint,
+            record.event.clone().unwrap_or_else(|| phase.to_owned()),
+        ),
+    };
+    let time = record.at.get(..19).unwrap_or(&record.at).replace('T', " ");
+    let cells = [
+        printable(&time).into_owned(),
+        printable(&how).into_owned(),
+        said(&record.tool),
+        said(&record.resource),
+        said(&record.user),
+        said(&record.call_id),
+    ];
+    (cells, tone)
 }
 
 fn print_history(history: &CallHistory, out: &mut Out) -> Result<()> {
@@ -334,8 +378,11 @@ fn print_verified(report: &Report, out: &mut Out) -> Result<()> {
         out.item(Tone::Careful, "look", &what)?;
     }
     let counts = format!(
-        "{} records, {} checkpoints, {} payloads, root {}",
-        report.records, report.checkpoints, report.payloads, report.root
+        "{}, {}, {}, root {}",
+        counted(report.records, "record"),
+        counted(report.checkpoints, "checkpoint"),
+        counted(report.payloads, "payload"),
+        report.root
     );
     let (tone, mark) = if report.intact {
         (Tone::Good, "verified")

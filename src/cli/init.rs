@@ -57,10 +57,13 @@ impl Init {
         )?;
         let config = shell_word(&self.dir.join("tollgate.toml"));
         let absolute = shell_word(&absolute(&self.dir));
+        // Agents do not always start with the PATH of this shell.
+        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("tollgate"));
+        let program = shell_word(&program);
         out.heading("next")?;
         let steps = [
             format!("tollgate --config {config} check"),
-            format!("claude mcp add tollgate -- tollgate --config {absolute} stdio"),
+            format!("claude mcp add tollgate -- {program} stdio --config {absolute}"),
             format!("put your own database or repository into {config}, and say in policies/ who may use it"),
         ];
         for (number, step) in (1..).zip(&steps) {

@@ -43,7 +43,7 @@ pub(crate) enum Policy {
 /// Arguments of `policy explain`.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// What would be done: sql_read, file_read, file_search, describe, reveal …
+    /// What would be done: sql_read, file_read, file_search, describe …
     action: String,
     /// The resource it would be done to; leave it out for list_resources
     resource: Option<String>,

@@ -30,6 +30,8 @@ impl ConfigError {
     pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Self {
         let remedy = if error.kind() == std::io::ErrorKind::NotFound {
             "run `tollgate init` to make one, or name another with --config"
+        } else if error.kind() == std::io::ErrorKind::IsADirectory {
+            "name the file itself with --config"
         } else {
             "let the user that runs tollgate read it"
         };

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::repo::{ENV, SETTINGS};
-use crate::audit::list::Kept;
-use crate::audit::replay::Step;
+use crate::app::report::counted;
+use crate::audit::list::{Kept, Page};
+use crate::audit::replay::{Step, render};
 use crate::audit::verify::Report;
 
 const BOLD: &str = "\x1b[1m";
@@ -23,12 +24,18 @@ const RESET: &str = "\x1b[0m";
 pub struct Stage<'a> {
     out: &'a mut dyn Write,
     colour: bool,
+    /// Every answer as the clients got it, to be compared with the journal.
+    heard: Vec<Value>,
 }
 
 impl<'a> Stage<'a> {
     /// Tells it to `out`.
     pub fn new(out: &'a mut dyn Write, colour: bool) -> Self {
-        Self { out, colour }
+        Self {
+            out,
+            colour,
+            heard: Vec::new(),
+        }
     }
 
     fn paint(&self, style: &str, text: &str) -> String {
@@ -50,8 +57,58 @@ impl<'a> Stage<'a> {
         Ok(writeln!(self.out, "  {text}")?)
     }
 
-    /// One call as the journal tells it.
-    pub fn replayed(&mut self, step: &Step) -> Result<()> {
+    /// A command under its label, alone on its line: it is there to be copied.
+    pub fn command(&mut self, label: &str, command: &str) -> Result<()> {
+        let label = self.paint(CYAN, label);
+        Ok(writeln!(self.out, "\n  {label}:\n{command}")?)
+    }
+
+    /// The session as the journal tells it: a line for each call, one of them in full, and whether
+    /// what was kept is what the clients above were given.
+    pub fn replayed(&mut self, steps: &[Step]) -> Result<()> {
+        for step in steps {
+            self.replayed_line(step)?;
+        }
+        let answered = |step: &&Step| step.outcome.pointer("/outcome/status") == Some(&json!("ok"));
+        if let Some(first) = steps.iter().find(answered) {
+            self.say("")?;
+            self.say("the first of them, replayed:")?;
+            let mut text = Vec::new();
+            let page = Page {
+                items: vec![first.clone()],
+                next: None,
+            };
+            render(&page, self.colour, &mut text)?;
+            for line in String::from_utf8_lossy(&text).trim_end().lines() {
+                writeln!(self.out, "    {line}")?;
+            }
+        }
+        let same = self.compared(steps)?;
+        let line = format!("all {same} answers above are kept as the client got them, byte for byte");
+        let line = self.paint(GREEN, &line);
+        self.say("")?;
+        self.say(&line)
+    }
+
+    /// How many answers there were. Fails unless each is kept as it was received.
+    fn compared(&self, steps: &[Step]) -> Result<usize> {
+        for answer in &self.heard {
+            let structured = answer.get("structuredContent");
+            let call = structured.and_then(|envelope| envelope.get("call_id"));
+            let kept = steps
+                .iter()
+                .find(|step| call.is_some() && step.outcome.get("call_id") == call)
+                .and_then(|step| step.kept.as_ref());
+            let same = matches!(kept, Some(Kept::Held { offered })
+                if Some(&offered.structured) == structured
+                && answer.pointer("/content/0/text").and_then(Value::as_str) == Some(offered.text.as_str()));
+            anyhow::ensure!(same, "the journal does not hold what the client got: {answer}");
+        }
+        anyhow::ensure!(!self.heard.is_empty(), "nothing was answered");
+        Ok(self.heard.len())
+    }
+
+    fn replayed_line(&mut self, step: &Step) -> Result<()> {
         let said = |pointer: &str| {
             step.outcome
                 .pointer(pointer)
@@ -63,16 +120,13 @@ impl<'a> Stage<'a> {
             code => (true, code),
         };
         let offered = match &step.kept {
-            Some(Kept::Held { offered }) => format!(
-                "{} characters offered, kept word for word",
-                offered.text.chars().count()
-            ),
+            Some(Kept::Held { offered }) => counted(offered.text.chars().count() as u64, "character"),
             _ => "nothing offered".to_owned(),
         };
         let who = self.paint(CYAN, &format!("{:<14}", said("/principal/id")));
-        let status = self.paint(if refused { YELLOW } else { GREEN }, &format!("{status:<18}"));
+        let status = self.paint(if refused { YELLOW } else { GREEN }, &format!("{status:<12}"));
         let line = format!(
-            "{who} {:<10} {:<5} {status} {offered}",
+            "{who} {:<9} {:<4} {status} {offered}",
             said("/tool"),
             said("/resource")
         );
@@ -81,11 +135,12 @@ impl<'a> Stage<'a> {
 
     /// What verification says.
     pub fn verified(&mut self, report: &Report) -> Result<()> {
-        let (records, checkpoints) = (report.records, report.checkpoints);
+        let records = counted(report.records, "record");
+        let checkpoints = counted(report.checkpoints, "signed checkpoint");
         let line = match report.problems.first() {
             None => self.paint(
                 GREEN,
-                &format!("verified: {records} records, {checkpoints} signed checkpoints"),
+                &format!("verified: {records}, {checkpoints}, nothing changed, added or taken out"),
             ),
             Some(problem) => self.paint(RED, &format!("NOT verified: {}", problem.what)),
         };
@@ -107,7 +162,15 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// A tool that is not in the caller's catalogue: a protocol error, as for one that nobody has.
+    fn unknown(&mut self, error: &anyhow::Error) -> Result<()> {
+        let line = self.paint(YELLOW, &format!("{error}"));
+        let why = self.paint(DIM, "(a protocol error: the words for a tool that nobody has)");
+        Ok(writeln!(self.out, "    {line}  {why}")?)
+    }
+
     fn answered(&mut self, result: &Value) -> Result<()> {
+        self.heard.push(result.clone());
         let envelope = result.get("structuredContent").unwrap_or(&Value::Null);
         let refused = envelope.get("status").and_then(Value::as_str) == Some("refused");
         let text = result
@@ -152,15 +215,23 @@ async fn catalogues(stage: &mut Stage<'_>, analyst: &Client, developer: &Client)
             .iter()
             .filter_map(|tool| tool.get("name")?.as_str())
             .collect();
-        let who = stage.paint(CYAN, &format!("{who:<9}"));
-        stage.say(&format!("{who} sees {}", names.join(", ")))?;
+        for (number, some) in names.chunks(4).enumerate() {
+            let who = if number == 0 {
+                format!("{who:<9} sees ")
+            } else {
+                " ".repeat(15)
+            };
+            let who = stage.paint(CYAN, &who);
+            stage.say(&format!("{who}{}", some.join("  ")))?;
+        }
     }
     Ok(())
 }
 
 async fn database(stage: &mut Stage<'_>, analyst: &Client) -> Result<()> {
     stage.scene("2. Free SQL, masked at the source")?;
-    stage.say("The statement tries four ways round the mask: an alias, a function, a filter, a view.")?;
+    stage.say("The statement tries four ways round the mask:")?;
+    stage.say("an alias, a function, a filter, a view.")?;
     let statement = "SELECT c.id, c.name, c.email AS who, substr(p.card_number, 1, 6) AS bin,\n\
                      \x20      v.contact, c.city, p.amount_cents\n\
                      FROM customers c JOIN orders o ON o.customer_id = c.id\n\
@@ -194,10 +265,7 @@ async fn database(stage: &mut Stage<'_>, analyst: &Client) -> Result<()> {
         .await
     {
         Ok(_) => anyhow::bail!("a tool outside the catalogue answered"),
-        Err(error) => {
-            let line = stage.paint(YELLOW, &format!("  {error}"));
-            stage.say(&line)
-        }
+        Err(error) => stage.unknown(&error),
     }
 }
 
@@ -231,9 +299,6 @@ async fn repository(stage: &mut Stage<'_>, developer: &Client, planted: &str) ->
         .await
     {
         Ok(_) => anyhow::bail!("a tool outside the catalogue answered"),
-        Err(error) => {
-            let line = stage.paint(YELLOW, &format!("  {error}"));
-            stage.say(&line)
-        }
+        Err(error) => stage.unknown(&error),
     }
 }

@@ -1,26 +1,31 @@
 //! Sets the demo up, plays it, and leaves it running if asked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::play::{Stage, session};
+use super::register::register;
 use super::{config_text, repo, shop};
 use crate::app::{self, App, Purpose};
+use crate::audit::Audit;
 use crate::audit::list::Query;
 use crate::clock::{System, World};
 use crate::config::Config;
 use crate::identity::issuer::{Credential, DemoIssuer, DemoSpec};
+use crate::ownership::shell_word;
 
 /// Marks a folder as ours to remove.
 const MARKER: &str = ".tollgate-demo";
+/// Where `--serve` listens if it can, as the documentation says.
+const USUAL: &str = "127.0.0.1:7330";
 /// How long the tokens of `--serve` live, in seconds: a working day.
 const TOKEN_SECONDS: u64 = 12 * 3_600;
 
@@ -80,43 +85,72 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
     let (issuer, secrets) = DemoIssuer::start(users(&url, issuer_url), Arc::new(System::new()))?;
     let tokens = tokens(&issuer, &secrets)?;
     let app = App::build(Config::load(&config)?, Purpose::Demo(Arc::new(issuer))).await?;
+    let gate = app.gate.clone();
     let stop = CancellationToken::new();
     let serving = tokio::spawn(app.serve(listener, stop.clone()));
 
     let mut stage = Stage::new(out, options.colour);
     introduce(&mut stage, &made, &options.dir, &url)?;
+    if options.serve && !url.ends_with(USUAL) {
+        stage.say(&format!("{USUAL} is taken, so it is another port this time"))?;
+    }
     let endpoint = format!("{url}/mcp");
     let client = |user: &str| -> Result<Client> {
         let token = tokens.get(user).context("no such user")?.clone();
         Ok(Client::new(app::http_client()?, &endpoint, token, "demo-agent"))
     };
     session(&mut stage, &client("analyst")?, &client("developer")?, &made.key).await?;
+    journal(&mut stage, &config, &gate.audit).await?;
     if options.serve {
-        register(&mut stage, &endpoint, &secrets, &tokens)?;
+        register(
+            &mut stage,
+            &endpoint,
+            &secrets,
+            &tokens,
+            &ourselves(),
+            &shell_word(&config),
+        )?;
         shutdown.cancelled().await;
     }
     stop.cancel();
     serving.await??;
-    journal(&mut stage, &config).await
+    if options.serve {
+        stage.scene("Stopped")?;
+        let report = app::audit_verify(&Config::load(&config)?, None, None).await?;
+        stage.verified(&report)?;
+    }
+    Ok(())
 }
 
 struct Made {
+    /// Locked as long as this demo lives: the next one must not remove the folder under it.
+    _marker: File,
     key: String,
     own_history: bool,
 }
 
 /// Everything on disk, in a folder that is empty, new, or ours.
 fn site(dir: &Path) -> Result<Made> {
-    if dir.join(MARKER).exists() {
+    if let Ok(marker) = File::open(dir.join(MARKER)) {
+        if marker.try_lock().is_err() {
+            bail!(
+                "a demo is running in {}: stop it first with Ctrl-C, or give another folder with --dir",
+                dir.display()
+            );
+        }
         std::fs::remove_dir_all(dir).with_context(|| format!("remove the last demo in {}", dir.display()))?;
     }
     let occupied = std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
         bail!(
-            "{} is not empty and was not made by the demo; give another folder with --dir",
+            "{} is not empty and was not made by the demo; give a new folder with --dir",
             dir.display()
         );
     }
+    std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    let mut marker = File::create(dir.join(MARKER))?;
+    marker.write_all(b"made by `tollgate demo`; removed by its next start\n")?;
+    marker.lock()?;
     for (folder, files) in [("policies", POLICIES), ("tools", TOOLS)] {
         for (name, text) in files {
             let path = dir.join(folder).join(name);
@@ -124,14 +158,11 @@ fn site(dir: &Path) -> Result<Made> {
             std::fs::write(path, text)?;
         }
     }
-    std::fs::write(
-        dir.join(MARKER),
-        "made by `tollgate demo`; removed by its next start\n",
-    )?;
     shop::create(&dir.join("shop.db")).context("the shop's database")?;
     let key = planted(&System::new());
     let made = repo::create(dir, Path::new("."), &key).context("the repository")?;
     Ok(Made {
+        _marker: marker,
         key,
         own_history: made.own_history,
     })
@@ -149,7 +180,7 @@ fn planted(world: &dyn World) -> String {
 }
 
 async fn listen(serve: bool) -> Result<TcpListener> {
-    if serve && let Ok(listener) = TcpListener::bind("127.0.0.1:7330").await {
+    if serve && let Ok(listener) = TcpListener::bind(USUAL).await {
         return Ok(listener);
     }
     TcpListener::bind("127.0.0.1:0")
@@ -182,76 +213,39 @@ fn introduce(stage: &mut Stage<'_>, made: &Made, dir: &Path, url: &str) -> Resul
     };
     stage.scene("Tollgate: what an agent gets, and what it does not")?;
     stage.say(&format!(
-        "made in {}: a shop (SQLite, 2,000 customers) and a repository ({history})",
+        "made in {}: a shop (SQLite, 2,000 customers)",
         dir.display()
     ))?;
     stage.say(&format!(
-        "serving MCP at {url}/mcp; every answer below came over that wire"
-    ))
+        "and a git repository ({history}, and one commit with a key in it)"
+    ))?;
+    stage.say(&format!("serving MCP at {url}/mcp;"))?;
+    stage.say("every answer below came over that wire")
 }
 
-/// How to register the running demo, with tokens that are good until it stops.
-fn register(
-    stage: &mut Stage<'_>,
-    endpoint: &str,
-    secrets: &[Credential],
-    tokens: &BTreeMap<String, String>,
-) -> Result<()> {
-    stage.scene("Register it (good until you stop the demo with Ctrl-C)")?;
-    for (user, token) in tokens {
-        stage.say(&format!("as {user}:"))?;
-        let claude = format!(
-            "claude mcp add --transport http tollgate {endpoint} --header \"Authorization: Bearer {token}\""
-        );
-        let codex = format!(
-            "TOLLGATE_TOKEN={token} codex -c 'mcp_servers.tollgate.url=\"{endpoint}\"' \
-             -c 'mcp_servers.tollgate.bearer_token_env_var=\"TOLLGATE_TOKEN\"'"
-        );
-        let server =
-            format!("{{\"url\":\"{endpoint}\",\"headers\":{{\"Authorization\":\"Bearer {token}\"}}}}");
-        let link = serde_json::json!({
-            "name": "tollgate", "type": "http", "url": endpoint,
-            "headers": { "Authorization": format!("Bearer {token}") },
-        });
-        stage.say(&format!("  Claude Code  {claude}"))?;
-        stage.say(&format!("  Codex        {codex}"))?;
-        stage.say(&format!("  VS Code      code --add-mcp '{link}'"))?;
-        stage.say(&format!(
-            "  Cursor       .cursor/mcp.json: {{\"mcpServers\":{{\"tollgate\":{server}}}}}"
-        ))?;
-        let install = URL_SAFE_NO_PAD.encode(&server);
-        stage.say(&format!("               or open cursor://anysphere.cursor-deeplink/mcp/install?name=tollgate&config={install}"))?;
-    }
-    stage.say("A new token, with the secret of this start:")?;
-    for (user, secret) in secrets {
-        let secret: &str = secret;
-        let issuer = endpoint.trim_end_matches("/mcp");
-        stage.say(&format!(
-            "  curl -s {issuer}/demo/token -d grant_type=password -d client_id=demo-agent -d username={user} -d password={secret}"
-        ))?;
-    }
-    Ok(())
-}
-
-/// What the journal says of the session, after the server has stopped.
-async fn journal(stage: &mut Stage<'_>, config: &Path) -> Result<()> {
+/// What the journal says of the session, while the server runs.
+async fn journal(stage: &mut Stage<'_>, config: &Path, audit: &Audit) -> Result<()> {
     stage.scene("4. On record: exactly what the model was offered")?;
+    audit.checkpoint().await?; // signed now rather than in a while
+    let file = shell_word(config);
     let config = Config::load(config)?;
-    let page = app::audit_replay(
-        &config,
-        &Query {
-            limit: 100,
-            ..Query::default()
-        },
-    )
-    .await?;
-    for step in &page.items {
-        stage.replayed(step)?;
-    }
+    let everything = Query {
+        limit: 100,
+        ..Query::default()
+    };
+    let page = app::audit_replay(&config, &everything).await?;
+    stage.replayed(&page.items)?;
     stage.say("")?;
     stage.verified(&app::audit_verify(&config, None, None).await?)?;
     stage.say(&format!(
-        "look yourself: tollgate audit replay --config {}",
-        config.file.display()
+        "look yourself: {} audit replay --config {file}",
+        ourselves()
     ))
+}
+
+/// This program, as the reader can call it from here.
+fn ourselves() -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("tollgate"));
+    let here = std::env::current_dir().unwrap_or_default();
+    shell_word(program.strip_prefix(&here).unwrap_or(&program))
 }

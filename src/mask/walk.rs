@@ -1,7 +1,7 @@
 //! Masks JSON values in place and notes where. A place is the path of keys without indices; in an answer
 //! of rows it names the column.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Number, Value};
 
@@ -16,9 +16,10 @@ const LONGEST_HIT: usize = 1000;
 /// A cut may fall a little earlier: at the start of a character, or before a mark that says so.
 const CUT_SLACK: usize = 16;
 
-/// Masks the data of an answer.
-pub(super) fn answer(engine: &Engine, data: &mut Value, counts: &mut MaskCounts) {
+/// Masks the data of an answer; `shown` as in [`RawOutput`](crate::call::RawOutput).
+pub(super) fn answer(engine: &Engine, data: &mut Value, counts: &mut MaskCounts, shown: &BTreeSet<String>) {
     let mut walk = Walk::new(engine, counts);
+    walk.shown = Some(shown).filter(|shown| !shown.is_empty());
     match data {
         Value::Object(fields) => {
             walk.edges = cut_edges(fields);
@@ -70,6 +71,7 @@ struct Walk<'a> {
     found: BTreeMap<&'static str, u64>,
     path: Vec<String>,
     edges: Edges,
+    shown: Option<&'a BTreeSet<String>>,
 }
 
 impl<'a> Walk<'a> {
@@ -81,6 +83,7 @@ impl<'a> Walk<'a> {
             found: BTreeMap::new(),
             path: Vec::new(),
             edges: Edges::default(),
+            shown: None,
         }
     }
 
@@ -126,7 +129,15 @@ impl<'a> Walk<'a> {
     }
 
     fn cell(&mut self, cell: &mut Value, column: &str) {
+        let raw = self.shown.map(|_| cell.clone());
         self.leaf(cell);
+        if let Some(raw) = raw
+            && self.is_shown(cell)
+        {
+            self.found.clear();
+            *cell = raw;
+            return;
+        }
         if matches!(cell, Value::Object(_) | Value::Array(_)) {
             self.path.push(column.to_owned());
             self.value(cell);
@@ -136,6 +147,20 @@ impl<'a> Walk<'a> {
             self.note();
             self.path.pop();
         }
+    }
+
+    /// Whether a cell that was masked is one value as a whole, and of a class that policy shows.
+    fn is_shown(&self, masked: &Value) -> bool {
+        let (Some(shown), Some(text), Some((rule, 1))) = (
+            self.shown,
+            masked.as_str(),
+            self.found.first_key_value().map(|(rule, count)| (*rule, *count)),
+        ) else {
+            return false;
+        };
+        let mut whole = String::new();
+        engine::show(&mut whole, engine::rule(rule), &mut BTreeMap::new());
+        self.found.len() == 1 && shown.contains(rule) && text == whole
     }
 
     fn under(&mut self, key: &str, value: &mut Value) {

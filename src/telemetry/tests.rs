@@ -137,3 +137,27 @@ fn a_value_can_neither_break_a_json_line_nor_act_on_a_terminal() {
     let lines = written(|| tracing::info!(host = %"a\u{1b}[2J\u{9b}2J", "refused"));
     assert!(lines[0].trim_end().chars().all(|c| !is_unseen(c)), "{lines:?}");
 }
+
+#[test]
+fn the_protocol_library_speaks_of_errors_alone_unless_asked() {
+    let heard = |text: &str| {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&lines);
+        let sink = Masked::new(Arc::new(str::to_owned), move |bytes: &[u8]| {
+            seen.lock().unwrap().push(bytes.len());
+        });
+        let line = tracing_subscriber::fmt::layer()
+            .with_writer(sink)
+            .with_filter(directives(text).unwrap());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(line), || {
+            tracing::warn!(target: "rmcp::service", "response error: Unknown tool");
+            tracing::error!(target: "rmcp::service", "gone");
+            tracing::warn!(target: "tollgate::app", "ours");
+        });
+        let heard = lines.lock().unwrap().len();
+        heard
+    };
+    assert_eq!(heard("warn"), 2);
+    assert_eq!(heard("info,rmcp=warn"), 3);
+    assert_eq!(heard("off"), 0);
+}

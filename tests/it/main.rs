@@ -13,6 +13,8 @@ mod support;
 mod audit;
 mod cli;
 mod config;
+mod demo;
+mod docs;
 mod faults;
 mod git;
 mod identity;

@@ -5,7 +5,7 @@
 
 mod answers;
 mod recall;
-mod samples;
+pub(crate) mod samples;
 mod streams;
 
 use std::borrow::Cow;

@@ -3,6 +3,7 @@
 //!
 //! They are installed by `tests/peers/setup-clients` (`make test` runs it). Missing ones fail.
 
+mod agent;
 mod conformance;
 mod proxy;
 

@@ -169,6 +169,7 @@ impl Front {
         Err(Fault::refused(StatusCode::NOT_FOUND, "Not found"))
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "transport")]
     async fn mcp(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Result<Answer, Fault> {
         only(&request, &[Method::POST, Method::GET, Method::DELETE])?;
         self.check_origin(request.headers())?;

@@ -14,6 +14,13 @@ pub(crate) fn planted_key() -> String {
     format!("AKIA{}", "Q7ZL2NTVX4WJ3MRB")
 }
 
+/// Analysts read the shop; no obligations.
+pub(crate) const ANALYSTS: &str = r#"
+@id("analysts") permit (principal in Tollgate::Group::"analyst",
+  action in [Tollgate::Action::"describe", Tollgate::Action::"sql_read"],
+  resource in Tollgate::Label::"shop");
+"#;
+
 /// Everything one Tollgate needs.
 pub(crate) struct Site {
     pub(crate) dir: TempDir,
@@ -24,13 +31,29 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn new() -> Self {
+        Self::on(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap()).await
+    }
+
+    /// For a process of its own, which has to take the port itself: one that the system gives nobody
+    /// who asks for just any.
+    pub(crate) async fn for_process() -> Self {
+        let mut random = [0; 2];
+        loop {
+            tollgate::clock::World::random(&tollgate::clock::System::new(), &mut random);
+            let port = 20_000 + u16::from_le_bytes(random) % 10_000;
+            if let Ok(listener) = tokio::net::TcpListener::bind(("127.0.0.1", port)).await {
+                return Self::on(listener).await;
+            }
+        }
+    }
+
+    async fn on(listener: tokio::net::TcpListener) -> Self {
         let dir = tempfile::tempdir().unwrap();
         shop::create(&dir.path().join("shop.db")).unwrap();
         repo::create(dir.path(), Path::new("/nonexistent"), &planted_key()).unwrap();
         copy(&root().join("policies"), &dir.path().join("policies"));
         copy(&root().join("tools"), &dir.path().join("tools"));
         let issuer = Issuer::start().await;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let config = tollgate::demo::config_text(&url, "test", &issuer.url, "bearer");
         std::fs::write(dir.path().join("tollgate.toml"), config).unwrap();
@@ -40,6 +63,26 @@ impl Site {
             listener: Some(listener),
             url,
         }
+    }
+
+    /// Adds to the end of the configuration.
+    pub(crate) fn configure(&self, more: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        std::fs::write(self.config(), format!("{text}\n{more}")).unwrap();
+    }
+
+    /// Other policies, without decision tests.
+    pub(crate) fn set_policies(&self, text: &str) {
+        let folder = self.dir.path().join("policies");
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("all.cedar"), text).unwrap();
+    }
+
+    /// Statements of analysts may run for an hour: what ends earlier was ended by something else.
+    pub(crate) fn allow_long_statements(&self) {
+        self.set_policies(ANALYSTS);
+        self.configure("[limits]\nseconds = 3600\n");
     }
 
     pub(crate) fn config(&self) -> PathBuf {

@@ -35,6 +35,8 @@ pub(super) struct Answer {
     pub(super) truncated: bool,
     pub(super) next_cursor: Option<String>,
     pub(super) masks: MaskCounts,
+    /// Classes that the permit reveals.
+    pub(super) shown: BTreeSet<String>,
 }
 
 impl Answer {
@@ -44,6 +46,7 @@ impl Answer {
         raw.truncated = self.truncated;
         raw.next_cursor = self.next_cursor;
         raw.source_masks = self.masks;
+        raw.shown = self.shown;
         Ok(raw)
     }
 }
@@ -147,6 +150,9 @@ fn checked_rows(link: &mut Link, order: &Order, watch: &Watch) -> Result<Option<
             .masks
             .add(&column.column, &column.class, answer.rows.row_count.max(1));
     }
+    let shown = checked.classified.iter();
+    let shown = shown.filter(|column| order.reveal.contains(&column.column));
+    answer.shown = shown.map(|column| column.class.clone()).collect();
     Ok(Some(answer))
 }
 
@@ -218,6 +224,7 @@ fn collect(statement: &mut Statement<'_>, page: &Page, watch: &Watch) -> Result<
         truncated: false,
         next_cursor: None,
         masks: MaskCounts::default(),
+        shown: BTreeSet::new(),
     };
     let failed = |error: rusqlite::Error| refusals::running(&error, watch);
     let mut rows = statement.raw_query();

@@ -1,0 +1,94 @@
+//! `make bench`: what a governed call costs beside the same work done directly, on this machine, now.
+//!
+//! A throw-away site (shop, repository, issuer) is made beside the build, where files are as durable as
+//! the store of a real server, and the real program serves it as a process of its own. Everything is
+//! printed, nothing is asserted: a figure depends on the machine and on what else runs on it, so the
+//! machine, its load and the price of one `fdatasync` are printed with it. Aims are those of a quiet
+//! machine with two cores.
+//!
+//! Counts and times are bounded: two minutes or so. `make bench ARGS=--quick` takes a few seconds.
+
+mod beside;
+mod direct;
+mod inside;
+#[path = "../../tests/it/support/issuer.rs"]
+#[expect(
+    clippy::unwrap_used,
+    reason = "shared with the tests, where a helper may fail the test"
+)]
+#[allow(dead_code, reason = "the tests may ask it for more than the benchmark does")]
+mod issuer;
+mod large;
+mod load;
+mod machine;
+mod server;
+mod site;
+mod start;
+mod table;
+mod wire;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use site::Site;
+use tollgate::clock::{System, World};
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// Calls of each kind at one session.
+    calls: u32,
+    /// How long each load lasts.
+    load: Duration,
+    /// Starts of the program.
+    starts: u32,
+    /// Rows of the large table.
+    rows: u64,
+}
+
+const WHOLE: Plan = Plan {
+    calls: 1_000,
+    load: Duration::from_secs(8),
+    starts: 7,
+    rows: 200_000,
+};
+const QUICK: Plan = Plan {
+    calls: 100,
+    load: Duration::from_secs(1),
+    starts: 3,
+    rows: 200_000,
+};
+
+fn main() -> Result<()> {
+    let mut plan = WHOLE;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--bench" => {} // cargo's own
+            "--quick" => plan = QUICK,
+            other => bail!("unknown argument {other}; there is --quick"),
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let world = System::new();
+    let issuer = runtime.block_on(issuer::Issuer::start());
+    let site = Site::new(issuer, plan.rows)?;
+    let measured = processes(&site, &world, plan).and_then(|()| runtime.block_on(inside::print(&site, plan)));
+    measured.with_context(|| site.server_log())?;
+    table::say(&format!(
+        "\n{:.0} s in all; load average now {}",
+        world.monotonic().as_secs_f64(),
+        machine::load_average()
+    ))
+}
+
+/// What is measured on the program as a process of its own.
+fn processes(site: &Site, world: &System, plan: Plan) -> Result<()> {
+    machine::print(site, world)?;
+    start::print(site, world, plan)?;
+    beside::print(site, world, plan)?;
+    load::print(site, world, plan)?;
+    large::print(site, world, plan)
+}

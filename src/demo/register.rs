@@ -1,0 +1,133 @@
+//! How to register the running demo in the agents people use. A command stands alone on its line, from
+//! the first column, so that it can be copied whole; the token is set once and then named.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+use super::play::Stage;
+use crate::identity::issuer::Credential;
+
+/// What each user's token opens.
+const WHO: [(&str, &str); 2] = [
+    ("analyst", "the shop's database"),
+    ("developer", "the repository"),
+];
+
+/// Prints how to register `endpoint`, with `tokens` that are good until the demo stops, and how to get
+/// another one with the `secrets` of this start. `program` and `config` are shell words.
+///
+/// # Errors
+/// When it cannot be printed.
+pub fn register(
+    stage: &mut Stage<'_>,
+    endpoint: &str,
+    secrets: &[Credential],
+    tokens: &BTreeMap<String, String>,
+    program: &str,
+    config: &str,
+) -> Result<()> {
+    stage.scene("Register it in your agent (good until you stop the demo with Ctrl-C)")?;
+    stage.say("First, in another shell, say for whom the agent calls: one of")?;
+    for (user, opens) in WHO {
+        if let Some(token) = tokens.get(user) {
+            stage.command(
+                &format!("{user}, {opens}"),
+                &format!("export TOLLGATE_TOKEN={token}"),
+            )?;
+        }
+    }
+    stage.say("")?;
+    stage.say("Then, in the same shell:")?;
+    for (agent, command) in commands(endpoint) {
+        stage.command(agent, &command)?;
+    }
+    if let Some(token) = tokens.get("analyst") {
+        stage.command(
+            "Cursor, as a link, for the analyst",
+            &cursor_link(endpoint, token),
+        )?;
+    }
+    stage.say("")?;
+    stage.say("Ask: Who are our five best customers, and what are their e-mail addresses?")?;
+    stage.command(
+        "What was called",
+        &format!("{program} audit list --config {config}"),
+    )?;
+    for (user, secret) in secrets {
+        let secret: &str = secret;
+        let issuer = endpoint.trim_end_matches("/mcp");
+        stage.command(
+            &format!("Another token for the {user}, with the secret of this start"),
+            &format!("curl -s {issuer}/demo/token -d grant_type=password -d client_id=demo-agent -d username={user} -d password={secret}"),
+        )?;
+    }
+    stage.command(
+        "Afterwards",
+        "claude mcp remove tollgate; codex mcp remove tollgate",
+    )
+}
+
+/// The commands and files of each agent, with the token taken from the environment.
+fn commands(endpoint: &str) -> [(&'static str, String); 4] {
+    let bearer = "\"headers\":{\"Authorization\":\"Bearer ";
+    [
+        (
+            "Claude Code",
+            format!(
+                "claude mcp add --transport http tollgate {endpoint} --header \"Authorization: Bearer $TOLLGATE_TOKEN\""
+            ),
+        ),
+        (
+            "Codex",
+            format!("codex mcp add tollgate --url {endpoint} --bearer-token-env-var TOLLGATE_TOKEN"),
+        ),
+        (
+            "VS Code",
+            format!(
+                "code --add-mcp '{{\"name\":\"tollgate\",\"type\":\"http\",\"url\":\"{endpoint}\",{bearer}'\"$TOLLGATE_TOKEN\"'\"}}}}'"
+            ),
+        ),
+        (
+            "Cursor, started from that shell, with .cursor/mcp.json",
+            format!(
+                "{{\"mcpServers\":{{\"tollgate\":{{\"url\":\"{endpoint}\",{bearer}${{env:TOLLGATE_TOKEN}}\"}}}}}}}}"
+            ),
+        ),
+    ]
+}
+
+/// Cursor's install link: the server's entry as JSON, in plain base64, percent-encoded.
+fn cursor_link(endpoint: &str, token: &str) -> String {
+    let server = json!({ "url": endpoint, "headers": { "Authorization": format!("Bearer {token}") } });
+    let config = STANDARD.encode(server.to_string());
+    let config: String = url::form_urlencoded::byte_serialize(config.as_bytes()).collect();
+    format!("cursor://anysphere.cursor-deeplink/mcp/install?name=tollgate&config={config}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_pasted_is_well_formed() {
+        let endpoint = "http://127.0.0.1:7330/mcp";
+        let commands = commands(endpoint);
+        let cursor: serde_json::Value = serde_json::from_str(&commands[3].1).unwrap();
+        assert_eq!(cursor["mcpServers"]["tollgate"]["url"], endpoint);
+        let code = commands[2].1.strip_prefix("code --add-mcp '").unwrap();
+        let code = code.replace("'\"$TOLLGATE_TOKEN\"'", "t.o-k_en");
+        let code: serde_json::Value = serde_json::from_str(code.strip_suffix('\'').unwrap()).unwrap();
+        assert_eq!(code["headers"]["Authorization"], "Bearer t.o-k_en");
+        assert_eq!(code["name"], "tollgate");
+
+        let link = url::Url::parse(&cursor_link(endpoint, "~~~???")).unwrap();
+        let pairs: BTreeMap<String, String> = link.query_pairs().into_owned().collect();
+        assert_eq!(pairs["name"], "tollgate");
+        let entry = STANDARD.decode(&pairs["config"]).unwrap();
+        let entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
+        assert_eq!(entry["headers"]["Authorization"], "Bearer ~~~???");
+    }
+}

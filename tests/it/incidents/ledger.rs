@@ -1,0 +1,465 @@
+//! The ledger: one row per known incident or weak point, by its number in our list.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use regex::Regex;
+
+use crate::support::site::root;
+
+/// How a row is dealt with.
+enum Answer {
+    /// These tests fail when the defence is taken out.
+    Shown(&'static [&'static str]),
+    /// Nothing in this slice could go wrong in that way.
+    Apart(&'static str),
+}
+
+use Answer::{Apart, Shown};
+
+/// Row, what went wrong, answer.
+const LEDGER: &[(&str, &str, Answer)] = &[
+    (
+        "1",
+        "read-only transaction left by a second statement",
+        Shown(&[
+            SQL_BYPASS,
+            "no_attempt_tells_the_twins_apart_or_shows_a_planted_value",
+            "the_file_cannot_be_written_even_without_the_locks",
+        ]),
+    ),
+    (
+        "2",
+        "names pasted into SQL; stored text read as orders",
+        Shown(&["incident_02_a_value_never_becomes_sql_text", STORED]),
+    ),
+    (
+        "3",
+        "a statement counted as reading because it begins with select",
+        Shown(&[SQL_BYPASS]),
+    ),
+    (
+        "4",
+        "functions in FROM were not looked at",
+        Shown(&[SQL_BYPASS, "policy_is_told_what_a_statement_touches"]),
+    ),
+    (
+        "5",
+        "everything allowed unless configured",
+        Shown(&[
+            "incident_05_what_is_not_said_is_the_strict_choice",
+            "incidents_5_and_43_no_policies_deny_everything_and_say_so",
+            "incident_h10_what_nobody_configured_is_closed",
+        ]),
+    ),
+    (
+        "6",
+        "forbidden words in one string, several statements in another",
+        Shown(&[SQL_BYPASS]),
+    ),
+    (
+        "7",
+        "text inside literals was run as a statement",
+        Shown(&[SQL_BYPASS]),
+    ),
+    (
+        "8",
+        "a pattern missed destructive statements; engine not read-only",
+        Shown(&[SQL_BYPASS, "the_file_cannot_be_written_even_without_the_locks"]),
+    ),
+    ("9", "a comment in place of a space", Shown(&[SQL_BYPASS])),
+    ("10", "executable comments", Shown(&[SQL_BYPASS])),
+    (
+        "11",
+        "policy looked at a name before it was resolved",
+        Shown(&[SQL_BYPASS, "policy_is_told_what_a_statement_touches"]),
+    ),
+    (
+        "12",
+        "an unchecked argument joined into a statement",
+        Shown(&["incident_12_every_parameter_is_typed_and_checked"]),
+    ),
+    (
+        "13",
+        "HTTP without authentication",
+        Shown(&[
+            NO_TOKEN,
+            "incident_13_without_a_good_token_there_is_a_401_with_the_exact_challenge",
+            "incidents_13_and_18_no_token_is_no_entry",
+            "incidents_13_and_18_nothing_switches_authentication_off",
+        ]),
+    ),
+    (
+        "14",
+        "metadata given to anybody",
+        Shown(&["incident_14_a_schema_is_told_to_whom_the_resource_exists"]),
+    ),
+    (
+        "15",
+        "a comment between a function and its parenthesis",
+        Shown(&[SQL_BYPASS]),
+    ),
+    (
+        "16",
+        "a ticket's text made an agent carry secrets out",
+        Shown(&[
+            STORED,
+            "the_starter_policies_load_pass_their_tests_and_are_all_tested",
+        ]),
+    ),
+    (
+        "17",
+        "a misspelt option accepted, and its opposite applied",
+        Shown(&[
+            "incident_17_an_unknown_key_is_a_refusal_to_start",
+            "incident_17_an_unknown_annotation_is_refused",
+            "incident_17_a_typing_mistake_keeps_the_server_from_starting",
+        ]),
+    ),
+    (
+        "18",
+        "a self-hosted endpoint open and writable by default",
+        Shown(&[
+            NO_TOKEN,
+            "incidents_13_and_18_no_token_is_no_entry",
+            "incidents_13_and_18_nothing_switches_authentication_off",
+        ]),
+    ),
+    (
+        "19",
+        "an agent changed the rules it was held to",
+        Shown(&[
+            "incident_19_what_others_can_change_is_a_refusal_to_start",
+            "incident_19_files_that_others_could_change_are_refused",
+            "incident_h13_a_changed_journal_does_not_verify",
+        ]),
+    ),
+    (
+        "20",
+        "read-only enforced in some tools",
+        Shown(&[
+            LISTED,
+            "incident_20_what_the_tool_promises_and_what_the_adapter_found_must_both_be_allowed",
+        ]),
+    ),
+    (
+        "21",
+        "a token found in a file deleted a volume",
+        Shown(&["incident_21_credentials_in_a_repository_do_not_reach_the_agent"]),
+    ),
+    (
+        "22",
+        "an agent destroyed production by itself",
+        Apart("nothing here changes a target; every tool is a read (incident H2's test)"),
+    ),
+    (
+        "23",
+        "a repository made over a private folder",
+        Apart("no tool makes a repository; only configured ones are opened"),
+    ),
+    (
+        "24",
+        "an option in place of a ref",
+        Shown(&["incident_24_argument_injection"]),
+    ),
+    (
+        "25",
+        "the restriction to one repository did nothing when unset",
+        Shown(&["incident_25_no_unset_mode"]),
+    ),
+    (
+        "26",
+        "files outside the work tree were staged",
+        Apart("nothing is staged or written; no work tree is touched"),
+    ),
+    (
+        "27",
+        "a redirected git folder led outside",
+        Shown(&[
+            "incident_27_git_dir_redirection",
+            "what_is_no_repository_is_refused",
+            "nothing_in_a_repository_runs",
+        ]),
+    ),
+    ("28", "git through a shell", Shown(&["incident_28_29_no_shell"])),
+    (
+        "29",
+        "a git command line from the agent's words",
+        Shown(&["incident_28_29_no_shell"]),
+    ),
+    (
+        "30",
+        "from a public issue to a private repository and out again",
+        Apart("nothing is written or sent; the rule for it is a starter policy with decision tests"),
+    ),
+    (
+        "31",
+        "dots in a path left the repository",
+        Shown(&["incident_31_dot_dot_in_paths"]),
+    ),
+    (
+        "32",
+        "a folder's name as the beginning of another",
+        Shown(&["incident_32_prefix_confusion"]),
+    ),
+    (
+        "33",
+        "a symbolic link left the folder",
+        Shown(&["incident_33_symlink_escape"]),
+    ),
+    (
+        "34",
+        "a build's configuration path left its folder",
+        Shown(&[
+            "incident_31_dot_dot_in_paths",
+            "linked_object_folders_and_files_are_not_followed",
+        ]),
+    ),
+    (
+        "35",
+        "substitution and line breaks past a list of words",
+        Apart("no shell and no programs in this slice: a shell resource is refused"),
+    ),
+    (
+        "36",
+        "only the first word of a shell line was checked",
+        Apart("no shell and no programs in this slice: a shell resource is refused"),
+    ),
+    (
+        "37",
+        "a checked first word, then a shell",
+        Apart("no shell and no programs in this slice: a shell resource is refused"),
+    ),
+    (
+        "38",
+        "permissions applied to the list and not to calls",
+        Shown(&[LISTED, "incident_38_visible_is_what_some_permit_might_allow"]),
+    ),
+    (
+        "39",
+        "a name that was an option sent the token elsewhere",
+        Apart("no program is started; tokens are passed on to nobody"),
+    ),
+    (
+        "40",
+        "commands in a pod; logs as orders",
+        Apart("no clusters here; that target text is data is shown by row 2's test"),
+    ),
+    (
+        "41",
+        "a description run as a command; host keys unchecked",
+        Apart("no SSH in this slice"),
+    ),
+    (
+        "42",
+        "a web page reached the local server",
+        Shown(&[
+            "incident_42_a_foreign_host_or_origin_reaches_nothing",
+            "incident_42_a_page_in_a_browser_reaches_nothing_even_with_a_token",
+            "incident_42_known_bad_versions_are_not_locked",
+            "an_empty_list_of_hosts_or_origins_allows_none",
+        ]),
+    ),
+    (
+        "43",
+        "requests to internal addresses; an empty list allowed all",
+        Shown(&[
+            "redirects_are_answers_and_not_followed",
+            "incidents_5_and_43_no_policies_deny_everything_and_say_so",
+            "keys_a_token_brings_along_are_not_followed",
+            "an_empty_list_of_hosts_or_origins_allows_none",
+        ]),
+    ),
+    (
+        "44",
+        "a shared default key in place of a token",
+        Shown(&[
+            NO_TOKEN,
+            "incident_44_a_secret_is_a_reference_and_has_no_default",
+            "incident_44_a_token_of_an_earlier_start_is_worthless",
+            "incident_44_without_issuers_every_token_is_refused",
+        ]),
+    ),
+    (
+        "45",
+        "a second path forgot whose data it was",
+        Shown(&[
+            "incident_45_what_is_somebody_elses_looks_like_nothing",
+            "a_session_of_somebody_else_looks_like_none",
+        ]),
+    ),
+    (
+        "46",
+        "bad packages; descriptions and configuration that run code",
+        Shown(&[
+            "no_banned_package_and_no_source_but_the_registry",
+            "the_catalogue_is_as_it_was",
+            "declared_tools_that_are_wrong_say_where_and_what_to_write",
+        ]),
+    ),
+    (
+        "H1",
+        "the open data path enforces nothing",
+        Shown(&[
+            "the_path_of_a_call_is_one_short_function",
+            "every_user_tool_and_resource",
+        ]),
+    ),
+    (
+        "H2",
+        "control and data on one surface",
+        Shown(&[
+            "incident_h2_no_control_is_reachable_where_agents_are",
+            "the_control_side_is_not_reachable_by_a_call",
+        ]),
+    ),
+    (
+        "H3",
+        "administrators approve themselves",
+        Apart(
+            "nobody approves yet: @approval is refused (approval_is_never_skipped_and_nobody_is_asked_in_vain)",
+        ),
+    ),
+    (
+        "H4",
+        "one click counted for two groups",
+        Apart("nobody approves yet: @approval is refused"),
+    ),
+    (
+        "H5",
+        "approvals compared for equality",
+        Apart("nobody approves yet: @approval is refused"),
+    ),
+    (
+        "H6",
+        "a time window over midnight was wrong",
+        Apart("no time windows"),
+    ),
+    (
+        "H7",
+        "inspected one text and ran another",
+        Shown(&[
+            "incident_h7_what_is_inspected_and_recorded_is_what_runs",
+            "facts_that_do_not_fit_the_statement_are_not_run",
+        ]),
+    ),
+    (
+        "H8",
+        "lists showed everybody's requests",
+        Shown(&["incident_h8_lists_hold_what_is_the_callers"]),
+    ),
+    (
+        "H9",
+        "the guard against running twice lived in one process",
+        Apart("nothing is run twice: a permit is for one call; confirmations die with the process"),
+    ),
+    (
+        "H10",
+        "analysis and masking open when they fail",
+        Shown(&[
+            "incident_h10_what_nobody_configured_is_closed",
+            "an_erring_forbid_denies",
+            "while_nothing_can_be_recorded_nothing_is_answered_and_later_it_is_again",
+        ]),
+    ),
+    (
+        "H11",
+        "one opaque string for everything",
+        Shown(&["incident_h11_every_argument_is_named_typed_and_closed"]),
+    ),
+    (
+        "H12",
+        "every decision crossed the network",
+        Shown(&[
+            "each_library_lives_where_it_belongs",
+            "ten_thousand_policies_decide_as_one_would",
+        ]),
+    ),
+    (
+        "H13",
+        "a journal that can be changed unnoticed",
+        Shown(&[
+            "incident_h13_a_changed_journal_does_not_verify",
+            "changes_in_the_store_are_found_and_named",
+            "a_truncation_with_a_rewritten_header_is_found_by_the_checkpoint_held_elsewhere",
+        ]),
+    ),
+];
+
+const SQL_BYPASS: &str = "incidents_01_03_04_06_07_09_10_11_15_what_is_not_one_plain_query_does_nothing";
+const STORED: &str = "incidents_02_16_stored_instructions_are_data_and_carry_no_secret_out";
+const NO_TOKEN: &str = "incidents_13_18_44_loopback_is_no_reason_to_let_anybody_in";
+const LISTED: &str = "incidents_20_38_a_tool_that_is_not_listed_cannot_be_called";
+
+#[test]
+fn every_row_is_there_once_in_order_and_in_few_words() {
+    let rows: Vec<String> = (1..=46)
+        .map(|row| row.to_string())
+        .chain((1..=13).map(|row| format!("H{row}")))
+        .collect();
+    let listed: Vec<&str> = LEDGER.iter().map(|(row, ..)| *row).collect();
+    assert_eq!(listed, rows);
+    for (row, words, answer) in LEDGER {
+        assert!(words.split_whitespace().count() <= 12, "{row}: {words}");
+        match answer {
+            Shown(tests) => assert!(!tests.is_empty(), "{row}"),
+            Apart(reason) => assert!(reason.split_whitespace().count() >= 3, "{row}: {reason}"),
+        }
+    }
+}
+
+#[test]
+fn the_tests_of_the_ledger_exist_and_every_test_of_an_incident_is_in_it() {
+    let tests = tests_of_this_repository();
+    let mut named = BTreeSet::new();
+    for (row, _, answer) in LEDGER {
+        let Shown(shown) = answer else { continue };
+        for name in *shown {
+            assert!(tests.contains(*name), "row {row}: there is no test `{name}`");
+            named.insert(*name);
+        }
+    }
+    let forgotten: Vec<&String> = tests
+        .iter()
+        .filter(|name| name.starts_with("incident") && !named.contains(name.as_str()))
+        .collect();
+    assert!(forgotten.is_empty(), "not in the ledger: {forgotten:?}");
+    for (row, _, answer) in LEDGER {
+        let Shown(shown) = answer else { continue };
+        let number = row.to_lowercase();
+        let own = tests.iter().filter(|name| {
+            let mut parts = name.split('_').map(|part| part.trim_start_matches('0'));
+            name.starts_with("incident") && parts.any(|part| part == number)
+        });
+        for name in own {
+            assert!(
+                shown.contains(&name.as_str()),
+                "row {row} does not name its `{name}`"
+            );
+        }
+    }
+}
+
+/// Names of functions that carry a test attribute.
+fn tests_of_this_repository() -> BTreeSet<String> {
+    let test = Regex::new(r"#\[(?:tokio::)?test(?:\([^)]*\))?\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn (\w+)\(")
+        .unwrap();
+    let mut found = BTreeSet::new();
+    for folder in ["src", "tests/it"] {
+        read(&root().join(folder), &test, &mut found);
+    }
+    assert!(found.len() > 400, "the reader reads: {}", found.len());
+    found
+}
+
+fn read(folder: &Path, test: &Regex, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read(&path, test, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.extend(test.captures_iter(&text).map(|named| named[1].to_owned()));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A whole agent turn with Claude Code: a stand-in for the model, on loopback, asks for one tool call, and
+//! what the agent sends back to it is what a real model would have read.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::{clients, run};
+use crate::support::site::Site;
+
+const TOOL: &str = "mcp__tollgate__sql_query";
+const STATEMENT: &str =
+    "SELECT id, upper(email) AS e FROM customers WHERE email LIKE '%@%' OR 1 ORDER BY id LIMIT 2";
+
+/// Every request body the agent sent to its model.
+type Bodies = Arc<Mutex<Vec<Value>>>;
+
+/// The Messages API as far as one turn needs it: a tool call first, a word once there is a result.
+async fn model(State(bodies): State<Bodies>, uri: Uri, body: String) -> Response {
+    let asked: Value = serde_json::from_str(&body).unwrap_or_default();
+    if uri.path() != "/v1/messages" {
+        return axum::Json(json!({ "input_tokens": 1 })).into_response();
+    }
+    let offered = asked["tools"]
+        .as_array()
+        .is_some_and(|tools| tools.iter().any(|tool| tool["name"] == TOOL));
+    let answered = tool_result(&asked).is_some();
+    bodies.lock().unwrap().push(asked);
+    let (block, delta, stop) = if offered && !answered {
+        let arguments = json!({ "resource": "shop", "statement": STATEMENT }).to_string();
+        (
+            json!({ "type": "tool_use", "id": "toolu_1", "name": TOOL, "input": {} }),
+            json!({ "type": "input_json_delta", "partial_json": arguments }),
+            "tool_use",
+        )
+    } else {
+        (
+            json!({ "type": "text", "text": "" }),
+            json!({ "type": "text_delta", "text": "done" }),
+            "end_turn",
+        )
+    };
+    let message = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": "stub", "content": [],
+        "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 1, "output_tokens": 1 } });
+    let events = [
+        json!({ "type": "message_start", "message": message }),
+        json!({ "type": "content_block_start", "index": 0, "content_block": block }),
+        json!({ "type": "content_block_delta", "index": 0, "delta": delta }),
+        json!({ "type": "content_block_stop", "index": 0 }),
+        json!({ "type": "message_delta", "delta": { "stop_reason": stop, "stop_sequence": null },
+            "usage": { "output_tokens": 1 } }),
+        json!({ "type": "message_stop" }),
+    ];
+    let stream: String = events
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap()))
+        .collect();
+    ([(header::CONTENT_TYPE, "text/event-stream")], stream).into_response()
+}
+
+/// What came back from the tool, as the model reads it.
+fn tool_result(asked: &Value) -> Option<Value> {
+    let messages = asked["messages"].as_array()?;
+    let blocks = messages
+        .iter()
+        .filter_map(|message| message["content"].as_array())
+        .flatten();
+    blocks.cloned().find(|block| block["type"] == "tool_result")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_model_behind_claude_code_reads_is_masked() {
+    let mut site = Site::new().await;
+    let server = site.serve().await;
+    let bodies = Bodies::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let app = Router::new().fallback(model).with_state(bodies.clone());
+    let stub = tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let home = tempfile::tempdir().unwrap();
+    let claude = clients().join("node_modules/.bin/claude");
+    let envs = || {
+        vec![
+            ("HOME", home.path().display().to_string()),
+            ("DISABLE_AUTOUPDATER", "1".to_owned()),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
+            ("ANTHROPIC_BASE_URL", base.clone()),
+            ("ANTHROPIC_API_KEY", "none".to_owned()),
+            ("ENABLE_TOOL_SEARCH", "false".to_owned()),
+        ]
+    };
+    let header = format!("Authorization: Bearer {}", site.token("ana", &["analyst"]));
+    let endpoint = site.endpoint();
+    let add = [
+        "mcp",
+        "add",
+        "--scope",
+        "user",
+        "--transport",
+        "http",
+        "tollgate",
+        &endpoint,
+        "--header",
+        &header,
+    ];
+    let ask = ["-p", "Who are our customers?", "--allowedTools", TOOL];
+    for arguments in [&add[..], &ask] {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let output = run(claude.clone(), arguments, envs()).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.success(),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+
+    let bodies = bodies.lock().unwrap().clone();
+    let result = bodies
+        .iter()
+        .find_map(tool_result)
+        .expect("no result reached the model");
+    let text = result.to_string();
+    assert!(text.contains("***") && text.contains("customers.email"), "{text}");
+    let everything = json!(bodies).to_string();
+    assert!(!everything.contains("@example."), "an address reached the model");
+    assert!(!everything.contains("@EXAMPLE."), "an address reached the model");
+    assert!(
+        !everything.contains("mcp__tollgate__file_read"),
+        "a tool outside the catalogue reached the model"
+    );
+    stub.abort();
+    server.stop().await;
+}

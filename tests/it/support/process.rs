@@ -1,0 +1,231 @@
+//! The real binary as a process of its own, on a site.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tollgate::audit::list::{Listed, Query};
+use tollgate::store::read::RecordFilter;
+
+use super::site::Site;
+use super::{BINARY, until};
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program under test is the one process started"
+)]
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    command
+}
+
+/// Runs a command of the binary on the site's configuration to its end.
+pub(crate) fn tollgate(site: &Site, arguments: &[&str]) -> Output {
+    let mut command = command(BINARY);
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(site.config())
+        .current_dir(site.dir.path());
+    command.output().unwrap()
+}
+
+/// What `audit verify --json` says; the exit code has to agree.
+pub(crate) fn verify(site: &Site, more: &[&str]) -> Value {
+    let output = tollgate(site, &[&["audit", "verify", "--json"], more].concat());
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(report["intact"], json!(output.status.success()), "{report}");
+    report
+}
+
+/// Records of the site's journal, oldest first.
+pub(crate) async fn records(site: &Site, filter: RecordFilter) -> Vec<Listed> {
+    let config = tollgate::config::Config::load(&site.config()).unwrap();
+    let query = Query {
+        filter,
+        limit: 1000,
+        page: None,
+        oldest_first: true,
+    };
+    // Before the server has made it there is no journal yet.
+    match tollgate::app::audit_list(&config, &query).await {
+        Ok(page) => page.items,
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Records of one phase.
+pub(crate) async fn phase(site: &Site, phase: &str) -> Vec<Listed> {
+    let filter = RecordFilter {
+        phase: Some(phase.to_owned()),
+        ..RecordFilter::default()
+    };
+    records(site, filter).await
+}
+
+/// Waits until so many records of one phase are durable, and gives them.
+pub(crate) async fn wait_for(site: &Site, word: &str, count: usize) -> Vec<Listed> {
+    until(&format!("{count} × {word} on record"), async || {
+        Some(phase(site, word).await).filter(|records| records.len() >= count)
+    })
+    .await
+}
+
+/// Every record of one call with what was offered, as JSON.
+pub(crate) async fn history(site: &Site, call_id: &str) -> Value {
+    let config = tollgate::config::Config::load(&site.config()).unwrap();
+    let history = tollgate::app::audit_show(&config, call_id).await;
+    serde_json::to_value(history.unwrap()).unwrap()
+}
+
+/// An answer a client has got is on record exactly so.
+pub(crate) async fn assert_on_record(site: &Site, result: &Value) {
+    let call_id = result["structuredContent"]["call_id"].as_str().unwrap();
+    let kept = history(site, call_id).await["kept"].clone();
+    assert_eq!(kept["state"], json!("held"), "{call_id}");
+    assert_eq!(kept["offered"]["structured"], result["structuredContent"]);
+    assert_eq!(kept["offered"]["text"], result["content"][0]["text"]);
+}
+
+/// `tollgate serve`.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it and waits until it serves.
+    pub(crate) async fn serve(site: &mut Site, arguments: &[&str]) -> Self {
+        let mut command = command(BINARY);
+        command.args(arguments);
+        Self::start(site, command).await
+    }
+
+    /// The same where a file that may not grow is an error and not the end (SIGXFSZ is ignored).
+    pub(crate) async fn serve_bounded(site: &mut Site) -> Self {
+        let mut command = command("/bin/sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BINARY]);
+        Self::start(site, command).await
+    }
+
+    async fn start(site: &mut Site, mut command: Command) -> Self {
+        drop(site.listener.take()); // the port is its to take
+        let log = site.dir.path().join("serve.log");
+        let started = std::fs::read_to_string(&log).unwrap_or_default().len();
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log);
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(site.config())
+            .current_dir(site.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file.unwrap());
+        let child = command.spawn().unwrap();
+        let mut process = Self { child, log };
+        until("a server that serves", async || {
+            let log = process.log();
+            assert!(process.child.try_wait().unwrap().is_none(), "it ended: {log}");
+            let new = log.get(started..).unwrap_or_default();
+            new.contains("serving MCP").then_some(())
+        })
+        .await;
+        process
+    }
+
+    /// Everything on standard error so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8(std::fs::read(&self.log).unwrap()).unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn exit(mut self) -> ExitStatus {
+        until("the end of the server", async || self.child.try_wait().unwrap()).await
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `tollgate stdio` with an open session of the older era.
+pub(crate) struct Lines {
+    child: Child,
+    write: Option<ChildStdin>,
+    read: BufReader<ChildStdout>,
+    next: u64,
+}
+
+impl Lines {
+    pub(crate) fn start(site: &Site) -> Self {
+        let mut command = command(BINARY);
+        command
+            .arg("stdio")
+            .arg("--config")
+            .arg(site.config())
+            .current_dir(site.dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut stdio = Self {
+            write: child.stdin.take(),
+            read: BufReader::new(child.stdout.take().unwrap()),
+            child,
+            next: 0,
+        };
+        let hello = json!({
+            "protocolVersion": "2025-06-18", "capabilities": {},
+            "clientInfo": { "name": "lines", "version": "1" },
+        });
+        stdio.request("initialize", &hello);
+        stdio.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+        stdio
+    }
+
+    fn send(&mut self, message: &Value) {
+        writeln!(self.write.as_mut().unwrap(), "{message}").unwrap();
+    }
+
+    fn request(&mut self, method: &str, params: &Value) -> Value {
+        self.next += 1;
+        self.send(&json!({ "jsonrpc": "2.0", "id": self.next, "method": method, "params": params }));
+        let mut line = String::new();
+        self.read.read_line(&mut line).unwrap();
+        let message: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(message["id"], json!(self.next), "{message}");
+        message["result"].clone()
+    }
+
+    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Value {
+        self.request("tools/call", &json!({ "name": tool, "arguments": arguments }))
+    }
+
+    /// Ends its input and waits for it.
+    pub(crate) fn finish(mut self) -> ExitStatus {
+        drop(self.write.take());
+        self.child.wait().unwrap()
+    }
+}
