@@ -20,6 +20,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::call::is_unseen;
 use crate::clock::World;
 
 /// Masks one log event; given by whoever builds the masking engine.
@@ -191,21 +192,43 @@ impl<W: Fn(&[u8])> Drop for Event<W> {
     }
 }
 
-/// Makes line breaks inside an event visible, so that no value can forge a second log line.
+/// Makes line breaks and other characters that act on a screen visible, so that no value can forge a
+/// second log line or hide a part of its own. Written as JSON writes them, so that a JSON line stays
+/// one. What only sets a colour passes: the formatter writes its own colours into the line, and it
+/// does not escape the values it is given with `%`.
 fn one_line(text: &str) -> Cow<'_, str> {
-    let breaks = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
-    if !text.contains(breaks) {
+    let acts = |c: char| is_unseen(c) && c != '\t';
+    if !text.contains(acts) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if breaks(c) {
-            let _ = write!(out, "{}", c.escape_default());
-        } else {
-            out.push(c);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let size = colour(rest).unwrap_or(c.len_utf8());
+        let (this, after) = rest.split_at(size);
+        rest = after;
+        match c {
+            _ if size > c.len_utf8() || !acts(c) => out.push_str(this),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
         }
     }
     Cow::Owned(out)
+}
+
+/// The length of the sequence at the start of a text that sets nothing but a colour or a weight
+/// (ECMA-48 SGR 0 to 4 and 30 to 37); concealed text, for one, is not among them.
+fn colour(text: &str) -> Option<usize> {
+    let rest = text.strip_prefix("\u{1b}[")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    let (parameters, rest) = rest.split_at(end);
+    let plain = |one: &str| matches!(one.parse::<u8>(), Ok(0..=4 | 30..=37));
+    (rest.starts_with('m') && parameters.split(';').all(plain)).then_some(end + 3)
 }
 
 /// The names of the spans that are timed: the stages of `gate`, in the order of a call.

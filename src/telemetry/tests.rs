@@ -115,6 +115,30 @@ fn a_word_that_is_no_level_is_refused() {
 }
 
 #[test]
+fn a_value_can_neither_break_a_json_line_nor_act_on_a_terminal() {
+    let event = serde_json::json!({"host": "a\u{2028}b\u{85}c\u{9b}2J\u{202e}d\u{e0041}\n\"Zoë"});
+    let line = one_line(&event.to_string()).into_owned();
+    assert!(line.chars().all(|c| !is_unseen(c)), "{line:?}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), event);
+    assert_eq!(
+        one_line("\u{1b}[1;31mred\u{1b}[0m\u{9b}"),
+        "\u{1b}[1;31mred\u{1b}[0m\\u009b"
+    );
+    for hostile in [
+        "\u{1b}[8m",
+        "\u{1b}[2J",
+        "\u{1b}[+1m",
+        "\u{1b}]0;m",
+        "\u{1b}[m",
+        "\u{1b}",
+    ] {
+        assert!(!one_line(hostile).contains('\u{1b}'), "{hostile:?}");
+    }
+    let lines = written(|| tracing::info!(host = %"a\u{1b}[2J\u{9b}2J", "refused"));
+    assert!(lines[0].trim_end().chars().all(|c| !is_unseen(c)), "{lines:?}");
+}
+
+#[test]
 fn the_protocol_library_speaks_of_errors_alone_unless_asked() {
     let heard = |text: &str| {
         let lines = Arc::new(Mutex::new(Vec::new()));

@@ -55,6 +55,8 @@ pub(super) struct Front {
     listeners: Seats,
     end: CancellationToken,
     refused: AtomicU64,
+    foreign: Seldom,
+    turned_away: Seldom,
 }
 
 impl Front {
@@ -95,6 +97,8 @@ impl Front {
             calls,
             end,
             refused: AtomicU64::new(0),
+            foreign: Seldom::default(),
+            turned_away: Seldom::default(),
         })
     }
 
@@ -130,7 +134,13 @@ impl Front {
 
     /// What a connection beyond the limit hears.
     pub(super) fn turn_away(&self) -> Answer {
-        tracing::warn!(most = self.spec.max_connections, "turned a connection away");
+        if let Some(times) = self.turned_away.count() {
+            tracing::warn!(
+                most = self.spec.max_connections,
+                times,
+                "turned a connection away"
+            );
+        }
         secured(Fault::overloaded().into())
     }
 
@@ -210,7 +220,9 @@ impl Front {
         if self.hosts.iter().any(|allowed| same(allowed, &host, default)) {
             Ok(())
         } else {
-            tracing::warn!(host = %host.0, "refused a foreign Host");
+            if let Some(times) = self.foreign.count() {
+                tracing::warn!(host = %host.0, times, "refused a foreign Host");
+            }
             Err(forbidden())
         }
     }
@@ -234,7 +246,9 @@ impl Front {
         if ours {
             Ok(())
         } else {
-            tracing::warn!("refused a foreign Origin");
+            if let Some(times) = self.foreign.count() {
+                tracing::warn!(times, "refused a foreign Origin");
+            }
             Err(Fault::refused(
                 StatusCode::FORBIDDEN,
                 "Forbidden: this Origin is not allowed",
@@ -334,6 +348,19 @@ impl Front {
         let mut answer = document(&published);
         *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Ok(answer)
+    }
+}
+
+/// What strangers can do any number of times, worth a word at the 1st, 2nd, 4th, 8th … time: a log that
+/// strangers can fill is an outage.
+#[derive(Debug, Default)]
+struct Seldom(AtomicU64);
+
+impl Seldom {
+    /// How often it has happened, when that is worth a word.
+    fn count(&self) -> Option<u64> {
+        let times = self.0.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        times.is_power_of_two().then_some(times)
     }
 }
 
@@ -444,6 +471,13 @@ mod tests {
         ] {
             assert!(!same(foreign), "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_stranger_cannot_fill_the_log() {
+        let seldom = Seldom::default();
+        let said: Vec<u64> = (0..1_000_000).filter_map(|_| seldom.count()).collect();
+        assert_eq!((said.first(), said.len()), (Some(&1), 20));
     }
 
     #[test]
