@@ -507,6 +507,14 @@ pub struct Fragment {
     pub pointer: String,
 }
 
+/// Says what of a text must not leave. For adapters that cut or search texts before the answer is
+/// masked: what is cut off can be what made a secret known as one, and a match can tell of it.
+pub trait Conceal: Send + Sync + fmt::Debug {
+    /// Byte ranges of `line` (one line out of a longer text) that an answer would hide, each with its
+    /// rule: in order, apart, at the edges of characters.
+    fn hidden(&self, line: &str) -> Vec<(std::ops::Range<usize>, &'static str)>;
+}
+
 /// How often something was hidden, where, and by which rule.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize, schemars::JsonSchema,

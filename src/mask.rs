@@ -17,11 +17,12 @@ mod stream;
 mod walk;
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{CallId, Fragment, Hash, MaskCounts, RawOutput, Refusal};
+use crate::call::{CallId, Conceal, Fragment, Hash, MaskCounts, RawOutput, Refusal};
 
 pub use stream::StreamMasker;
 
@@ -182,6 +183,17 @@ impl Mask {
     #[must_use]
     pub fn stream(&self) -> StreamMasker {
         StreamMasker::new(Arc::clone(&self.engine))
+    }
+}
+
+impl Conceal for Mask {
+    fn hidden(&self, line: &str) -> Vec<(Range<usize>, &'static str)> {
+        let edges = pem::Edges {
+            start: true,
+            end: true,
+            cut: false,
+        };
+        self.engine.hidden(line, edges)
     }
 }
 

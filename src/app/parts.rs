@@ -240,6 +240,7 @@ pub(super) fn open(config: &Config, resource: &config::Resource, world: &Arc<dyn
                 refs: git.refs.clone(),
                 hidden: git.hidden.clone(),
                 limits: config.limits.call,
+                conceal: super::mask(),
             })
             .map_err(|error| anyhow::anyhow!("{error}"))?,
         ),

@@ -126,6 +126,21 @@ impl Engine {
         Some(out)
     }
 
+    /// What [`Self::mask`] would replace, with the rule of each: in order, apart.
+    pub(super) fn hidden(&self, text: &str, edges: Edges) -> Vec<(Range<usize>, &'static str)> {
+        let mut scratch = Scratch::default();
+        self.scan(text.as_bytes(), edges, true, &mut scratch);
+        unite(&mut scratch.spans);
+        let mut at = 0;
+        let mut hidden = Vec::with_capacity(scratch.spans.len());
+        for span in &scratch.spans {
+            let (start, end) = (floor(text, span.start.max(at)), ceiling(text, span.end));
+            hidden.push((start..end, id(span.rule)));
+            at = end;
+        }
+        hidden
+    }
+
     /// The rule of the first thing found, without looking into encodings.
     pub(super) fn first_hit(&self, text: &[u8]) -> Option<u16> {
         let mut scratch = Scratch::default();

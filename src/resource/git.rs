@@ -29,7 +29,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{
-    Code, Facts, FileFacts, Fragment, Invocation, Limits, RawOutput, Refusal, Request, Target,
+    Code, Conceal, Facts, FileFacts, Fragment, Invocation, Limits, RawOutput, Refusal, Request, Target,
 };
 use crate::policy::Permit;
 
@@ -106,6 +106,8 @@ pub struct Spec {
     pub hidden: Vec<String>,
     /// Server-wide bounds.
     pub limits: Limits,
+    /// What a search must neither match nor cut open.
+    pub conceal: Arc<dyn Conceal>,
 }
 
 /// An opened repository. Cheap to clone.
@@ -119,6 +121,7 @@ struct Inner {
     rules: Rules,
     denied: DeniedCache,
     limits: Limits,
+    conceal: Arc<dyn Conceal>,
 }
 
 impl Repository {
@@ -143,6 +146,7 @@ impl Repository {
             rules,
             denied: DeniedCache::default(),
             limits: spec.limits,
+            conceal: spec.conceal,
         })))
     }
 
@@ -263,7 +267,7 @@ impl Inner {
         match request {
             Request::FileList(list) => list::answer(&scene, list),
             Request::FileRead(read) => read::answer(&scene, read),
-            Request::FileSearch(search) => search::answer(&scene, search),
+            Request::FileSearch(search) => search::answer(&scene, search, self.conceal.as_ref()),
             _ => Err(wrong_tool()),
         }
     }

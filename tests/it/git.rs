@@ -48,6 +48,7 @@ fn spec(path: &Path) -> Spec {
             .iter()
             .map(|pattern| (*pattern).to_owned())
             .collect(),
+        conceal: std::sync::Arc::new(tollgate::mask::Mask::new()),
         limits: Limits {
             rows: 1000,
             bytes: 1 << 20,

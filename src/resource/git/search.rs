@@ -1,5 +1,7 @@
 //! `file_search`: lines that match, in every text file that exists for the agent.
 
+use std::fmt::Write as _;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::cursor::{Cursor, Place};
@@ -10,7 +12,7 @@ use super::walk::{Found, Walk};
 use super::{Scene, glob, invalid};
 use crate::call::answer::{FileMatch, FileMatches};
 use crate::call::request::FileSearch;
-use crate::call::{Fragment, RawOutput, Refusal, Request};
+use crate::call::{Conceal, Fragment, MaskCounts, RawOutput, Refusal, Request};
 
 /// Longest pattern, in bytes.
 const MAX_PATTERN: usize = 1000;
@@ -34,7 +36,11 @@ const MATCH_BYTES: u64 = 128;
 /// # Errors
 /// `invalid_arguments` for a pattern, glob or cursor that cannot be used, and what reading objects
 /// can say.
-pub(super) fn answer(scene: &Scene<'_>, search: &FileSearch) -> Result<RawOutput, Refusal> {
+pub(super) fn answer(
+    scene: &Scene<'_>,
+    search: &FileSearch,
+    conceal: &dyn Conceal,
+) -> Result<RawOutput, Refusal> {
     let request = Request::FileSearch(search.clone());
     let folder = scene.found()?;
     let place = match &search.cursor {
@@ -43,12 +49,14 @@ pub(super) fn answer(scene: &Scene<'_>, search: &FileSearch) -> Result<RawOutput
     };
     let mut hunt = Hunt {
         scene,
+        conceal,
         request: &request,
         pattern: Pattern::new(search)?,
         paths: search.glob.as_deref().map(path_filter).transpose()?,
         most: scene.most(search.limit)?,
         matches: Vec::new(),
         fragments: Vec::new(),
+        masks: MaskCounts::default(),
         bytes: 0,
         scanned: 0,
         searched: 0,
@@ -63,7 +71,9 @@ pub(super) fn answer(scene: &Scene<'_>, search: &FileSearch) -> Result<RawOutput
         files_searched: hunt.searched,
         files_skipped: hunt.skipped,
     };
-    scene.output(matches, hunt.fragments, next)
+    let mut raw = scene.output(matches, hunt.fragments, next)?;
+    raw.source_masks = hunt.masks;
+    Ok(raw)
 }
 
 /// Only paths that match: as in gitignore, a glob without a slash matches a name at any depth.
@@ -94,6 +104,8 @@ struct Pattern {
     regex: Regex,
     /// Whether a file that does not match as a whole cannot have a line that does.
     whole_first: bool,
+    /// Whether a line that does not match as it is cannot match without what is hidden in it.
+    line_first: bool,
 }
 
 impl Pattern {
@@ -136,24 +148,68 @@ impl Pattern {
                     "Leave `regex` out to look for the text as it stands.",
                 ),
             })?;
+        // Stands for what is hidden in a line: a byte that is no character, which no pattern matches.
+        // Patterns on bytes could, so they are refused.
+        if regex::Regex::new(&source).is_err_and(|error| !matches!(error, regex::Error::CompiledTooBig(_))) {
+            return Err(invalid(
+                "`pattern` is about bytes, not characters",
+                "Leave (?-u) out.",
+            ));
+        }
         // Anchors of the whole text and switched flags mean something else line by line.
         let special = ["\\A", "\\z"].iter().any(|anchor| pattern.contains(anchor))
             || pattern.replace("(?:", "").contains("(?");
+        // A mask has other neighbours than what it hides: only word boundaries look at them.
+        let boundary = ["\\b", "\\B", "\\<", "\\>"]
+            .iter()
+            .any(|anchor| pattern.contains(anchor));
         Ok(Self {
             regex,
-            whole_first: !(is_regex && special),
+            whole_first: !(is_regex && (special || boundary)),
+            line_first: !(is_regex && boundary),
         })
     }
 }
 
+/// Replaces each hidden range of a line: such a byte is in no UTF-8 text.
+const VEIL: u8 = 0xff;
+
+/// What of a line is hidden, by rule.
+type HiddenRanges = [(std::ops::Range<usize>, &'static str)];
+
+/// Where a line matches without looking at what is hidden in it, as an offset in the line.
+fn visible_match(regex: &Regex, line: &str, hidden: &HiddenRanges) -> Option<usize> {
+    if hidden.is_empty() {
+        return regex.find(line.as_bytes()).map(|hit| hit.start());
+    }
+    let (mut veiled, mut at) = (Vec::with_capacity(line.len()), 0);
+    for (range, _) in hidden {
+        veiled.extend_from_slice(line.get(at..range.start).unwrap_or_default().as_bytes());
+        veiled.push(VEIL);
+        at = range.end;
+    }
+    veiled.extend_from_slice(line.get(at..).unwrap_or_default().as_bytes());
+    let start = regex.find(&veiled)?.start();
+    // Back to the line: each range before the match took one byte.
+    let mut moved = start;
+    for (range, _) in hidden {
+        if range.start < moved {
+            moved += range.len() - 1;
+        }
+    }
+    Some(moved)
+}
+
 struct Hunt<'a> {
     scene: &'a Scene<'a>,
+    conceal: &'a dyn Conceal,
     request: &'a Request,
     pattern: Pattern,
     paths: Option<Regex>,
     most: usize,
     matches: Vec<FileMatch>,
     fragments: Vec<Fragment>,
+    masks: MaskCounts,
     bytes: u64,
     scanned: u64,
     searched: u64,
@@ -253,25 +309,48 @@ impl Hunt<'_> {
             }
             let content = piece.strip_suffix('\n').unwrap_or(piece);
             let content = content.strip_suffix('\r').unwrap_or(content);
-            let Some(hit) = self.pattern.regex.find(content.as_bytes()) else {
+            if self.pattern.line_first && !self.pattern.regex.is_match(content.as_bytes()) {
+                continue;
+            }
+            let hidden = self.conceal.hidden(content);
+            let Some(at) = visible_match(&self.pattern.regex, content, &hidden) else {
                 continue;
             };
             if self.is_full() {
                 return Ok(Outcome::Stopped(line - 1));
             }
-            self.hit(found, line, start, content, hit.start());
+            self.hit(found, (line, start), content, at, &hidden);
         }
         Ok(Outcome::Done)
     }
 
-    fn hit(&mut self, found: &Found, line: u64, offset: usize, content: &str, at: usize) {
+    /// Notes a match, with what is hidden in its line already replaced: a cut may take away what made
+    /// a secret known as one.
+    fn hit(
+        &mut self,
+        found: &Found,
+        (line, offset): (u64, usize),
+        content: &str,
+        at: usize,
+        hidden: &HiddenRanges,
+    ) {
         let from = if content.len() <= MAX_LINE {
             0
         } else {
             content.floor_char_boundary(at.saturating_sub(CONTEXT))
         };
         let to = content.floor_char_boundary((from + MAX_LINE).min(content.len()));
-        let text = content.get(from..to).unwrap_or_default();
+        let (mut text, mut done) = (String::new(), from);
+        for (range, rule) in hidden
+            .iter()
+            .filter(|(range, _)| range.end > from && range.start < to)
+        {
+            text.push_str(content.get(done..range.start).unwrap_or_default());
+            let _ = write!(text, "[masked:{rule}]");
+            self.masks.add("matches.text", rule, 1);
+            done = range.end;
+        }
+        text.push_str(content.get(done..to).unwrap_or_default());
         let (path, blob) = (show(&found.path), found.id.to_string());
         let place = |at: usize| u64::try_from(offset + at).unwrap_or(u64::MAX);
         self.fragments.push(Fragment {
@@ -287,7 +366,7 @@ impl Hunt<'_> {
         self.matches.push(FileMatch {
             path,
             line,
-            text: text.to_owned(),
+            text,
             blob,
         });
     }

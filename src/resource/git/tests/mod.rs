@@ -1,5 +1,6 @@
 //! Tests of the adapter against repositories made here, mostly hostile ones.
 
+mod concealing;
 mod hiding;
 mod hostile;
 mod incidents;

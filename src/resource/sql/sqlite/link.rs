@@ -332,7 +332,14 @@ impl Link {
             .columns
             .iter()
             .filter(|column| relation.reads(column, reveal))
-            .map(|column| format!("{0} COLLATE BINARY, typeof({0})", quoted(&column.name)))
+            .map(|column| {
+                let name = quoted(&column.name);
+                // Alone, the name is that of what is shown; inside a function it is the file's column.
+                match relation.hides(column, reveal) {
+                    true => format!("{name} COLLATE BINARY"),
+                    false => format!("{name} COLLATE BINARY, typeof({name})"),
+                }
+            })
             .collect();
         if sorted && !order.is_empty() {
             let _ = write!(sql, " ORDER BY {} LIMIT -1", order.join(", "));

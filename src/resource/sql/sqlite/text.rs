@@ -5,12 +5,24 @@
 //! (<https://sqlite.org/lang_expr.html>, `tokenize.c`) so that characters nobody can see are refused
 //! outside literals, and so that error texts can be built from the agent's own words.
 
+mod expansion;
+
 use std::collections::BTreeMap;
 
 use crate::call::{Code, Refusal};
 
 /// Longest statement, in bytes.
 pub(super) const MAX_STATEMENT: usize = 100_000;
+
+/// How deep brackets may be, and how many SELECTs there may be. The engine follows subqueries with its
+/// own stack, which it does not bound: some thousands of levels would end the process.
+pub(super) const MAX_DEPTH: i64 = 200;
+/// See [`MAX_DEPTH`].
+pub(super) const MAX_SELECTS: usize = 400;
+
+/// How many subqueries a statement's common table expressions may come to, each counted as often as it
+/// is named: the engine copies a body for every mention while it prepares, where no watch can end it.
+pub(super) const MAX_EXPANDED: u64 = 1_000;
 
 /// What the text shows.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -56,6 +68,14 @@ pub(super) fn read(text: &str) -> Result<Shape, Refusal> {
     let mut shape = Shape::default();
     let mut ended = false;
     while let Some(token) = reader.next()? {
+        if counts.depth > MAX_DEPTH || counts.all_selects > MAX_SELECTS {
+            return Err(refused(
+                format!(
+                    "The statement is nested deeper than {MAX_DEPTH} or has more than {MAX_SELECTS} SELECTs."
+                ),
+                "Split it; bind lists as one JSON parameter and read them with json_each(?1).",
+            ));
+        }
         if ended && token != Token::Symbol(';') {
             return Err(refused(
                 "There is more than one statement.",
@@ -68,6 +88,14 @@ pub(super) fn read(text: &str) -> Result<Shape, Refusal> {
     if shape.first.is_empty() {
         return Err(refused("There is no statement.", "Send one SELECT."));
     }
+    if expansion::of(text)? > MAX_EXPANDED {
+        return Err(refused(
+            format!(
+                "Its common table expressions come to more than {MAX_EXPANDED} subqueries, each counted as often as it is named."
+            ),
+            "Name each of them fewer times, or split the statement.",
+        ));
+    }
     shape.has_where = counts.selects > 0 && counts.wheres >= counts.selects;
     Ok(shape)
 }
@@ -75,6 +103,8 @@ pub(super) fn read(text: &str) -> Result<Shape, Refusal> {
 #[derive(Debug, Default)]
 struct Counts {
     depth: i64,
+    /// At any depth.
+    all_selects: usize,
     selects: usize,
     wheres: usize,
 }
@@ -86,6 +116,7 @@ impl Counts {
             Token::Symbol(')') => self.depth -= 1,
             Token::Word(word) => {
                 let lower = word.to_ascii_lowercase();
+                self.all_selects += usize::from(lower == "select");
                 match lower.as_str() {
                     "select" if self.depth == 0 => self.selects += 1,
                     "where" if self.depth == 0 => self.wheres += 1,
@@ -103,7 +134,7 @@ impl Counts {
                 }
                 shape.words.insert(name.to_ascii_lowercase(), name.clone());
             }
-            Token::Literal | Token::Symbol(_) => {
+            Token::Text(_) | Token::Literal | Token::Symbol(_) => {
                 if shape.first.is_empty() && *token != Token::Symbol(';') {
                     shape.first.push('?');
                 }
@@ -118,7 +149,9 @@ enum Token<'a> {
     Word(&'a str),
     /// A quoted name, without its quotes.
     Name(String),
-    /// A string, number or parameter.
+    /// A string, which in place of a table is a name.
+    Text(String),
+    /// A number or parameter.
     Literal,
     Symbol(char),
 }
@@ -153,7 +186,7 @@ impl<'a> Reader<'a> {
 
     fn token(&mut self, first: char) -> Result<Token<'a>, Refusal> {
         match first {
-            '\'' => self.quoted('\'').map(|_| Token::Literal),
+            '\'' => self.quoted('\'').map(Token::Text),
             '"' | '`' => self.quoted(first).and_then(name),
             '[' => self.bracketed().and_then(name),
             '0'..='9' => {
@@ -275,7 +308,7 @@ pub(super) fn after_view_name(sql: &str) -> Option<&str> {
         rest: sql.strip_prefix("CREATE VIEW ")?,
     };
     match reader.next() {
-        Ok(Some(Token::Word(_) | Token::Name(_) | Token::Literal)) => Some(reader.rest),
+        Ok(Some(Token::Word(_) | Token::Name(_) | Token::Text(_) | Token::Literal)) => Some(reader.rest),
         _ => None,
     }
 }
