@@ -232,8 +232,8 @@ impl RuleSet {
     /// What exists for a principal: resource × action pairs for which some permit's scope matches
     /// and no unconditional `forbid` does. Whatever [`RuleSet::decide`] permits is in here.
     #[must_use]
-    pub fn visible(&self, principal: &Principal) -> Visible {
-        (*self.active.visible(&principal.user)).clone()
+    pub fn visible(&self, principal: &Principal) -> Arc<Visible> {
+        self.active.visible(&principal.user)
     }
 
     /// Decides one call.

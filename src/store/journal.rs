@@ -1,12 +1,13 @@
 //! Appending to the journal: one transaction that reads the head, writes everything that waited, and
 //! moves the head on.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use super::{Store, StoreError};
 
@@ -128,21 +129,32 @@ impl JournalWriter {
         F: FnOnce(&Head, &[OpenCall]) -> Result<Batch, StoreError> + Send,
     {
         self.apply_bound().await?;
-        let mut tx = self.conn.begin_with("BEGIN IMMEDIATE").await?;
-        let head = read_head(&mut tx).await?;
+        let written = self.transact(with_open_calls, build).await;
+        if written.is_err() {
+            // Whatever failed, the lock is given back before anybody tries again. A failed commit may
+            // have ended the transaction by itself, and then there is nothing to roll back.
+            let _ = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
+        }
+        written
+    }
+
+    async fn transact<F>(&mut self, with_open_calls: bool, build: F) -> Result<(), StoreError>
+    where
+        F: FnOnce(&Head, &[OpenCall]) -> Result<Batch, StoreError> + Send,
+    {
+        let conn = &mut self.conn;
+        let head = head_of(&sqlx::query(BEGIN).fetch_one(&mut *conn).await?)?;
         let open = if with_open_calls {
-            read_open_calls(&mut tx).await?
+            read_open_calls(conn).await?
         } else {
             Vec::new()
         };
         let batch = build(&head, &open)?;
-        write_records(&mut tx, &batch.records).await?;
-        write_payloads(&mut tx, &batch.payloads).await?;
-        write_open_calls(&mut tx, &batch).await?;
+        write_open_calls(conn, &batch).await?;
         for seq in &batch.erased {
             sqlx::query("DELETE FROM payload WHERE seq = ?1")
                 .bind(to_i64(*seq))
-                .execute(&mut *tx)
+                .execute(&mut *conn)
                 .await?;
         }
         if let Some(checkpoint) = &batch.checkpoint {
@@ -150,17 +162,10 @@ impl JournalWriter {
                 .bind(to_i64(checkpoint.size))
                 .bind(&checkpoint.note)
                 .bind(checkpoint.frontier.concat())
-                .execute(&mut *tx)
+                .execute(&mut *conn)
                 .await?;
         }
-        sqlx::query("UPDATE head SET size = ?1, last_leaf = ?2, frontier = ?3")
-            .bind(to_i64(batch.head.size))
-            .bind(batch.head.last_leaf.map(|leaf| leaf.to_vec()))
-            .bind(batch.head.frontier.concat())
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
+        write_and_commit(conn, &batch).await
     }
 
     /// The leaf hash of record `seq`, if there is one.
@@ -231,41 +236,54 @@ impl JournalWriter {
     }
 }
 
-/// Rows in one INSERT, largest first: a statement's way to SQLite's thread and back costs more than a
-/// row does.
-const GROUPS: [usize; 4] = [16, 4, 2, 1];
-static INSERT_RECORDS: LazyLock<[String; 4]> = LazyLock::new(|| {
-    inserts(
-        "INSERT INTO journal \
-         (seq, leaf, at, phase, call_id, user, session, tool, resource, status, record) VALUES ",
-        "(?,?,?,?,?,?,?,?,?,?,?)",
-    )
+/// Takes the lock and reads the head in one go.
+const BEGIN: &str = "BEGIN IMMEDIATE; SELECT size, last_leaf, frontier FROM head";
+const RECORD: (&str, &str) = (
+    "INSERT INTO journal (seq, leaf, at, phase, call_id, user, session, tool, resource, status, record) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?)",
+);
+const PAYLOAD: (&str, &str) = ("INSERT INTO payload (seq, blob, salt, data) VALUES ", "(?,?,?,?)");
+const COMMIT: &str = "UPDATE head SET size = ?, last_leaf = ?, frontier = ?; COMMIT";
+
+/// Rows in one INSERT, largest first. The way to SQLite's thread and back costs more than a row does,
+/// so rows go in groups, and the last group of each kind goes with the end of the transaction: one
+/// call's batch is one such journey. Sizes are few so that every statement stays prepared.
+const GROUPS: [usize; 5] = [16, 4, 3, 2, 1];
+
+/// The statements of every (records, payloads) that one journey can carry, the last with COMMIT.
+static STATEMENTS: LazyLock<HashMap<(usize, usize, bool), String>> = LazyLock::new(|| {
+    let sizes = || GROUPS.into_iter().chain([0]);
+    let insert = |(head, row): (&str, &str), size: usize| match size {
+        0 => String::new(),
+        _ => format!("{head}{};", vec![row; size].join(",")),
+    };
+    let mut all = HashMap::new();
+    for (records, payloads) in sizes().flat_map(|records| sizes().map(move |payloads| (records, payloads))) {
+        let rows = insert(RECORD, records) + &insert(PAYLOAD, payloads);
+        all.insert((records, payloads, true), format!("{rows}{COMMIT}"));
+        all.insert((records, payloads, false), rows);
+    }
+    all
 });
-static INSERT_PAYLOADS: LazyLock<[String; 4]> =
-    LazyLock::new(|| inserts("INSERT INTO payload (seq, blob, salt, data) VALUES ", "(?,?,?,?)"));
 
-fn inserts(head: &str, row: &str) -> [String; 4] {
-    GROUPS.map(|size| format!("{head}{}", vec![row; size].join(",")))
+/// The next group of rows; it is the last one when nothing is left.
+fn group<'a, T>(rows: &mut &'a [T]) -> &'a [T] {
+    let size = GROUPS.into_iter().find(|size| *size <= rows.len()).unwrap_or(0);
+    let (group, rest) = rows.split_at_checked(size).unwrap_or_default();
+    *rows = rest;
+    group
 }
 
-/// Cuts rows into groups for which there is a statement.
-fn grouped<'a, T>(
-    mut rows: &'a [T],
-    statements: &'static [String; 4],
-) -> impl Iterator<Item = (&'static str, &'a [T])> {
-    std::iter::from_fn(move || {
-        let mut sizes = GROUPS.iter().zip(statements);
-        let (size, sql) = sizes.find(|(size, _)| **size <= rows.len())?;
-        let (group, rest) = rows.split_at_checked(*size)?;
-        rows = rest;
-        Some((sql.as_str(), group))
-    })
-}
-
-async fn write_records(conn: &mut SqliteConnection, records: &[RecordRow]) -> Result<(), StoreError> {
-    for (sql, rows) in grouped(records, &INSERT_RECORDS) {
-        let mut query = sqlx::query(sql);
-        for row in rows {
+/// Everything that every batch has: its records, their payloads, the new head, the end.
+async fn write_and_commit(conn: &mut SqliteConnection, batch: &Batch) -> Result<(), StoreError> {
+    let (mut records, mut payloads) = (batch.records.as_slice(), batch.payloads.as_slice());
+    loop {
+        let (some, others) = (group(&mut records), group(&mut payloads));
+        let last = records.is_empty() && payloads.is_empty();
+        let sql = STATEMENTS.get(&(some.len(), others.len(), last));
+        let sql = sql.ok_or_else(|| StoreError::Damaged("no statement for a batch".to_owned()))?;
+        let mut query = sqlx::query(sql.as_str());
+        for row in some {
             query = query
                 .bind(to_i64(row.seq))
                 .bind(&row.leaf[..])
@@ -279,24 +297,24 @@ async fn write_records(conn: &mut SqliteConnection, records: &[RecordRow]) -> Re
                 .bind(&row.status)
                 .bind(&row.record);
         }
-        query.execute(&mut *conn).await?;
-    }
-    Ok(())
-}
-
-async fn write_payloads(conn: &mut SqliteConnection, payloads: &[PayloadRow]) -> Result<(), StoreError> {
-    for (sql, rows) in grouped(payloads, &INSERT_PAYLOADS) {
-        let mut query = sqlx::query(sql);
-        for row in rows {
+        for row in others {
             query = query
                 .bind(to_i64(row.seq))
                 .bind(&row.blob)
                 .bind(&row.salt[..])
                 .bind(Arc::clone(&row.data));
         }
+        if last {
+            query = query
+                .bind(to_i64(batch.head.size))
+                .bind(batch.head.last_leaf.map(|leaf| leaf.to_vec()))
+                .bind(batch.head.frontier.concat());
+        }
         query.execute(&mut *conn).await?;
+        if last {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 async fn write_open_calls(conn: &mut SqliteConnection, batch: &Batch) -> Result<(), StoreError> {
@@ -319,9 +337,14 @@ async fn write_open_calls(conn: &mut SqliteConnection, batch: &Batch) -> Result<
 
 /// The head as stored.
 pub(super) async fn read_head(conn: &mut SqliteConnection) -> Result<Head, StoreError> {
-    let row: SqliteRow = sqlx::query("SELECT size, last_leaf, frontier FROM head")
-        .fetch_one(conn)
-        .await?;
+    head_of(
+        &sqlx::query("SELECT size, last_leaf, frontier FROM head")
+            .fetch_one(conn)
+            .await?,
+    )
+}
+
+fn head_of(row: &SqliteRow) -> Result<Head, StoreError> {
     Ok(Head {
         size: to_u64(row.try_get(0)?),
         last_leaf: row
