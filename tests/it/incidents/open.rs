@@ -265,7 +265,7 @@ async fn incident_17_a_typing_mistake_keeps_the_server_from_starting() {
     let text = std::fs::read_to_string(site.config()).unwrap();
     for (right, wrong) in [
         ("[policies]", "[policy]"),
-        ("columns_default", "column_default"),
+        ("labels = ", "lables = "),
         ("kind = \"sqlite\"", "kind = \"sqlite\"\nread_only-true = true"),
         ("hidden = [", "hiden = ["),
         (
@@ -280,9 +280,7 @@ async fn incident_17_a_typing_mistake_keeps_the_server_from_starting() {
         ("audience = ", "audiance = "),
     ] {
         let changed = text.replacen(right, wrong, 1);
-        if changed == text {
-            continue;
-        }
+        assert_ne!(changed, text, "{right} is not in the configuration");
         std::fs::write(site.config(), &changed).unwrap();
         for command in ["serve", "stdio"] {
             let output = tollgate(&site, &[command]);
