@@ -48,7 +48,10 @@ impl Issuer {
     /// An access token (RFC 9068) that is good for an hour.
     pub(crate) fn token(&self, audience: &str, subject: &str, groups: &[&str]) -> String {
         let mut claims = self.claims(audience, subject, groups);
-        claims["client_id"] = json!("test-agent");
+        claims
+            .as_object_mut()
+            .unwrap()
+            .insert("client_id".into(), json!("test-agent"));
         self.sign(claims)
     }
 
