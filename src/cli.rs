@@ -199,7 +199,7 @@ fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 /// the stages of calls are timed and said at the end.
 fn start_logging(global: &Global, command: &Command) -> Result<Option<StageTimes>> {
     let level = if matches!(command, Command::Serve) {
-        "info"
+        "info,rmcp=warn" // which would say twice of every request that it came and went
     } else {
         "warn"
     };
