@@ -399,6 +399,43 @@ pub(super) static DETECTORS: &[Detector] = &[
         r#"(?i)\b(?:identified\s{1,4}by|password)\s{1,4}['"]"#,
         keyed::sql,
     ),
+    // Where no separator says so: command lines, `.netrc`, Dockerfiles, XML settings.
+    row(
+        "password",
+        &["curl"],
+        r#"(?i)\bcurl\b.{0,300}?\s(?:-u|--user)[ =]{0,2}['"]?[^\s:'"$]{1,64}:([^\s'"$][^\s'"]{2,200})"#,
+        checks::url_password,
+    ),
+    row(
+        "password",
+        &["mysql"],
+        r"\bmysql(?:dump|admin|import)?\b.{0,300}?\s-p([^\s'\x22$-][^\s]{2,200})",
+        checks::url_password,
+    ),
+    row(
+        "password",
+        &["sshpass"],
+        r#"\bsshpass\s{1,8}-p\s{0,8}['"]?([^\s'"$][^\s'"]{2,200})"#,
+        checks::url_password,
+    ),
+    row(
+        "password",
+        &["machine"],
+        r"\bmachine\s{1,8}[^\s]{1,200}\s{1,8}login\s{1,8}[^\s]{1,200}\s{1,8}password\s{1,8}([^\s]{3,200})",
+        checks::url_password,
+    ),
+    row(
+        "password",
+        &["ENV "],
+        r"\bENV\s{1,8}[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY)[A-Z0-9_]{0,20}\s{1,8}([^\s$=][^\s]{2,200})",
+        checks::url_password,
+    ),
+    row(
+        "secret",
+        &["value"],
+        r#"(?i)\b(?:key|name)\s{0,4}=\s{0,4}"[^"]{0,60}(?:password|secret|token|api[_-]?key)[^"]{0,30}"\s{1,8}value\s{0,4}=\s{0,4}"([^"]{3,300})""#,
+        checks::credential,
+    ),
     row(
         "secret",
         &["key", "token", "credential", "_auth"],

@@ -128,6 +128,12 @@ fn value_after(line: &[u8], found: &Candidate) -> Option<Value> {
     if separator == b':' && line.get(at) == Some(&b':') {
         return None; // a path: `Token::new`
     }
+    if separator == b'>' && closes_a_tag(line, found.whole.start) {
+        return None; // `</password>`: what follows is no value of it
+    }
+    if line.get(at..).is_some_and(|rest| rest.starts_with(b"-----")) {
+        return None; // a marker: hiding it would hide where a key begins or ends
+    }
     // Prefixes of string literals (`b"…"`, `r"…"`), and backslashes of a literal inside a literal.
     let opening = line
         .get(at..)?
@@ -159,6 +165,14 @@ fn value_after(line: &[u8], found: &Candidate) -> Option<Value> {
         separator,
         leads,
     })
+}
+
+/// Whether the name that ends in a match from `start` stands behind `</`.
+fn closes_a_tag(line: &[u8], start: usize) -> bool {
+    let before = line.get(start.saturating_sub(LEAD)..start).unwrap_or_default();
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(byte);
+    let kept = before.iter().rposition(|byte| !name(byte)).map_or(0, |at| at + 1);
+    before.get(..kept).is_some_and(|before| before.ends_with(b"</"))
 }
 
 /// Bytes up to what ends a bare value.

@@ -168,6 +168,11 @@ fn named(r: &mut Random) -> Vec<Case> {
         "https://x.example/login?user=a&password={}&b=c",
         "<password>{}</password>",
         "mysql --user=app --password {} shop",
+        "mysql -uroot -p{} shop",
+        "curl -sS -u deploy:{} https://x.example/api",
+        "sshpass -p '{}' ssh db.x.example",
+        "machine x.example login deploy password {}",
+        "ENV DB_PASSWORD {}",
         "curl --pass={}",
         "CREATE USER app IDENTIFIED BY '{}'",
         "ALTER ROLE app WITH PASSWORD '{}'",
@@ -189,6 +194,7 @@ fn named(r: &mut Random) -> Vec<Case> {
         "auth_token={}",
         "login --token {}",
         "?access_token={}&x=1",
+        "<add key=\"ShopApiKey\" value=\"{}\"/>",
     ] {
         let secret = format!("{}9a", r.alnum(30));
         cases.push(case("secret", secret, around));

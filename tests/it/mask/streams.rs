@@ -252,3 +252,14 @@ fn a_secret_across_two_windows_is_found_whole() {
         }
     }
 }
+
+#[test]
+fn a_closing_tag_or_a_marker_is_no_password() {
+    let mask = Mask::new();
+    let begin = format!("-----BEGIN {} KEY-----", "RSA PRIVATE");
+    let text = format!("{begin} <password>NW9GK!4krQME</password> -----BEGIN CERTIFICATE-----\nabc\n");
+    let once = mask.text(&text).into_owned();
+    assert!(once.contains("</password> -----BEGIN CERTIFICATE-----"), "{once}");
+    assert!(!once.contains("NW9GK"), "{once}");
+    assert_eq!(mask.text(&once), once);
+}
