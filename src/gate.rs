@@ -103,7 +103,7 @@ impl Gate {
                     .map_err(|denial| entry.denied(denial))?
             }
         };
-        let labels = self.resources.labels(&invocation);
+        let labels = self.resources.labels(&invocation, &facts);
         while !self.identity.has_read(&arrival.principal.session, labels) {
             self.identity.recall(&mut arrival.principal); // another call of this session was faster
             permit = rules

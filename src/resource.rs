@@ -83,9 +83,9 @@ impl Resources {
 
     /// The labels of what a request reads from; none for a mere description.
     #[must_use]
-    pub fn labels(&self, invocation: &Invocation) -> &BTreeSet<String> {
+    pub fn labels(&self, invocation: &Invocation, facts: &Facts) -> &BTreeSet<String> {
         static NONE: BTreeSet<String> = BTreeSet::new();
-        let described = invocation.action == Action::Describe;
+        let described = [invocation.action, facts.action] == [Action::Describe; 2];
         let named = invocation.resource.as_ref().filter(|_| !described);
         named
             .and_then(|name| self.0.get(name))
