@@ -54,14 +54,6 @@ pub async fn serve(config: Config) -> Result<()> {
     }
     let url = config.server.mcp_url();
     let app = App::build(config, Purpose::Serve).await?;
-    for call in &app.journal.interrupted {
-        tracing::warn!(
-            call_id = call.call_id,
-            tool = call.tool,
-            user = call.user,
-            "interrupted by an earlier stop"
-        );
-    }
     let shutdown = on_signals()?;
     let reloading = tokio::spawn(reload::on_hangup(app.gate.clone(), running, shutdown.clone())?);
     tracing::info!(%url, "serving MCP");

@@ -188,11 +188,14 @@ fn load(path: &Path) -> Result<Config> {
 }
 
 fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("the runtime cannot start")?
-        .block_on(work)
+        .context("the runtime cannot start")?;
+    let done = runtime.block_on(work);
+    // Does not wait for a thread that still reads a terminal: everything that counts has ended.
+    runtime.shutdown_background();
+    done
 }
 
 /// Servers say what they do; a command that answers speaks up only when something is wrong. With `debug`,

@@ -46,8 +46,6 @@ pub struct App {
     pub gate: Arc<Gate>,
     /// What it was made from.
     pub config: Config,
-    /// What the journal found when it was opened.
-    pub journal: StartReport,
     world: Arc<dyn World>,
     demo: Option<Arc<DemoIssuer>>,
 }
@@ -75,18 +73,30 @@ impl App {
         if !tests.passed() {
             bail!("the decision tests of the policies fail; run `tollgate policy test`");
         }
+        let identity = Identity::new(identity(&config)?, Arc::new(HttpFetch::new()), world.clone())?;
+        let resources = resources(&config, &world)?;
+        let file = std::fs::read(&config.file).with_context(|| format!("read {}", config.file.display()))?;
         let start = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "policies": policies.current().digest(),
-            "config": Hash::of(&std::fs::read(&config.file).unwrap_or_default()),
+            "config": Hash::of(&file),
         });
+        // Last, so that a start that is refused is not on record as one.
         let (audit, journal) = audit(&config, &mask, &world, start).await?;
+        for call in &journal.interrupted {
+            tracing::warn!(
+                call_id = call.call_id,
+                tool = call.tool,
+                user = call.user,
+                "interrupted by an earlier stop"
+            );
+        }
         let gate = Gate {
-            identity: Identity::new(identity(&config)?, Arc::new(HttpFetch::new()), world.clone())?,
+            identity,
             tools,
             policies,
             approvals: Approvals::new(),
-            resources: resources(&config, &world)?,
+            resources,
             mask,
             audit,
             seats: Seats::new(seats(config.limits.calls), seats(config.limits.calls_per_person)),
@@ -94,7 +104,6 @@ impl App {
         Ok(Self {
             gate: Arc::new(gate),
             config,
-            journal,
             world,
             demo,
         })
@@ -110,9 +119,10 @@ impl App {
         if let Some(issuer) = &self.demo {
             mount(&mut spec, issuer);
         }
-        self.keep_journal(shutdown.child_token());
-        crate::transport::http::serve(self.gate.clone(), spec, listener, shutdown).await?;
-        self.close().await
+        let keeper = self.keep_journal();
+        let served = crate::transport::http::serve(self.gate.clone(), spec, listener, shutdown).await;
+        self.close(keeper).await?;
+        Ok(served?)
     }
 
     /// Serves MCP over standard input and output until it ends or `shutdown` fires.
@@ -121,29 +131,35 @@ impl App {
     /// What the transport or the journal says.
     pub async fn stdio(self, shutdown: CancellationToken) -> Result<()> {
         use crate::transport::stdio;
-        self.keep_journal(shutdown.child_token());
+        let keeper = self.keep_journal();
         let principal = self.gate.identity.local();
         let spec = stdio::StdioSpec::new(self.world.clone());
-        stdio::serve(self.gate.clone(), principal, spec, stdio::process(), shutdown).await?;
-        self.close().await
+        let served = stdio::serve(self.gate.clone(), principal, spec, stdio::process(), shutdown).await;
+        self.close(keeper).await?;
+        Ok(served?)
     }
 
-    async fn close(self) -> Result<()> {
+    /// Signs the journal's head and closes it, after whatever its keeper is at.
+    async fn close(self, keeper: Keeper) -> Result<()> {
+        keeper.stop.cancel();
+        keeper.task.await?;
         self.gate.audit.close().await.context("the last checkpoint")?;
         Ok(())
     }
 
     /// What the journal needs now and then, also when nobody calls: what waits for company is
     /// written, and a quiet journal is signed too.
-    fn keep_journal(&self, shutdown: CancellationToken) {
+    fn keep_journal(&self) -> Keeper {
         let audit = self.gate.audit.clone();
-        tokio::spawn(async move {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
             let mut second = tokio::time::interval(FLUSH_EVERY);
             second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             let mut ticks = 0_u64;
             loop {
                 tokio::select! {
-                    () = shutdown.cancelled() => return,
+                    () = stopped.cancelled() => return,
                     _ = second.tick() => ticks += 1,
                 }
                 let signing = ticks.is_multiple_of(CHECKPOINT_TICKS);
@@ -157,7 +173,14 @@ impl App {
                 }
             }
         });
+        Keeper { stop, task }
     }
+}
+
+/// What looks after the journal while the server runs.
+struct Keeper {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
 }
 
 /// The one client for outgoing HTTP, with limits.

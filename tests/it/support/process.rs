@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -173,27 +173,41 @@ impl Drop for Process {
 /// `tollgate stdio` with an open session of the older era.
 pub(crate) struct Lines {
     child: Child,
-    write: Option<ChildStdin>,
+    write: Option<Box<dyn Write + Send>>,
     read: BufReader<ChildStdout>,
+    log: tempfile::NamedTempFile,
     next: u64,
 }
 
 impl Lines {
     pub(crate) fn start(site: &Site) -> Self {
+        let (theirs, ours) = std::io::pipe().unwrap();
+        Self::reading(site, theirs.into(), Box::new(ours))
+    }
+
+    /// With an input that only a thread of its own can read, as a terminal is.
+    pub(crate) fn start_on_a_socket(site: &Site) -> Self {
+        let (theirs, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+        Self::reading(site, std::os::fd::OwnedFd::from(theirs).into(), Box::new(ours))
+    }
+
+    fn reading(site: &Site, input: Stdio, write: Box<dyn Write + Send>) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
         let mut command = command(BINARY);
         command
             .arg("stdio")
             .arg("--config")
             .arg(site.config())
             .current_dir(site.dir.path())
-            .stdin(Stdio::piped())
+            .stdin(input)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+            .stderr(log.reopen().unwrap());
         let mut child = command.spawn().unwrap();
         let mut stdio = Self {
-            write: child.stdin.take(),
+            write: Some(write),
             read: BufReader::new(child.stdout.take().unwrap()),
             child,
+            log,
             next: 0,
         };
         let hello = json!({
@@ -226,6 +240,21 @@ impl Lines {
     /// Ends its input and waits for it.
     pub(crate) fn finish(mut self) -> ExitStatus {
         drop(self.write.take());
-        self.child.wait().unwrap()
+        let status = self.child.wait().unwrap();
+        self.assert_quiet();
+        status
+    }
+
+    /// Tells it to stop, with its input still open, and waits for it.
+    pub(crate) async fn terminate(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let status = until("the end of stdio", async || self.child.try_wait().unwrap()).await;
+        self.assert_quiet();
+        status
+    }
+
+    fn assert_quiet(&self) {
+        let log = std::fs::read_to_string(self.log.path()).unwrap();
+        assert!(!log.contains("ERROR"), "{log}");
     }
 }

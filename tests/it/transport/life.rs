@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::agent::{Agent, Events};
-use crate::support::process::{Lines, Process, assert_on_record, history, phase, verify, wait_for};
+use crate::support::process::{Lines, Process, assert_on_record, history, phase, tollgate, verify, wait_for};
 use crate::support::site::{Site, envelope};
 use crate::support::until;
 
@@ -213,4 +213,29 @@ async fn two_stdio_processes_and_a_server_share_one_store() {
         (&report["interrupted"], &report["unfinished"]),
         (&json!([]), &json!([]))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stdio_ends_when_it_is_told_to_although_its_input_stays_open() {
+    let site = Site::for_process().await;
+    for lines in [Lines::start(&site), Lines::start_on_a_socket(&site)] {
+        let mut lines = lines;
+        let (tool, arguments) = cheap(0);
+        let result = lines.call(tool, &arguments);
+        assert_eq!(envelope(&result)["status"], json!("ok"), "{result}");
+        assert_eq!(lines.terminate().await.code(), Some(0));
+    }
+    assert_eq!(verify(&site, &[])["intact"], json!(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_refused_is_not_on_record() {
+    let site = Site::for_process().await;
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), text.replace("customers.email", "customers.emial")).unwrap();
+    let output = tollgate(&site, &["stdio"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("emial"), "{told}");
+    assert!(!site.dir.path().join("journal.db").exists());
 }
