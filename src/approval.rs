@@ -1,14 +1,20 @@
 //! Ask → Evidence | Refusal: obligations are met here, and nowhere else.
 //!
 //! Limits are met by applying them, `@confirm` by the caller's own person over the protocol, recorded
-//! as self-confirmed. `@approval` needs other people; until there is a durable record of their
-//! decisions it is refused, never skipped. Deliberately absent: any way for an agent to answer for a
-//! person, and any mention of who would have to approve beyond what the policy itself explains.
+//! as self-confirmed, `@approval` by other people whose decisions are rows of the store (`review`).
+//! Without a control side nobody could decide, and `@approval` is refused, never skipped. Deliberately
+//! absent: any way for an agent to answer for a person, and any mention of who would have to approve
+//! beyond what the policy itself explains.
+
+pub mod review;
 
 use std::fmt::Write;
 
 use crate::call::refusal::Code;
-use crate::call::{Arrival, Caller, Confirmation, Evidence, Refusal, is_unseen};
+use crate::call::{
+    Arrival, CallId, Caller, Confirmation, Effect, Evidence, Facts, Invocation, Refusal, Request, Unmet,
+    is_unseen,
+};
 use crate::policy::{Ask, Obligation, ObligationKind};
 
 /// How much of the agent's own words a question shows, in characters. A call that says more is not put
@@ -26,8 +32,34 @@ impl Approvals {
         Self {}
     }
 
+    /// For `approval_wait`: puts the stored call in the place of this one, for its owner alone, and gives
+    /// `true`; every other call is left as it is.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such request of this caller's, or it has become final.
+    #[expect(clippy::unused_async, reason = "reads the store once there are rows")]
+    pub async fn resume(&self, _arrival: &mut Arrival, invocation: &Invocation) -> Result<bool, Unmet> {
+        match &invocation.request {
+            Request::ApprovalWait(wait) => Err(Refusal::not_found(&wait.approval_id).into()),
+            _ => Ok(false),
+        }
+    }
+
+    /// The request this very call is already part of: the identical call attaches to it, and nothing is
+    /// measured or asked twice.
+    ///
+    /// # Errors
+    /// Before anything is measured: `approval_unavailable`, `limit_exceeded` (too many open requests).
+    #[expect(clippy::unused_async, reason = "reads the store once there are rows")]
+    pub async fn attach(&self, ask: &Ask, _subject: Subject<'_>) -> Result<Option<Attached>, Unmet> {
+        match ask.obligations.iter().find(|one| needs_others(one)) {
+            Some(obligation) => Err(needs_approval(obligation).into()),
+            None => Ok(None),
+        }
+    }
+
     /// Meets every obligation of `ask`, or says why not. An obligation that can never be met is found
-    /// before anybody is asked anything.
+    /// before anybody is asked anything. `effect` is what was measured for the reviewers.
     ///
     /// # Errors
     /// `approval_unavailable`, `approval_denied`, `confirmation_required` (the question went to the
@@ -36,11 +68,12 @@ impl Approvals {
     pub async fn satisfy(
         &self,
         ask: Ask,
-        arrival: &Arrival,
+        subject: Subject<'_>,
+        _effect: Option<Effect>,
         caller: &dyn Caller,
-    ) -> Result<Evidence, Refusal> {
+    ) -> Result<Evidence, Unmet> {
         if let Some(obligation) = ask.obligations.iter().find(|o| needs_others(o)) {
-            return Err(needs_approval(obligation));
+            return Err(needs_approval(obligation).into());
         }
         let mut evidence = Evidence::default();
         for obligation in &ask.obligations {
@@ -56,10 +89,82 @@ impl Approvals {
             evidence.satisfied.insert(obligation.id.clone());
         }
         if ask.obligations.iter().any(|o| o.kind == ObligationKind::Confirm) {
-            confirmed(&ask.obligations, arrival, caller).await?;
+            confirmed(&ask.obligations, subject.arrival, caller).await?;
             evidence.self_confirmed = true;
         }
         Ok(evidence)
+    }
+
+    /// Takes the approval, durably, in the last moment before the effect becomes final: once, whatever
+    /// other calls and processes hold the same evidence. `effect` is what the executing transaction
+    /// measured; when it is not inside the approved one, people are asked anew.
+    ///
+    /// # Errors
+    /// [`Unmet::Pending`] for the new request; a refusal when the approval is spent, refused, expired or
+    /// cancelled meanwhile. Nothing may then remain of the effect.
+    #[expect(clippy::unused_async, reason = "writes the store once there are rows")]
+    pub async fn spend(
+        &self,
+        _subject: Subject<'_>,
+        evidence: &Evidence,
+        _effect: Option<&Effect>,
+    ) -> Result<(), Unmet> {
+        match &evidence.approved {
+            None => Ok(()),
+            Some(_) => Err(Refusal::internal("an approval without a record of it").into()),
+        }
+    }
+
+    /// Stands by a call that may spend an approval, so that the request learns what came of it.
+    pub fn follow(&self, call_id: &CallId) -> Follow {
+        Follow {
+            call_id: call_id.clone(),
+        }
+    }
+}
+
+/// One call as the approval stage sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Who asks, and how.
+    pub arrival: &'a Arrival,
+    /// What for.
+    pub invocation: &'a Invocation,
+    /// What it would touch.
+    pub facts: &'a Facts,
+}
+
+impl<'a> Subject<'a> {
+    /// One call.
+    #[must_use]
+    pub fn new(arrival: &'a Arrival, invocation: &'a Invocation, facts: &'a Facts) -> Self {
+        Self {
+            arrival,
+            invocation,
+            facts,
+        }
+    }
+}
+
+/// An open request that a call is part of.
+#[derive(Debug)]
+pub struct Attached {
+    /// What was measured for it.
+    pub effect: Option<Effect>,
+}
+
+/// Told of the end of a call. Dropped before, it makes the spent approval's outcome unknown.
+#[derive(Debug)]
+#[must_use]
+pub struct Follow {
+    call_id: CallId,
+}
+
+impl Follow {
+    /// The call's answer is on record.
+    #[expect(clippy::unused_async, reason = "writes the store once there are rows")]
+    pub async fn settle(self, answered: bool) {
+        tracing::trace!(call_id = %self.call_id, answered, "settled");
     }
 }
 

@@ -285,6 +285,20 @@ impl Audit {
         self.core.send_lazily(plain(draft));
     }
 
+    /// Records a piece of news of a running call, already masked, before it is passed on.
+    ///
+    /// # Errors
+    /// [`AuditError::Unrecorded`]: it must then not be passed on.
+    pub async fn progress(&self, call_id: &CallId, text: &str) -> Result<(), AuditError> {
+        let mut draft = Draft::new(Phase::Delivery, self.core.shared.world.now());
+        draft.call(call_id);
+        draft.put(
+            "progress",
+            &json!(record::detail(text, &*self.core.shared.masking)),
+        );
+        Ok(self.core.send_durably(plain(draft)).await?)
+    }
+
     /// Records a change of what decides: a reloaded policy set, a candidate. `what` is masked.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 //! promise (`Masked`) are not here: they live in the one stage that may make them.
 
 pub mod answer;
+mod approved;
+pub mod effect;
 pub mod refusal;
 pub mod request;
 mod unseen;
@@ -19,6 +21,8 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 pub use answer::RawOutput;
+pub use approved::{ApprovalId, Approved, Approver, Pending, Unmet};
+pub use effect::{Bound, Effect};
 pub use refusal::{Code, Refusal};
 pub use request::Request;
 pub use unseen::is_unseen;
@@ -212,6 +216,8 @@ pub struct Arrival {
     pub arguments: Map<String, Value>,
     /// Fires when the client cancels or goes away.
     pub cancel: CancellationToken,
+    /// How long this call may wait for people's decisions; `None` is the configured hold.
+    pub hold: Option<std::time::Duration>,
 }
 
 /// A fixed verb of the policy language.
@@ -313,15 +319,21 @@ pub enum ResourceKind {
     Git,
     /// A SQLite database.
     Sqlite,
+    /// A folder in which programs run, sandboxed.
+    Shell,
 }
 
 impl ResourceKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Git, Self::Sqlite, Self::Shell];
+
     /// The word in configuration and policy.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Git => "git",
             Self::Sqlite => "sqlite",
+            Self::Shell => "shell",
         }
     }
 }
@@ -369,6 +381,25 @@ pub struct SqlFacts {
     pub functions: BTreeSet<String>,
     /// Whether the statement restricts its rows.
     pub has_where: bool,
+    /// Whether it is of the class `irreversible`: every row of a table changed or gone, or a table gone.
+    pub irreversible: bool,
+}
+
+/// What a command would start. `programs`, `kind`, `network` and `change` are what policy sees; the
+/// rest is what a reviewer sees and what the hashes bind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ShellFacts {
+    /// `inspection` (every program is known, every flag of it allowed) or `script` (what it does is
+    /// decided by a text or by files; only the sandbox bounds it).
+    pub kind: String,
+    /// Names from the resource's `programs`.
+    pub programs: BTreeSet<String>,
+    /// Whether it could reach the network. Always false as yet.
+    pub network: bool,
+    /// Whether the work folder is writable for it.
+    pub change: bool,
+    /// What will be started, exactly: the pipelines' argument vectors in order.
+    pub commands: Vec<Vec<String>>,
 }
 
 /// Which file, where.
@@ -434,6 +465,13 @@ pub enum Target {
         /// The engine's schema version when it was inspected.
         schema_version: i64,
     },
+    /// A work folder on this machine.
+    Shell {
+        /// The folder of this user.
+        workdir: String,
+        /// The layers of the sandbox that hold here, as the start's self-test found them.
+        sandbox: Vec<String>,
+    },
 }
 
 /// What the executing adapter found in a request, before anything ran. Nothing here may depend on
@@ -448,19 +486,37 @@ pub struct Facts {
     pub sql: Option<SqlFacts>,
     /// Files only.
     pub file: Option<FileFacts>,
+    /// Commands only.
+    pub shell: Option<ShellFacts>,
     /// Classified columns of the relations touched; masked unless policy reveals them.
     pub classified: BTreeSet<ClassifiedColumn>,
+    /// What the adapter can say of the effect before it happens.
+    pub probe: Probe,
+}
+
+/// Whether, and when, an effect may be measured before it is approved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// There is nothing to measure.
+    #[default]
+    None,
+    /// It can be measured by doing and undoing it.
+    Measurable,
+    /// Even the attempt could tell something of a classified value (an equality oracle): people must
+    /// approve before anything is tried, or it is refused.
+    Oracle,
 }
 
 impl Facts {
     /// Identifies the one action these facts describe: SHA-256 over JCS{request_key, target, facts,
     /// measured effect}. This is what a reviewer signs and what a `Permit` is for.
     #[must_use]
-    pub fn action_sha256(&self, invocation: &Invocation) -> Hash {
+    pub fn action_sha256(&self, invocation: &Invocation, effect: Option<&Effect>) -> Hash {
         Hash::of_json(&serde_json::json!({
             "request_key": invocation.request_key,
             "facts": self,
-            "effect": null,
+            "effect": effect,
         }))
     }
 }
@@ -487,6 +543,30 @@ pub struct Evidence {
     pub seconds: Option<u64>,
     /// Whether the caller's own person confirmed interactively.
     pub self_confirmed: bool,
+    /// What other people approved.
+    pub approved: Option<Approved>,
+}
+
+impl Evidence {
+    /// The measured effect that was approved, if one was measured.
+    #[must_use]
+    pub fn effect(&self) -> Option<&Effect> {
+        self.approved.as_ref()?.effect.as_ref()
+    }
+}
+
+/// The last look before an effect becomes final: policy and the caller's standing are decided again,
+/// the effect is compared with the approved one, and the approval is spent. The adapter calls it once,
+/// in the executing transaction (or before the process starts), and gives up on an error.
+pub trait LastLook: Send + Sync {
+    /// `effect` is what was measured in that transaction.
+    ///
+    /// # Errors
+    /// Why it must not become final. Nothing may then remain of it.
+    fn look<'a>(&'a self, effect: Option<&'a Effect>) -> futures::future::BoxFuture<'a, Result<(), Refusal>>;
+
+    /// Records and passes on a piece of news of a running call, already masked and cut.
+    fn progress<'a>(&'a self, text: &'a str) -> futures::future::BoxFuture<'a, ()>;
 }
 
 /// One piece of a file that is on its way to the model.
@@ -559,6 +639,11 @@ impl MaskCounts {
 pub trait Caller: Send + Sync {
     /// Asks the caller's own person to confirm. `prompt` is our text, already free of target data.
     fn confirm<'a>(&'a self, prompt: &'a str) -> futures::future::BoxFuture<'a, Confirmation>;
+
+    /// Passes on a piece of news of a running call (masked, on record), if the client asked for any.
+    fn progress<'a>(&'a self, _text: &'a str) -> futures::future::BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What came of asking.

@@ -13,15 +13,20 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 
-use crate::approval::Approvals;
+mod last;
+mod stop;
+
+use crate::approval::{Approvals, Subject};
 use crate::audit::{Audit, Entry};
-use crate::call::{Arrival, Caller, Code, Evidence, Principal, Refusal};
+use crate::call::{Arrival, Caller, Evidence, Principal, Probe, Refusal};
 use crate::identity::{Bearer, Identity, Rejection};
 use crate::mask::{Mask, Masked};
-use crate::policy::{Policies, Verdict};
+use crate::policy::{Ask, Permit, Policies, RuleSet, Verdict};
 use crate::resource::Resources;
-use crate::seats::Seats;
-use crate::tool::{Misfit, ToolCard, Tools, UnknownTool};
+use crate::seats::{Seat, Seats};
+use crate::tool::{ToolCard, Tools, UnknownTool};
+use last::Last;
+use stop::{Stop, unsettled};
 
 /// Every part of the path, put together once by `app`.
 #[expect(missing_docs, reason = "each field is the stage of that name")]
@@ -58,6 +63,7 @@ impl Gate {
         self.identity.recall(&mut arrival.principal); // what this session has read from, for policy
         let mut entry = self.audit.open(&arrival);
         let call_id = arrival.call_id.clone();
+        let spending = self.approvals.follow(&call_id); // an approval it spends learns what came of it
         let walk = AssertUnwindSafe(self.walk(&mut arrival, caller, &mut entry)).catch_unwind();
         let answer = match walk
             .await
@@ -65,15 +71,19 @@ impl Gate {
         {
             Ok(masked) => masked,
             Err(Stop::Refused(refusal)) => entry.refused(&self.mask, refusal),
+            Err(Stop::Pending(pending)) => entry.pending(&self.mask, &pending),
+            Err(Stop::Answered(earlier)) => entry.repeats(&self.mask, &earlier).await,
             Err(Stop::UnknownTool(unknown)) => {
                 entry.unknown_tool(&unknown).await;
                 return Err(unknown);
             }
         };
         let settled = AssertUnwindSafe(entry.settle(&self.mask, answer)).catch_unwind(); // durable before it is offered
-        Ok(settled
+        let answer = settled
             .await
-            .unwrap_or_else(|_| self.mask.refusal(&call_id, &unsettled())))
+            .unwrap_or_else(|_| self.mask.refusal(&call_id, &unsettled()));
+        spending.settle(!answer.is_error()).await;
+        Ok(answer)
     }
 
     async fn walk(
@@ -83,66 +93,106 @@ impl Gate {
         entry: &mut Entry,
     ) -> Result<Masked, Stop> {
         let cancel = &arrival.cancel.clone();
-        let _seat = self.seats.take(&arrival.principal)?; // overloaded, not collapsed
-        let rules = self.policies.current(); // one set of policies from here to the end
-        let visible = rules.visible(&arrival.principal);
-        let invocation = self.tools.invocation(arrival, &visible)?; // typed; nothing has run
+        let mut seat = self.seats.take(&arrival.principal)?; // overloaded, not collapsed
+        let visible = self.policies.current().visible(&arrival.principal);
+        let mut invocation = self.tools.invocation(arrival, &visible)?; // typed; nothing has run
+        if self.approvals.resume(arrival, &invocation).await? {
+            invocation = self.tools.invocation(arrival, &visible)?; // approval_wait: the stored call, for its owner
+        }
         entry.concerns(&invocation);
         let facts = self.resources.inspect(&invocation, cancel).await?; // by the adapter that will execute it
         entry.intent(&invocation, &facts).await?; // no record, no call
+        let mut rules = self.policies.current(); // one set of policies, but for whoever had to wait
         let mut evidence = Evidence::default();
         let mut permit = match rules.decide(arrival, &invocation, &facts, &evidence) {
             Verdict::Permit(permit) => permit,
             Verdict::Deny(denial) => return Err(entry.denied(denial).into()),
             Verdict::Ask(ask) => {
                 entry.asked(&ask);
-                evidence = self.approvals.satisfy(ask, arrival, caller).await?; // limits, people
-                rules
-                    .decide(arrival, &invocation, &facts, &evidence)
-                    .permit()
-                    .map_err(|denial| entry.denied(denial))?
+                let subject = Subject::new(arrival, &invocation, &facts);
+                (evidence, seat) = self.agree(ask, subject, caller, entry, seat).await?; // limits, people
+                rules = self.policies.current();
+                Self::decided(
+                    &rules,
+                    Subject::new(arrival, &invocation, &facts),
+                    &evidence,
+                    entry,
+                )?
             }
         };
         let labels = self.resources.labels(&invocation, &facts);
         while !self.identity.has_read(&arrival.principal.session, labels) {
             self.identity.recall(&mut arrival.principal); // another call of this session was faster
-            permit = rules
-                .decide(arrival, &invocation, &facts, &evidence)
-                .permit()
-                .map_err(|denial| entry.denied(denial))?;
+            permit = Self::decided(
+                &rules,
+                Subject::new(arrival, &invocation, &facts),
+                &evidence,
+                entry,
+            )?;
         }
         entry.permitted(&permit);
-        let raw = self.resources.run(permit, &invocation, &facts, cancel).await?; // one permit, one effect
-        Ok(self.mask.output(&arrival.call_id, raw))
+        let last = Last::new(
+            self,
+            Subject::new(arrival, &invocation, &facts),
+            &evidence,
+            caller,
+        );
+        let raw = self
+            .resources
+            .run(permit, &invocation, &facts, evidence.effect(), &last, cancel)
+            .await; // one permit, one effect
+        drop(seat);
+        Ok(self.mask.output(&arrival.call_id, last.judged(raw)?))
     }
-}
 
-/// When recording itself fell over: nobody knows how far the call came.
-fn unsettled() -> Refusal {
-    Refusal::new(
-        Code::OutcomeUnknown,
-        "Tollgate failed while recording this call, so its answer is withheld.",
-        "Do not repeat it. Tell your operator the call_id.",
-    )
-}
-
-/// Why the walk ended early.
-enum Stop {
-    Refused(Refusal),
-    UnknownTool(UnknownTool),
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Misfit> for Stop {
-    fn from(misfit: Misfit) -> Self {
-        match misfit {
-            Misfit::Tool(unknown) => Self::UnknownTool(unknown),
-            Misfit::Refused(refusal) => Self::Refused(refusal),
+    /// Ask → Evidence. People see what would happen: its effect is measured first, under a permit and an
+    /// intent of its own, and only when nothing but their decision stands between the call and its effect.
+    async fn agree(
+        &self,
+        ask: Ask,
+        subject: Subject<'_>,
+        caller: &dyn Caller,
+        entry: &mut Entry,
+        seat: Seat,
+    ) -> Result<(Evidence, Seat), Stop> {
+        let Subject {
+            arrival,
+            invocation,
+            facts,
+        } = subject;
+        let attached = self.approvals.attach(&ask, subject).await?; // the identical call is the same request
+        let effect = match attached {
+            Some(attached) => attached.effect,
+            None if ask.needs_people() && facts.probe == Probe::Measurable => {
+                let rules = self.policies.current();
+                let permit = rules.decide_measure(arrival, invocation, facts).permit();
+                let permit = permit.map_err(|denial| entry.denied(denial))?;
+                entry.measures(&permit).await?;
+                Some(
+                    self.resources
+                        .measure(permit, invocation, facts, &arrival.cancel)
+                        .await?,
+                )
+            }
+            None => None,
+        };
+        if !ask.needs_people() {
+            return Ok((self.approvals.satisfy(ask, subject, effect, caller).await?, seat));
         }
+        drop(seat); // who waits for people takes no seat
+        let evidence = self.approvals.satisfy(ask, subject, effect, caller).await?;
+        entry.approved(&evidence);
+        Ok((evidence, self.seats.take(&arrival.principal)?))
+    }
+
+    /// Decides with the evidence; only now there is a permit.
+    fn decided(
+        rules: &RuleSet,
+        subject: Subject<'_>,
+        evidence: &Evidence,
+        entry: &mut Entry,
+    ) -> Result<Permit, Refusal> {
+        let verdict = rules.decide(subject.arrival, subject.invocation, subject.facts, evidence);
+        verdict.permit().map_err(|denial| entry.denied(denial))
     }
 }

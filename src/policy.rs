@@ -8,6 +8,7 @@
 mod files;
 mod names;
 mod obligation;
+pub mod quorum;
 mod refusing;
 mod request;
 mod rules;
@@ -28,7 +29,8 @@ use cedar_policy::Effect;
 use serde::Serialize;
 
 use crate::call::{
-    Arrival, Code, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal, ResourceCard, Visible,
+    Action, Arrival, Bound, Code, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal,
+    ResourceCard, User, Visible,
 };
 use cases::TestReport;
 pub use load::{Fault, LoadError};
@@ -249,6 +251,27 @@ impl RuleSet {
         facts: &Facts,
         evidence: &Evidence,
     ) -> Verdict {
+        let actions = BTreeSet::from([invocation.action, facts.action]);
+        self.verdict(arrival, invocation, facts, evidence, actions)
+    }
+
+    /// Decides whether the effect of a call may be measured before people are asked about it. The
+    /// permit is for the measurement alone; what obligations ask of the call itself is not asked here.
+    pub fn decide_measure(&self, arrival: &Arrival, invocation: &Invocation, facts: &Facts) -> Verdict {
+        let actions = BTreeSet::from([Action::Measure]);
+        self.verdict(arrival, invocation, facts, &Evidence::default(), actions)
+    }
+
+    fn verdict(
+        &self,
+        arrival: &Arrival,
+        invocation: &Invocation,
+        facts: &Facts,
+        evidence: &Evidence,
+        actions: BTreeSet<Action>,
+    ) -> Verdict {
+        let measures = actions.contains(&Action::Measure);
+        let action_sha256 = facts.action_sha256(invocation, evidence.effect());
         let principal = &arrival.principal;
         let question = Question {
             asking: Asking {
@@ -259,11 +282,13 @@ impl RuleSet {
                 tool: &invocation.tool,
                 sql: facts.sql.as_ref(),
                 file: facts.file.as_ref(),
+                shell: facts.shell.as_ref(),
             },
-            actions: BTreeSet::from([invocation.action, facts.action]),
+            actions,
             resource: invocation.resource.as_deref(),
             classified: &facts.classified,
             evidence,
+            action_sha256,
         };
         let judged = self.active.judge(&question);
         let decision = Decision {
@@ -279,7 +304,9 @@ impl RuleSet {
                 reveal,
                 resources,
             } => Verdict::Permit(Permit {
-                action_sha256: facts.action_sha256(invocation),
+                action_sha256,
+                measures,
+                approved: evidence.approved.is_some(),
                 limits,
                 reveal,
                 resources,
@@ -291,6 +318,13 @@ impl RuleSet {
             }),
             Finding::Deny(refusal) => Verdict::Deny(Denial { refusal, decision }),
         }
+    }
+
+    /// Whether a person may decide about requests that concern a resource (action `approve`). Whether
+    /// they are one of those a request asks for is another question: see [`quorum`].
+    #[must_use]
+    pub fn may_approve(&self, user: &User, resource: &str) -> bool {
+        self.active.may_approve(user, resource)
     }
 
     /// What the candidate would have decided, when it differs: another verdict, other bounds, other
@@ -390,6 +424,8 @@ impl Verdict {
 #[must_use]
 pub struct Permit {
     action_sha256: Hash,
+    measures: bool,
+    approved: bool,
     limits: Limits,
     reveal: BTreeSet<String>,
     resources: BTreeSet<String>,
@@ -401,6 +437,16 @@ impl Permit {
     #[must_use]
     pub fn action_sha256(&self) -> Hash {
         self.action_sha256
+    }
+    /// Whether it is for measuring the effect (and undoing it), not for having it.
+    #[must_use]
+    pub fn is_for_measuring(&self) -> bool {
+        self.measures
+    }
+    /// Whether people approved this very action.
+    #[must_use]
+    pub fn is_approved(&self) -> bool {
+        self.approved
     }
     /// Upper bounds.
     #[must_use]
@@ -434,6 +480,13 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// Whether other people have to decide.
+    #[must_use]
+    pub fn needs_people(&self) -> bool {
+        let mut kinds = self.obligations.iter().map(|one| &one.kind);
+        kinds.any(|kind| matches!(kind, ObligationKind::Approval(_)))
+    }
+
     /// The denial for obligations that the evidence did not meet.
     fn unmet(self) -> Denial {
         let mut refusal = Refusal::new(
@@ -457,6 +510,10 @@ pub struct Obligation {
     pub id: String,
     /// What it wants.
     pub kind: ObligationKind,
+    /// `@bound`: for an approval, how closely the executed effect must keep to the approved one.
+    pub bound: Bound,
+    /// `@unattended`: for an approval, whether the call may run when its client has left.
+    pub unattended: bool,
     /// `@explain`, if the policy has one.
     pub explain: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! Permit + Invocation → [`RawOutput`]: the only code that touches a target.
 
 pub mod git;
+pub mod shell;
 pub mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::call::answer::{ResourceEntry, ResourceList};
-use crate::call::{Action, Facts, Invocation, RawOutput, Refusal, Request, ResourceCard, Target};
+use crate::call::{
+    Action, Effect, Facts, Invocation, LastLook, Probe, RawOutput, Refusal, Request, ResourceCard, Target,
+};
 use crate::policy::Permit;
 
 /// One configured thing that can be read or changed. A closed set: each kind is an arm here.
@@ -17,6 +20,7 @@ use crate::policy::Permit;
 pub enum Resource {
     Git(git::Repository),
     Sqlite(sql::sqlite::Database),
+    Shell(shell::Folder),
 }
 
 /// The configured resources, by name.
@@ -48,6 +52,8 @@ impl Resources {
     ) -> Result<Facts, Refusal> {
         match self.of(invocation)? {
             None => Ok(Facts {
+                shell: None,
+                probe: Probe::None,
                 action: invocation.action,
                 target: Target::Tollgate,
                 sql: None,
@@ -56,10 +62,34 @@ impl Resources {
             }),
             Some(Resource::Git(repository)) => repository.inspect(invocation, cancel).await,
             Some(Resource::Sqlite(database)) => database.inspect(invocation, cancel).await,
+            Some(Resource::Shell(folder)) => folder.inspect(invocation).await,
         }
     }
 
-    /// Does what the permit is for, once.
+    /// Measures the effect of what the permit is for, and leaves nothing of it.
+    ///
+    /// # Errors
+    /// `internal` when the permit is for another action, or not for measuring; otherwise what the adapter
+    /// says. What it says must not tell the outcome of the measurement.
+    #[tracing::instrument(level = "debug", skip_all, name = "measure")]
+    pub async fn measure(
+        &self,
+        permit: Permit,
+        invocation: &Invocation,
+        facts: &Facts,
+        cancel: &CancellationToken,
+    ) -> Result<Effect, Refusal> {
+        if !permit.is_for_measuring() || permit.action_sha256() != facts.action_sha256(invocation, None) {
+            return Err(Refusal::internal("permit is for another action"));
+        }
+        match self.of(invocation)? {
+            Some(Resource::Sqlite(database)) => database.measure(permit, invocation, facts, cancel).await,
+            _ => Err(Refusal::internal("this resource has nothing to measure")),
+        }
+    }
+
+    /// Does what the permit is for, once. `approved` is the effect people approved, if any; `last` is asked
+    /// before anything becomes final.
     ///
     /// # Errors
     /// `internal` when the permit is for another action; otherwise what the adapter says.
@@ -69,15 +99,18 @@ impl Resources {
         permit: Permit,
         invocation: &Invocation,
         facts: &Facts,
+        approved: Option<&Effect>,
+        last: &dyn LastLook,
         cancel: &CancellationToken,
     ) -> Result<RawOutput, Refusal> {
-        if permit.action_sha256() != facts.action_sha256(invocation) {
+        if permit.is_for_measuring() || permit.action_sha256() != facts.action_sha256(invocation, approved) {
             return Err(Refusal::internal("permit is for another action"));
         }
         match self.of(invocation)? {
             None => self.list(&permit, invocation),
             Some(Resource::Git(repository)) => repository.run(permit, invocation, facts, cancel).await,
-            Some(Resource::Sqlite(database)) => database.run(permit, invocation, facts, cancel).await,
+            Some(Resource::Sqlite(database)) => database.run(permit, invocation, facts, last, cancel).await,
+            Some(Resource::Shell(folder)) => folder.run(permit, invocation, facts, last, cancel).await,
         }
     }
 

@@ -119,6 +119,7 @@ async fn call(gate: &Gate, world: &dyn World, token: &str) -> Result<()> {
     world.random(&mut random);
     let arguments = json!({"resource": "shop", "statement": ONE_ROW});
     let arrival = Arrival {
+        hold: None,
         call_id: CallId::new(world.now().0, &random),
         principal,
         transport: Transport::Http,

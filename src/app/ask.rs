@@ -104,6 +104,7 @@ fn facts(config: &Config, query: &ExplainQuery, supposed: &mut Supposed) {
             columns: query.columns.iter().cloned().collect(),
             functions: query.functions.iter().cloned().collect(),
             has_where: false,
+            irreversible: false,
         });
     }
     supposed.classified = classified(config, query);

@@ -6,7 +6,10 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::call::{Agent, CallId, Hash, Principal, Session, Transport, User, UserKind};
+use crate::call::request::ListResources;
+use crate::call::{
+    Action, Agent, CallId, Hash, Principal, Probe, Session, Target, Transport, User, UserKind,
+};
 use crate::policy::Decision;
 
 /// A person who gives one answer, and remembers what they were asked.
@@ -36,6 +39,7 @@ fn arrival(arguments: Value) -> Arrival {
         panic!("arguments are an object")
     };
     Arrival {
+        hold: None,
         call_id: CallId::new(0, &[0; 10]),
         principal: Principal {
             user: User {
@@ -69,6 +73,8 @@ fn ask(obligations: &[(&str, ObligationKind, Option<&str>)]) -> Ask {
             .map(|(id, kind, explain)| Obligation {
                 id: (*id).to_owned(),
                 kind: kind.clone(),
+                bound: Default::default(),
+                unattended: false,
                 explain: explain.map(str::to_owned),
             })
             .collect(),
@@ -84,7 +90,38 @@ fn ask(obligations: &[(&str, ObligationKind, Option<&str>)]) -> Ask {
 
 async fn satisfy(ask: Ask, person: &Person) -> Result<Evidence, Refusal> {
     let arrival = arrival(json!({"resource": "shop", "statement": "SELECT 1"}));
-    Approvals::new().satisfy(ask, &arrival, person).await
+    met(ask, &arrival, person).await
+}
+
+/// Meets what is asked of a call that touches nothing in particular.
+async fn met(ask: Ask, arrival: &Arrival, person: &Person) -> Result<Evidence, Refusal> {
+    let request = Request::ListResources(ListResources {
+        kind: None,
+        cursor: None,
+    });
+    let invocation = Invocation {
+        tool: arrival.tool.clone(),
+        action: Action::Describe,
+        resource: None,
+        request,
+        arguments: json!({}),
+        request_key: Hash::of(b"key"),
+    };
+    let facts = Facts {
+        action: Action::Describe,
+        target: Target::Tollgate,
+        sql: None,
+        file: None,
+        shell: None,
+        classified: BTreeSet::new(),
+        probe: Probe::None,
+    };
+    let subject = Subject::new(arrival, &invocation, &facts);
+    let outcome = Approvals::new().satisfy(ask, subject, None, person).await;
+    outcome.map_err(|unmet| match unmet {
+        Unmet::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    })
 }
 
 #[tokio::test]
@@ -178,10 +215,7 @@ async fn a_cancelled_call_asks_nobody() {
     let arrival = arrival(json!({}));
     arrival.cancel.cancel();
     let confirm = ask(&[("c", ObligationKind::Confirm, None)]);
-    let refusal = Approvals::new()
-        .satisfy(confirm, &arrival, &person)
-        .await
-        .unwrap_err();
+    let refusal = met(confirm, &arrival, &person).await.unwrap_err();
     assert_eq!(refusal.code, Code::Cancelled);
     assert!(person.asked.lock().unwrap().is_empty());
 }
@@ -215,7 +249,7 @@ async fn a_statement_cannot_be_pushed_out_of_the_question_by_padding_before_it()
             "parameters": ["harmless ".repeat(padding / 9)], "resource": "shop", "statement": "DROP TABLE orders",
         }));
         let confirm = ask(&[("c", ObligationKind::Confirm, None)]);
-        let outcome = Approvals::new().satisfy(confirm, &arrival, &person).await;
+        let outcome = met(confirm, &arrival, &person).await;
         let shown = person.asked.lock().unwrap();
         if asked {
             assert!(outcome.is_ok());

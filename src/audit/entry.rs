@@ -8,8 +8,8 @@ use super::payload::Payload;
 use super::record::{Draft, Phase, detail, without_empty};
 use super::writer::{Item, Mark, plain};
 use super::{Core, Masking};
-use crate::call::{Arrival, CallId, Code, Facts, Invocation, Refusal};
-use crate::mask::Masked;
+use crate::call::{Action, Arrival, CallId, Code, Evidence, Facts, Invocation, Pending, Refusal};
+use crate::mask::{Mask, Masked};
 use crate::policy::{Ask, Decision, Denial, Permit};
 use crate::tool::UnknownTool;
 
@@ -121,6 +121,45 @@ impl Entry {
             );
             self.core.send_lazily(plain(draft));
         }
+    }
+
+    /// Records, durably, that the effect is about to be measured.
+    ///
+    /// # Errors
+    /// As [`Entry::intent`].
+    pub async fn measures(&mut self, permit: &Permit) -> Result<(), Refusal> {
+        let mut draft = self.draft.follow(Phase::Intent, self.core.shared.world.now());
+        draft.decided(permit.decision());
+        draft.put("action", &json!(Action::Measure));
+        draft.put("action_sha256", &json!(permit.action_sha256()));
+        let recorded = self.core.send_durably(plain(draft)).await;
+        recorded.map_err(|_| unavailable())
+    }
+
+    /// Notes who approved what.
+    pub fn approved(&mut self, evidence: &Evidence) {
+        if let Some(approved) = &evidence.approved {
+            let by: Vec<String> = approved
+                .approvers
+                .iter()
+                .map(|one| format!("{}#{}", one.issuer, one.subject))
+                .collect();
+            self.draft
+                .put("approval", &json!({"id": approved.id, "approvers": by}));
+            self.draft.put("action_sha256", &json!(approved.action_sha256));
+        }
+    }
+
+    /// Notes that people have been asked, and gives the sendable form.
+    pub fn pending(&mut self, mask: &Mask, pending: &Pending) -> Masked {
+        self.draft.put("approval", &json!({"id": pending.id}));
+        mask.pending(&self.call_id, pending)
+    }
+
+    /// Gives again what an earlier call was answered.
+    pub async fn repeats(&mut self, mask: &Mask, earlier: &CallId) -> Masked {
+        let _ = earlier;
+        self.refused(mask, Refusal::not_found("the earlier answer"))
     }
 
     /// Notes why it did not happen and gives the sendable form.

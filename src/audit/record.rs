@@ -214,10 +214,10 @@ impl Draft {
     /// The arguments, masked, and what the adapter found in them.
     pub(crate) fn detail_intent(&mut self, invocation: &Invocation, facts: &Facts, masking: &dyn Masking) {
         self.arguments(&invocation.arguments, masking);
-        self.put("action_sha256", &json!(facts.action_sha256(invocation)));
+        self.put("action_sha256", &json!(facts.action_sha256(invocation, None)));
         self.put("target", &json!(facts.target));
         let mut found = without_empty(json!({
-            "sql": facts.sql, "file": facts.file, "classified": facts.classified,
+            "sql": facts.sql, "file": facts.file, "shell": facts.shell, "classified": facts.classified,
         }));
         if found.as_object().is_some_and(|found| !found.is_empty()) {
             masking.value(&mut found, &mut MaskCounts::default());

@@ -26,7 +26,7 @@ use super::verify::{Report, Trust};
 use super::*;
 use crate::call::request::{ListResources, Request};
 use crate::call::{
-    Action, Agent, Facts, Hash, Invocation, Principal, Session, Target, Transport, User, UserKind,
+    Action, Agent, Facts, Hash, Invocation, Principal, Probe, Session, Target, Transport, User, UserKind,
 };
 use crate::clock::Timestamp;
 use crate::policy::Decision;
@@ -202,6 +202,7 @@ pub(super) fn arrival(world: &dyn World, tool: &str, arguments: &Value) -> Arriv
     let mut random = [0; 10];
     world.random(&mut random);
     Arrival {
+        hold: None,
         call_id: CallId::new(world.now().0, &random),
         principal: Principal {
             user: User {
@@ -241,6 +242,8 @@ pub(super) fn invocation(arrival: &Arrival, action: Action) -> (Invocation, Fact
         request_key: Hash::of(arrival.call_id.as_str().as_bytes()),
     };
     let facts = Facts {
+        shell: None,
+        probe: Probe::None,
         action,
         target: Target::Tollgate,
         sql: None,

@@ -21,6 +21,10 @@ pub struct RawOutput {
     pub fragments: Vec<Fragment>,
     /// What the adapter already masked at the source.
     pub source_masks: MaskCounts,
+    /// What a change did, as it was measured while it happened.
+    pub effect: Option<super::Effect>,
+    /// The recording of a command (asciicast), already masked; kept with the record, not offered.
+    pub recording: Option<String>,
     /// Classes that policy shows in this answer. A cell that is nothing but what the rule of that name
     /// looks for stays; what stands inside other text is still masked.
     pub shown: BTreeSet<String>,
@@ -35,6 +39,8 @@ impl RawOutput {
             next_cursor: None,
             fragments: Vec::new(),
             source_masks: MaskCounts::default(),
+            effect: None,
+            recording: None,
             shown: BTreeSet::new(),
         })
     }
@@ -209,4 +215,34 @@ pub struct Rows {
     pub rows: Vec<Vec<Value>>,
     /// Rows in this answer.
     pub row_count: u64,
+}
+
+/// `sql_execute`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Changed {
+    /// Rows the statement itself inserted, updated or deleted; cascades and triggers are not counted.
+    pub rows_affected: u64,
+    /// What it was: `insert`, `update`, `delete`, `create table` …
+    pub kind: String,
+    /// RETURNING columns, when there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Rows>,
+}
+
+/// `shell_run`, and declared commands.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CommandOutput {
+    /// Of the last program that ran; 128 + signal when one ended it, as a shell would say.
+    pub exit_code: i32,
+    /// Head and tail of standard output; what was left out is said where it is missing.
+    pub stdout: String,
+    /// Head and tail of standard error.
+    pub stderr: String,
+    /// Bytes of standard output in all.
+    pub stdout_bytes: u64,
+    /// Bytes of standard error in all.
+    pub stderr_bytes: u64,
+    /// What ended it early: `timeout`, `cpu`, `memory`, `output`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<String>,
 }

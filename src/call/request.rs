@@ -16,6 +16,9 @@ pub enum Request {
     FileSearch(FileSearch),
     SqlSchema(SqlSchema),
     SqlQuery(SqlQuery),
+    SqlExecute(SqlExecute),
+    ShellRun(ShellRun),
+    ApprovalWait(ApprovalWait),
 }
 
 /// `list_resources`.
@@ -124,6 +127,56 @@ pub struct SqlQuery {
     /// From next_cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+}
+
+/// `sql_execute`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqlExecute {
+    /// Resource name.
+    pub resource: String,
+    /// One INSERT, UPDATE, DELETE or DDL statement.
+    pub statement: String,
+    /// Bound to ?1, ?2 … or, as an object, to :name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Parameters>,
+    /// Why, for the reviewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `shell_run`. Exactly one of `argv` and `command`; the tool stage checks that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShellRun {
+    /// Resource name.
+    pub resource: String,
+    /// Program and arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argv: Option<Vec<String>>,
+    /// Or a line of plain words with | && || ;
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Needs to change files of the work folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<bool>,
+    /// Stop it after this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+    /// Why, for the reviewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `approval_wait`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalWait {
+    /// From approval.id.
+    pub approval_id: String,
+    /// At most 45.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_seconds: Option<u64>,
 }
 
 /// Values bound to a statement's placeholders; scalars only.

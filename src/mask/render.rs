@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use crate::call::{CallId, MaskNote};
+use crate::call::{CallId, MaskNote, Pending};
 
 /// Renders an answer that was masked.
 pub(super) fn answer(
@@ -68,6 +68,22 @@ pub(super) fn refusal(call_id: &CallId, code: &str, message: &str, suggestion: &
         "Refused ({code}): {}\nTry: {}{again}\n-- call {call_id}",
         visible(message),
         visible(suggestion)
+    )
+}
+
+/// The text form of "people have been asked".
+pub(super) fn pending(call_id: &CallId, pending: &Pending, note: &str) -> String {
+    let at = match &pending.url {
+        Some(url) => format!("\nA person can see and decide it at {}", visible(url)),
+        None => String::new(),
+    };
+    format!(
+        "Waiting for approval {} until {}. {}{at}\nNothing has run. Next: call approval_wait with approval_id \"{}\"; \
+         sending the same call again does the same.\n-- call {call_id}",
+        pending.id,
+        pending.expires_at,
+        visible(note),
+        pending.id
     )
 }
 

@@ -16,7 +16,7 @@ use super::files::{self, Source};
 use super::load::{Fault, Lines};
 use super::names::{Known, Unknown};
 use crate::call::{
-    Action, Agent, ClassifiedColumn, Evidence, FileFacts, SqlFacts, Transport, User, UserKind,
+    Action, Agent, ClassifiedColumn, Evidence, FileFacts, ShellFacts, SqlFacts, Transport, User, UserKind,
 };
 
 /// The folder of decision tests, inside the folder of policies.
@@ -192,6 +192,25 @@ struct RowSql {
     functions: BTreeSet<String>,
     #[serde(default)]
     has_where: bool,
+    #[serde(default)]
+    irreversible: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RowShell {
+    #[serde(default = "inspection")]
+    kind: String,
+    #[serde(default)]
+    programs: BTreeSet<String>,
+    #[serde(default)]
+    network: bool,
+    #[serde(default)]
+    change: bool,
+}
+
+fn inspection() -> String {
+    "inspection".to_owned()
 }
 
 #[derive(Debug, Deserialize)]
@@ -221,6 +240,7 @@ struct Row {
     session_labels: BTreeSet<String>,
     sql: Option<RowSql>,
     file: Option<RowFile>,
+    shell: Option<RowShell>,
     /// Column = class.
     #[serde(default)]
     classified: BTreeMap<String, String>,
@@ -435,6 +455,14 @@ fn fill(supposed: &mut Supposed, row: &Row, action: Action) {
         columns: sql.columns.clone(),
         functions: sql.functions.clone(),
         has_where: sql.has_where,
+        irreversible: sql.irreversible,
+    });
+    supposed.shell = row.shell.as_ref().map(|shell| ShellFacts {
+        kind: shell.kind.clone(),
+        programs: shell.programs.clone(),
+        network: shell.network,
+        change: shell.change,
+        commands: Vec::new(),
     });
     supposed.file = row.file.as_ref().map(|file| FileFacts {
         path: file.path.clone(),

@@ -13,7 +13,8 @@ use super::rules::{Finding, Question};
 use super::schema::{self, Detail, Presence};
 use super::{CandidateDifference, Obligation, ObligationKind, RuleSet};
 use crate::call::{
-    Action, Agent, ClassifiedColumn, Evidence, FileFacts, Hash, Limits, Session, SqlFacts, Transport, User,
+    Action, Agent, ApprovalId, Approved, Approver, Bound, ClassifiedColumn, Evidence, FileFacts, Hash,
+    Limits, Session, ShellFacts, SqlFacts, Transport, User,
 };
 
 /// A call that nobody made.
@@ -38,11 +39,16 @@ pub struct Supposed {
     pub sql: Option<SqlFacts>,
     /// Which file. Where the action needs one and there is none, the root is assumed.
     pub file: Option<FileFacts>,
+    /// Which programs. Where the action needs some and there are none, an inspection is assumed.
+    pub shell: Option<ShellFacts>,
     /// Classified columns it would touch.
     pub classified: BTreeSet<ClassifiedColumn>,
     /// What has been done for obligations.
     pub evidence: Evidence,
 }
+
+/// The hash of an action that is only supposed: nothing is bound by it.
+const SUPPOSED_ACTION: Hash = Hash([0; 32]);
 
 impl Supposed {
     /// A verified agent over HTTP in a fresh session, nothing classified, no evidence, the usual tool.
@@ -67,6 +73,7 @@ impl Supposed {
             resource,
             sql: None,
             file: None,
+            shell: None,
             classified: BTreeSet::new(),
             evidence: Evidence::default(),
         }
@@ -96,6 +103,13 @@ impl Supposed {
                 reference: "refs/heads/main".to_owned(),
             });
         }
+        if needs(Detail::Shell) && self.shell.is_none() {
+            assumed.push("an inspection that starts nothing in particular".to_owned());
+            self.shell = Some(ShellFacts {
+                kind: "inspection".to_owned(),
+                ..ShellFacts::default()
+            });
+        }
         assumed
     }
 
@@ -109,11 +123,13 @@ impl Supposed {
                 tool: &self.tool,
                 sql: self.sql.as_ref(),
                 file: self.file.as_ref(),
+                shell: self.shell.as_ref(),
             },
             actions: BTreeSet::from([self.action]),
             resource: self.resource.as_deref(),
             classified: &self.classified,
             evidence: &self.evidence,
+            action_sha256: SUPPOSED_ACTION,
         }
     }
 }
@@ -263,7 +279,8 @@ impl RuleSet {
     }
 }
 
-/// Adds the loosest evidence that covers an obligation. Nothing covers `@approval` yet.
+/// Adds the loosest evidence that covers an obligation: for `@approval`, as many people as it asks for,
+/// none of whom exists.
 pub(super) fn meet(evidence: &mut Evidence, id: &str, kind: &ObligationKind) {
     evidence.satisfied.insert(id.to_owned());
     match kind {
@@ -274,7 +291,26 @@ pub(super) fn meet(evidence: &mut Evidence, id: &str, kind: &ObligationKind) {
             evidence.seconds = Some(evidence.seconds.map_or(*most, |seconds| seconds.min(*most)));
         }
         ObligationKind::Confirm => evidence.self_confirmed = true,
-        ObligationKind::Approval(_) => {}
+        ObligationKind::Approval(asked) => approve(evidence, asked),
+    }
+}
+
+fn approve(evidence: &mut Evidence, asked: &[(u32, String)]) {
+    let approved = evidence.approved.get_or_insert_with(|| Approved {
+        id: ApprovalId("supposed".to_owned()),
+        action_sha256: SUPPOSED_ACTION,
+        approvers: Vec::new(),
+        effect: None,
+        bound: Bound::default(),
+    });
+    for (count, group) in asked {
+        for number in 0..*count {
+            approved.approvers.push(Approver {
+                issuer: "supposed".to_owned(),
+                subject: format!("{group} {number}"),
+                groups: BTreeSet::from([group.clone()]),
+            });
+        }
     }
 }
 

@@ -83,6 +83,7 @@ impl std::error::Error for LoadError {}
 pub(super) struct Rule {
     pub(super) effect: Effect,
     pub(super) obligation: Option<ObligationKind>,
+    pub(super) choices: obligation::Choices,
     pub(super) explain: Option<String>,
     pub(super) principal: Scope,
     pub(super) resource: Scope,
@@ -276,6 +277,10 @@ impl Reader<'_> {
                 wrong(error);
                 None
             });
+        let choices = obligation::choices(policy, obligation.as_ref()).unwrap_or_else(|error| {
+            wrong(error);
+            obligation::Choices::default()
+        });
         let actions = ActionMask::of(&policy.action_constraint());
         if obligation.is_some() && actions.only(Action::Reveal) {
             wrong((
@@ -291,7 +296,7 @@ impl Reader<'_> {
         if !faults.is_empty() {
             return Err(faults);
         }
-        self.keep(id, policy, obligation, explain, actions, place);
+        self.keep(id, policy, (obligation, choices), explain, actions, place);
         Ok(())
     }
 
@@ -299,7 +304,7 @@ impl Reader<'_> {
         &mut self,
         id: String,
         policy: &Policy,
-        obligation: Option<ObligationKind>,
+        (obligation, choices): (Option<ObligationKind>, obligation::Choices),
         explain: Option<String>,
         actions: ActionMask,
         place: &Place<'_>,
@@ -307,6 +312,7 @@ impl Reader<'_> {
         let rule = Rule {
             effect: policy.effect(),
             obligation,
+            choices,
             explain,
             principal: Scope::principal(&policy.principal_constraint(), &self.types.user),
             resource: Scope::resource(&policy.resource_constraint(), &self.types.resource),

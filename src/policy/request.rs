@@ -7,7 +7,7 @@ use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpr
 use super::schema::{self, Detail, Presence};
 use super::slice::Place;
 use crate::call::{
-    Action, Agent, ClassifiedColumn, FileFacts, ResourceCard, Session, SqlFacts, Transport, User,
+    Action, Agent, ClassifiedColumn, FileFacts, ResourceCard, Session, ShellFacts, SqlFacts, Transport, User,
 };
 
 /// What is asked, apart from the action and the resource.
@@ -20,6 +20,7 @@ pub(super) struct Asking<'a> {
     pub(super) tool: &'a str,
     pub(super) sql: Option<&'a SqlFacts>,
     pub(super) file: Option<&'a FileFacts>,
+    pub(super) shell: Option<&'a ShellFacts>,
 }
 
 /// The user as Cedar sees them.
@@ -170,7 +171,7 @@ pub(super) fn request(
         let value = match detail {
             Detail::Sql => asking.sql.map(sql).transpose()?,
             Detail::File => asking.file.map(file).transpose()?,
-            Detail::Shell => None, // no adapter finds any yet, so `shell_run` is refused
+            Detail::Shell => asking.shell.map(shell).transpose()?,
             Detail::Class => classified.map(|column| text(&column.class)),
             Detail::Column => classified.map(|column| text(&column.column)),
         };
@@ -219,6 +220,16 @@ fn sql(facts: &SqlFacts) -> Result<RestrictedExpression, String> {
         ("columns", words(&facts.columns)),
         ("functions", words(&facts.functions)),
         ("has_where", RestrictedExpression::new_bool(facts.has_where)),
+        ("irreversible", RestrictedExpression::new_bool(facts.irreversible)),
+    ])
+}
+
+fn shell(facts: &ShellFacts) -> Result<RestrictedExpression, String> {
+    record([
+        ("kind", text(&facts.kind)),
+        ("programs", words(&facts.programs)),
+        ("network", RestrictedExpression::new_bool(facts.network)),
+        ("change", RestrictedExpression::new_bool(facts.change)),
     ])
 }
 

@@ -9,8 +9,11 @@ use cedar_policy::{Authorizer, Decision as CedarDecision, Effect};
 use super::load::{self, Loaded};
 use super::request::{self, Asking, Parties, Verbs, What, Who};
 use super::slice::Bucket;
-use super::{LoadError, Obligation, ObligationKind, Scene, refusing, schema};
-use crate::call::{Action, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, User, Visible};
+use super::{LoadError, Obligation, ObligationKind, Scene, quorum, refusing, schema};
+use crate::call::{
+    Action, Agent, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, Session, Transport, User,
+    Visible,
+};
 
 /// How many principals' catalogues are remembered.
 const REMEMBERED: usize = 1024;
@@ -43,6 +46,8 @@ pub(super) struct Question<'a> {
     pub(super) resource: Option<&'a str>,
     pub(super) classified: &'a BTreeSet<ClassifiedColumn>,
     pub(super) evidence: &'a Evidence,
+    /// The action as the evidence describes it: an approval counts only for this one.
+    pub(super) action_sha256: Hash,
 }
 
 /// What the set says, before anything is minted from it.
@@ -191,7 +196,7 @@ impl Rules {
             Ok(parties) => parties,
             Err(why) => return denied(refusing::not_evaluated(why), BTreeSet::new()),
         };
-        let met = self.covered(question.evidence);
+        let met = self.covered(question);
         let tally = self.evaluate(question, &parties, &met);
         if tally.allows() {
             let satisfied = self.relevant(met, question, &parties);
@@ -311,7 +316,7 @@ impl Rules {
         };
         let mut limits = self.scene.limits;
         let mut resources = BTreeSet::new();
-        let met = self.covered(question.evidence);
+        let met = self.covered(question);
         for name in visible.0.keys() {
             let Some(what) = self.resources.get(name) else {
                 continue;
@@ -430,10 +435,15 @@ impl Rules {
     }
 
     /// The ids in the evidence that it really covers: an applied bound must be at least as tight
-    /// as the annotation's, a confirmation must have happened. No evidence of approval by other
-    /// people exists yet, so `@approval` is never covered.
-    fn covered(&self, evidence: &Evidence) -> BTreeSet<String> {
+    /// as the annotation's, a confirmation must have happened, and the people who approved this very
+    /// action, without the one who asks, must be enough.
+    fn covered(&self, question: &Question<'_>) -> BTreeSet<String> {
+        let evidence = question.evidence;
         let within = |applied: Option<u64>, most: u64| applied.is_some_and(|applied| applied <= most);
+        let approved = evidence
+            .approved
+            .as_ref()
+            .filter(|approved| approved.action_sha256 == question.action_sha256);
         evidence
             .satisfied
             .iter()
@@ -443,11 +453,54 @@ impl Rules {
                     Some(ObligationKind::LimitRows(most)) => within(evidence.rows, *most),
                     Some(ObligationKind::LimitSeconds(most)) => within(evidence.seconds, *most),
                     Some(ObligationKind::Confirm) => evidence.self_confirmed,
-                    Some(ObligationKind::Approval(_)) | None => false,
+                    Some(ObligationKind::Approval(asked)) => {
+                        approved.is_some_and(|by| quorum::is_met(asked, &by.approvers, question.asking.user))
+                    }
+                    None => false,
                 }
             })
             .cloned()
             .collect()
+    }
+
+    /// Whether `approve` on a resource is permitted to a person. There is no agent and no session on
+    /// the control side: both are called `control`.
+    pub(super) fn may_approve(&self, user: &User, resource: &str) -> bool {
+        let (Ok(who), Some(what)) = (Who::new(user, self.types), self.resources.get(resource)) else {
+            return false;
+        };
+        let control = "control".to_owned();
+        let agent = Agent {
+            client_id: control.clone(),
+            verified: true,
+            claimed_name: control.clone(),
+            claimed_version: String::new(),
+        };
+        let session = Session {
+            id: control.clone(),
+            labels: BTreeSet::new(),
+        };
+        let question = Question {
+            asking: Asking {
+                user,
+                agent: &agent,
+                session: &session,
+                transport: Transport::Http,
+                tool: &control,
+                sql: None,
+                file: None,
+                shell: None,
+            },
+            actions: BTreeSet::from([Action::Approve]),
+            resource: Some(resource),
+            classified: &BTreeSet::new(),
+            evidence: &Evidence::default(),
+            action_sha256: Hash([0; 32]),
+        };
+        self.parties(&question, &who, what).is_ok_and(|parties| {
+            self.evaluate_one(&question, &parties, (Action::Approve, None), &BTreeSet::new())
+                .allows()
+        })
     }
 
     /// Of the obligations met, those without which the call would not have been permitted.
@@ -499,6 +552,8 @@ impl Rules {
         Some(Obligation {
             id: id.to_owned(),
             kind: rule.obligation.clone()?,
+            bound: rule.choices.bound,
+            unattended: rule.choices.unattended,
             explain: rule.explain.clone(),
         })
     }

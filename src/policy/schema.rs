@@ -70,6 +70,7 @@ const RECORDS: [Record; 5] = [
             ("columns", Type::Words),
             ("functions", Type::Words),
             ("has_where", Type::Flag),
+            ("irreversible", Type::Flag),
         ],
     },
     Record {
@@ -79,8 +80,13 @@ const RECORDS: [Record; 5] = [
     },
     Record {
         name: "Shell",
-        about: "The programs a command would start, and whether it may reach the network.",
-        fields: &[("programs", Type::Words), ("network", Type::Flag)],
+        about: "What a command would start. kind: \"inspection\" (known programs, every flag allowed) or \"script\" (only the sandbox bounds it); change: whether its work folder is writable.",
+        fields: &[
+            ("kind", Type::Text),
+            ("programs", Type::Words),
+            ("network", Type::Flag),
+            ("change", Type::Flag),
+        ],
     },
 ];
 
@@ -186,7 +192,8 @@ pub(super) fn is_agents(action: Action) -> bool {
 pub(super) fn words(path: &str) -> Option<Vec<&'static str>> {
     match path {
         "principal.kind" => Some(vec![user_kind(UserKind::Person), user_kind(UserKind::Service)]),
-        "resource.kind" => Some(vec![ResourceKind::Git.as_str(), ResourceKind::Sqlite.as_str()]),
+        "resource.kind" => Some(ResourceKind::ALL.map(ResourceKind::as_str).to_vec()),
+        "context.shell.kind" => Some(vec!["inspection", "script"]),
         "context.transport" => Some(vec![Transport::Http.as_str(), Transport::Stdio.as_str()]),
         _ => None,
     }

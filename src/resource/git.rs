@@ -29,7 +29,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{
-    Code, Conceal, Facts, FileFacts, Fragment, Invocation, Limits, RawOutput, Refusal, Request, Target,
+    Code, Conceal, Facts, FileFacts, Fragment, Invocation, Limits, Probe, RawOutput, Refusal, Request, Target,
 };
 use crate::policy::Permit;
 
@@ -176,6 +176,8 @@ impl Repository {
                 Cursor::read(cursor, &request, &commit)?;
             }
             Ok(Facts {
+                shell: None,
+                probe: Probe::None,
                 action,
                 target: Target::Git {
                     reference: name.clone(),

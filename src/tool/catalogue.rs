@@ -8,8 +8,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{ToolCard, schema};
-use crate::call::answer::{FileListing, FileMatches, FileText, ResourceList, Rows, Schema};
-use crate::call::request::{FileList, FileRead, FileSearch, ListResources, SqlQuery, SqlSchema};
+use crate::call::answer::{
+    Changed, CommandOutput, FileListing, FileMatches, FileText, ResourceList, Rows, Schema,
+};
+use crate::call::request::{
+    ApprovalWait, FileList, FileRead, FileSearch, ListResources, ShellRun, SqlExecute, SqlQuery, SqlSchema,
+};
 use crate::call::{Action, Code, Refusal, Request, ResourceKind};
 
 /// One built-in tool.
@@ -24,7 +28,7 @@ pub(super) struct BuiltIn {
 }
 
 /// In the order of the contracts.
-pub(super) static BUILT_IN: [BuiltIn; 6] = [
+pub(super) static BUILT_IN: [BuiltIn; 9] = [
     BuiltIn {
         name: "list_resources",
         title: "List resources",
@@ -79,6 +83,33 @@ pub(super) static BUILT_IN: [BuiltIn; 6] = [
         input: schema::input::<SqlQuery>,
         data: schema::data::<Rows>,
     },
+    BuiltIn {
+        name: "sql_execute",
+        title: "Change a database",
+        description: "Runs one INSERT, UPDATE, DELETE or DDL statement. A person may have to approve it first.",
+        kind: Some(ResourceKind::Sqlite),
+        action: Action::SqlWrite,
+        input: schema::input::<SqlExecute>,
+        data: schema::data::<Changed>,
+    },
+    BuiltIn {
+        name: "shell_run",
+        title: "Run a command",
+        description: "Runs a program, or plain programs joined by | && || ; without a shell, in a sandbox without network.",
+        kind: Some(ResourceKind::Shell),
+        action: Action::ShellRun,
+        input: schema::input::<ShellRun>,
+        data: schema::data::<CommandOutput>,
+    },
+    BuiltIn {
+        name: "approval_wait",
+        title: "Wait for approval",
+        description: "Waits for people's decision on a call that answered approval_pending, then gives that call's result.",
+        kind: None,
+        action: Action::Describe,
+        input: schema::input::<ApprovalWait>,
+        data: schema::any,
+    },
 ];
 
 impl BuiltIn {
@@ -109,9 +140,27 @@ pub(super) fn request(tool: &str, given: Map<String, Value>) -> Result<(Request,
         "file_search" => typed(given, Request::FileSearch),
         "sql_schema" => typed(given, Request::SqlSchema),
         "sql_query" => typed(given, Request::SqlQuery),
+        "sql_execute" => typed(given, Request::SqlExecute),
+        "shell_run" => typed(given, Request::ShellRun),
+        "approval_wait" => typed(given, Request::ApprovalWait),
         other => Err(Refusal::internal(format!("built-in tool {other} has no request"))),
     }
     .and_then(lines_in_order)
+    .and_then(one_command)
+}
+
+/// `argv` or `command`, and only one of them.
+fn one_command(typed: (Request, Value)) -> Result<(Request, Value), Refusal> {
+    if let Request::ShellRun(run) = &typed.0
+        && run.argv.as_ref().is_some_and(|argv| !argv.is_empty()) == run.command.is_some()
+    {
+        return Err(Refusal::new(
+            Code::InvalidArguments,
+            "Exactly one of `argv` and `command` is needed.",
+            "Send `argv` as a list: the program, then its arguments. Or send `command` as one line.",
+        ));
+    }
+    Ok(typed)
 }
 
 fn lines_in_order(typed: (Request, Value)) -> Result<(Request, Value), Refusal> {

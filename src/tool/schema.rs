@@ -25,6 +25,7 @@ pub(super) fn envelope(data: Value) -> Map<String, Value> {
             "truncated": {"type": "boolean"},
             "next_cursor": {"type": "string"},
             "approval": {"type": "object"},
+            "note": {"type": "string"},
             "refusal": {"type": "object"},
         },
         "required": ["status", "call_id"],
@@ -50,6 +51,11 @@ pub(super) fn data<T: JsonSchema>() -> Value {
         })
         .unwrap_or_default();
     json!({"type": "object", "properties": fields})
+}
+
+/// Whatever the tool that is waited for answers with.
+pub(super) fn any() -> Value {
+    json!({"type": "object"})
 }
 
 fn generate<T: JsonSchema>() -> Value {

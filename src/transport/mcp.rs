@@ -133,6 +133,7 @@ impl Mcp {
         ctx: &RequestContext<RoleServer>,
     ) -> Result<Arrival, ErrorData> {
         Ok(Arrival {
+            hold: None,
             call_id: self.call_id(),
             principal: self.principal(ctx)?,
             transport: match self.origin {

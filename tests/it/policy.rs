@@ -24,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tollgate::call::request::{ListResources, SqlQuery, SqlSchema};
 use tollgate::call::{
     Action, Agent, Arrival, CallId, ClassifiedColumn, Evidence, Facts, FileFacts, Hash, Invocation, Limits,
-    Principal, Request, ResourceCard, ResourceKind, Session, SqlFacts, Target, Transport, User, UserKind,
+    Principal, Probe, Request, ResourceCard, ResourceKind, Session, SqlFacts, Target, Transport, User,
+    UserKind,
 };
 use tollgate::policy::{Denial, Permit, Policies, Scene, Verdict};
 
@@ -115,6 +116,7 @@ impl Call {
     fn new(groups: &[&str], action: Action, resource: Option<&str>, tool: &str, request: Request) -> Self {
         Self {
             arrival: Arrival {
+                hold: None,
                 call_id: CallId::new(1, &[7; 10]),
                 principal: principal(groups),
                 transport: Transport::Http,
@@ -131,6 +133,8 @@ impl Call {
                 request_key: Hash::of(tool.as_bytes()),
             },
             facts: Facts {
+                shell: None,
+                probe: Probe::None,
                 action,
                 target: Target::Tollgate,
                 sql: None,

@@ -21,6 +21,7 @@ fn arrival(gate: &Gate, tool: &str, arguments: Value) -> Arrival {
     let mut random = [0; 10];
     System::new().random(&mut random);
     Arrival {
+        hold: None,
         call_id: CallId::new(1_795_000_000_000, &random),
         principal: gate.identity.local(),
         transport: Transport::Stdio,

@@ -64,6 +64,7 @@ fn arrival(tool: &str, arguments: Value) -> Arrival {
         panic!("arguments are an object")
     };
     Arrival {
+        hold: None,
         call_id: CallId::new(1, &[7; 10]),
         principal: Principal {
             user: User {

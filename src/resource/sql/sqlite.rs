@@ -45,7 +45,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ColumnsDefault, MaskStyle};
 use crate::call::{
-    Action, ClassifiedColumn, Facts, Invocation, Limits, RawOutput, Refusal, Request, SqlFacts, Target,
+    Action, ClassifiedColumn, Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal,
+    Request, SqlFacts, Target,
 };
 use crate::clock::World;
 use crate::policy::Permit;
@@ -134,6 +135,7 @@ impl Database {
         permit: Permit,
         invocation: &Invocation,
         facts: &Facts,
+        _last: &dyn LastLook,
         cancel: &CancellationToken,
     ) -> Result<RawOutput, Refusal> {
         let expected = Expected::of(facts)?;
@@ -145,6 +147,21 @@ impl Database {
             cancel,
         )
         .await
+    }
+
+    /// What a change would do: it is done and undone in one transaction.
+    ///
+    /// # Errors
+    /// As [`Self::inspect`]; nothing in them tells the outcome.
+    #[expect(clippy::unused_async, reason = "runs once changes are understood")]
+    pub async fn measure(
+        &self,
+        _permit: Permit,
+        _invocation: &Invocation,
+        _facts: &Facts,
+        _cancel: &CancellationToken,
+    ) -> Result<Effect, Refusal> {
+        Err(not_for_a_database())
     }
 
     async fn perform(
@@ -256,6 +273,8 @@ impl Expected {
 
 fn facts(pool: &Pool, action: Action, version: i64, checked: Option<&Checked>) -> Facts {
     Facts {
+        shell: None,
+        probe: Probe::None,
         action,
         target: Target::Sqlite {
             database: pool.spec().path.display().to_string(),

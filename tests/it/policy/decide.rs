@@ -41,7 +41,7 @@ fn a_permit_is_for_its_group_action_and_resource_alone() {
     assert_eq!(granted.limits(), scene().limits);
     assert_eq!(
         granted.action_sha256(),
-        call.facts.action_sha256(&call.invocation)
+        call.facts.action_sha256(&call.invocation, None)
     );
     assert!(granted.decision().candidate.is_none());
 

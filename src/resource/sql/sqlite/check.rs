@@ -126,6 +126,7 @@ fn describe(link: &Link, shape: &Shape, seen: Seen, opened: &Opened) -> Checked 
             columns: paths,
             functions: seen.functions,
             has_where: shape.has_where,
+            irreversible: false,
         },
         classified: touched().flat_map(|relation| relation.classified()).collect(),
         named,
