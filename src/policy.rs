@@ -12,6 +12,7 @@ pub mod quorum;
 mod refusing;
 mod request;
 mod rules;
+mod control;
 pub mod cases;
 pub mod explain;
 pub mod load;

@@ -202,7 +202,10 @@ impl RuleSet {
     pub fn explain(&self, mut supposed: Supposed) -> Explanation {
         let assumed = supposed.complete();
         let question = supposed.question();
-        let judged = self.active.judge(&question);
+        let judged = match (supposed.action, question.resource) {
+            (Action::Approve, Some(resource)) => self.active.judge_approve(question.asking.user, resource),
+            _ => self.active.judge(&question),
+        };
         let candidate = self.difference(&judged, &question);
         let matching = match &supposed.resource {
             Some(resource) => self.active.in_scope(&supposed.user, supposed.action, resource),

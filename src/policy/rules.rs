@@ -10,10 +10,7 @@ use super::load::{self, Loaded};
 use super::request::{self, Asking, Parties, Verbs, What, Who};
 use super::slice::Bucket;
 use super::{LoadError, Obligation, ObligationKind, Scene, quorum, refusing, schema};
-use crate::call::{
-    Action, Agent, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, Session, Transport, User,
-    Visible,
-};
+use crate::call::{Action, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, User, Visible};
 
 /// How many principals' catalogues are remembered.
 const REMEMBERED: usize = 1024;
@@ -27,9 +24,9 @@ const ROUNDS: usize = 3;
 pub(super) struct Rules {
     pub(super) loaded: Loaded,
     scene: Arc<Scene>,
-    types: &'static schema::Types,
+    pub(super) types: &'static schema::Types,
     verbs: Verbs,
-    resources: BTreeMap<String, What>,
+    pub(super) resources: BTreeMap<String, What>,
     authorizer: Authorizer,
     seen: RwLock<HashMap<SeenKey, Arc<Visible>>>,
 }
@@ -85,9 +82,9 @@ impl Finding {
 
 /// What the policies that matched one or more requests came to.
 #[derive(Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     permits: BTreeSet<String>,
-    forbids: BTreeSet<String>,
+    pub(super) forbids: BTreeSet<String>,
     /// For some action nothing permits.
     unpermitted: bool,
     /// Something could not be evaluated; for the operator.
@@ -95,7 +92,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn allows(&self) -> bool {
+    pub(super) fn allows(&self) -> bool {
         self.broken.is_none() && !self.unpermitted && self.forbids.is_empty()
     }
 
@@ -251,7 +248,7 @@ impl Rules {
         Err(tally)
     }
 
-    fn permit(
+    pub(super) fn permit(
         &self,
         question: &Question<'_>,
         parties: &Parties<'_>,
@@ -350,7 +347,7 @@ impl Rules {
         judged
     }
 
-    fn parties<'a>(
+    pub(super) fn parties<'a>(
         &self,
         question: &Question<'_>,
         who: &'a Who,
@@ -368,7 +365,7 @@ impl Rules {
     }
 
     /// Evaluates every action of the question on one resource.
-    fn evaluate(
+    pub(super) fn evaluate(
         &self,
         question: &Question<'_>,
         parties: &Parties<'_>,
@@ -463,46 +460,6 @@ impl Rules {
             .collect()
     }
 
-    /// Whether `approve` on a resource is permitted to a person. There is no agent and no session on
-    /// the control side: both are called `control`.
-    pub(super) fn may_approve(&self, user: &User, resource: &str) -> bool {
-        let (Ok(who), Some(what)) = (Who::new(user, self.types), self.resources.get(resource)) else {
-            return false;
-        };
-        let control = "control".to_owned();
-        let agent = Agent {
-            client_id: control.clone(),
-            verified: true,
-            claimed_name: control.clone(),
-            claimed_version: String::new(),
-        };
-        let session = Session {
-            id: control.clone(),
-            labels: BTreeSet::new(),
-        };
-        let question = Question {
-            asking: Asking {
-                user,
-                agent: &agent,
-                session: &session,
-                transport: Transport::Http,
-                tool: &control,
-                sql: None,
-                file: None,
-                shell: None,
-            },
-            actions: BTreeSet::from([Action::Approve]),
-            resource: Some(resource),
-            classified: &BTreeSet::new(),
-            evidence: &Evidence::default(),
-            action_sha256: Hash([0; 32]),
-        };
-        self.parties(&question, &who, what).is_ok_and(|parties| {
-            self.evaluate_one(&question, &parties, (Action::Approve, None), &BTreeSet::new())
-                .allows()
-        })
-    }
-
     /// Of the obligations met, those without which the call would not have been permitted.
     fn relevant(
         &self,
@@ -559,7 +516,7 @@ impl Rules {
     }
 
     /// Why not: what was tried, and what the policies that forbid it explain.
-    fn refusal(&self, question: &Question<'_>, resource: &str, tally: &Tally) -> Refusal {
+    pub(super) fn refusal(&self, question: &Question<'_>, resource: &str, tally: &Tally) -> Refusal {
         if let Some(why) = &tally.broken {
             return refusing::not_evaluated(why.clone());
         }
@@ -607,7 +564,7 @@ fn known(cards: &[ResourceCard]) -> Result<(&'static schema::Types, BTreeMap<Str
     Ok((types, resources))
 }
 
-fn denied(mut refusal: Refusal, ids: BTreeSet<String>) -> Judged {
+pub(super) fn denied(mut refusal: Refusal, ids: BTreeSet<String>) -> Judged {
     refusal.policies = ids.iter().cloned().collect();
     Judged {
         finding: Finding::Deny(refusal),

@@ -1,0 +1,63 @@
+//! What people may do on the control side: the same policies, asked without an agent and a session.
+
+use std::collections::BTreeSet;
+
+use super::refusing;
+use super::request::{Asking, Who};
+use super::rules::{Finding, Judged, Question, Rules, denied};
+use crate::call::{Action, Agent, Evidence, Hash, Refusal, Session, Transport, User};
+
+impl Rules {
+    /// Whether `approve` on a resource is permitted to a person.
+    pub(super) fn may_approve(&self, user: &User, resource: &str) -> bool {
+        matches!(self.judge_approve(user, resource).finding, Finding::Permit { .. })
+    }
+
+    /// Judges `approve`: there is no agent and no session on the control side, both are called `control`.
+    pub(super) fn judge_approve(&self, user: &User, resource: &str) -> Judged {
+        let who = match Who::new(user, self.types) {
+            Ok(who) => who,
+            Err(why) => return denied(refusing::not_evaluated(why), BTreeSet::new()),
+        };
+        let Some(what) = self.resources.get(resource) else {
+            return denied(Refusal::unknown_resource(resource), BTreeSet::new());
+        };
+        let control = "control".to_owned();
+        let agent = Agent {
+            client_id: control.clone(),
+            verified: true,
+            claimed_name: control.clone(),
+            claimed_version: String::new(),
+        };
+        let session = Session {
+            id: control.clone(),
+            labels: BTreeSet::new(),
+        };
+        let question = Question {
+            asking: Asking {
+                user,
+                agent: &agent,
+                session: &session,
+                transport: Transport::Http,
+                tool: &control,
+                sql: None,
+                file: None,
+                shell: None,
+            },
+            actions: BTreeSet::from([Action::Approve]),
+            resource: Some(resource),
+            classified: &BTreeSet::new(),
+            evidence: &Evidence::default(),
+            action_sha256: Hash([0; 32]),
+        };
+        let parties = match self.parties(&question, &who, what) {
+            Ok(parties) => parties,
+            Err(why) => return denied(refusing::not_evaluated(why), BTreeSet::new()),
+        };
+        let tally = self.evaluate(&question, &parties, &BTreeSet::new());
+        if tally.allows() {
+            return self.permit(&question, &parties, tally, BTreeSet::new());
+        }
+        denied(self.refusal(&question, resource, &tally), tally.forbids)
+    }
+}
