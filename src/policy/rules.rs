@@ -1,5 +1,7 @@
 //! One validated set of policies, and how it judges.
 
+mod approving;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,10 +12,7 @@ use super::load::{self, Loaded};
 use super::request::{self, Asking, Parties, Verbs, What, Who};
 use super::slice::Bucket;
 use super::{LoadError, Obligation, ObligationKind, Scene, quorum, refusing, schema};
-use crate::call::{
-    Action, Agent, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, Session, Transport, User,
-    Visible,
-};
+use crate::call::{Action, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, User, Visible};
 
 /// How many principals' catalogues are remembered.
 const REMEMBERED: usize = 1024;
@@ -461,46 +460,6 @@ impl Rules {
             })
             .cloned()
             .collect()
-    }
-
-    /// Whether `approve` on a resource is permitted to a person. There is no agent and no session on
-    /// the control side: both are called `control`.
-    pub(super) fn may_approve(&self, user: &User, resource: &str) -> bool {
-        let (Ok(who), Some(what)) = (Who::new(user, self.types), self.resources.get(resource)) else {
-            return false;
-        };
-        let control = "control".to_owned();
-        let agent = Agent {
-            client_id: control.clone(),
-            verified: true,
-            claimed_name: control.clone(),
-            claimed_version: String::new(),
-        };
-        let session = Session {
-            id: control.clone(),
-            labels: BTreeSet::new(),
-        };
-        let question = Question {
-            asking: Asking {
-                user,
-                agent: &agent,
-                session: &session,
-                transport: Transport::Http,
-                tool: &control,
-                sql: None,
-                file: None,
-                shell: None,
-            },
-            actions: BTreeSet::from([Action::Approve]),
-            resource: Some(resource),
-            classified: &BTreeSet::new(),
-            evidence: &Evidence::default(),
-            action_sha256: Hash([0; 32]),
-        };
-        self.parties(&question, &who, what).is_ok_and(|parties| {
-            self.evaluate_one(&question, &parties, (Action::Approve, None), &BTreeSet::new())
-                .allows()
-        })
     }
 
     /// Of the obligations met, those without which the call would not have been permitted.
