@@ -8,6 +8,7 @@
 pub mod answer;
 mod approved;
 pub mod effect;
+mod facts;
 pub mod refusal;
 pub mod request;
 mod unseen;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use answer::RawOutput;
 pub use approved::{ApprovalId, Approved, Approver, Pending, Unmet};
 pub use effect::{Bound, Effect};
+pub use facts::{ClassifiedColumn, Facts, FileFacts, Probe, ShellFacts, SqlFacts, Target};
 pub use refusal::{Code, Refusal};
 pub use request::Request;
 pub use unseen::is_unseen;
@@ -368,59 +370,6 @@ pub struct Invocation {
     pub request_key: Hash,
 }
 
-/// What a SQL statement would touch, as the executing engine's own parser reports it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct SqlFacts {
-    /// `select`, `insert`, `update`, `delete`, `ddl` …
-    pub kind: String,
-    /// Relations, by the names the agent sees.
-    pub tables: BTreeSet<String>,
-    /// `table.column`.
-    pub columns: BTreeSet<String>,
-    /// Functions called, lower case.
-    pub functions: BTreeSet<String>,
-    /// Whether the statement restricts its rows.
-    pub has_where: bool,
-    /// Whether it is of the class `irreversible`: every row of a table changed or gone, or a table gone.
-    pub irreversible: bool,
-}
-
-/// What a command would start. `programs`, `kind`, `network` and `change` are what policy sees; the
-/// rest is what a reviewer sees and what the hashes bind.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct ShellFacts {
-    /// `inspection` (every program is known, every flag of it allowed) or `script` (what it does is
-    /// decided by a text or by files; only the sandbox bounds it).
-    pub kind: String,
-    /// Names from the resource's `programs`.
-    pub programs: BTreeSet<String>,
-    /// Whether it could reach the network. Always false as yet.
-    pub network: bool,
-    /// Whether the work folder is writable for it.
-    pub change: bool,
-    /// What will be started, exactly: the pipelines' argument vectors in order.
-    pub commands: Vec<Vec<String>>,
-}
-
-/// Which file, where.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct FileFacts {
-    /// Path inside the repository, `/`-separated, no leading slash; empty for the root.
-    pub path: String,
-    /// The full ref name, e.g. `refs/heads/main`.
-    #[serde(rename = "ref")]
-    pub reference: String,
-}
-
-/// A classified column a call would touch.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct ClassifiedColumn {
-    /// The configured class, or `unlisted`.
-    pub class: String,
-    /// `table.column`.
-    pub column: String,
-}
-
 /// What exists for a principal: every resource some policy might let them use, and for what.
 ///
 /// Derived from the scopes of the same policies that decide calls, so the catalogue cannot promise
@@ -441,83 +390,6 @@ impl Visible {
         self.0
             .get(resource)
             .is_some_and(|actions| actions.contains(&action))
-    }
-}
-
-/// What exactly is addressed, as far as it is known before anything runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Target {
-    /// Tollgate itself (its own catalogue).
-    Tollgate,
-    /// One commit of a repository.
-    Git {
-        /// Full ref name.
-        #[serde(rename = "ref")]
-        reference: String,
-        /// The commit the ref pointed to.
-        commit: String,
-    },
-    /// One database file.
-    Sqlite {
-        /// The configured path.
-        database: String,
-        /// The engine's schema version when it was inspected.
-        schema_version: i64,
-    },
-    /// A work folder on this machine.
-    Shell {
-        /// The folder of this user.
-        workdir: String,
-        /// The layers of the sandbox that hold here, as the start's self-test found them.
-        sandbox: Vec<String>,
-    },
-}
-
-/// What the executing adapter found in a request, before anything ran. Nothing here may depend on
-/// classified data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Facts {
-    /// The verb the adapter says this really is. Policy decides on this one.
-    pub action: Action,
-    /// What is addressed.
-    pub target: Target,
-    /// SQL only.
-    pub sql: Option<SqlFacts>,
-    /// Files only.
-    pub file: Option<FileFacts>,
-    /// Commands only.
-    pub shell: Option<ShellFacts>,
-    /// Classified columns of the relations touched; masked unless policy reveals them.
-    pub classified: BTreeSet<ClassifiedColumn>,
-    /// What the adapter can say of the effect before it happens.
-    pub probe: Probe,
-}
-
-/// Whether, and when, an effect may be measured before it is approved.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Probe {
-    /// There is nothing to measure.
-    #[default]
-    None,
-    /// It can be measured by doing and undoing it.
-    Measurable,
-    /// Even the attempt could tell something of a classified value (an equality oracle): people must
-    /// approve before anything is tried, or it is refused.
-    Oracle,
-}
-
-impl Facts {
-    /// Identifies the one action these facts describe: SHA-256 over JCS{request_key, target, facts,
-    /// measured effect}. This is what a reviewer signs and what a `Permit` is for.
-    #[must_use]
-    pub fn action_sha256(&self, invocation: &Invocation, effect: Option<&Effect>) -> Hash {
-        Hash::of_json(&serde_json::json!({
-            "request_key": invocation.request_key,
-            "facts": self,
-            "effect": effect,
-        }))
     }
 }
 

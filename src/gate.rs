@@ -94,7 +94,8 @@ impl Gate {
     ) -> Result<Masked, Stop> {
         let cancel = &arrival.cancel.clone();
         let mut seat = self.seats.take(&arrival.principal)?; // overloaded, not collapsed
-        let visible = self.policies.current().visible(&arrival.principal);
+        let mut rules = self.policies.current(); // one set of policies, but for whoever had to wait
+        let visible = rules.visible(&arrival.principal);
         let mut invocation = self.tools.invocation(arrival, &visible)?; // typed; nothing has run
         if self.approvals.resume(arrival, &invocation).await? {
             invocation = self.tools.invocation(arrival, &visible)?; // approval_wait: the stored call, for its owner
@@ -102,7 +103,6 @@ impl Gate {
         entry.concerns(&invocation);
         let facts = self.resources.inspect(&invocation, cancel).await?; // by the adapter that will execute it
         entry.intent(&invocation, &facts).await?; // no record, no call
-        let mut rules = self.policies.current(); // one set of policies, but for whoever had to wait
         let mut evidence = Evidence::default();
         let mut permit = match rules.decide(arrival, &invocation, &facts, &evidence) {
             Verdict::Permit(permit) => permit,

@@ -154,10 +154,10 @@ pub struct ShellRun {
     /// Program and arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub argv: Option<Vec<String>>,
-    /// Or a line of plain words with | && || ;
+    /// Or one line: plain words, | && || ;
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// Needs to change files of the work folder.
+    /// Changes files of the work folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<bool>,
     /// Stop it after this long.

@@ -1,5 +1,7 @@
 //! One validated set of policies, and how it judges.
 
+mod approving;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -18,6 +18,9 @@ const MOST_BYTES: usize = 256 * 1024;
 /// Most values bound to one statement.
 const MOST_PARAMETERS: usize = 100;
 
+/// Most texts in one list.
+const MOST_ITEMS: usize = 256;
+
 /// Most problems named in one message.
 const MOST_PROBLEMS: usize = 4;
 
@@ -207,6 +210,7 @@ fn one(name: &str, schema: &Value, value: &Value) -> Result<Value, Problem> {
     match (schema.get("type").and_then(Value::as_str), value) {
         (Some("string"), Value::String(text)) => string(name, schema, text).map(|()| value.clone()),
         (Some("boolean"), Value::Bool(_)) => Ok(value.clone()),
+        (Some("array"), Value::Array(items)) => list(name, schema, items).map(|()| value.clone()),
         (Some("integer"), Value::Number(_)) => {
             let whole = integer(value).ok_or_else(wrong)?;
             let least = schema.get("minimum").and_then(Value::as_i64);
@@ -265,6 +269,32 @@ fn string(name: &str, schema: &Value, text: &str) -> Result<(), Problem> {
             format!("`{name}` is empty."),
             format!("Send {}.", expected(schema)),
         ));
+    }
+    Ok(())
+}
+
+/// A list of texts, such as an argument vector.
+fn list(name: &str, schema: &Value, items: &[Value]) -> Result<(), Problem> {
+    let most = schema.get("maxItems").and_then(Value::as_u64);
+    let most = most.map_or(MOST_ITEMS, |most| usize::try_from(most).unwrap_or(MOST_ITEMS));
+    if items.len() > most {
+        return Err((
+            format!("`{name}` has {} items; at most {most} are taken.", items.len()),
+            format!("Send a shorter `{name}`."),
+        ));
+    }
+    let each = schema.get("items").unwrap_or(&Value::Null);
+    for (index, item) in items.iter().enumerate() {
+        let name = format!("{name}[{index}]");
+        match item {
+            Value::String(text) => string(&name, each, text)?,
+            other => {
+                return Err((
+                    format!("`{name}` must be a string, but {} came.", what(other)),
+                    "Send every item as a string.".to_owned(),
+                ));
+            }
+        }
     }
     Ok(())
 }

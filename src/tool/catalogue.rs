@@ -86,7 +86,7 @@ pub(super) static BUILT_IN: [BuiltIn; 9] = [
     BuiltIn {
         name: "sql_execute",
         title: "Change a database",
-        description: "Runs one INSERT, UPDATE, DELETE or DDL statement. A person may have to approve it first.",
+        description: "Runs one INSERT, UPDATE, DELETE or DDL statement. People may have to approve it first.",
         kind: Some(ResourceKind::Sqlite),
         action: Action::SqlWrite,
         input: schema::input::<SqlExecute>,
@@ -95,7 +95,7 @@ pub(super) static BUILT_IN: [BuiltIn; 9] = [
     BuiltIn {
         name: "shell_run",
         title: "Run a command",
-        description: "Runs a program, or plain programs joined by | && || ; without a shell, in a sandbox without network.",
+        description: "Runs programs in a sandbox without network; there is no shell.",
         kind: Some(ResourceKind::Shell),
         action: Action::ShellRun,
         input: schema::input::<ShellRun>,
@@ -104,7 +104,7 @@ pub(super) static BUILT_IN: [BuiltIn; 9] = [
     BuiltIn {
         name: "approval_wait",
         title: "Wait for approval",
-        description: "Waits for people's decision on a call that answered approval_pending, then gives that call's result.",
+        description: "After approval_pending: waits for the decision, then gives that call's result.",
         kind: None,
         action: Action::Describe,
         input: schema::input::<ApprovalWait>,

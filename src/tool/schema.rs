@@ -13,7 +13,9 @@ pub(super) fn input<T: JsonSchema>() -> Map<String, Value> {
     schema
 }
 
-/// The envelope around a tool's own data.
+/// The envelope around a tool's own data: what every answer has. What some have besides (`masked`,
+/// `truncated`, `next_cursor`, `approval`, `note`, `refusal`) is told once, in the server's instructions,
+/// and not with every tool.
 pub(super) fn envelope(data: Value) -> Map<String, Value> {
     let schema = json!({
         "type": "object",
@@ -21,12 +23,6 @@ pub(super) fn envelope(data: Value) -> Map<String, Value> {
             "status": {"enum": ["ok", "approval_pending", "refused"]},
             "call_id": {"type": "string"},
             "data": data,
-            "masked": {"type": "array"},
-            "truncated": {"type": "boolean"},
-            "next_cursor": {"type": "string"},
-            "approval": {"type": "object"},
-            "note": {"type": "string"},
-            "refusal": {"type": "object"},
         },
         "required": ["status", "call_id"],
     });

@@ -44,6 +44,11 @@ fn arguments(tool: &str, resource: &str) -> Value {
         "sql_query" => {
             json!({ "resource": resource, "statement": "SELECT id, email FROM customers LIMIT 1" })
         }
+        "sql_execute" => {
+            json!({ "resource": resource, "statement": "UPDATE orders SET status = status WHERE id = 1" })
+        }
+        "shell_run" => json!({ "resource": resource, "argv": ["ls"] }),
+        "approval_wait" => json!({ "approval_id": "none" }),
         "orders_of_customer" => json!({ "resource": resource, "customer_id": 1 }),
         "top_products" => json!({ "resource": resource, "from": "2024-01-01", "to": "2025-12-31" }),
         "revenue_by_month" => json!({ "resource": resource, "year": 2025 }),

@@ -32,6 +32,7 @@ fn cards() -> Vec<ResourceCard> {
         card("shop", ResourceKind::Sqlite),
         card("vault", ResourceKind::Sqlite),
         card("web", ResourceKind::Git),
+        card("work", ResourceKind::Shell),
     ]
 }
 
@@ -43,11 +44,12 @@ fn shipped() -> Tools {
     .unwrap()
 }
 
-/// Everything about `shop` and `web`; nothing about `vault`.
+/// Everything about `shop`, `web` and `work`; nothing about `vault`.
 fn visible() -> Visible {
     Visible(
         [
-            ("shop", vec![Action::Describe, Action::SqlRead]),
+            ("shop", vec![Action::Describe, Action::SqlRead, Action::SqlWrite]),
+            ("work", vec![Action::ShellRun]),
             (
                 "web",
                 vec![Action::Describe, Action::FileRead, Action::FileSearch],
@@ -156,14 +158,19 @@ fn on_the_wire(card: &ToolCard) -> Value {
         "description": card.description,
         "inputSchema": *card.input_schema,
         "outputSchema": *card.output_schema,
-        "annotations": {"readOnlyHint": true, "openWorldHint": false},
+        "annotations": {
+            "readOnlyHint": card.action.is_pure_read(),
+            "destructiveHint": !card.action.is_pure_read(),
+            "idempotentHint": card.action.is_pure_read(),
+            "openWorldHint": false,
+        },
     })
 }
 
 #[test]
 fn the_built_in_catalogue_stays_under_two_thousand_tokens() {
     let cards = Tools::load(None, &cards()).unwrap().listed(&visible());
-    assert_eq!(cards.len(), 6);
+    assert_eq!(cards.len(), 9);
     let text = json!({"tools": cards.iter().map(on_the_wire).collect::<Vec<_>>()}).to_string();
     let tokens = tokens(&text);
     println!("the built-in catalogue is {tokens} tokens, {} bytes", text.len());
@@ -214,20 +221,33 @@ fn a_tool_exists_only_where_a_visible_resource_of_its_kind_admits_it() {
     assert!(names(&Visible::default()).is_empty());
     assert_eq!(
         names(&only("web", &[Action::FileRead])),
-        ["list_resources", "file_list", "file_read"]
+        ["list_resources", "file_list", "file_read", "approval_wait"]
     );
     assert_eq!(
         names(&only("shop", &[Action::Describe])),
-        ["list_resources", "sql_schema"]
+        ["list_resources", "sql_schema", "approval_wait"]
     );
     // The action alone is not enough: `web` is not a database.
-    assert_eq!(names(&only("web", &[Action::SqlRead])), ["list_resources"]);
-    assert_eq!(names(&only("nothing", &[Action::SqlRead])), ["list_resources"]);
+    for nothing_fits in ["web", "nothing"] {
+        assert_eq!(
+            names(&only(nothing_fits, &[Action::SqlRead])),
+            ["list_resources", "approval_wait"]
+        );
+    }
+    assert_eq!(
+        names(&only("work", &[Action::ShellRun])),
+        ["list_resources", "shell_run", "approval_wait"]
+    );
+    assert_eq!(
+        names(&only("shop", &[Action::SqlWrite])),
+        ["list_resources", "sql_execute", "approval_wait"]
+    );
     assert_eq!(
         names(&only("shop", &[Action::SqlRead])),
         [
             "list_resources",
             "sql_query",
+            "approval_wait",
             "orders_of_customer",
             "revenue_by_month",
             "top_products"
