@@ -12,7 +12,6 @@ pub mod quorum;
 mod refusing;
 mod request;
 mod rules;
-mod control;
 pub mod cases;
 pub mod explain;
 pub mod load;

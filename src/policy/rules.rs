@@ -26,9 +26,9 @@ const ROUNDS: usize = 3;
 pub(super) struct Rules {
     pub(super) loaded: Loaded,
     scene: Arc<Scene>,
-    pub(super) types: &'static schema::Types,
+    types: &'static schema::Types,
     verbs: Verbs,
-    pub(super) resources: BTreeMap<String, What>,
+    resources: BTreeMap<String, What>,
     authorizer: Authorizer,
     seen: RwLock<HashMap<SeenKey, Arc<Visible>>>,
 }
@@ -84,9 +84,9 @@ impl Finding {
 
 /// What the policies that matched one or more requests came to.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+struct Tally {
     permits: BTreeSet<String>,
-    pub(super) forbids: BTreeSet<String>,
+    forbids: BTreeSet<String>,
     /// For some action nothing permits.
     unpermitted: bool,
     /// Something could not be evaluated; for the operator.
@@ -94,7 +94,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn allows(&self) -> bool {
+    fn allows(&self) -> bool {
         self.broken.is_none() && !self.unpermitted && self.forbids.is_empty()
     }
 
@@ -250,7 +250,7 @@ impl Rules {
         Err(tally)
     }
 
-    pub(super) fn permit(
+    fn permit(
         &self,
         question: &Question<'_>,
         parties: &Parties<'_>,
@@ -349,7 +349,7 @@ impl Rules {
         judged
     }
 
-    pub(super) fn parties<'a>(
+    fn parties<'a>(
         &self,
         question: &Question<'_>,
         who: &'a Who,
@@ -367,7 +367,7 @@ impl Rules {
     }
 
     /// Evaluates every action of the question on one resource.
-    pub(super) fn evaluate(
+    fn evaluate(
         &self,
         question: &Question<'_>,
         parties: &Parties<'_>,
@@ -518,7 +518,7 @@ impl Rules {
     }
 
     /// Why not: what was tried, and what the policies that forbid it explain.
-    pub(super) fn refusal(&self, question: &Question<'_>, resource: &str, tally: &Tally) -> Refusal {
+    fn refusal(&self, question: &Question<'_>, resource: &str, tally: &Tally) -> Refusal {
         if let Some(why) = &tally.broken {
             return refusing::not_evaluated(why.clone());
         }
@@ -566,7 +566,7 @@ fn known(cards: &[ResourceCard]) -> Result<(&'static schema::Types, BTreeMap<Str
     Ok((types, resources))
 }
 
-pub(super) fn denied(mut refusal: Refusal, ids: BTreeSet<String>) -> Judged {
+fn denied(mut refusal: Refusal, ids: BTreeSet<String>) -> Judged {
     refusal.policies = ids.iter().cloned().collect();
     Judged {
         finding: Finding::Deny(refusal),

@@ -1,17 +1,26 @@
-//! Who may decide about other people's requests.
+//! What people may do on the control side: the same policies, asked without an agent and a session.
 
 use std::collections::BTreeSet;
 
-use super::{Question, Rules};
-use crate::call::{Action, Agent, Evidence, Hash, Session, Transport, User};
+use super::{Finding, Judged, Question, Rules, denied};
+use crate::call::{Action, Agent, Evidence, Hash, Refusal, Session, Transport, User};
+use crate::policy::refusing;
 use crate::policy::request::{Asking, Who};
 
 impl Rules {
-    /// Whether `approve` on a resource is permitted to a person. There is no agent and no session on
-    /// the control side: both are called `control`.
+    /// Whether `approve` on a resource is permitted to a person.
     pub(in crate::policy) fn may_approve(&self, user: &User, resource: &str) -> bool {
-        let (Ok(who), Some(what)) = (Who::new(user, self.types), self.resources.get(resource)) else {
-            return false;
+        matches!(self.judge_approve(user, resource).finding, Finding::Permit { .. })
+    }
+
+    /// Judges `approve`: there is no agent and no session on the control side, both are called `control`.
+    pub(in crate::policy) fn judge_approve(&self, user: &User, resource: &str) -> Judged {
+        let who = match Who::new(user, self.types) {
+            Ok(who) => who,
+            Err(why) => return denied(refusing::not_evaluated(why), BTreeSet::new()),
+        };
+        let Some(what) = self.resources.get(resource) else {
+            return denied(Refusal::unknown_resource(resource), BTreeSet::new());
         };
         let control = "control".to_owned();
         let agent = Agent {
@@ -41,9 +50,14 @@ impl Rules {
             evidence: &Evidence::default(),
             action_sha256: Hash([0; 32]),
         };
-        self.parties(&question, &who, what).is_ok_and(|parties| {
-            self.evaluate_one(&question, &parties, (Action::Approve, None), &BTreeSet::new())
-                .allows()
-        })
+        let parties = match self.parties(&question, &who, what) {
+            Ok(parties) => parties,
+            Err(why) => return denied(refusing::not_evaluated(why), BTreeSet::new()),
+        };
+        let tally = self.evaluate(&question, &parties, &BTreeSet::new());
+        if tally.allows() {
+            return self.permit(&question, &parties, tally, BTreeSet::new());
+        }
+        denied(self.refusal(&question, resource, &tally), tally.forbids)
     }
 }
