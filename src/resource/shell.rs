@@ -1,5 +1,7 @@
 //! Commands in a sandbox.
 
+mod line;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Code, Facts, Invocation, LastLook, RawOutput, Refusal};

@@ -21,6 +21,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("cedar_policy", &["policy"]),
     ("git2", &["resource/git", "demo/repo"]),
     ("sqlx", &["store"]),
+    ("brush_parser", &["resource/shell"]),
     ("rusqlite", &["resource/sql", "demo/shop", "cli/init"]),
     ("jsonwebtoken", &["identity"]),
     ("clap", &["cli"]),
