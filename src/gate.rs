@@ -97,8 +97,9 @@ impl Gate {
         let mut rules = self.policies.current(); // one set of policies, but for whoever had to wait
         let visible = rules.visible(&arrival.principal);
         let mut invocation = self.tools.invocation(arrival, &visible)?; // typed; nothing has run
-        if self.approvals.resume(arrival, &invocation).await? {
+        if let Some(key) = self.approvals.resume(arrival, &invocation).await? {
             invocation = self.tools.invocation(arrival, &visible)?; // approval_wait: the stored call, for its owner
+            invocation.request_key = key; // in whatever session it was first sent
         }
         entry.concerns(&invocation);
         let facts = self.resources.inspect(&invocation, cancel).await?; // by the adapter that will execute it
