@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::options::Takes;
-use super::table::{self, Program};
+use super::table;
 use super::{SHELL_WORDS, known};
 
 #[test]
