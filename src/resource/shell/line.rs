@@ -82,7 +82,7 @@ pub(super) enum ProgramKind {
 pub(super) fn read(run: &ShellRun, allowed: &BTreeSet<String>) -> Result<Line, Refusal> {
     let found = match (&run.argv, &run.command) {
         (Some(argv), None) => vec![alone(argv)?],
-        (None, Some(command)) => plain(command)?,
+        (None, Some(command)) => plain(command, allowed)?,
         _ => {
             return Err(refusing::invalid(
                 "Exactly one of `argv` and `command` is needed.",
@@ -109,10 +109,18 @@ pub(super) fn read(run: &ShellRun, allowed: &BTreeSet<String>) -> Result<Line, R
 }
 
 /// A line, if both readers see the same plain words in it.
-fn plain(command: &str) -> Result<Vec<Words>, Refusal> {
-    let words = words::split(command)?;
+///
+/// The names of the programs are looked at before the grammar is: it recurses for every `if`, `{` and `!` it
+/// meets where a program is expected, and a stack that overflows takes the server with it.
+fn plain(command: &str, allowed: &BTreeSet<String>) -> Result<Vec<Words>, Refusal> {
+    let found = words::split(command)?;
+    for program in &found {
+        bounded(&program.words)?;
+        let name = program.words.first().map_or("", String::as_str);
+        programs::allowed(name, allowed)?;
+    }
     match parse::parse(command) {
-        Some(parsed) if parsed == words => Ok(words),
+        Some(parsed) if parsed == found => Ok(found),
         _ => Err(refusing::not_understood()),
     }
 }
@@ -135,16 +143,7 @@ fn alone(argv: &[String]) -> Result<Words, Refusal> {
 /// A program's words → what is started, if the resource allows the program and, for one in the table, every
 /// argument is understood.
 fn argv(words: Vec<String>, allowed: &BTreeSet<String>) -> Result<Argv, Refusal> {
-    if words.len() > ARGUMENTS {
-        return Err(refusing::too_much("A program", ARGUMENTS, "arguments"));
-    }
-    if words.iter().map(String::len).sum::<usize>() > ARGUMENT_BYTES {
-        return Err(refusing::too_much(
-            "A program",
-            ARGUMENT_BYTES,
-            "bytes of arguments",
-        ));
-    }
+    bounded(&words)?;
     let mut words = words.into_iter();
     let program = words.next().unwrap_or_default();
     programs::allowed(&program, allowed)?;
@@ -154,6 +153,16 @@ fn argv(words: Vec<String>, allowed: &BTreeSet<String>) -> Result<Argv, Refusal>
         None => (ProgramKind::Script, args),
     };
     Ok(Argv { program, args, kind })
+}
+
+fn bounded(words: &[String]) -> Result<(), Refusal> {
+    if words.len() > ARGUMENTS {
+        return Err(refusing::too_much("A program", ARGUMENTS, "words"));
+    }
+    if words.iter().map(String::len).sum::<usize>() > ARGUMENT_BYTES {
+        return Err(refusing::too_much("A program", ARGUMENT_BYTES, "bytes of words"));
+    }
+    Ok(())
 }
 
 /// What policy decides on and what a reviewer reads. `change`: whether the work folder is writable for it.

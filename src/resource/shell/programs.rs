@@ -103,6 +103,12 @@ pub(super) fn allowed(name: &str, allowed: &BTreeSet<String>) -> Result<(), Refu
             names(name, allowed),
         ));
     }
+    if name.contains('=') {
+        return Err(refused(
+            format!("`{}` would set a variable; there are none here.", shown(name)),
+            "Begin with the program's name.",
+        ));
+    }
     if name.contains('/') {
         return Err(refused(
             format!("`{}` is a path; programs are given by name.", shown(name)),
