@@ -175,6 +175,9 @@ impl People {
         let row = self.insert(&mut tx, ask, row, subject.arrival).await?;
         tx.commit().await.map_err(failed)?;
         self.wake();
+        if !matches!(row.state.as_str(), "pending" | "granted") {
+            return Err(self.ended(row, subject.arrival).await);
+        }
         self.record(Some(&row.id))
             .await
             .map_err(|_| words::unrecorded())?;
@@ -220,6 +223,7 @@ impl People {
         })
     }
 
+    /// Puts the new row in, or gives the one that stands for this very call already.
     async fn insert(
         &self,
         tx: &mut Tx,
@@ -229,10 +233,12 @@ impl People {
     ) -> Result<ApprovalRow, Unmet> {
         if let Some(open) = tx.newest(&row.request_key).await.map_err(failed)? {
             let open = self.taken(tx, &open.id).await.map_err(failed)?.unwrap_or(open);
-            if matches!(open.state.as_str(), "pending" | "granted") {
-                if is_same(&open, ask, &Hash(row.asked_sha256)).map_err(failed)? {
-                    return Ok(open);
-                }
+            let same = is_same(&open, ask, &Hash(row.asked_sha256)).map_err(failed)?;
+            let is_open = matches!(open.state.as_str(), "pending" | "granted");
+            if same && (is_open || self.is_lasting(&open)) {
+                return Ok(open); // opened, or even carried out, since this call looked
+            }
+            if is_open {
                 let why = "replaced: the same call now means something else";
                 self.overtake(tx, &open, why).await.map_err(failed)?;
             }

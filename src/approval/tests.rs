@@ -1,5 +1,7 @@
 mod bench;
 mod life;
+mod model;
+mod races;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

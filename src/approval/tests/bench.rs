@@ -292,6 +292,15 @@ impl Bench {
         self.call_by(user("asker", &["dba", "security"]), "s", statement)
     }
 
+    /// The journal has the intent of a call, and not its outcome.
+    pub(super) fn intended(&self, call: &Call) {
+        let conn = rusqlite::Connection::open(self.store.path()).unwrap();
+        conn.busy_timeout(Duration::from_secs(10)).unwrap();
+        let call_id = call.arrival.call_id.as_str();
+        conn.execute("INSERT INTO open_call VALUES (?1, 0, 'here')", [call_id])
+            .unwrap();
+    }
+
     /// As the gate walks: attach, measure, satisfy.
     pub(super) async fn walk(&self, call: &Call, ask: Ask, measured: &Effect) -> Result<Evidence, Unmet> {
         let attached = self.approvals.attach(&ask, call.subject()).await?;

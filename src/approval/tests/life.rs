@@ -304,7 +304,7 @@ async fn a_decision_needs_a_fresh_sign_in_and_what_was_really_seen() {
         assert_eq!(decided.unwrap_err(), NotDecided::SignInAgain(300));
     }
     reviewer.signed_in_at = bench.clock.now();
-    for wrong in ["", &seen[1..], &"0".repeat(64), &seen.to_uppercase()] {
+    for wrong in ["", seen.get(1..).unwrap(), &"0".repeat(64), &seen.to_uppercase()] {
         let decided = bench
             .approvals
             .decide(&reviewer, &bench.rules(), &id, Choice::Approve, wrong)
