@@ -7,6 +7,7 @@
 //! beyond what the policy itself explains.
 
 pub mod review;
+pub mod standing;
 
 use std::fmt::Write;
 

@@ -16,13 +16,16 @@ mod confirm;
 mod delivery;
 mod depth;
 mod mcp;
+mod progress;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 use futures::future::BoxFuture;
 
-use crate::call::{Arrival, CallId, Caller, Principal};
+use crate::approval::standing::Standing;
+use crate::call::{ApprovalId, Arrival, CallId, Caller, Principal};
 use crate::gate::Gate;
 use crate::identity::Bearer;
 use crate::mask::Masked;
@@ -45,6 +48,15 @@ pub trait Door: Send + Sync + 'static {
         arrival: Arrival,
         caller: &'a dyn Caller,
     ) -> BoxFuture<'a, Result<Masked, UnknownTool>>;
+    /// How a request for people's decision stands; `None` when it is not this person's through this
+    /// client. Cheap, and leaves no record.
+    fn approval<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Option<Standing>>;
+    /// Withdraws the caller's own request, if nothing has run. Gives whether there is such a request.
+    fn withdraw<'a>(&'a self, principal: &'a Principal, id: &'a ApprovalId) -> BoxFuture<'a, bool>;
     /// The operating system took every byte of the answer to this call.
     fn accepted(&self, call_id: &CallId);
     /// RFC 9728 metadata of the MCP endpoint.
@@ -70,6 +82,18 @@ impl Door for Gate {
         caller: &'a dyn Caller,
     ) -> BoxFuture<'a, Result<Masked, UnknownTool>> {
         Box::pin(Self::call(self, arrival, caller))
+    }
+
+    fn approval<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Option<Standing>> {
+        Box::pin(self.approvals.standing(principal, id))
+    }
+
+    fn withdraw<'a>(&'a self, principal: &'a Principal, id: &'a ApprovalId) -> BoxFuture<'a, bool> {
+        Box::pin(self.approvals.withdraw(principal, id))
     }
 
     fn accepted(&self, call_id: &CallId) {
