@@ -238,6 +238,18 @@ fn only_mask_opens_a_raw_output() {
 }
 
 #[test]
+fn only_the_journal_gives_an_answer_again() {
+    let mut wrong = Vec::new();
+    for (name, text) in product_files() {
+        if text.contains("offered_before") && !["src/mask.rs", "src/audit/entry.rs"].contains(&name.as_str())
+        {
+            wrong.push(name);
+        }
+    }
+    assert_none("Mask::offered_before is for what the journal kept", &wrong);
+}
+
+#[test]
 fn nothing_unfinished_or_of_one_machine_is_tracked() {
     let unfinished = ["TO", "FIX", "XX"].map(|start| match start {
         "TO" => format!("{start}DO"),
