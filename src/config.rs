@@ -48,6 +48,8 @@ pub struct Config {
     pub resources: Vec<Resource>,
     /// `[classes]`: how each class of column looks when masked.
     pub classes: BTreeMap<String, MaskStyle>,
+    /// `[approval]`, without its channels.
+    pub approval: crate::approval::Settings,
     /// `[audit]`.
     pub audit: Audit,
 }

@@ -22,6 +22,7 @@ mod tasks;
 mod tests;
 mod wire;
 
+use futures::TryFutureExt;
 use futures::future::BoxFuture;
 
 use crate::approval::standing::Standing;
@@ -34,6 +35,10 @@ use crate::tool::{ToolCard, UnknownTool};
 /// Why a credential was not accepted: the exact value of `WWW-Authenticate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge(pub String);
+
+/// The store does not answer now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
 
 /// What a transport needs of the path. [`Gate`] is the one door; the trait is the seam at which the
 /// transport is tested against real sockets without the other stages.
@@ -54,9 +59,13 @@ pub trait Door: Send + Sync + 'static {
         &'a self,
         principal: &'a Principal,
         id: &'a ApprovalId,
-    ) -> BoxFuture<'a, Option<Standing>>;
+    ) -> BoxFuture<'a, Result<Option<Standing>, Unreadable>>;
     /// Withdraws the caller's own request, if nothing has run. Gives whether there is such a request.
-    fn withdraw<'a>(&'a self, principal: &'a Principal, id: &'a ApprovalId) -> BoxFuture<'a, bool>;
+    fn withdraw<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<bool, Unreadable>>;
     /// The operating system took every byte of the answer to this call.
     fn accepted(&self, call_id: &CallId);
     /// RFC 9728 metadata of the MCP endpoint.
@@ -88,12 +97,16 @@ impl Door for Gate {
         &'a self,
         principal: &'a Principal,
         id: &'a ApprovalId,
-    ) -> BoxFuture<'a, Option<Standing>> {
-        Box::pin(self.approvals.standing(principal, id))
+    ) -> BoxFuture<'a, Result<Option<Standing>, Unreadable>> {
+        Box::pin(self.approvals.standing(principal, id).map_err(unreadable))
     }
 
-    fn withdraw<'a>(&'a self, principal: &'a Principal, id: &'a ApprovalId) -> BoxFuture<'a, bool> {
-        Box::pin(self.approvals.withdraw(principal, id))
+    fn withdraw<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<bool, Unreadable>> {
+        Box::pin(self.approvals.withdraw(principal, id).map_err(unreadable))
     }
 
     fn accepted(&self, call_id: &CallId) {
@@ -103,4 +116,9 @@ impl Door for Gate {
     fn protected_resource_metadata(&self) -> serde_json::Value {
         self.identity.protected_resource_metadata()
     }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Unreadable {
+    tracing::error!("approvals: {error}");
+    Unreadable
 }

@@ -166,7 +166,7 @@ impl Entry {
         match self.earlier(earlier).await {
             Ok(Some(offered)) => {
                 self.repeats = Some(earlier.clone());
-                mask.offered_before(offered.structured, offered.text)
+                mask.again(&self.call_id, earlier, offered.structured, &offered.text)
             }
             Ok(None) => self.refused(mask, no_longer_kept(earlier)),
             Err(error) => {

@@ -153,7 +153,7 @@ impl Mcp {
     /// A task in the place of an answer that says that people were asked.
     pub(super) async fn task_for(&self, principal: &Principal, masked: &Masked) -> Option<CreateTaskResult> {
         let id = wire::pending_approval(masked)?;
-        let standing = self.door.approval(principal, &id).await?;
+        let standing = self.door.approval(principal, &id).await.ok().flatten()?;
         let message = status_message(&standing, None);
         Some(CreateTaskResult::new(seed(&id, &standing, message)))
     }
@@ -166,8 +166,7 @@ impl Mcp {
     ) -> Result<DetailedTask, ErrorData> {
         let principal = self.principal(ctx)?;
         let id = ApprovalId(id);
-        let standing = self.door.approval(&principal, &id).await;
-        let standing = standing.ok_or_else(wire::unknown_task)?;
+        let standing = self.standing(&principal, &id).await?;
         let key = key(&principal, &id);
         let mut news = None;
         let payload = match (self.running.get(&key), standing.state) {
@@ -208,7 +207,7 @@ impl Mcp {
         let principal = self.principal(ctx)?;
         let id = ApprovalId(id);
         let withdrawn = self.door.withdraw(&principal, &id).await;
-        if !withdrawn {
+        if !withdrawn.map_err(|_| wire::internal())? {
             return Err(wire::unknown_task());
         }
         if let Some(Known::UnderWay(watch)) = self.running.get(&key(&principal, &id)) {
@@ -219,8 +218,14 @@ impl Mcp {
 
     /// Whether this task is the caller's.
     pub(super) async fn owns(&self, id: String, ctx: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
-        let standing = self.door.approval(&self.principal(ctx)?, &ApprovalId(id)).await;
-        standing.map(|_| ()).ok_or_else(wire::unknown_task)
+        let standing = self.standing(&self.principal(ctx)?, &ApprovalId(id)).await;
+        standing.map(|_| ())
+    }
+
+    async fn standing(&self, principal: &Principal, id: &ApprovalId) -> Result<Standing, ErrorData> {
+        let standing = self.door.approval(principal, id).await;
+        let standing = standing.map_err(|_| wire::internal())?;
+        standing.ok_or_else(wire::unknown_task)
     }
 
     /// Runs what was granted, whatever its client does meanwhile.
@@ -237,7 +242,7 @@ impl Mcp {
             let Ok(masked) = mcp.door.call(arrival, &*watch).await else {
                 return;
             };
-            let standing = mcp.door.approval(&principal, &id).await;
+            let standing = mcp.door.approval(&principal, &id).await.ok().flatten();
             let spent = standing.is_none_or(|standing| standing.state == State::Spent);
             if !spent
                 && !wire::may_be_repeated(&masked)

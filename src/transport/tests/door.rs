@@ -17,7 +17,7 @@ use crate::call::{
 use crate::identity::Bearer;
 use crate::mask::Masked;
 use crate::tool::{ToolCard, UnknownTool};
-use crate::transport::{Challenge, Door};
+use crate::transport::{Challenge, Door, Unreadable};
 
 /// What happened at the door.
 #[derive(Debug)]
@@ -195,12 +195,16 @@ impl Door for Held {
         &'a self,
         principal: &'a Principal,
         id: &'a ApprovalId,
-    ) -> BoxFuture<'a, Option<Standing>> {
-        Box::pin(std::future::ready(self.people.standing(principal, id)))
+    ) -> BoxFuture<'a, Result<Option<Standing>, Unreadable>> {
+        Box::pin(std::future::ready(Ok(self.people.standing(principal, id))))
     }
 
-    fn withdraw<'a>(&'a self, principal: &'a Principal, id: &'a ApprovalId) -> BoxFuture<'a, bool> {
-        Box::pin(std::future::ready(self.people.withdraw(principal, id)))
+    fn withdraw<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<bool, Unreadable>> {
+        Box::pin(std::future::ready(Ok(self.people.withdraw(principal, id))))
     }
 
     fn accepted(&self, call_id: &CallId) {

@@ -178,8 +178,9 @@ pub(crate) async fn runs(site: &Site) -> Vec<Value> {
         let call = listed.call_id.unwrap();
         let records = history(site, &call).await["records"].clone();
         let records = records.as_array().unwrap();
-        if records.iter().all(|record| record.get("repeats").is_none()) {
-            runs.push(records.last().unwrap().clone());
+        let result = records.iter().find(|record| record["phase"] == "result").unwrap();
+        if result.get("repeats").is_none() {
+            runs.push(result.clone());
         }
     }
     runs
