@@ -1,3 +1,6 @@
+mod bench;
+mod life;
+
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
