@@ -12,6 +12,7 @@ mod events;
 mod people;
 pub mod review;
 mod spending;
+pub mod standing;
 mod terms;
 mod words;
 
@@ -168,8 +169,10 @@ impl Approvals {
                 Some(row) if before || !confirms => row,
                 _ => people.ask(&ask, subject, effect, confirms).await?,
             };
-            let (approved, _) = people.wait(row, subject.arrival).await?;
-            evidence.approved = Some(approved);
+            caller.waits_for(Some(&format!("approval {} by other people", row.id)));
+            let decided = people.wait(row, subject.arrival).await;
+            caller.waits_for(None);
+            evidence.approved = Some(decided?.0);
         }
         Ok(evidence)
     }

@@ -522,9 +522,14 @@ pub trait Caller: Send + Sync {
     fn confirm<'a>(&'a self, prompt: &'a str) -> futures::future::BoxFuture<'a, Confirmation>;
 
     /// Passes on a piece of news of a running call (masked, on record), if the client asked for any.
+    /// Never waits for the client.
     fn progress<'a>(&'a self, _text: &'a str) -> futures::future::BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
+
+    /// Says what the call waits for from now on (words of ours, `approval by 2 dba`), or that it waits no
+    /// longer. A client that asked for progress is told, with how long it has been.
+    fn waits_for(&self, _what: Option<&str>) {}
 }
 
 /// What came of asking.

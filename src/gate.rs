@@ -132,12 +132,8 @@ impl Gate {
             )?;
         }
         entry.permitted(&permit);
-        let last = Last::new(
-            self,
-            Subject::new(arrival, &invocation, &facts),
-            &evidence,
-            caller,
-        );
+        let subject = Subject::new(arrival, &invocation, &facts);
+        let last = Last::ready(self, subject, &evidence, caller).await?;
         let raw = self
             .resources
             .run(permit, &invocation, &facts, evidence.effect(), &last, cancel)

@@ -195,27 +195,21 @@ impl Mask {
     }
 
     /// Makes an earlier answer sendable again, as the answer of another call. It was masked when it was
-    /// first made and kept as it was offered; whatever our detectors have learnt since applies as well.
+    /// first made, with what its reader was shown, and kept as it was offered. Called by `audit` alone, for
+    /// what the journal kept; `tests/it/tidy.rs` checks that.
     #[must_use]
-    pub fn again(&self, call_id: &CallId, earlier: &CallId, structured: &Value, text: &str) -> Masked {
-        let mut envelope = structured.clone();
-        if let Some(data) = envelope.get_mut("data") {
-            self.value(data, &mut crate::call::MaskCounts::default());
-        }
+    pub(crate) fn again(&self, call_id: &CallId, earlier: &CallId, structured: Value, text: &str) -> Masked {
+        let mut envelope = structured;
         if let Some(members) = envelope.as_object_mut() {
             members.insert("call_id".into(), call_id.as_str().into());
             members.insert("repeats".into(), earlier.as_str().into());
         }
         let foot = format!("-- call {earlier}");
         let body = text.strip_suffix(&foot).unwrap_or(text);
-        let text = format!(
-            "{}-- the answer of call {earlier}, again; nothing ran now\n-- call {call_id}",
-            self.text(body)
-        );
         Masked {
-            is_error: envelope.get("status").is_some_and(|status| status == "refused"),
+            is_error: envelope.get("status").is_none_or(|status| status == "refused"),
             envelope,
-            text,
+            text: format!("{body}-- the answer of call {earlier}, again; nothing ran now\n-- call {call_id}"),
             fragments: Vec::new(),
         }
     }

@@ -16,13 +16,17 @@ mod confirm;
 mod delivery;
 mod depth;
 mod mcp;
+mod progress;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+use futures::TryFutureExt;
 use futures::future::BoxFuture;
 
-use crate::call::{Arrival, CallId, Caller, Principal};
+use crate::approval::standing::Standing;
+use crate::call::{ApprovalId, Arrival, CallId, Caller, Principal};
 use crate::gate::Gate;
 use crate::identity::Bearer;
 use crate::mask::Masked;
@@ -31,6 +35,10 @@ use crate::tool::{ToolCard, UnknownTool};
 /// Why a credential was not accepted: the exact value of `WWW-Authenticate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge(pub String);
+
+/// The store does not answer now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
 
 /// What a transport needs of the path. [`Gate`] is the one door; the trait is the seam at which the
 /// transport is tested against real sockets without the other stages.
@@ -45,6 +53,19 @@ pub trait Door: Send + Sync + 'static {
         arrival: Arrival,
         caller: &'a dyn Caller,
     ) -> BoxFuture<'a, Result<Masked, UnknownTool>>;
+    /// How a request for people's decision stands; `None` when it is not this person's through this
+    /// client. Cheap, and leaves no record.
+    fn approval<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<Option<Standing>, Unreadable>>;
+    /// Withdraws the caller's own request, if nothing has run. Gives whether there is such a request.
+    fn withdraw<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<bool, Unreadable>>;
     /// The operating system took every byte of the answer to this call.
     fn accepted(&self, call_id: &CallId);
     /// RFC 9728 metadata of the MCP endpoint.
@@ -72,6 +93,22 @@ impl Door for Gate {
         Box::pin(Self::call(self, arrival, caller))
     }
 
+    fn approval<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<Option<Standing>, Unreadable>> {
+        Box::pin(self.approvals.standing(principal, id).map_err(unreadable))
+    }
+
+    fn withdraw<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<bool, Unreadable>> {
+        Box::pin(self.approvals.withdraw(principal, id).map_err(unreadable))
+    }
+
     fn accepted(&self, call_id: &CallId) {
         self.audit.accepted(call_id);
     }
@@ -79,4 +116,9 @@ impl Door for Gate {
     fn protected_resource_metadata(&self) -> serde_json::Value {
         self.identity.protected_resource_metadata()
     }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Unreadable {
+    tracing::error!("approvals: {error}");
+    Unreadable
 }

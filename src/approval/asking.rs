@@ -28,7 +28,8 @@ impl People {
         wait: &ApprovalWait,
     ) -> Result<Option<Hash>, Unmet> {
         let hold = wait.wait_seconds.unwrap_or(LONGEST).min(LONGEST);
-        arrival.hold = Some(Duration::from_secs(hold).min(self.settings.hold));
+        let hold = Duration::from_secs(hold).min(self.settings.hold);
+        arrival.hold = Some(arrival.hold.map_or(hold, |most| most.min(hold)));
         let unknown = || Unmet::from(Refusal::not_found(&wait.approval_id));
         let row = self.fresh(&wait.approval_id).await.map_err(failed)?;
         let row = row
@@ -346,7 +347,7 @@ impl People {
 }
 
 /// The same user through the same program, in whatever session: after a new sign-in too.
-fn is_owner(row: &ApprovalRow, principal: &Principal) -> bool {
+pub(super) fn is_owner(row: &ApprovalRow, principal: &Principal) -> bool {
     row.issuer == principal.user.issuer
         && row.subject == principal.user.subject
         && row.client_id == principal.agent.client_id

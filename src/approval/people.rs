@@ -225,19 +225,21 @@ impl People {
         Ok(event.and_then(|event| event.words))
     }
 
+    /// Where people see a request.
+    pub(super) fn page(&self, id: &str) -> Option<String> {
+        let mut url = self.url.clone()?;
+        url.path_segments_mut()
+            .ok()?
+            .pop_if_empty()
+            .push("approvals")
+            .push(id);
+        Some(url.to_string())
+    }
+
     pub(super) fn pending(&self, row: &ApprovalRow, note: String) -> Pending {
-        let url = self.url.as_ref().and_then(|base| {
-            let mut url = base.clone();
-            url.path_segments_mut()
-                .ok()?
-                .pop_if_empty()
-                .push("approvals")
-                .push(&row.id);
-            Some(url.to_string())
-        });
         Pending {
             id: ApprovalId(row.id.clone()),
-            url,
+            url: self.page(&row.id),
             expires_at: Timestamp(row.execute_by.unwrap_or(row.decide_by)).rfc3339(),
             note,
         }

@@ -101,6 +101,7 @@ impl People {
         let spent = State::Spent.as_str();
         let change = Change {
             call_id: Some(call_id.to_owned()),
+            session: Some(subject.arrival.principal.session.id.clone()),
             ..Change::default()
         };
         let won = tx

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::list::{self, Kept};
-use super::payload::Payload;
+use super::list::{Kept, kept};
+use super::payload::{Offered, Payload};
 use super::record::{Draft, Phase, detail, without_empty};
 use super::writer::{Item, Mark, plain};
 use super::{AuditError, Core, Masking};
@@ -29,6 +29,8 @@ pub struct Entry {
     /// Whether nothing outside Tollgate can change because of this call.
     pure: bool,
     refusal: Option<Refusal>,
+    /// The call whose answer is given again.
+    repeats: Option<CallId>,
     settled: bool,
 }
 
@@ -42,6 +44,7 @@ impl Entry {
             arguments: Some(arrival.arguments.clone()),
             pure: true,
             refusal: None,
+            repeats: None,
             settled: false,
         }
     }
@@ -157,24 +160,35 @@ impl Entry {
         mask.pending(&self.call_id, pending)
     }
 
-    /// Gives again what an earlier call was answered, as it was kept; whose it is, the approval stage has
-    /// checked.
+    /// Gives again what an earlier call was answered, from the record of it and checked against its
+    /// commitment. The bytes are not kept a second time, so that erasing them there erases them.
     pub async fn repeats(&mut self, mask: &Mask, earlier: &CallId) -> Masked {
-        self.draft.put("repeats", &json!(earlier));
-        let refusal = match list::show(&self.core.store, earlier.as_str()).await {
-            Ok(history) => match history.kept {
-                Some(Kept::Held { offered }) => {
-                    return mask.again(&self.call_id, earlier, &offered.structured, &offered.text);
-                }
-                Some(Kept::Changed) => {
-                    Refusal::internal(format!("the answer of {earlier} is not what was kept"))
-                }
-                Some(Kept::Gone) | None => gone(),
-            },
-            Err(AuditError::UnknownCall(_)) => gone(),
-            Err(error) => Refusal::internal(error.to_string()),
-        };
-        self.refused(mask, refusal)
+        match self.earlier(earlier).await {
+            Ok(Some(offered)) => {
+                self.repeats = Some(earlier.clone());
+                mask.again(&self.call_id, earlier, offered.structured, &offered.text)
+            }
+            Ok(None) => self.refused(mask, no_longer_kept(earlier)),
+            Err(error) => {
+                let detail = format!("the answer of {earlier} cannot be read: {error}");
+                self.refused(mask, unavailable().detail(detail))
+            }
+        }
+    }
+
+    async fn earlier(&self, call_id: &CallId) -> Result<Option<Offered>, AuditError> {
+        let mut reader = self.core.store.reader().await?;
+        let rows = reader.call(call_id.as_str()).await?;
+        reader.close().await?;
+        let offered = rows.iter().rev().find_map(|(row, payload)| {
+            let record: Value = serde_json::from_slice(&row.record).ok()?;
+            record.get("payload")?;
+            Some(kept(&record, payload.as_ref()))
+        });
+        match offered {
+            Some(Kept::Held { offered }) => Ok(Some(offered)),
+            Some(Kept::Gone | Kept::Changed) | None => Ok(None),
+        }
     }
 
     /// Notes why it did not happen and gives the sendable form.
@@ -213,13 +227,21 @@ impl Entry {
         if !answer.fragments().is_empty() {
             draft.put("fragments", &json!(answer.fragments()));
         }
-        draft.put(
-            "payload",
-            &json!({"commitment": payload.commitment, "bytes": payload.bytes, "blob": self.call_id}),
-        );
         draft.put("delivered", &json!("offered"));
-        let mut item = closing(draft);
-        item.payload = Some(payload);
+        let item = if let Some(earlier) = &self.repeats {
+            draft.put("repeats", &json!(earlier));
+            closing(draft)
+        } else {
+            draft.put(
+                "payload",
+                &json!({"commitment": payload.commitment, "bytes": payload.bytes, "blob": self.call_id}),
+            );
+            Item {
+                payload: Some(payload),
+                ..closing(draft)
+            }
+        };
+        let mut item = item;
         let Ok(room) = self.core.room().await else {
             return self.withhold(mask);
         };
@@ -311,12 +333,11 @@ fn is_filled(value: &Value) -> bool {
     value.as_array().is_some_and(|items| !items.is_empty())
 }
 
-/// A kept answer was erased.
-fn gone() -> Refusal {
+fn no_longer_kept(earlier: &CallId) -> Refusal {
     Refusal::new(
         Code::NotFound,
-        "This call was carried out before, and its answer is no longer kept.",
-        "Do not repeat it. Look at the target to see what it did.",
+        format!("This was carried out before, as call {earlier}; what it was answered is no longer kept."),
+        "Do not send it again unchanged. Look at the target to see what it did.",
     )
 }
 

@@ -130,7 +130,10 @@ impl Pen<'_> {
             self.arguments(arguments)?;
         }
         self.masks(record)?;
-        self.kept(step.kept.as_ref())?;
+        match text("/repeats") {
+            "" => self.kept(step.kept.as_ref())?,
+            earlier => self.styled(NOTE, &format!("  the answer of call {earlier} again\n"))?,
+        }
         self.plain("\n")
     }
 

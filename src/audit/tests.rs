@@ -1,5 +1,6 @@
 //! The journal, tested through its own doors: entries in, reports out.
 
+mod again;
 mod faults;
 mod journal;
 mod kill;

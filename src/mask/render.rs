@@ -78,7 +78,7 @@ pub(super) fn pending(call_id: &CallId, pending: &Pending, note: &str) -> String
         None => String::new(),
     };
     format!(
-        "Waiting for approval {} until {}. {}{at}\nNothing has run. Next: call approval_wait with approval_id \"{}\"; \
+        "Waiting for approval {} until {}. {}{at}\nNext: call approval_wait with approval_id \"{}\"; \
          sending the same call again does the same.\n-- call {call_id}",
         pending.id,
         pending.expires_at,

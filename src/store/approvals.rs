@@ -63,6 +63,8 @@ pub struct Change {
     pub granted: Option<(u64, u64)>,
     /// The call that takes it.
     pub call_id: Option<String>,
+    /// The session of that call: what it is answered is for that session.
+    pub session: Option<String>,
     /// The time it became final; also erases what is sealed.
     pub settled_at: Option<u64>,
 }
@@ -302,7 +304,8 @@ impl Tx {
         let done = sqlx::query(
             "UPDATE approval SET state = ?3, granted_at = coalesce(?4, granted_at), \
              execute_by = coalesce(?5, execute_by), call_id = coalesce(?6, call_id), \
-             settled_at = coalesce(?7, settled_at), sealed = iif(?7 IS NULL, sealed, NULL) \
+             settled_at = coalesce(?7, settled_at), sealed = iif(?7 IS NULL, sealed, NULL), \
+             session = coalesce(?8, session) \
              WHERE id = ?1 AND state = ?2",
         )
         .bind(id)
@@ -312,6 +315,7 @@ impl Tx {
         .bind(change.granted.map(|(_, by)| to_i64(by)))
         .bind(&change.call_id)
         .bind(change.settled_at.map(to_i64))
+        .bind(&change.session)
         .execute(&mut self.conn)
         .await?;
         Ok(done.rows_affected() == 1)

@@ -13,13 +13,14 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use rmcp::RoleServer;
 use rmcp::model::{
-    CallToolRequestParams, CancelledNotificationParam, ClientResult, ElicitRequest, ElicitRequestParams,
-    ElicitResult, ElicitationAction, ElicitationSchema, InputRequest, InputRequiredResult, ProtocolVersion,
-    RequestId, ServerRequest,
+    CallToolRequestParams, CancelledNotificationParam, ClientCapabilities, ClientResult, ElicitRequest,
+    ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, InputRequest,
+    InputRequiredResult, ProtocolVersion, RequestId, ServerRequest,
 };
 use rmcp::service::{Peer, PeerRequestOptions, RequestContext, RequestHandle, ServiceError};
 use serde_json::{Value, json};
 
+use super::progress::News;
 use crate::call::{Arrival, Caller, Confirmation, Hash, hex};
 use crate::clock::World;
 
@@ -114,6 +115,7 @@ pub(super) struct Desk<'a> {
     within: Duration,
     reply: Mutex<Option<Reply>>,
     asked: Mutex<Option<InputRequiredResult>>,
+    news: News,
 }
 
 impl<'a> Desk<'a> {
@@ -140,7 +142,13 @@ impl<'a> Desk<'a> {
             within,
             reply: Mutex::new(given(reply)),
             asked: Mutex::default(),
+            news: News::default(),
         }
+    }
+
+    /// What the call has to tell.
+    pub(super) fn news(&self) -> &News {
+        &self.news
     }
 
     /// The question that has to be sent instead of an answer, if one was put.
@@ -219,6 +227,15 @@ impl Caller for Desk<'_> {
             }
         })
     }
+
+    fn progress<'a>(&'a self, text: &'a str) -> BoxFuture<'a, ()> {
+        self.news.tell(text);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn waits_for(&self, what: Option<&str>) {
+        self.news.waits_for(what);
+    }
 }
 
 /// A question that was sent. Dropped without an answer (the call was cancelled), it is taken back, so
@@ -262,15 +279,19 @@ pub(super) fn is_modern(ctx: &RequestContext<RoleServer>) -> bool {
         .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
 }
 
-/// Whether the client declared that it can show a form. An empty declaration means forms, as it did
-/// before there was anything else (2025-06-18).
-fn asks_forms(ctx: &RequestContext<RoleServer>) -> bool {
-    let declared = if is_modern(ctx) {
+/// What the client declared, where its revision has it.
+pub(super) fn declared(ctx: &RequestContext<RoleServer>) -> Option<ClientCapabilities> {
+    if is_modern(ctx) {
         ctx.meta.client_capabilities()
     } else {
         ctx.client_capabilities()
-    };
-    declared
+    }
+}
+
+/// Whether the client declared that it can show a form. An empty declaration means forms, as it did
+/// before there was anything else (2025-06-18).
+fn asks_forms(ctx: &RequestContext<RoleServer>) -> bool {
+    declared(ctx)
         .and_then(|capabilities| capabilities.elicitation)
         .is_some_and(|modes| modes.form.is_some() || modes.url.is_none())
 }

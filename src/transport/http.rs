@@ -79,6 +79,8 @@ pub struct HttpSpec {
     pub drain_within: Duration,
     /// Time between two progress messages.
     pub progress_every: Duration,
+    /// Shortest time between two progress messages, however much there is to tell.
+    pub news_apart: Duration,
     /// How long a person has to answer a question that is waited for.
     pub confirm_within: Duration,
     /// Time and randomness.
@@ -120,6 +122,7 @@ impl HttpSpec {
             write_within: Duration::from_secs(30),
             drain_within: Duration::from_secs(30),
             progress_every: Duration::from_secs(5),
+            news_apart: Duration::from_millis(250),
             confirm_within: Duration::from_mins(5),
             world,
         }

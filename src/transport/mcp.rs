@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ErrorData, ListToolsResult, PaginatedRequestParams,
-    ProgressNotificationParam, RequestId, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CancelTaskMethod, CancelTaskParams, ErrorData, GetTaskMethod,
+    GetTaskParams, GetTaskResult, InitializeRequestParams, InitializeResult, JsonObject, ListToolsResult,
+    PaginatedRequestParams, RequestId, ServerConfig, UpdateTaskMethod, UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
@@ -20,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::confirm::{Desk, Questions, is_modern};
 use super::delivery::Delivery;
+use super::progress::{News, Teller};
+use super::tasks::{Running, wants_tasks};
 use super::{Door, wire};
 use crate::call::{Arrival, CallId, Principal, Transport};
 use crate::clock::World;
@@ -56,7 +59,11 @@ pub(super) enum Origin {
 /// The handler; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Mcp {
-    door: Arc<dyn Door>,
+    pub(super) door: Arc<dyn Door>,
+    /// Executions that polls have started.
+    pub(super) running: Arc<Running>,
+    /// Fires when whatever runs without a request has to stop.
+    pub(super) end: CancellationToken,
     origin: Origin,
     world: Arc<dyn World>,
     pace: Pace,
@@ -67,17 +74,27 @@ pub(super) struct Mcp {
 /// How often and how long.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// Time between two progress messages.
+    /// Time between two progress messages when there is no news.
     pub(super) progress: Duration,
+    /// Shortest time between two messages.
+    pub(super) news: Duration,
     /// How long a person has to answer a question of the older kind.
     pub(super) confirm: Duration,
 }
 
 impl Mcp {
-    /// A handler in front of `door`.
-    pub(super) fn new(door: Arc<dyn Door>, origin: Origin, world: Arc<dyn World>, pace: Pace) -> Self {
+    /// A handler in front of `door`; `end` stops what it runs without a request.
+    pub(super) fn new(
+        door: Arc<dyn Door>,
+        origin: Origin,
+        world: Arc<dyn World>,
+        pace: Pace,
+        end: CancellationToken,
+    ) -> Self {
         Self {
             door,
+            running: Arc::default(),
+            end,
             origin,
             questions: Arc::new(Questions::new(Arc::clone(&world))),
             world,
@@ -92,7 +109,7 @@ impl Mcp {
     }
 
     /// Who asks. Without a principal there is no request: it fails, whatever let it come this far.
-    fn principal(&self, ctx: &RequestContext<RoleServer>) -> Result<Principal, ErrorData> {
+    pub(super) fn principal(&self, ctx: &RequestContext<RoleServer>) -> Result<Principal, ErrorData> {
         let mut principal = match &self.origin {
             Origin::Http => exchange(ctx).ok_or_else(wire::internal)?.principal.clone(),
             Origin::Stdio { principal, .. } => Principal::clone(principal),
@@ -110,7 +127,7 @@ impl Mcp {
     }
 
     /// Notes that the answer to `call_id` is in the response to this request.
-    fn note(&self, ctx: &RequestContext<RoleServer>, call_id: CallId) {
+    pub(super) fn note(&self, ctx: &RequestContext<RoleServer>, call_id: CallId) {
         match &self.origin {
             Origin::Http => {
                 if let Some(exchange) = exchange(ctx) {
@@ -127,49 +144,40 @@ impl Mcp {
         CallId::new(self.world.now().0, &random)
     }
 
-    fn arrival(
+    /// A new call.
+    pub(super) fn arrival(
         &self,
-        request: &mut CallToolRequestParams,
-        ctx: &RequestContext<RoleServer>,
-    ) -> Result<Arrival, ErrorData> {
-        Ok(Arrival {
+        principal: Principal,
+        tool: String,
+        arguments: JsonObject,
+        cancel: CancellationToken,
+    ) -> Arrival {
+        Arrival {
             hold: None,
             call_id: self.call_id(),
-            principal: self.principal(ctx)?,
+            principal,
             transport: match self.origin {
                 Origin::Http => Transport::Http,
                 Origin::Stdio { .. } => Transport::Stdio,
             },
-            tool: request.name.to_string(),
-            arguments: request.arguments.take().unwrap_or_default(),
-            cancel: ctx.ct.clone(),
-        })
+            tool,
+            arguments,
+            cancel,
+        }
     }
 
-    /// Tells a client that asked for it that we are still there, until `done`: how long, and nothing of
-    /// what. A message that was begun is finished first, so that none comes after the answer.
-    async fn beats(&self, ctx: &RequestContext<RoleServer>, done: &CancellationToken) {
+    /// Tells a client that asked for it what there is to tell, until `done`.
+    async fn tell(&self, ctx: &RequestContext<RoleServer>, news: &News, done: &CancellationToken) {
         let Some(token) = ctx.meta.get_progress_token() else {
             return;
         };
-        let start = self.world.monotonic();
-        let every = self.pace.progress.max(Duration::from_millis(1)); // zero is no interval
-        let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut count = 0_u32;
-        loop {
-            tokio::select! {
-                biased;
-                () = done.cancelled() => return,
-                _ = interval.tick() => count += 1,
-            }
-            let seconds = self.world.monotonic().saturating_sub(start).as_secs();
-            let note = ProgressNotificationParam::new(token.clone(), f64::from(count))
-                .with_message(format!("still running, {seconds} s"));
-            if ctx.peer.notify_progress(note).await.is_err() {
-                return;
-            }
-        }
+        let teller = Teller {
+            peer: &ctx.peer,
+            token,
+            world: &*self.world,
+            pace: self.pace,
+        };
+        teller.tell(news, done).await;
     }
 }
 
@@ -198,7 +206,11 @@ impl ServerHandler for Mcp {
         ctx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let _under_way = self.calls.enter();
-        let arrival = self.arrival(&mut request, &ctx)?;
+        let arguments = request.arguments.take().unwrap_or_default();
+        let principal = self.principal(&ctx)?;
+        let mut arrival = self.arrival(principal, request.name.to_string(), arguments, ctx.ct.clone());
+        let tasks = wants_tasks(&ctx).then(|| arrival.principal.clone());
+        arrival.hold = tasks.as_ref().map(|_| Duration::ZERO); // it polls instead of waiting
         let call_id = arrival.call_id.clone();
         let desk = Desk::new(&self.questions, &ctx, &arrival, &request, self.pace.confirm);
         // Side by side: a client that does not read its progress does not hold up the call.
@@ -208,7 +220,7 @@ impl ServerHandler for Mcp {
             done.cancel();
             answer
         };
-        let (answer, ()) = tokio::join!(work, self.beats(&ctx, &done));
+        let (answer, ()) = tokio::join!(work, self.tell(&ctx, desk.news(), &done));
         let masked = answer.map_err(|_| wire::unknown_tool())?;
         if wire::awaits_confirmation(&masked)
             && let Some(question) = desk.into_question()
@@ -216,7 +228,58 @@ impl ServerHandler for Mcp {
             return Ok(question.into()); // the recorded refusal was not sent, so it is not noted as accepted
         }
         self.note(&ctx, call_id);
+        if let Some(principal) = tasks
+            && let Some(task) = self.task_for(&principal, &masked).await
+        {
+            return Ok(CallToolResponse::Task(task));
+        }
         Ok(wire::answer(&masked).into())
+    }
+
+    /// What only the newest revision has is told to that revision alone.
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        ctx.peer.set_peer_info(request.clone());
+        let mut told = self.negotiate_initialize(&request)?;
+        told.capabilities.extensions = None;
+        Ok(told)
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        if !is_modern(&ctx) {
+            return Err(ErrorData::method_not_found::<GetTaskMethod>());
+        }
+        self.task(request.task_id, &ctx).await.map(GetTaskResult::new)
+    }
+
+    /// A task here never asks for input; answers to questions that were not put are passed over.
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if !is_modern(&ctx) {
+            return Err(ErrorData::method_not_found::<UpdateTaskMethod>());
+        }
+        self.owns(request.task_id, &ctx).await
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if !is_modern(&ctx) {
+            return Err(ErrorData::method_not_found::<CancelTaskMethod>());
+        }
+        self.cancel(request.task_id, &ctx).await
     }
 }
 
@@ -250,7 +313,8 @@ impl Default for Calls {
 }
 
 impl Calls {
-    fn enter(&self) -> Option<OwnedSemaphorePermit> {
+    /// Counts one in, until the permit is dropped.
+    pub(super) fn enter(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0).try_acquire_owned().ok()
     }
 

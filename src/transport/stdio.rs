@@ -38,6 +38,8 @@ pub struct StdioSpec {
     pub max_requests: usize,
     /// Time between two progress messages.
     pub progress_every: Duration,
+    /// Shortest time between two progress messages, however much there is to tell.
+    pub news_apart: Duration,
     /// How long a person has to answer a question that is waited for.
     pub confirm_within: Duration,
     /// Time and randomness.
@@ -52,6 +54,7 @@ impl StdioSpec {
             max_line_bytes: 1024 * 1024,
             max_requests: 256,
             progress_every: Duration::from_secs(5),
+            news_apart: Duration::from_millis(250),
             confirm_within: Duration::from_mins(5),
             world,
         }
@@ -93,9 +96,11 @@ where
     };
     let pace = Pace {
         progress: spec.progress_every,
+        news: spec.news_apart,
         confirm: spec.confirm_within,
     };
-    let mcp = Mcp::new(Arc::clone(&door), origin, spec.world, pace);
+    let end = CancellationToken::new();
+    let mcp = Mcp::new(Arc::clone(&door), origin, spec.world, pace, end.clone());
     let calls = mcp.calls().clone();
     let (outgoing, lines) = mpsc::channel(OUTGOING);
     let lines = Lines {
@@ -120,6 +125,7 @@ where
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {}
         Err(error) => return Err(std::io::Error::other(error.to_string())),
     }
+    end.cancel();
     calls.idle(LAST_WORDS).await;
     Ok(())
 }

@@ -7,6 +7,8 @@ pub(super) mod door;
 mod eras;
 mod life;
 mod limits;
+mod people;
 mod sessions;
 mod stdio;
+mod tasks;
 pub(super) mod world;

@@ -3,6 +3,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod issuer;
+pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod site;
 

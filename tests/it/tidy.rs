@@ -239,6 +239,17 @@ fn only_mask_opens_a_raw_output() {
 }
 
 #[test]
+fn only_the_journal_gives_an_answer_again() {
+    let mut wrong = Vec::new();
+    for (name, text) in product_files() {
+        if text.contains("mask.again(") && name != "src/audit/entry.rs" {
+            wrong.push(name);
+        }
+    }
+    assert_none("Mask::again is for what the journal kept", &wrong);
+}
+
+#[test]
 fn nothing_unfinished_or_of_one_machine_is_tracked() {
     let unfinished = ["TO", "FIX", "XX"].map(|start| match start {
         "TO" => format!("{start}DO"),

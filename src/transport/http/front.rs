@@ -67,9 +67,12 @@ impl Front {
     pub(super) fn new(door: Arc<dyn Door>, spec: HttpSpec) -> Result<Self, String> {
         let pace = Pace {
             progress: spec.progress_every,
+            news: spec.news_apart,
             confirm: spec.confirm_within,
         };
-        let mcp = Mcp::new(Arc::clone(&door), Origin::Http, Arc::clone(&spec.world), pace);
+        let end = CancellationToken::new();
+        let world = Arc::clone(&spec.world);
+        let mcp = Mcp::new(Arc::clone(&door), Origin::Http, world, pace, end.clone());
         let calls = mcp.calls().clone();
         let sessions = Arc::new(Sessions::new(
             Arc::clone(&spec.world),
@@ -77,7 +80,6 @@ impl Front {
             spec.max_sessions_per_person,
             spec.session_idle,
         ));
-        let end = CancellationToken::new();
         let mut config = StreamableHttpServerConfig::default()
             .disable_allowed_hosts() // checked here, for every path
             .with_cancellation_token(end.clone());

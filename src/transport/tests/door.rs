@@ -7,14 +7,17 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::people::People;
+use crate::approval::standing::Standing;
 use crate::call::refusal::Code;
 use crate::call::{
-    Action, Agent, Arrival, CallId, Caller, Confirmation, Principal, Session, Transport, User, UserKind,
+    Action, Agent, ApprovalId, Arrival, CallId, Caller, Confirmation, Principal, Session, Transport, User,
+    UserKind,
 };
 use crate::identity::Bearer;
 use crate::mask::Masked;
 use crate::tool::{ToolCard, UnknownTool};
-use crate::transport::{Challenge, Door};
+use crate::transport::{Challenge, Door, Unreadable};
 
 /// What happened at the door.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(in crate::transport) struct Held {
     pub(in crate::transport) let_go: Semaphore,
     /// Every token that was shown, as it was shown.
     pub(in crate::transport) shown: Mutex<Vec<Option<String>>>,
+    /// People who decide, as the test says.
+    pub(in crate::transport) people: People,
 }
 
 impl Held {
@@ -51,6 +56,7 @@ impl Held {
             events,
             let_go: Semaphore::new(0),
             shown: Mutex::default(),
+            people: People::default(),
         };
         (Arc::new(door), told)
     }
@@ -103,7 +109,7 @@ pub(in crate::transport) fn ok(call_id: &CallId, data: &Value) -> Masked {
     Masked::for_tests(envelope, "text form".to_owned(), false)
 }
 
-fn refused(call_id: &CallId, code: Code) -> Masked {
+pub(in crate::transport) fn refused(call_id: &CallId, code: Code) -> Masked {
     let refusal = json!({"code": code, "message": "m", "try": "t", "retry": false});
     let envelope = json!({"status": "refused", "call_id": call_id, "refusal": refusal});
     Masked::for_tests(envelope, "refused".to_owned(), true)
@@ -141,6 +147,15 @@ impl Held {
                 Confirmation::Asked => refused(&id, Code::ConfirmationRequired),
                 Confirmation::Unavailable => refused(&id, Code::ApprovalUnavailable),
             }),
+            "news" => {
+                for piece in ["one", "two", "three"] {
+                    caller.progress(piece).await;
+                }
+                self.let_go.acquire().await.unwrap().forget();
+                Ok(ok(&id, &json!("told")))
+            }
+            "change" => Ok(self.people.ask(&arrival, caller).await),
+            "approval_wait" => Ok(self.people.wait(&arrival, caller, &self.let_go).await),
             name => Err(UnknownTool {
                 name: name.to_owned(),
             }),
@@ -174,6 +189,22 @@ impl Door for Held {
         caller: &'a dyn Caller,
     ) -> BoxFuture<'a, Result<Masked, UnknownTool>> {
         Box::pin(self.answer(arrival, caller))
+    }
+
+    fn approval<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<Option<Standing>, Unreadable>> {
+        Box::pin(std::future::ready(Ok(self.people.standing(principal, id))))
+    }
+
+    fn withdraw<'a>(
+        &'a self,
+        principal: &'a Principal,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<bool, Unreadable>> {
+        Box::pin(std::future::ready(Ok(self.people.withdraw(principal, id))))
     }
 
     fn accepted(&self, call_id: &CallId) {

@@ -17,7 +17,7 @@ async fn the_newest_revision_discovers_lists_and_calls_without_a_session() {
     let result = discovered.result();
     assert_eq!(
         result["capabilities"],
-        json!({"tools": {}}),
+        json!({"tools": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}}),
         "nothing that nothing sends"
     );
     let versions = result["supportedVersions"].as_array().unwrap();

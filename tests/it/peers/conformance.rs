@@ -38,7 +38,10 @@ const NEEDS_FIXTURES: &[(&str, &str)] = &[
         "input-required-result-*",
         "calls test_input_required_result_* tools",
     ),
-    ("tasks-*", "no tasks until something can wait for a person"),
+    (
+        "tasks-*",
+        "calls greet, slow_compute and test_* tools that become tasks by themselves",
+    ),
     ("json-schema-2020-12", "lists a json_schema_2020_12_tool"),
     (
         "http-custom-header-server-validation",

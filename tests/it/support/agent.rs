@@ -38,13 +38,12 @@ impl Agent {
             .json(body)
     }
 
-    /// A request of the newest revision. `params` may hold anything beside `_meta`.
+    /// A request of the newest revision. `params` may hold anything, and a progress
+    /// token in `_meta`.
     pub(crate) fn modern(&self, method: &str, mut params: Value, capabilities: &Value) -> RequestBuilder {
-        params["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": MODERN,
-            "io.modelcontextprotocol/clientInfo": { "name": "raw", "version": "1" },
-            "io.modelcontextprotocol/clientCapabilities": capabilities,
-        });
+        params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(MODERN);
+        params["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({ "name": "raw", "version": "1" });
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities.clone();
         let request = self
             .post(&json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }))
             .header("mcp-protocol-version", MODERN)

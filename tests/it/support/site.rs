@@ -135,8 +135,8 @@ impl Site {
 
 /// A Tollgate that is serving.
 pub(crate) struct Server {
-    shutdown: CancellationToken,
-    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
 impl Server {
