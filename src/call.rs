@@ -58,6 +58,17 @@ impl CallId {
         (text.len() == 32 && plain).then(|| Self(text.to_owned()))
     }
 
+    /// The id of one step of this call, from 1: made from it alone, so that whoever has the one finds the
+    /// other.
+    #[must_use]
+    pub fn step(&self, number: usize) -> Self {
+        let digest = Hash::of(format!("{self}/{number}").as_bytes());
+        let mut random = [0; 10];
+        random.iter_mut().zip(digest.0).for_each(|(to, from)| *to = from);
+        let millis = self.0.get(..12).map(|hex| u64::from_str_radix(hex, 16));
+        Self::new(millis.and_then(Result::ok).unwrap_or_default(), &random)
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use futures::FutureExt;
 
 mod last;
+mod steps;
 mod stop;
 
 use crate::approval::{Approvals, Subject};
 use crate::audit::{Audit, Entry};
-use crate::call::{Arrival, Caller, Evidence, Principal, Probe, Refusal};
+use crate::call::{Arrival, Caller, Evidence, Principal, Probe, Refusal, Request};
 use crate::identity::{Bearer, Identity, Rejection};
 use crate::mask::{Mask, Masked};
 use crate::policy::{Ask, Permit, Policies, RuleSet, Verdict};
@@ -104,6 +105,10 @@ impl Gate {
         entry.concerns(&invocation);
         let facts = self.resources.inspect(&invocation, cancel).await?; // by the adapter that will execute it
         entry.intent(&invocation, &facts).await?; // no record, no call
+        if let Request::Steps(steps) = &invocation.request {
+            drop(seat); // each of them takes its own
+            return Ok(self.steps(arrival, steps, caller).await); // and walks this path itself
+        }
         let mut evidence = Evidence::default();
         let mut permit = match rules.decide(arrival, &invocation, &facts, &evidence) {
             Verdict::Permit(permit) => permit,
@@ -113,23 +118,15 @@ impl Gate {
                 let subject = Subject::new(arrival, &invocation, &facts);
                 (evidence, seat) = self.agree(ask, subject, caller, entry, seat).await?; // limits, people
                 rules = self.policies.current();
-                Self::decided(
-                    &rules,
-                    Subject::new(arrival, &invocation, &facts),
-                    &evidence,
-                    entry,
-                )?
+                let subject = Subject::new(arrival, &invocation, &facts);
+                Self::decided(&rules, subject, &evidence, entry)?
             }
         };
         let labels = self.resources.labels(&invocation, &facts);
         while !self.identity.has_read(&arrival.principal.session, labels) {
             self.identity.recall(&mut arrival.principal); // another call of this session was faster
-            permit = Self::decided(
-                &rules,
-                Subject::new(arrival, &invocation, &facts),
-                &evidence,
-                entry,
-            )?;
+            let subject = Subject::new(arrival, &invocation, &facts);
+            permit = Self::decided(&rules, subject, &evidence, entry)?;
         }
         entry.permitted(&permit);
         let subject = Subject::new(arrival, &invocation, &facts);

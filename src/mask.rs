@@ -13,6 +13,7 @@ mod keyed;
 mod numbers;
 mod pem;
 mod render;
+mod steps;
 mod stream;
 mod walk;
 
@@ -24,6 +25,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{CallId, Conceal, Fragment, Hash, MaskCounts, Pending, RawOutput, Refusal};
 
+pub use steps::Taken;
 pub use stream::StreamMasker;
 
 /// A piece of a file as it was offered.
@@ -62,6 +64,12 @@ impl Masked {
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.is_error
+    }
+
+    /// Whether people have been asked and it has yet to happen.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.envelope.get("status").and_then(Value::as_str) == Some("approval_pending")
     }
 
     /// The pieces of files inside.

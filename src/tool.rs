@@ -6,8 +6,13 @@
 
 mod arguments;
 mod catalogue;
+mod command;
+mod declared;
 mod manifest;
+mod parameter;
 mod schema;
+mod statement;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,13 +20,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::call::request::{Parameters, SqlQuery};
 use crate::call::{
-    Action, Arrival, Code, Hash, Invocation, Refusal, Request, ResourceCard, ResourceKind, Visible,
+    Action, Arrival, CallId, Code, Hash, Invocation, Refusal, Request, ResourceCard, ResourceKind, Visible,
 };
 
 use catalogue::BUILT_IN;
-use manifest::Declared;
+use declared::Declared;
 
 /// What an agent is told of a tool.
 #[derive(Debug, Clone)]
@@ -84,7 +88,7 @@ pub struct Tools {
 #[derive(Debug)]
 struct Tool {
     card: ToolCard,
-    /// The kind of resource it works on; `None` for `list_resources`.
+    /// The kind of resource it works on; none for `list_resources`, `approval_wait` and tools with steps.
     kind: Option<ResourceKind>,
     /// Present for tools from `tools/*.toml`.
     declared: Option<Declared>,
@@ -111,11 +115,13 @@ impl Tools {
             let declared = manifest::load(dir, &kinds)?;
             tools.extend(declared.into_iter().map(|declared| Tool {
                 card: declared.card(),
-                kind: Some(declared.kind),
+                kind: declared.kind(),
                 declared: Some(declared),
             }));
         }
-        Ok(Self { tools, kinds })
+        let mut tools = Self { tools, kinds };
+        tools.settle_steps()?;
+        Ok(tools)
     }
 
     /// Tools that exist for a principal: the built-in ones in a fixed order, then the declared ones by
@@ -134,6 +140,20 @@ impl Tools {
         self.tools.iter().map(|tool| tool.card.name.as_str())
     }
 
+    /// Names that a policy can meet as `context.tool`. A tool with steps is none: each of its steps is
+    /// decided as the tool it is, so a policy that names the whole would decide nothing.
+    pub fn decided(&self) -> impl Iterator<Item = &str> {
+        let steps = |tool: &&Tool| {
+            tool.declared
+                .as_ref()
+                .is_none_or(|declared| declared.steps().is_none())
+        };
+        self.tools
+            .iter()
+            .filter(steps)
+            .map(|tool| tool.card.name.as_str())
+    }
+
     /// Checks and types a call.
     ///
     /// # Errors
@@ -141,25 +161,54 @@ impl Tools {
     /// the argument, what came and what was expected.
     #[tracing::instrument(level = "debug", skip_all, name = "tool")]
     pub fn invocation(&self, arrival: &Arrival, visible: &Visible) -> Result<Invocation, Misfit> {
-        let tool = self
-            .tools
-            .iter()
-            .find(|tool| tool.card.name == arrival.tool && self.exists(tool, visible))
+        let tool = self.find(&arrival.tool, visible)?;
+        let typed = self.typed(tool, &arrival.call_id, &arrival.arguments, visible)?;
+        Ok(Invocation {
+            request_key: request_key(arrival, tool, &typed),
+            tool: tool.card.name.clone(),
+            action: match &typed.request {
+                Request::Steps(_) => Action::Describe, // what it does is what its steps do
+                _ => tool.card.action,
+            },
+            resource: typed.resource,
+            request: typed.request,
+            arguments: typed.arguments,
+        })
+    }
+
+    /// The tool of that name, if it exists for the caller.
+    fn find(&self, name: &str, visible: &Visible) -> Result<&Tool, Misfit> {
+        let mut tools = self.tools.iter();
+        tools
+            .find(|tool| tool.card.name == name && self.exists(tool, visible))
             .ok_or_else(|| {
                 Misfit::Tool(UnknownTool {
-                    name: arrival.tool.chars().take(128).collect(),
+                    name: name.chars().take(128).collect(),
                 })
-            })?;
-        let given = arguments::check(&tool.card, &arrival.arguments)?;
+            })
+    }
+
+    /// What a call of a tool asks for.
+    fn typed(
+        &self,
+        tool: &Tool,
+        call_id: &CallId,
+        arguments: &Map<String, Value>,
+        visible: &Visible,
+    ) -> Result<Typed, Misfit> {
+        let given = arguments::check(&tool.card, arguments)?;
         let resource = self.resource(tool, &given, visible)?;
         let (request, arguments) = match &tool.declared {
             None => catalogue::request(&tool.card.name, given)?,
-            Some(declared) => declared_request(declared, resource.as_deref(), given)?,
+            Some(declared) => {
+                let request = match declared.steps() {
+                    Some(steps) => Request::Steps(self.steps_of(declared, steps, call_id, &given, visible)?),
+                    None => declared.request(resource.as_deref().unwrap_or_default(), &given)?,
+                };
+                (request, Value::Object(given))
+            }
         };
-        Ok(Invocation {
-            request_key: request_key(arrival, resource.as_deref(), &arguments),
-            tool: tool.card.name.clone(),
-            action: tool.card.action,
+        Ok(Typed {
             resource,
             request,
             arguments,
@@ -168,10 +217,11 @@ impl Tools {
 
     /// A tool exists iff some visible resource of its kind admits its action.
     fn exists(&self, tool: &Tool, visible: &Visible) -> bool {
-        let fixed = tool
-            .declared
-            .as_ref()
-            .and_then(|declared| declared.resource.as_ref());
+        let declared = tool.declared.as_ref();
+        if let Some(steps) = declared.and_then(Declared::steps) {
+            return self.steps_exist(steps, visible);
+        }
+        let fixed = declared.and_then(|declared| declared.resource.as_ref());
         match (fixed, tool.kind) {
             (Some(name), _) => visible.may(tool.card.action, name),
             (None, None) => !visible.0.is_empty(),
@@ -241,37 +291,26 @@ impl Tools {
     }
 }
 
-/// A declared call: the statement is the operator's, the agent gave values only.
-fn declared_request(
-    declared: &Declared,
-    resource: Option<&str>,
-    mut given: Map<String, Value>,
-) -> Result<(Request, Value), Refusal> {
-    let arguments = Value::Object(given.clone());
-    let limit = given.remove("limit").and_then(|limit| limit.as_u64());
-    let cursor = given
-        .remove("cursor")
-        .and_then(|cursor| cursor.as_str().map(str::to_owned));
-    let parameters = declared.bind(&given)?;
-    let request = SqlQuery {
-        resource: resource.unwrap_or_default().to_owned(),
-        statement: declared.statement.clone(),
-        parameters: (!parameters.is_empty()).then_some(Parameters::Named(parameters)),
-        limit,
-        cursor,
-    };
-    Ok((Request::SqlQuery(request), arguments))
+/// A call whose arguments fit.
+struct Typed {
+    resource: Option<String>,
+    request: Request,
+    arguments: Value,
 }
 
 /// Contracts, "Identity of an action": the identical call of the same user through the same agent in the
-/// same session has the same key.
-fn request_key(arrival: &Arrival, resource: Option<&str>, arguments: &Value) -> Hash {
-    Hash::of_json(&json!({
+/// same session has the same key; and of a declared tool only while its definition is the same.
+fn request_key(arrival: &Arrival, tool: &Tool, typed: &Typed) -> Hash {
+    let mut key = json!({
         "user": arrival.principal.user.id(),
         "client_id": arrival.principal.agent.client_id,
         "session": arrival.principal.session.id,
-        "tool": arrival.tool,
-        "resource": resource,
-        "arguments": arguments,
-    }))
+        "tool": tool.card.name,
+        "resource": typed.resource,
+        "arguments": typed.arguments,
+    });
+    if let (Some(declared), Some(key)) = (&tool.declared, key.as_object_mut()) {
+        key.insert("definition".to_owned(), json!(declared.digest));
+    }
+    Hash::of_json(&key)
 }

@@ -289,7 +289,7 @@ pub(super) fn scene(config: &Config, resources: Vec<ResourceCard>, tools: &Tools
             .cloned()
             .chain(["unlisted".to_owned()])
             .collect(),
-        tools: tools.names().map(str::to_owned).collect::<BTreeSet<_>>(),
+        tools: tools.decided().map(str::to_owned).collect::<BTreeSet<_>>(),
         limits: config.limits.call,
     }
 }

@@ -9,7 +9,7 @@ use super::payload::{Offered, Payload};
 use super::record::{Draft, Phase, detail, without_empty};
 use super::writer::{Item, Mark, plain};
 use super::{AuditError, Core, Masking};
-use crate::call::{Action, Arrival, CallId, Code, Evidence, Facts, Invocation, Pending, Refusal};
+use crate::call::{Action, Arrival, CallId, Code, Evidence, Facts, Invocation, Pending, Refusal, Request};
 use crate::mask::{Mask, Masked};
 use crate::policy::{Ask, Decision, Denial, Permit};
 use crate::tool::UnknownTool;
@@ -62,8 +62,10 @@ impl Entry {
     #[tracing::instrument(level = "debug", skip_all, name = "intent")]
     pub async fn intent(&mut self, invocation: &Invocation, facts: &Facts) -> Result<(), Refusal> {
         let shared = &self.core.shared;
-        // Both must say so: the adapter may find that a read is more than the tool promised.
-        self.pure = invocation.action.is_pure_read() && facts.action.is_pure_read();
+        // Both must say so: the adapter may find that a read is more than the tool promised. What a tool
+        // with steps does is what its steps do, so its own outcome is as dear as theirs.
+        let steps = matches!(&invocation.request, Request::Steps(steps) if steps.change);
+        self.pure = invocation.action.is_pure_read() && facts.action.is_pure_read() && !steps;
         self.draft.intend(invocation, facts);
         if shared.is_low() && shared.look_at_disk() {
             return Err(unavailable());
@@ -78,6 +80,7 @@ impl Entry {
             self.core.send_durably(item).await
         };
         recorded.map_err(|_| unavailable())?;
+        self.draft.effect_possible = steps;
         self.arguments = None;
         Ok(())
     }
@@ -215,7 +218,7 @@ impl Entry {
         let Ok((answer, payload)) = self.keep(answer).await else {
             return self.withhold(mask);
         };
-        let mut draft = self.outcome_draft(if self.refusal.is_some() {
+        let mut draft = self.outcome_draft(if answer.is_error() {
             Phase::Refusal
         } else {
             Phase::Result
@@ -283,7 +286,7 @@ impl Entry {
         let shown = refusal.and_then(|refusal| refusal.detail.as_deref());
         json!({
             "status": envelope.get("status"),
-            "code": refusal.map(|refusal| refusal.code),
+            "code": refusal.map(|refusal| json!(refusal.code)).or(envelope.pointer("/refusal/code").cloned()),
             "detail": shown.map(|text| detail(text, &*self.core.shared.masking)),
             "policies": refusal.map(|refusal| &refusal.policies),
             "truncated": envelope.get("truncated").filter(|cut| cut.as_bool() == Some(true)),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Masking;
 use super::merkle::Node;
 use crate::approval::Event;
-use crate::call::{Arrival, CallId, Code, Facts, Hash, Invocation, MaskCounts, canonical, hex};
+use crate::call::{Arrival, CallId, Code, Facts, Hash, Invocation, MaskCounts, Request, canonical, hex};
 use crate::clock::Timestamp;
 use crate::policy::Decision;
 use crate::store::journal::RecordRow;
@@ -240,6 +240,10 @@ impl Draft {
         if let Some(resource) = &invocation.resource {
             self.put("resource", &json!(resource));
             self.columns.resource = Some(resource.clone());
+        }
+        if let Request::Steps(steps) = &invocation.request {
+            let calls: Vec<&CallId> = steps.steps.iter().map(|step| &step.call_id).collect();
+            self.put("steps", &json!(calls));
         }
     }
 

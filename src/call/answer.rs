@@ -246,3 +246,12 @@ pub struct CommandOutput {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<String>,
 }
+
+/// A tool with steps.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StepAnswers {
+    /// What each step that was reached answered: its tool's name and its own envelope.
+    pub steps: Vec<Value>,
+    /// Steps that were not reached.
+    pub not_reached: u64,
+}

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ResourceKind;
+use super::{CallId, ResourceKind};
 
 /// What a call asks for, after its arguments were checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,29 @@ pub enum Request {
     SqlExecute(SqlExecute),
     ShellRun(ShellRun),
     ApprovalWait(ApprovalWait),
+    Steps(Steps),
+}
+
+/// A declared tool with steps: other calls, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Steps {
+    /// In the order in which they are made.
+    pub steps: Vec<Step>,
+    /// Whether one of them may change something.
+    pub change: bool,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Its own name, made from that of the whole call.
+    pub call_id: CallId,
+    /// The tool.
+    pub tool: String,
+    /// The arguments, as an agent would send them.
+    pub arguments: serde_json::Map<String, Value>,
+    /// Whether a refusal of this step is not the end.
+    pub goes_on: bool,
 }
 
 /// `list_resources`.

@@ -58,6 +58,11 @@ const TOOLS: &[(&str, &str)] = &[
         "revenue_by_month.toml",
         include_str!("../../tools/revenue_by_month.toml"),
     ),
+    (
+        "customer_overview.toml",
+        include_str!("../../tools/customer_overview.toml"),
+    ),
+    ("find_text.toml", include_str!("../../tools/find_text.toml")),
 ];
 
 /// How to play.

@@ -56,7 +56,7 @@ const OTHER_NAMES: &[(&str, &str)] = &[
 ];
 
 /// What is wrong and what to do about it.
-type Problem = (String, String);
+pub(super) type Problem = (String, String);
 
 /// Checks names and types. Gives the arguments with nulls for optional ones dropped and whole numbers
 /// written as integers.
@@ -190,7 +190,11 @@ fn distance(left: &str, right: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-fn one(name: &str, schema: &Value, value: &Value) -> Result<Value, Problem> {
+/// Checks one argument.
+///
+/// # Errors
+/// What is wrong with it and what to send instead.
+pub(super) fn one(name: &str, schema: &Value, value: &Value) -> Result<Value, Problem> {
     if name == "parameters" && schema.get("type").is_some_and(Value::is_array) {
         return parameters(schema, value);
     }

@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::declared::Does;
 use super::{ToolCard, schema};
 use crate::call::answer::{
-    Changed, CommandOutput, FileListing, FileMatches, FileText, ResourceList, Rows, Schema,
+    Changed, CommandOutput, FileListing, FileMatches, FileText, ResourceList, Rows, Schema, StepAnswers,
 };
 use crate::call::request::{
     ApprovalWait, FileList, FileRead, FileSearch, ListResources, ShellRun, SqlExecute, SqlQuery, SqlSchema,
@@ -125,9 +126,14 @@ impl BuiltIn {
     }
 }
 
-/// The output schema of every query that answers with rows.
-pub(super) fn rows_envelope() -> Map<String, Value> {
-    schema::envelope(schema::data::<Rows>())
+/// The output schema of a declared tool.
+pub(super) fn declared_envelope(does: &Does) -> Map<String, Value> {
+    schema::envelope(match does {
+        Does::Query(_) => schema::data::<Rows>(),
+        Does::Change(_) => schema::data::<Changed>(),
+        Does::Command { .. } => schema::data::<CommandOutput>(),
+        Does::Steps { .. } => schema::data::<StepAnswers>(),
+    })
 }
 
 /// Types checked arguments, and gives their canonical form: absent optionals are absent, defaults are not

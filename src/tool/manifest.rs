@@ -1,25 +1,34 @@
 //! Tools a deployment declares: `tools/*.toml`, one tool per file, no code. Format: `docs/tools.md`.
 //!
-//! What a declared tool runs is fixed by its file; an agent gives values, which are checked here and
-//! bound by the adapter, never pasted. The statement is inspected at each call like one an agent wrote.
+//! What a declared tool does is fixed by its file; an agent gives values, which are checked here and
+//! bound by the adapter or placed in one argument, never pasted. A statement and a command are
+//! inspected at each call like one an agent wrote.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use regex::Regex;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
 use toml::Spanned;
 
-use super::arguments::{is_placeholder, what};
-use super::catalogue::{BUILT_IN, rows_envelope};
-use super::{LoadError, ToolCard};
-use crate::call::{Action, Code, Refusal, ResourceKind};
+use super::LoadError;
+use super::arguments::is_placeholder;
+use super::catalogue::BUILT_IN;
+use super::command::Template;
+use super::declared::{Declared, Does};
+use super::parameter::Parameter;
+use super::statement::placeholders;
+use super::steps::{self, StepTemplate};
+use crate::call::{Hash, ResourceKind};
 
-/// Names that every declared tool has anyway.
-const RESERVED: [&str; 3] = ["resource", "limit", "cursor"];
+/// Names of arguments that tools have without declaring them.
+const RESERVED: &[&str] = &["resource", "limit", "cursor", "reason"];
+
+/// The same of a tool with steps.
+const OF_STEPS: &[&str] = &["reason"];
+
+/// Longest time a command may ask for, in seconds; the server's own limit is usually less.
+const LONGEST: u64 = 3_600;
 
 /// Largest file, in bytes.
 const LARGEST: u64 = 256 * 1024;
@@ -31,53 +40,17 @@ struct File {
     name: Spanned<String>,
     title: String,
     description: Spanned<String>,
-    kind: Spanned<ResourceKind>,
+    kind: Option<Spanned<ResourceKind>>,
     resource: Option<Spanned<String>>,
-    statement: Spanned<String>,
+    statement: Option<Spanned<String>>,
+    execute: Option<Spanned<String>>,
+    command: Option<Spanned<Vec<Spanned<String>>>>,
+    change: Option<Spanned<bool>>,
+    timeout_seconds: Option<Spanned<u64>>,
     #[serde(default)]
     parameters: BTreeMap<String, Spanned<Parameter>>,
-}
-
-/// One parameter as it is written.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Parameter {
-    #[serde(rename = "type")]
-    kind: Kind,
-    description: String,
-    /// Absent: required, unless there is a default.
-    required: Option<bool>,
-    default: Option<Value>,
-    min: Option<Value>,
-    max: Option<Value>,
-    max_length: Option<u64>,
-    pattern: Option<String>,
-    values: Option<Vec<String>>,
-    #[serde(skip)]
-    compiled: Option<Regex>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    String,
-    Integer,
-    Number,
-    Boolean,
-    Date,
-    Enum,
-}
-
-/// A declared tool, checked.
-#[derive(Debug)]
-pub(super) struct Declared {
-    pub name: String,
-    title: String,
-    description: String,
-    pub kind: ResourceKind,
-    pub resource: Option<String>,
-    pub statement: String,
-    parameters: BTreeMap<String, Parameter>,
+    #[serde(default)]
+    step: Vec<Spanned<steps::Written>>,
 }
 
 /// Loads every `*.toml` directly inside a folder, sorted by tool name.
@@ -139,9 +112,13 @@ impl Source<'_> {
     fn wrong(&self, at: Option<usize>, message: impl Into<String>) -> LoadError {
         LoadError {
             file: self.path.to_owned(),
-            line: at.map(|at| self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1),
+            line: at.map(|at| self.line(at)),
             message: message.into(),
         }
+    }
+
+    fn line(&self, at: usize) -> usize {
+        self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
     }
 
     fn declared(&self, kinds: &BTreeMap<String, ResourceKind>) -> Result<Declared, LoadError> {
@@ -159,28 +136,172 @@ impl Source<'_> {
                 "`description` is longer than 500 characters; every agent reads it in every session",
             ));
         }
-        if *file.kind.get_ref() != ResourceKind::Sqlite {
-            let at = Some(file.kind.span().start);
-            return Err(self.wrong(at, "a declared tool is a query: `kind` must be \"sqlite\""));
-        }
-        let kind = file.kind.into_inner();
-        if let Some(resource) = &file.resource {
-            self.resource(resource, kind, kinds)?;
-        }
         let mut parameters = BTreeMap::new();
         for (name, parameter) in &file.parameters {
-            parameters.insert(name.clone(), self.parameter(name, parameter)?);
+            let reserved = if file.step.is_empty() { RESERVED } else { OF_STEPS };
+            parameters.insert(name.clone(), self.parameter(name, parameter, reserved)?);
         }
-        self.statement(&file.statement, &file.parameters)?;
+        self.kind(&file, kinds)?;
+        let does = self.does(&file, &parameters)?;
+        let (does, used) = match does {
+            Some(done) => done,
+            None => self.steps(file.step, &parameters)?,
+        };
+        if let Some((name, parameter)) = file.parameters.iter().find(|(name, _)| !used.contains(*name)) {
+            let place = match does {
+                Does::Query(_) | Does::Change(_) => {
+                    format!("put :{name} into the statement, outside of quotes and comments")
+                }
+                Does::Command { .. } => format!("put {{{name}}} into the command"),
+                Does::Steps { .. } => format!("make \"{{{name}}}\" an argument of a step"),
+            };
+            return Err(self.wrong(
+                Some(parameter.span().start),
+                format!("parameter `{name}` is not used: {place}"),
+            ));
+        }
         Ok(Declared {
             name: file.name.into_inner(),
             title: file.title,
             description: file.description.into_inner(),
-            kind,
             resource: file.resource.map(Spanned::into_inner),
-            statement: file.statement.into_inner(),
+            does,
             parameters,
+            file: self.path.to_owned(),
+            digest: Hash::of(self.text.as_bytes()),
         })
+    }
+
+    /// The kind of resource fits what is declared, and the resource, if one is named, fits the kind.
+    fn kind(&self, file: &File, kinds: &BTreeMap<String, ResourceKind>) -> Result<(), LoadError> {
+        let does = [
+            (file.statement.is_some(), "statement", Some(ResourceKind::Sqlite)),
+            (file.execute.is_some(), "execute", Some(ResourceKind::Sqlite)),
+            (file.command.is_some(), "command", Some(ResourceKind::Shell)),
+            (!file.step.is_empty(), "[[step]]", None),
+        ];
+        let mut given = does.into_iter().filter(|(given, _, _)| *given);
+        let (Some((_, word, kind)), None) = (given.next(), given.next()) else {
+            return Err(self.wrong(
+                Some(file.name.span().start),
+                "say what the tool does with exactly one of `statement` (a query), `execute` (a change of a database), `command` and [[step]]",
+            ));
+        };
+        let at = file.kind.as_ref().map(|kind| kind.span().start);
+        match (kind, &file.kind) {
+            (Some(kind), Some(written)) if *written.get_ref() == kind => {
+                if let Some(resource) = &file.resource {
+                    self.resource(resource, kind, kinds)?;
+                }
+            }
+            (Some(kind), _) => {
+                return Err(self.wrong(
+                    at.or(Some(file.name.span().start)),
+                    format!("`{word}` needs kind = \"{}\"", kind.as_str()),
+                ));
+            }
+            (None, None) => {
+                if let Some(resource) = &file.resource {
+                    return Err(self.wrong(
+                        Some(resource.span().start),
+                        "a tool with steps has no `resource`: give it to each step, in its arguments",
+                    ));
+                }
+            }
+            (None, Some(_)) => {
+                return Err(self.wrong(
+                    at,
+                    "a tool with steps has no `kind`: each step's tool has its own",
+                ));
+            }
+        }
+        let foreign = [
+            file.change.as_ref().map(|change| (change.span().start, "change")),
+            file.timeout_seconds
+                .as_ref()
+                .map(|seconds| (seconds.span().start, "timeout_seconds")),
+        ];
+        match foreign
+            .into_iter()
+            .flatten()
+            .next()
+            .filter(|_| file.command.is_none())
+        {
+            Some((at, key)) => Err(self.wrong(Some(at), format!("`{key}` is for a tool with `command`"))),
+            None => Ok(()),
+        }
+    }
+
+    /// A statement or a command, and the parameters it uses; nothing for steps.
+    fn does(
+        &self,
+        file: &File,
+        parameters: &BTreeMap<String, Parameter>,
+    ) -> Result<Option<(Does, BTreeSet<String>)>, LoadError> {
+        if let Some(statement) = &file.statement {
+            let used = self.statement(statement, "statement", &file.parameters, parameters)?;
+            return Ok(Some((Does::Query(statement.get_ref().clone()), used)));
+        }
+        if let Some(statement) = &file.execute {
+            let used = self.statement(statement, "execute", &file.parameters, parameters)?;
+            return Ok(Some((Does::Change(statement.get_ref().clone()), used)));
+        }
+        let Some(command) = &file.command else {
+            return Ok(None);
+        };
+        for (name, parameter) in parameters {
+            let at = file.parameters.get(name).map(|parameter| parameter.span().start);
+            parameter
+                .fits_a_command()
+                .map_err(|why| self.wrong(at, format!("parameter `{name}`: {why}")))?;
+        }
+        let timeout_seconds = file.timeout_seconds.as_ref();
+        if let Some(seconds) = timeout_seconds.filter(|seconds| !(1..=LONGEST).contains(seconds.get_ref())) {
+            return Err(self.wrong(
+                Some(seconds.span().start),
+                format!("`timeout_seconds` is from 1 to {LONGEST}"),
+            ));
+        }
+        let elements = command.get_ref();
+        let written: Vec<&str> = elements
+            .iter()
+            .map(|element| element.get_ref().as_str())
+            .collect();
+        let template = Template::parse(&written, parameters).map_err(|wrong| {
+            let element = elements.get(wrong.element);
+            let at = element.map_or(command.span().start, |element| element.span().start);
+            self.wrong(Some(at), wrong.message)
+        })?;
+        let used = template.uses().into_iter().map(str::to_owned).collect();
+        let does = Does::Command {
+            template,
+            change: file.change.as_ref().is_some_and(|change| *change.get_ref()),
+            timeout_seconds: timeout_seconds.map(|seconds| *seconds.get_ref()),
+        };
+        Ok(Some((does, used)))
+    }
+
+    fn steps(
+        &self,
+        written: Vec<Spanned<steps::Written>>,
+        parameters: &BTreeMap<String, Parameter>,
+    ) -> Result<(Does, BTreeSet<String>), LoadError> {
+        let mut steps = Vec::new();
+        for (number, step) in (1..).zip(written) {
+            let at = step.span().start;
+            if number > steps::MOST {
+                return Err(self.wrong(Some(at), format!("a tool has at most {} steps", steps::MOST)));
+            }
+            let line = self.line(step.get_ref().tool.span().start);
+            let parsed = StepTemplate::parse(step.into_inner(), line, parameters);
+            steps.push(parsed.map_err(|why| self.wrong(Some(at), format!("step {number}: {why}")))?);
+        }
+        let used = steps
+            .iter()
+            .flat_map(StepTemplate::uses)
+            .map(str::to_owned)
+            .collect();
+        Ok((Does::Steps { steps, change: false }, used))
     }
 
     fn name(&self, name: &Spanned<String>) -> Result<(), LoadError> {
@@ -221,7 +342,12 @@ impl Source<'_> {
         }
     }
 
-    fn parameter(&self, name: &str, spanned: &Spanned<Parameter>) -> Result<Parameter, LoadError> {
+    fn parameter(
+        &self,
+        name: &str,
+        spanned: &Spanned<Parameter>,
+        reserved: &[&str],
+    ) -> Result<Parameter, LoadError> {
         let wrong = |message: String| {
             self.wrong(
                 Some(spanned.span().start),
@@ -233,48 +359,32 @@ impl Source<'_> {
                 "a name is letters, digits and _, and begins with a letter".to_owned(),
             ));
         }
-        if RESERVED.contains(&name) {
-            return Err(wrong(
-                "this name is taken: every tool has `limit` and `cursor`, some have `resource`".to_owned(),
-            ));
+        if reserved.contains(&name) {
+            return Err(wrong(format!(
+                "this name is taken: a tool has its own {}",
+                reserved.join(", ")
+            )));
         }
-        let mut parameter = spanned.get_ref().clone();
-        parameter.own_keys().map_err(wrong)?;
-        if let Some(pattern) = &parameter.pattern {
-            parameter.compiled = Some(anchored(pattern).map_err(wrong)?);
-        }
-        if parameter.required == Some(true) && parameter.default.is_some() {
-            return Err(wrong(
-                "`required = true` and `default` contradict each other".to_owned(),
-            ));
-        }
-        for (key, value) in [
-            ("default", &parameter.default),
-            ("min", &parameter.min),
-            ("max", &parameter.max),
-        ] {
-            let fits = value.as_ref().is_none_or(|value| parameter.is_of_kind(value));
-            if !fits {
-                return Err(wrong(format!("`{key}` is not {}", parameter.kind.words())));
-            }
-        }
-        if let Some(default) = &parameter.default {
-            parameter
-                .accept(name, default)
-                .map_err(|refusal| wrong(format!("`default`: {}", refusal.message)))?;
-        }
-        Ok(parameter)
+        spanned.get_ref().clone().checked(name).map_err(wrong)
     }
 
-    /// Every placeholder is declared, every parameter is used, and there is one kind of placeholder.
+    /// Every placeholder is declared, and there is one kind of placeholder. Gives those that are used.
     fn statement(
         &self,
         statement: &Spanned<String>,
-        parameters: &BTreeMap<String, Spanned<Parameter>>,
-    ) -> Result<(), LoadError> {
+        key: &str,
+        written: &BTreeMap<String, Spanned<Parameter>>,
+        parameters: &BTreeMap<String, Parameter>,
+    ) -> Result<BTreeSet<String>, LoadError> {
         let span = statement.span();
         if statement.get_ref().trim().is_empty() {
-            return Err(self.wrong(Some(span.start), "`statement` is empty"));
+            return Err(self.wrong(Some(span.start), format!("`{key}` is empty")));
+        }
+        for (name, parameter) in parameters {
+            let at = written.get(name).map(|parameter| parameter.span().start);
+            parameter
+                .fits_a_statement()
+                .map_err(|why| self.wrong(at, format!("parameter `{name}`: {why}")))?;
         }
         let mut used = BTreeSet::new();
         for placeholder in placeholders(statement.get_ref()) {
@@ -293,13 +403,7 @@ impl Source<'_> {
                 }
             }
         }
-        match parameters.iter().find(|(name, _)| !used.contains(*name)) {
-            Some((name, parameter)) => Err(self.wrong(
-                Some(parameter.span().start),
-                format!("parameter `{name}` is not used: put :{name} into the statement, outside of quotes and comments"),
-            )),
-            None => Ok(()),
-        }
+        Ok(used)
     }
 
     /// Where a piece of the statement stands in the file.
@@ -307,264 +411,4 @@ impl Source<'_> {
         let inside = self.text.get(span.clone())?;
         Some(span.start + inside.find(text).unwrap_or_default())
     }
-}
-
-impl Kind {
-    fn words(self) -> &'static str {
-        match self {
-            Self::String => "a string",
-            Self::Integer => "an integer",
-            Self::Number => "a number",
-            Self::Boolean => "a boolean",
-            Self::Date => "a date (YYYY-MM-DD)",
-            Self::Enum => "one of the values",
-        }
-    }
-}
-
-impl Parameter {
-    /// Keys that mean nothing for this type are mistakes.
-    fn own_keys(&self) -> Result<(), String> {
-        let bounds = matches!(self.kind, Kind::Integer | Kind::Number | Kind::Date);
-        if (self.min.is_some() || self.max.is_some()) && !bounds {
-            return Err("`min` and `max` are for integer, number and date".to_owned());
-        }
-        if (self.max_length.is_some() || self.pattern.is_some()) && self.kind != Kind::String {
-            return Err("`max_length` and `pattern` are for string".to_owned());
-        }
-        match (&self.values, self.kind) {
-            (Some(values), Kind::Enum) if !values.is_empty() => Ok(()),
-            (_, Kind::Enum) => Err("an enum needs `values` with at least one word".to_owned()),
-            (Some(_), _) => Err("`values` is for enum".to_owned()),
-            (None, _) => Ok(()),
-        }
-    }
-
-    fn is_required(&self) -> bool {
-        self.default.is_none() && self.required != Some(false)
-    }
-
-    fn is_of_kind(&self, value: &Value) -> bool {
-        match self.kind {
-            Kind::String | Kind::Enum => value.is_string(),
-            Kind::Integer => value.is_i64(),
-            Kind::Number => value.is_number(),
-            Kind::Boolean => value.is_boolean(),
-            Kind::Date => value.as_str().and_then(date).is_some(),
-        }
-    }
-
-    /// The parameter in an input schema.
-    fn schema(&self) -> Value {
-        let mut schema = Map::new();
-        match (self.kind, &self.values) {
-            (Kind::Enum, Some(values)) => schema.insert("enum".into(), json!(values)),
-            (Kind::Integer, _) => schema.insert("type".into(), "integer".into()),
-            (Kind::Number, _) => schema.insert("type".into(), "number".into()),
-            (Kind::Boolean, _) => schema.insert("type".into(), "boolean".into()),
-            _ => schema.insert("type".into(), "string".into()),
-        };
-        if self.kind == Kind::Date {
-            schema.insert("format".into(), "date".into());
-        } else {
-            for (key, bound) in [("minimum", &self.min), ("maximum", &self.max)] {
-                if let Some(bound) = bound {
-                    schema.insert(key.into(), bound.clone());
-                }
-            }
-        }
-        if let Some(most) = self.max_length {
-            schema.insert("maxLength".into(), most.into());
-        }
-        if let Some(pattern) = &self.pattern {
-            schema.insert("pattern".into(), format!("^(?:{pattern})$").into());
-        }
-        schema.insert("description".into(), self.description.clone().into());
-        if let Some(default) = &self.default {
-            schema.insert("default".into(), default.clone());
-        }
-        schema.into()
-    }
-
-    /// Checks what the schema check does not: patterns and dates.
-    fn accept(&self, name: &str, value: &Value) -> Result<(), Refusal> {
-        let wrong = |expected: String| {
-            Refusal::new(
-                Code::InvalidArguments,
-                format!("`{name}` must be {expected}, but {} came.", what(value)),
-                format!("Send `{name}` as {expected}."),
-            )
-        };
-        let Some(text) = value.as_str() else { return Ok(()) };
-        match self.kind {
-            Kind::Date => {
-                let given = date(text).ok_or_else(|| wrong("a date such as 2026-01-31".to_owned()))?;
-                let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).and_then(date);
-                if bound(&self.min).is_some_and(|least| given < least)
-                    || bound(&self.max).is_some_and(|most| given > most)
-                {
-                    return Err(wrong(self.date_range()));
-                }
-                Ok(())
-            }
-            Kind::Enum
-                if self
-                    .values
-                    .as_ref()
-                    .is_some_and(|values| !values.iter().any(|word| word == text)) =>
-            {
-                Err(wrong(format!("one of {}", json!(self.values))))
-            }
-            Kind::String => match (&self.compiled, &self.pattern) {
-                (Some(compiled), Some(pattern)) if !compiled.is_match(text) => {
-                    Err(wrong(format!("a string that matches {pattern}")))
-                }
-                _ => Ok(()),
-            },
-            _ => Ok(()),
-        }
-    }
-
-    fn date_range(&self) -> String {
-        let word = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).map(str::to_owned);
-        match (word(&self.min), word(&self.max)) {
-            (Some(least), Some(most)) => format!("a date from {least} to {most}"),
-            (Some(least), None) => format!("a date not before {least}"),
-            (None, Some(most)) => format!("a date not after {most}"),
-            (None, None) => self.kind.words().to_owned(),
-        }
-    }
-}
-
-/// A pattern for the whole value, whatever the author wrote. It must be complete on its own: `a)|(b`
-/// would otherwise step out of the anchors.
-fn anchored(pattern: &str) -> Result<Regex, String> {
-    let build = |text: &str| regex::RegexBuilder::new(text).size_limit(1 << 20).build();
-    build(pattern)
-        .and_then(|_| build(&format!("^(?:{pattern})$")))
-        .map_err(|error| {
-            let error = error.to_string();
-            let reason = error
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ");
-            format!("`pattern` is not a regular expression: {reason}")
-        })
-}
-
-/// A day of the calendar, `YYYY-MM-DD`, as a comparable triple.
-fn date(text: &str) -> Option<(i32, u8, u8)> {
-    let plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    let mut parts = text.split('-');
-    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    let widths = year.len() == 4 && month.len() == 2 && day.len() == 2 && parts.next().is_none();
-    let month = time::Month::try_from(month.parse::<u8>().ok()?).ok()?;
-    let date = time::Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
-    (plain && widths).then_some((date.year(), u8::from(date.month()), date.day()))
-}
-
-impl Declared {
-    pub(super) fn card(&self) -> ToolCard {
-        let mut properties = Map::new();
-        let mut required: Vec<&str> = Vec::new();
-        if self.resource.is_none() {
-            properties.insert(
-                "resource".into(),
-                json!({"type": "string", "description": "Resource name"}),
-            );
-            required.push("resource");
-        }
-        for (name, parameter) in &self.parameters {
-            properties.insert(name.clone(), parameter.schema());
-            if parameter.is_required() {
-                required.push(name);
-            }
-        }
-        properties.insert(
-            "limit".into(),
-            json!({"type": "integer", "minimum": 1, "description": "Most rows"}),
-        );
-        properties.insert(
-            "cursor".into(),
-            json!({"type": "string", "description": "From next_cursor"}),
-        );
-        let mut schema = Map::new();
-        schema.insert("type".into(), "object".into());
-        schema.insert("properties".into(), properties.into());
-        if !required.is_empty() {
-            schema.insert("required".into(), json!(required));
-        }
-        schema.insert("additionalProperties".into(), false.into());
-        ToolCard {
-            name: self.name.clone(),
-            title: self.title.clone(),
-            description: self.description.clone(),
-            input_schema: Arc::new(schema),
-            output_schema: Arc::new(rows_envelope()),
-            action: Action::SqlRead,
-        }
-    }
-
-    /// The value of every placeholder: given, else the default, else NULL.
-    pub(super) fn bind(&self, given: &Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
-        self.parameters
-            .iter()
-            .map(|(name, parameter)| {
-                let value = match given.get(name) {
-                    Some(value) => {
-                        parameter.accept(name, value)?;
-                        value.clone()
-                    }
-                    None => parameter.default.clone().unwrap_or(Value::Null),
-                };
-                Ok((name.clone(), value))
-            })
-            .collect()
-    }
-}
-
-/// A placeholder in a statement; `name` is there for `:name` only.
-struct Placeholder {
-    text: String,
-    name: Option<String>,
-}
-
-/// Placeholders outside of string literals, quoted names and comments.
-fn placeholders(statement: &str) -> Vec<Placeholder> {
-    let mut found = Vec::new();
-    let mut rest = statement;
-    while let Some(first) = rest.chars().next() {
-        let skip = match first {
-            '\'' | '"' | '`' => 1 + until(rest.get(1..), &first.to_string()),
-            '[' => 1 + until(rest.get(1..), "]"),
-            '-' if rest.starts_with("--") => until(Some(rest), "\n"),
-            '/' if rest.starts_with("/*") => 2 + until(rest.get(2..), "*/"),
-            ':' | '@' | '$' | '?' => {
-                let name: String = rest
-                    .chars()
-                    .skip(1)
-                    .take_while(|character| character.is_ascii_alphanumeric() || *character == '_')
-                    .collect();
-                found.push(Placeholder {
-                    text: format!("{first}{name}"),
-                    name: (first == ':' && is_placeholder(&name)).then(|| name.clone()),
-                });
-                1 + name.len()
-            }
-            // A name may contain `$`; a placeholder begins a word.
-            character if character.is_alphanumeric() || character == '_' => rest
-                .find(|next: char| !next.is_alphanumeric() && next != '_' && next != '$')
-                .unwrap_or(rest.len()),
-            character => character.len_utf8(),
-        };
-        rest = rest.get(skip..).unwrap_or_default();
-    }
-    found
-}
-
-/// Bytes up to and with an ending; all when it does not come.
-fn until(text: Option<&str>, ending: &str) -> usize {
-    let text = text.unwrap_or_default();
-    text.find(ending).map_or(text.len(), |at| at + ending.len())
 }

@@ -6,7 +6,9 @@
     reason = "helpers of tests fail loudly"
 )]
 
+mod command;
 mod declared;
+mod steps;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -236,7 +238,7 @@ fn a_tool_exists_only_where_a_visible_resource_of_its_kind_admits_it() {
     }
     assert_eq!(
         names(&only("work", &[Action::ShellRun])),
-        ["list_resources", "shell_run", "approval_wait"]
+        ["list_resources", "shell_run", "approval_wait", "find_text"]
     );
     assert_eq!(
         names(&only("shop", &[Action::SqlWrite])),
@@ -248,6 +250,7 @@ fn a_tool_exists_only_where_a_visible_resource_of_its_kind_admits_it() {
             "list_resources",
             "sql_query",
             "approval_wait",
+            "customer_overview",
             "orders_of_customer",
             "revenue_by_month",
             "top_products"

@@ -77,7 +77,10 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "12",
         "an unchecked argument joined into a statement",
-        Shown(&["incident_12_every_parameter_is_typed_and_checked"]),
+        Shown(&[
+            "incident_12_every_parameter_is_typed_and_checked",
+            "incident_12_every_place_in_a_command_has_a_grammar",
+        ]),
     ),
     (
         "13",
@@ -160,7 +163,10 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "24",
         "an option in place of a ref",
-        Shown(&["incident_24_argument_injection"]),
+        Shown(&[
+            "incident_24_argument_injection",
+            "incident_24_a_value_in_a_command_is_no_option",
+        ]),
     ),
     (
         "25",
@@ -228,7 +234,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "37",
         "a checked first word, then a shell",
-        Apart("no shell and no programs in this slice: a shell resource is refused"),
+        Shown(&["incident_37_a_command_has_one_program_and_no_shell"]),
     ),
     (
         "38",
@@ -238,7 +244,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "39",
         "a name that was an option sent the token elsewhere",
-        Apart("no program is started; tokens are passed on to nobody"),
+        Shown(&["incident_39_the_author_chooses_every_option"]),
     ),
     (
         "40",
