@@ -198,6 +198,9 @@ impl Entry {
         if !answer.fragments().is_empty() {
             draft.put("fragments", &json!(answer.fragments()));
         }
+        if let Some(effect) = answer.effect() {
+            draft.put("effect", effect);
+        }
         draft.put(
             "payload",
             &json!({"commitment": payload.commitment, "bytes": payload.bytes, "blob": self.call_id}),
