@@ -401,6 +401,10 @@ impl Clerical {
                 is_it
             }
             AuthAction::Reindex { index_name } => named(index_name),
+            // The columns of a new index.
+            AuthAction::Read { table_name, .. } if self.of_index.as_deref() == Some(&lower(table_name)) => {
+                true
+            }
             AuthAction::Insert { table_name }
             | AuthAction::Delete { table_name }
             | AuthAction::Update { table_name, .. }

@@ -379,10 +379,6 @@ fn success_over_classified_values_is_an_oracle() {
             Probe::Oracle,
         ),
         (
-            "INSERT INTO p (id, email) VALUES (1, 'x') ON CONFLICT (email) DO UPDATE SET m = 1",
-            Probe::Oracle,
-        ),
-        (
             "INSERT OR REPLACE INTO p VALUES (1, 'x', 'y', 1, 1)",
             Probe::Oracle,
         ),
@@ -424,7 +420,7 @@ fn measuring_leaves_every_byte_of_the_file_and_no_journal() {
         );
         let bytes = || std::fs::read(&made.pool.spec().path).unwrap();
         let before = bytes();
-        let effect = measure(&made.pool, "UPDATE t SET b = zeroblob(901)").unwrap();
+        let effect = measure(&made.pool, "UPDATE t SET b = printf('%901d', id)").unwrap();
         assert_eq!(effect.rows["t"].updated.count, 3000);
         assert!(bytes() == before, "{mode}: the file changed");
         let left: Vec<_> = std::fs::read_dir(made.folder.path())

@@ -264,7 +264,7 @@ const HONEST: &[(&str, Probe, &str)] = &[
     (
         "UPDATE staff SET grade = 7 WHERE team = 'team1'",
         Measurable,
-        r#"{"staff":{"updated":13}}"#,
+        r#"{"staff":{"updated":12}}"#,
     ),
     (
         "UPDATE contacts SET city = 'Bonn' WHERE id = 1",
@@ -351,6 +351,8 @@ const HOSTILE: &[&str] = &[
     "INSERT INTO customers (id, name, ssn) VALUES (1, 'x', '1') ON CONFLICT (id) DO UPDATE SET name = customers.email",
     "INSERT INTO customers (id, name, ssn) VALUES (1, 'x', '1') ON CONFLICT (id) DO UPDATE SET name = 'y' WHERE email = 'z'",
     "INSERT INTO customers (id, name, ssn) VALUES (1, 'x', '1') ON CONFLICT (id) DO UPDATE SET name = ssn",
+    "INSERT INTO customers (id, name, ssn, email) VALUES (1, 'x', '1', 'm') ON CONFLICT (email) DO UPDATE SET name = 'y'",
+    "INSERT INTO customers (id, name, ssn, email) VALUES (1, 'x', '1', 'm') ON CONFLICT (email) DO NOTHING",
     // What is not there.
     "UPDATE main.customers SET name = 'x'",
     "UPDATE temp.customers SET name = 'x'",
