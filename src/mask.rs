@@ -45,6 +45,7 @@ pub struct Masked {
     text: String,
     is_error: bool,
     fragments: Vec<OfferedFragment>,
+    effect: Option<Value>,
 }
 
 impl Masked {
@@ -78,6 +79,12 @@ impl Masked {
         &self.fragments
     }
 
+    /// What a change did, as counts; for the record, and no part of the answer.
+    #[must_use]
+    pub fn effect(&self) -> Option<&Value> {
+        self.effect.as_ref()
+    }
+
     /// An answer for the tests of other stages.
     #[cfg(test)]
     pub(crate) fn for_tests(envelope: Value, text: String, is_error: bool) -> Self {
@@ -86,6 +93,7 @@ impl Masked {
             text,
             is_error,
             fragments: Vec::new(),
+            effect: None,
         }
     }
 }
@@ -111,6 +119,7 @@ impl Mask {
     #[tracing::instrument(level = "debug", skip_all, name = "mask")]
     pub fn output(&self, call_id: &CallId, mut raw: RawOutput) -> Masked {
         let mut data = raw.take_data();
+        let effect = raw.effect.take().map(|effect| effect.counts());
         let mut counts = std::mem::take(&mut raw.source_masks);
         walk::answer(&self.engine, &mut data, &mut counts, &raw.shown);
         let mut cursor = raw.next_cursor.take();
@@ -144,6 +153,7 @@ impl Mask {
             text,
             is_error: false,
             fragments,
+            effect,
         }
     }
 
@@ -173,6 +183,7 @@ impl Mask {
             text,
             is_error: true,
             fragments: Vec::new(),
+            effect: None,
         }
     }
 
@@ -199,6 +210,7 @@ impl Mask {
             text,
             is_error: false,
             fragments: Vec::new(),
+            effect: None,
         }
     }
 

@@ -230,6 +230,9 @@ impl Entry {
         if !answer.fragments().is_empty() {
             draft.put("fragments", &json!(answer.fragments()));
         }
+        if let Some(effect) = answer.effect() {
+            draft.put("effect", effect);
+        }
         draft.put("delivered", &json!("offered"));
         let item = if let Some(earlier) = &self.repeats {
             draft.put("repeats", &json!(earlier));

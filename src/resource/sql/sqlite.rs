@@ -16,15 +16,20 @@
 //!        link        → same transaction: version, check, bind, rows under watch → answer      run
 //! ```
 
+mod anatomy;
 mod bytecode;
 mod catalog;
+mod change;
 mod check;
+mod ddl;
 mod engine;
 mod functions;
 mod guard;
+mod impact;
 mod linear;
 mod link;
 mod masks;
+mod oracle;
 mod pool;
 mod query;
 mod refusals;
@@ -33,7 +38,9 @@ mod schema;
 mod tests;
 mod text;
 mod values;
+mod warden;
 mod watch;
+mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -119,6 +126,12 @@ impl Database {
                 facts.classified = schema::classified(&catalog, wanted.table.as_deref());
                 Ok(facts)
             }
+            Request::SqlExecute(change) => {
+                let plan = change::inspect(&pool, &change.statement, &stop)?;
+                let mut facts = facts(&pool, plan.action, plan.version, Some(&plan.checked));
+                facts.probe = plan.probe;
+                Ok(facts)
+            }
             _ => Err(not_for_a_database()),
         })
         .await
@@ -135,10 +148,21 @@ impl Database {
         permit: Permit,
         invocation: &Invocation,
         facts: &Facts,
-        _last: &dyn LastLook,
+        last: &dyn LastLook,
         cancel: &CancellationToken,
     ) -> Result<RawOutput, Refusal> {
         let expected = Expected::of(facts)?;
+        if let Request::SqlExecute(request) = &invocation.request {
+            let order = change::Order {
+                request: request.clone(),
+                limits: permit.limits(),
+                reveal: permit.reveal().clone(),
+                expected,
+                probe: facts.probe,
+                approved: permit.is_approved(),
+            };
+            return self.make(order, last, cancel).await;
+        }
         self.perform(
             invocation,
             expected,
@@ -153,15 +177,59 @@ impl Database {
     ///
     /// # Errors
     /// As [`Self::inspect`]; nothing in them tells the outcome.
-    #[expect(clippy::unused_async, reason = "runs once changes are understood")]
     pub async fn measure(
         &self,
-        _permit: Permit,
-        _invocation: &Invocation,
-        _facts: &Facts,
-        _cancel: &CancellationToken,
+        permit: Permit,
+        invocation: &Invocation,
+        facts: &Facts,
+        cancel: &CancellationToken,
     ) -> Result<Effect, Refusal> {
-        Err(not_for_a_database())
+        let Request::SqlExecute(request) = &invocation.request else {
+            return Err(not_for_a_database());
+        };
+        let order = change::Order {
+            request: request.clone(),
+            limits: permit.limits(),
+            reveal: BTreeSet::new(),
+            expected: Expected::of(facts)?,
+            probe: facts.probe,
+            approved: false,
+        };
+        self.blocking(cancel, move |pool, stop| change::measure(&pool, &order, &stop))
+            .await
+    }
+
+    /// Makes a change. The work waits, in its transaction, for the last look; if nobody is there any more to
+    /// take it, or it says no, nothing stays.
+    async fn make(
+        &self,
+        order: change::Order,
+        last: &dyn LastLook,
+        cancel: &CancellationToken,
+    ) -> Result<RawOutput, Refusal> {
+        let (found, effect) = tokio::sync::oneshot::channel::<Effect>();
+        let (judge, verdict) = tokio::sync::oneshot::channel::<Result<(), Refusal>>();
+        let work = self.blocking(cancel, move |pool, stop| {
+            let mut asked = Some((found, verdict));
+            change::run(&pool, &order, &stop, &mut |effect| {
+                let (found, verdict) = asked.take().ok_or_else(Refusal::cancelled)?;
+                found.send(effect.clone()).map_err(|_| Refusal::cancelled())?;
+                verdict
+                    .blocking_recv()
+                    .unwrap_or_else(|_| Err(Refusal::cancelled()))
+            })
+        });
+        let look = async {
+            let Ok(effect) = effect.await else {
+                return; // it ended before there was anything to look at
+            };
+            let said = last.look(Some(&effect)).await;
+            let gone = said.is_ok() && cancel.is_cancelled();
+            // If the work is gone there is nobody to tell.
+            let _ = judge.send(if gone { Err(Refusal::cancelled()) } else { said });
+        };
+        let (made, ()) = tokio::join!(work, look);
+        made
     }
 
     async fn perform(

@@ -5,7 +5,7 @@
 //! (<https://sqlite.org/opcode.html>). So the program of the very text is read, and every instruction
 //! that is not known to be harmless refuses the statement.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rusqlite::Connection;
 
@@ -42,6 +42,7 @@ impl From<rusqlite::Error> for Unfit {
 }
 
 struct Step {
+    at: i64,
     opcode: String,
     p1: i64,
     p2: i64,
@@ -96,13 +97,114 @@ pub(super) fn verify(
             }
         }
     }
-    if !virtuals.is_empty() {
-        let known = json_tables(conn)?;
-        if let Some(other) = virtuals.iter().find(|table| !known.contains(**table)) {
-            return Err(Unfit::Program(format!("virtual table {other}")));
+    only_json(conn, &virtuals)?;
+    Ok(opened)
+}
+
+/// Reads the program of a change. `roots` are all tables of the file by root page, `open` the ones the
+/// engine may open for the change itself (lower case): its target, its triggers' and its foreign keys'.
+/// Gives the tables whose rows it may write.
+///
+/// # Errors
+/// As [`verify`]. Masking views are held to what they show, as there.
+pub(super) fn verify_change(
+    conn: &Connection,
+    text: &str,
+    catalog: &Catalog,
+    roots: &HashMap<i64, String>,
+    open: &BTreeSet<&str>,
+) -> Result<BTreeSet<String>, Unfit> {
+    let steps = explain(conn, text)?;
+    let nothing = BTreeSet::new();
+    let mut reach = BTreeSet::new();
+    let mut cursors: Vec<(usize, i64, &Root)> = Vec::new();
+    let mut virtuals = HashSet::new();
+    let mut program = 0;
+    for (at, step) in steps.iter().enumerate() {
+        program += usize::from(step.at == 0 && at > 0); // a trigger's own program follows
+        let opens = || {
+            let table = roots
+                .get(&step.p2)
+                .filter(|_| step.p3 == ATTACHED && step.p5 & P2_IS_REGISTER == 0);
+            let sequence = |table: &&String| open.contains(table.as_str()) || *table == SEQUENCE;
+            table.filter(sequence)
+        };
+        let unknown = || {
+            Err(Unfit::Program(format!(
+                "opens page {} of database {}",
+                step.p2, step.p3
+            )))
+        };
+        match step.opcode.as_str() {
+            "OpenWrite" => match opens() {
+                Some(table) => {
+                    reach.insert(table.clone());
+                }
+                None => return unknown(),
+            },
+            "Clear" => match roots.get(&step.p1).filter(|_| step.p2 == ATTACHED) {
+                Some(table) if open.contains(table.as_str()) => {
+                    reach.insert(table.clone());
+                }
+                _ => return unknown(),
+            },
+            "OpenRead" | "ReopenIdx" if opens().is_some() => {}
+            "OpenRead" | "ReopenIdx" if program == 0 => {
+                cursors.push((program, step.p1, root(step, catalog)?))
+            }
+            "VOpen" => {
+                virtuals.insert(step.p4.as_str());
+            }
+            "Transaction" if step.p2 == 0 || step.p1 == ATTACHED => {}
+            opcode if HARMLESS.binary_search(&opcode).is_ok() || WRITES.contains(&opcode) => {}
+            opcode => return Err(Unfit::Program(format!("instruction {opcode}"))),
         }
     }
-    Ok(opened)
+    let main = steps
+        .iter()
+        .enumerate()
+        .take_while(|(at, step)| *at == 0 || step.at != 0);
+    for (_, step) in main {
+        for (_, _, root) in cursors.iter().filter(|(_, cursor, _)| *cursor == step.p1) {
+            if !reads_only_what_is_shown(step, root, catalog, &nothing) {
+                return Err(Unfit::Program(format!(
+                    "{} {} of {}",
+                    step.opcode, step.p2, root.table
+                )));
+            }
+        }
+    }
+    only_json(conn, &virtuals)?;
+    Ok(reach)
+}
+
+/// The engine's own table of AUTOINCREMENT numbers.
+const SEQUENCE: &str = "sqlite_sequence";
+
+/// What a change has beside a SELECT's instructions.
+const WRITES: [&str; 11] = [
+    "Clear",
+    "FkCheck",
+    "FkCounter",
+    "FkIfZero",
+    "OpenWrite",
+    "Param",
+    "Program",
+    "ResetCount",
+    "RowData",
+    "TypeCheck",
+    "Abortable",
+];
+
+fn only_json(conn: &Connection, virtuals: &HashSet<&str>) -> Result<(), Unfit> {
+    if virtuals.is_empty() {
+        return Ok(());
+    }
+    let known = json_tables(conn)?;
+    match virtuals.iter().find(|table| !known.contains(**table)) {
+        Some(other) => Err(Unfit::Program(format!("virtual table {other}"))),
+        None => Ok(()),
+    }
 }
 
 /// Whether an instruction takes from a row only what the masking views would.
@@ -163,6 +265,7 @@ fn explain(conn: &Connection, text: &str) -> Result<Vec<Step>, Unfit> {
     let mut steps = Vec::new();
     while let Some(row) = rows.next()? {
         steps.push(Step {
+            at: row.get(0)?,
             opcode: row.get(1)?,
             p1: row.get(2)?,
             p2: row.get(3)?,

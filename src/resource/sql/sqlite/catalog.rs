@@ -517,11 +517,7 @@ fn indexes(
 fn classify(spec: &Spec, table: &str, columns: &mut [Column]) {
     for column in columns.iter_mut() {
         let path = format!("{table}.{}", column.name);
-        column.class = match (configured(spec, &path), spec.columns_default) {
-            (Some(class), _) => masked_as(spec, class),
-            (None, ColumnsDefault::Mask) => unlisted(),
-            (None, ColumnsDefault::Show) => None,
-        };
+        column.class = class_of(spec, &path);
     }
     // A generated column may be made of a masked one, and the engine does not say of which.
     if columns.iter().any(|column| column.class.is_some()) {
@@ -533,6 +529,15 @@ fn classify(spec: &Spec, table: &str, columns: &mut [Column]) {
                 column.class = unlisted();
             }
         }
+    }
+}
+
+/// What a column of this path would be classified as, were it there.
+pub(super) fn class_of(spec: &Spec, path: &str) -> Option<(String, MaskStyle)> {
+    match (configured(spec, path), spec.columns_default) {
+        (Some(class), _) => masked_as(spec, class),
+        (None, ColumnsDefault::Mask) => unlisted(),
+        (None, ColumnsDefault::Show) => None,
     }
 }
 

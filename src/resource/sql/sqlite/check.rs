@@ -60,7 +60,10 @@ pub(super) fn check(link: &mut Link, statement: &str, watch: &Watch) -> Result<A
 }
 
 /// Names the engine keeps for itself look the same whether or not this file has them.
-fn reserved_names(shape: &Shape) -> Result<(), Refusal> {
+///
+/// # Errors
+/// `statement_refused`.
+pub(super) fn reserved_names(shape: &Shape) -> Result<(), Refusal> {
     match shape.words.iter().find(|(lower, _)| lower.starts_with("sqlite_")) {
         None => Ok(()),
         Some((_, word)) => Err(refused(
@@ -93,7 +96,8 @@ fn prepare(link: &Link, statement: &str, shape: &Shape, watch: &Watch) -> Result
     Ok(link.guard.seen())
 }
 
-fn describe(link: &Link, shape: &Shape, seen: Seen, opened: &Opened) -> Checked {
+/// What was seen, as facts.
+pub(super) fn describe(link: &Link, shape: &Shape, seen: Seen, opened: &Opened) -> Checked {
     let catalog = &link.catalog;
     let relations: BTreeSet<&String> = seen.relations.union(&opened.tables).collect();
     let touched = || relations.iter().filter_map(|lower| catalog.relations.get(*lower));

@@ -1,6 +1,6 @@
 #![expect(
     unsafe_code,
-    reason = "two functions of the engine that rusqlite does not wrap: both only read or set a number"
+    reason = "three functions of the engine that rusqlite does not wrap: all only read or set a number"
 )]
 //! What of SQLite has no safe form.
 
@@ -16,6 +16,23 @@ const SKIP_SCAN: u32 = 0x4000;
 pub(super) fn memory_used() -> i64 {
     // SAFETY: takes no argument and may be called from any thread (<https://sqlite.org/c3ref/memory_highwater.html>).
     unsafe { ffi::sqlite3_memory_used() }
+}
+
+/// Whether a deferred foreign key is violated: the transaction could not be committed.
+pub(super) fn is_unresolved(conn: &Connection) -> bool {
+    let (mut now, mut highest) = (0, 0);
+    // SAFETY: the handle is open for as long as `conn` is borrowed, and both numbers outlive the call
+    // (<https://sqlite.org/c3ref/db_status.html>, SQLITE_DBSTATUS_DEFERRED_FKS).
+    let code = unsafe {
+        ffi::sqlite3_db_status(
+            conn.handle(),
+            ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
+            &raw mut now,
+            &raw mut highest,
+            0,
+        )
+    };
+    code != ffi::SQLITE_OK || now != 0
 }
 
 /// Keeps the planner from choosing a plan by the values of masked columns.

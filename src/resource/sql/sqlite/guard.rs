@@ -130,7 +130,11 @@ impl Guard {
     }
 }
 
-fn judge(rules: &Rules, asked: &AuthContext<'_>, seen: &mut Seen) -> Result<(), Denial> {
+/// Whether a read may be, and what it touches.
+///
+/// # Errors
+/// Why not.
+pub(super) fn judge(rules: &Rules, asked: &AuthContext<'_>, seen: &mut Seen) -> Result<(), Denial> {
     match asked.action {
         AuthAction::Select | AuthAction::Recursive => Ok(()),
         AuthAction::Function { function_name } => function(rules, asked, function_name, seen),

@@ -23,6 +23,9 @@ use crate::clock::World;
 /// looks of the watch, this also bounds memory.
 pub(super) const MAX_VALUE: i32 = 1 << 20;
 
+/// The same for a row that is changed: it is read whole.
+const MAX_ROW: i32 = 16 << 20;
+
 /// What a connection shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Key {
@@ -42,6 +45,20 @@ pub(super) struct Link {
     /// Statements that have been through both locks here.
     pub(super) checked: HashMap<String, Arc<Checked>>,
     pub(super) schema: String,
+    access: Access,
+    /// Of its inner views.
+    names: Option<Names>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Queries.
+    Read,
+    /// Preparing a change, on a file that cannot be written.
+    Prepare,
+    /// Making a change.
+    Change,
 }
 
 impl Link {
@@ -50,7 +67,7 @@ impl Link {
     /// # Errors
     /// What the engine says: the file cannot be opened, or is not a database.
     pub(super) fn discover(spec: &Spec, world: &dyn World) -> rusqlite::Result<Self> {
-        let mut link = Self::attach(spec, world)?;
+        let mut link = Self::attach(spec, world, Access::Read)?;
         link.guard.enter(Mode::Ours);
         let mut catalog = Catalog::read(&link.conn, &link.schema, spec)?;
         let names = Names::new(world);
@@ -77,7 +94,21 @@ impl Link {
         key: Key,
         catalog: &Arc<Catalog>,
     ) -> rusqlite::Result<Self> {
-        let mut link = Self::attach(spec, world)?;
+        Self::open_for(spec, world, key, catalog, Access::Read)
+    }
+
+    /// Opens the file for one change, as `catalog` knows it. Such a connection is never given to a query.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(super) fn open_for(
+        spec: &Spec,
+        world: &dyn World,
+        key: Key,
+        catalog: &Arc<Catalog>,
+        access: Access,
+    ) -> rusqlite::Result<Self> {
+        let mut link = Self::attach(spec, world, access)?;
         link.guard.enter(Mode::Ours);
         let names = Names::new(world);
         for name in &catalog.unexposed {
@@ -89,23 +120,13 @@ impl Link {
             link.create(relation, &names)?;
         }
         link.lock(&names)?;
+        link.names = Some(names);
         Ok(link)
     }
 
     /// An empty connection with the file attached.
-    fn attach(spec: &Spec, world: &dyn World) -> rusqlite::Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_URI
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_in_memory_with_flags(flags)?;
-        conn.busy_timeout(Duration::from_millis(500))?;
-        conn.set_prepared_statement_cache_capacity(64);
-        for (setting, on) in SETTINGS {
-            conn.set_db_config(setting, on)?;
-        }
-        engine::plan_without_values(&conn);
-        linear::register(&conn)?;
+    fn attach(spec: &Spec, world: &dyn World, access: Access) -> rusqlite::Result<Self> {
+        let conn = empty(access)?;
         let guard = Guard::new();
         let asked = Arc::clone(&guard);
         conn.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
@@ -115,7 +136,7 @@ impl Link {
         conn.execute_batch(
             "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
         )?;
-        attach_file(&conn, &spec.path, &schema)?;
+        attach_file(&conn, &spec.path, &schema, access)?;
         conn.execute_batch(&format!("PRAGMA {}.cache_size = -2000", quoted(&schema)))?;
         Ok(Self {
             conn,
@@ -124,7 +145,18 @@ impl Link {
             catalog: Arc::default(),
             checked: HashMap::new(),
             schema,
+            access,
+            names: None,
         })
+    }
+
+    /// What may be read here, by name. For another lock than the guard; the connection is ours.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(super) fn reading_rules(&self) -> rusqlite::Result<Rules> {
+        let names = self.names.as_ref();
+        names.map_or_else(|| Ok(Rules::default()), |names| self.rules(names))
     }
 
     /// Creates the views of every relation; what cannot be made does not exist for agents.
@@ -189,9 +221,15 @@ impl Link {
     /// From here on the only statements are agents', and ours that read the schema's version.
     fn lock(&mut self, names: &Names) -> rusqlite::Result<()> {
         self.guard.rule(self.rules(names)?);
-        self.conn.execute_batch("PRAGMA query_only = ON")?;
+        if self.access != Access::Change {
+            self.conn.execute_batch("PRAGMA query_only = ON")?;
+        }
         for (limit, most) in LIMITS {
             self.conn.set_limit(limit, most)?;
+        }
+        if self.access != Access::Read {
+            // A row is read whole to be changed, and triggers make the program longer.
+            self.conn.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ROW)?;
         }
         Ok(())
     }
@@ -300,7 +338,7 @@ impl Link {
     }
 
     /// A column as it is shown, under its own name.
-    fn shown(&self, relation: &Relation, column: &catalog::Column) -> String {
+    pub(super) fn shown(&self, relation: &Relation, column: &catalog::Column) -> String {
         let name = quoted(&column.name);
         match &column.class {
             Some((_, style)) if relation.hides(column, &self.key.reveal) => {
@@ -368,10 +406,9 @@ impl Link {
 
 /// Attaches the file. A view or trigger that spells its own schema as `main.` is an error under any
 /// other name; then what can be read of the schema is read, and those do not exist for agents.
-fn attach_file(conn: &Connection, path: &Path, schema: &str) -> rusqlite::Result<()> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+fn attach_file(conn: &Connection, path: &Path, schema: &str, access: Access) -> rusqlite::Result<()> {
     let sql = format!("ATTACH ?1 AS {}", quoted(schema));
-    let attach = || conn.execute(&sql, [uri(&path)]).map(drop);
+    let attach = || conn.execute(&sql, [uri(path, access)]).map(drop);
     match attach() {
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
@@ -386,6 +423,7 @@ fn attach_file(conn: &Connection, path: &Path, schema: &str) -> rusqlite::Result
 }
 
 /// The random names of one connection.
+#[derive(Debug)]
 struct Names {
     prefix: String,
 }
@@ -409,8 +447,42 @@ fn random(world: &dyn World) -> String {
     crate::call::hex(&bytes)
 }
 
-/// The file as a URI that can only be read.
-fn uri(path: &Path) -> String {
+/// An empty database in memory, with every setting that holds an agent's statement back.
+fn empty(access: Access) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_in_memory_with_flags(flags)?;
+    settle(&conn, access)?;
+    Ok(conn)
+}
+
+/// The settings of every connection.
+///
+/// # Errors
+/// What the engine says.
+pub(super) fn settle(conn: &Connection, access: Access) -> rusqlite::Result<()> {
+    conn.busy_timeout(Duration::from_millis(500))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    for (setting, on) in SETTINGS {
+        conn.set_db_config(setting, on)?;
+    }
+    if access != Access::Read {
+        // A database's own triggers are part of what a change does.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true)?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        conn.execute_batch(
+            "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = OFF; PRAGMA cache_spill = OFF",
+        )?;
+    }
+    engine::plan_without_values(conn);
+    linear::register(conn)
+}
+
+/// The file as a URI; it can be written only for a change.
+pub(super) fn uri(path: &Path, access: Access) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
         match byte {
@@ -422,7 +494,10 @@ fn uri(path: &Path) -> String {
             }
         }
     }
-    uri + "?mode=ro&cache=private"
+    uri + match access {
+        Access::Read | Access::Prepare => "?mode=ro&cache=private",
+        Access::Change => "?mode=rw&cache=private",
+    }
 }
 
 const SETTINGS: [(DbConfig, bool); 9] = [

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::catalog::{self, Catalog};
-use super::link::{Key, Link};
+use super::link::{Access, Key, Link};
 use super::{ColumnsDefault, Spec};
 use crate::call::{Code, Refusal};
 use crate::clock::World;
@@ -123,6 +123,15 @@ impl Pool {
         Link::open(&self.spec, self.world.as_ref(), key.clone(), &catalog).map_err(unreadable)
     }
 
+    /// A connection for one change, on the schema as it is known. It is not kept.
+    ///
+    /// # Errors
+    /// `target_failed` when the file cannot be read.
+    pub(super) fn open_for(&self, key: Key, access: Access) -> Result<Link, Refusal> {
+        let catalog = self.current_catalog()?;
+        Link::open_for(&self.spec, self.world.as_ref(), key, &catalog, access).map_err(unreadable)
+    }
+
     /// Keeps a connection for the next call, unless the schema has moved on. It must not be in a
     /// transaction.
     pub(super) fn give_back(&self, link: Link) {
@@ -192,7 +201,8 @@ pub(super) fn schema_changed() -> Refusal {
     .retry()
 }
 
-fn unreadable(error: rusqlite::Error) -> Refusal {
+/// What to say when the engine cannot use the file.
+pub(super) fn unreadable(error: rusqlite::Error) -> Refusal {
     let code = error.sqlite_error().map_or(0, |error| error.extended_code);
     let busy = is_busy(&error);
     let refusal = Refusal::new(
@@ -212,7 +222,8 @@ fn unreadable(error: rusqlite::Error) -> Refusal {
     if busy { refusal.retry() } else { refusal }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+/// Whether somebody else has the file locked.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)

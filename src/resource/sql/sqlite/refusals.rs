@@ -100,7 +100,7 @@ pub(super) fn not_a_select(shape: &Shape) -> Refusal {
 }
 
 /// The same words whether a relation is not there or not exposed.
-fn no_relation(name: &str, shape: &Shape) -> Refusal {
+pub(super) fn no_relation(name: &str, shape: &Shape) -> Refusal {
     let message = match shape.words.get(&name.to_ascii_lowercase()) {
         Some(written) => format!("There is no table or view `{written}`."),
         None => "The statement reads a table or view that does not exist.".to_owned(),

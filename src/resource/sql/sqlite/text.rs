@@ -5,6 +5,7 @@
 //! (<https://sqlite.org/lang_expr.html>, `tokenize.c`) so that characters nobody can see are refused
 //! outside literals, and so that error texts can be built from the agent's own words.
 
+pub(super) mod change;
 mod expansion;
 
 use std::collections::BTreeMap;
@@ -63,7 +64,7 @@ pub(super) fn read(text: &str) -> Result<Shape, Refusal> {
             "Remove it; bind such values as parameters.",
         ));
     }
-    let mut reader = Reader { rest: text };
+    let mut reader = Reader::new(text);
     let mut counts = Counts::default();
     let mut shape = Shape::default();
     let mut ended = false;
@@ -158,9 +159,18 @@ enum Token<'a> {
 
 struct Reader<'a> {
     rest: &'a str,
+    /// How much was left where the last token began.
+    began: usize,
 }
 
 impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            rest: text,
+            began: text.len(),
+        }
+    }
+
     /// The next token; white space and comments are passed over.
     fn next(&mut self) -> Result<Option<Token<'a>>, Refusal> {
         loop {
@@ -179,6 +189,7 @@ impl<'a> Reader<'a> {
                 };
                 visible(self.take(end + 4))?;
             } else {
+                self.began = self.rest.len();
                 return self.token(first).map(Some);
             }
         }
@@ -304,9 +315,7 @@ fn hidden(c: char) -> bool {
 
 /// What follows the name in a stored `CREATE VIEW name …`, which the engine keeps in this one form.
 pub(super) fn after_view_name(sql: &str) -> Option<&str> {
-    let mut reader = Reader {
-        rest: sql.strip_prefix("CREATE VIEW ")?,
-    };
+    let mut reader = Reader::new(sql.strip_prefix("CREATE VIEW ")?);
     match reader.next() {
         Ok(Some(Token::Word(_) | Token::Name(_) | Token::Text(_) | Token::Literal)) => Some(reader.rest),
         _ => None,

@@ -59,6 +59,11 @@ impl Watch {
         }
     }
 
+    /// Whether its time is over, whoever still waits.
+    pub(super) fn is_late(&self) -> bool {
+        self.world.monotonic() > self.deadline
+    }
+
     /// What ended it, after the engine said it was interrupted.
     pub(super) fn reason(&self) -> Ended {
         match self.why.load(Ordering::Relaxed) {

@@ -15,7 +15,7 @@ struct Definition {
 /// Subqueries after replacement, never fewer than the engine makes. Every mention of a defined name
 /// counts wherever it stands, except as the qualifier of a column.
 pub(super) fn of(text: &str) -> Result<u64, Refusal> {
-    let mut reader = Reader { rest: text };
+    let mut reader = Reader::new(text);
     let mut tokens = Vec::new();
     while let Some(token) = reader.next()? {
         tokens.push(token);

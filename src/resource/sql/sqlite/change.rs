@@ -1,0 +1,585 @@
+//! One change: inspected, measured (done and undone), or made and looked at once more before it stays.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rusqlite::{Connection, ErrorCode, Statement};
+use serde_json::Value;
+
+use super::catalog;
+use super::check::Checked;
+use super::ddl;
+use super::impact::{Before, Impact, Newness, Unmeasured};
+use super::link::Access;
+use super::oracle::Oracle;
+use super::pool::{self, Pool};
+use super::text::{self, change::Verb};
+use super::values;
+use super::watch::{self, MEMORY, Watch};
+use super::writer::{Prepared, Writer};
+use super::{Expected, engine, impact, refusals};
+use crate::call::answer::{Changed, Rows};
+use crate::call::request::SqlExecute;
+use crate::call::{Action, Code, Effect, Limits, MaskCounts, Probe, RawOutput, Refusal};
+
+/// What a change is, before anything runs.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) action: Action,
+    pub(super) checked: Checked,
+    pub(super) probe: Probe,
+    pub(super) version: i64,
+}
+
+/// What is to be changed, and within which bounds.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) request: SqlExecute,
+    pub(super) limits: Limits,
+    /// `table.column` shown raw in what RETURNING gives.
+    pub(super) reveal: BTreeSet<String>,
+    pub(super) expected: Expected,
+    pub(super) probe: Probe,
+    /// Whether people approved this very change.
+    pub(super) approved: bool,
+}
+
+/// Asked once, with the effect, before it stays.
+pub(super) type Ask<'a> = &'a mut dyn FnMut(&Effect) -> Result<(), Refusal>;
+
+/// What a statement would change, and on which version of the schema.
+///
+/// # Errors
+/// See [`super::Database::inspect`].
+pub(super) fn inspect(pool: &Pool, statement: &str, stop: &Arc<AtomicBool>) -> Result<Plan, Refusal> {
+    let watch = Watch::new(&pool.world, stop, pool.spec().limits.seconds, MEMORY);
+    if is_definition(statement)? {
+        return ddl::inspect(pool, statement, &watch);
+    }
+    let mut writer = Writer::open(pool, Access::Prepare)?;
+    let version = writer.link.catalog.version;
+    let prepared = watched(&mut writer, &watch, |writer| writer.prepare(statement, &watch))?;
+    Ok(Plan {
+        action: Action::SqlWrite,
+        probe: probe(&writer, &prepared),
+        checked: prepared.checked,
+        version,
+    })
+}
+
+/// What the change would do: it is done and undone.
+///
+/// # Errors
+/// See [`super::Database::measure`].
+pub(super) fn measure(pool: &Pool, order: &Order, stop: &Arc<AtomicBool>) -> Result<Effect, Refusal> {
+    let watch = Watch::new(&pool.world, stop, order.limits.seconds, MEMORY);
+    if order.probe != Probe::Measurable {
+        return Err(Refusal::internal(
+            "sqlite: this change is not to be tried before it is approved",
+        ));
+    }
+    if is_definition(&order.request.statement)? {
+        return ddl::measure(pool, order, &watch);
+    }
+    let mut writer = Writer::open(pool, Access::Change)?;
+    let outcome = watched(&mut writer, &watch, |writer| {
+        begin(&writer.link.conn, &watch)?;
+        let (prepared, mut impact, _) = attempt(writer, order, &watch, true)?;
+        settled(&writer.link.conn, true)?;
+        let sampled = impact
+            .look(&writer.link, &writer.anatomy, true, &watch)
+            .and_then(|()| Ok(writer.link.conn.execute_batch("ROLLBACK TO before_change")?))
+            .and_then(|()| impact.look(&writer.link, &writer.anatomy, false, &watch));
+        sampled.map_err(|why| unmeasured(why, &watch))?;
+        impact.effect.irreversible = prepared.checked.facts.irreversible;
+        Ok(impact.effect)
+    });
+    undo(&writer.link.conn);
+    outcome
+}
+
+/// Makes the change. Nothing stays unless `ask` allows it.
+///
+/// # Errors
+/// See [`super::Database::run`].
+pub(super) fn run(
+    pool: &Pool,
+    order: &Order,
+    stop: &Arc<AtomicBool>,
+    ask: Ask<'_>,
+) -> Result<RawOutput, Refusal> {
+    let watch = Watch::new(&pool.world, stop, order.limits.seconds, MEMORY);
+    if order.probe == Probe::Oracle && !order.approved {
+        return Err(approval_first());
+    }
+    if is_definition(&order.request.statement)? {
+        return ddl::run(pool, order, &watch, ask);
+    }
+    let mut writer = Writer::open(pool, Access::Change)?;
+    let made = watched(&mut writer, &watch, |writer| {
+        begin(&writer.link.conn, &watch)?;
+        let (prepared, mut impact, mut output) = attempt(writer, order, &watch, false)?;
+        settled(&writer.link.conn, false)?;
+        impact.effect.irreversible = prepared.checked.facts.irreversible;
+        output.effect = Some(impact.effect);
+        Ok(output)
+    });
+    let made = made.and_then(|output| {
+        stay(&writer.link.conn, output.effect.as_ref(), &watch, ask)?;
+        Ok(output)
+    });
+    undo(&writer.link.conn);
+    made
+}
+
+/// Asks, and commits.
+///
+/// # Errors
+/// What `ask` says; `target_failed` when somebody reads for too long; `outcome_unknown` when the engine
+/// failed in a way that leaves open whether the change is there.
+pub(super) fn stay(
+    conn: &Connection,
+    effect: Option<&Effect>,
+    watch: &Watch,
+    ask: Ask<'_>,
+) -> Result<(), Refusal> {
+    let nothing = Effect::default();
+    ask(effect.unwrap_or(&nothing))?;
+    loop {
+        match conn.execute_batch("COMMIT") {
+            Ok(()) => return Ok(()),
+            Err(error) if pool::is_busy(&error) && !conn.is_autocommit() => {
+                if watch.is_late() {
+                    undo(conn);
+                    return Err(busy());
+                }
+            }
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                undo(conn);
+                return Err(not_possible());
+            }
+            Err(error) => return Err(unknown(&error)),
+        }
+    }
+}
+
+/// Whether a statement changes the schema.
+fn is_definition(statement: &str) -> Result<bool, Refusal> {
+    let shape = text::read(statement)?;
+    match shape.first.as_str() {
+        "create" | "drop" | "alter" => Ok(true),
+        "with" | "insert" | "replace" | "update" | "delete" => Ok(false),
+        "select" | "values" => Err(Refusal::new(
+            Code::WrongTool,
+            "The statement changes nothing.",
+            "Use sql_query to read.",
+        )),
+        _ => Err(text::refused(
+            "The statement is neither a data change nor a schema change.",
+            "Send one INSERT, UPDATE, DELETE, REPLACE, or CREATE, DROP or ALTER; transactions, PRAGMA, ATTACH, \
+             VACUUM and the like are not available.",
+        )),
+    }
+}
+
+fn probe(writer: &Writer, prepared: &Prepared) -> Probe {
+    let oracle = Oracle {
+        anatomy: &writer.anatomy,
+        catalog: &writer.link.catalog,
+    };
+    if oracle.of_change(prepared) {
+        Probe::Oracle
+    } else {
+        Probe::Measurable
+    }
+}
+
+fn watched<T>(
+    writer: &mut Writer,
+    watch: &Watch,
+    work: impl FnOnce(&mut Writer) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let watching = watch.over(&writer.link.conn);
+    let outcome = watching
+        .map_err(|_| Refusal::internal("sqlite: no progress handler"))
+        .and_then(|()| work(writer));
+    watch::off(&writer.link.conn);
+    writer.ours();
+    outcome
+}
+
+/// Takes the file's write lock, for as long as the call has time.
+///
+/// # Errors
+/// `target_failed` (retry) when others write all that time; `cancelled`.
+pub(super) fn begin(conn: &Connection, watch: &Watch) -> Result<(), Refusal> {
+    loop {
+        match conn.execute_batch("BEGIN IMMEDIATE") {
+            Ok(()) => return Ok(()),
+            Err(error) if pool::is_busy(&error) => {
+                if let Some(why) = watch.ended() {
+                    return Err(match why {
+                        watch::Ended::TimedOut => busy(),
+                        why => refusals::ended(why),
+                    });
+                }
+            }
+            Err(error) => return Err(pool::unreadable(error)),
+        }
+    }
+}
+
+/// Gives up whatever is not committed. A connection that cannot is closed next, which does the same.
+pub(super) fn undo(conn: &Connection) {
+    if !conn.is_autocommit() && conn.execute_batch("ROLLBACK").is_err() {
+        tracing::warn!("a change could not be rolled back; its connection is closed");
+    }
+}
+
+/// Checks everything again in the transaction, does the change, and finds what it did.
+fn attempt(
+    writer: &mut Writer,
+    order: &Order,
+    watch: &Watch,
+    measures: bool,
+) -> Result<(Prepared, Impact, RawOutput), Refusal> {
+    writer.ours();
+    let version = catalog::version(&writer.link.conn, &writer.link.schema);
+    let version = version.map_err(|error| refusals::running(&error, watch))?;
+    order.expected.matches_version(version)?;
+    order.expected.matches_version(writer.link.catalog.version)?;
+    let prepared = writer.prepare(&order.request.statement, watch)?;
+    order.expected.matches(&prepared.checked)?;
+    if probe(writer, &prepared) != order.probe {
+        return Err(pool::schema_changed());
+    }
+    let reveal = if measures {
+        BTreeSet::new()
+    } else {
+        order.reveal.clone()
+    };
+    let text = writer.revealing(&order.request.statement, &prepared, &reveal)?;
+    let before = Before::take(
+        &writer.link.conn,
+        &writer.link.schema,
+        &writer.anatomy,
+        &prepared.reach,
+        watch,
+    );
+    let before = before.map_err(|why| {
+        if measures {
+            unmeasured(why, watch)
+        } else {
+            unlimited(why, watch)
+        }
+    })?;
+    let saved = writer.link.conn.execute_batch("SAVEPOINT before_change");
+    saved.map_err(|error| refusals::running(&error, watch))?;
+    let done = execute(writer, &text, order, watch);
+    writer.ours();
+    let output = match done {
+        Err(Failed::Refused(refusal)) => return Err(refusal),
+        Err(Failed::Engine(error)) if measures => return Err(unmeasured(error.into(), watch)),
+        Err(Failed::Engine(error)) => return Err(failed(&error, watch)),
+        Ok(done) => done.into_output(&prepared, order)?,
+    };
+    if writer.link.conn.is_autocommit() {
+        return Err(not_possible()); // a trigger ended the transaction
+    }
+    let newness = |table: &str| newness(writer, &prepared, table);
+    let impact = before.compare(
+        &writer.link.conn,
+        &writer.link.schema,
+        &writer.anatomy,
+        &newness,
+        watch,
+    );
+    let impact = impact.map_err(|why| {
+        if measures {
+            unmeasured(why, watch)
+        } else {
+            unlimited(why, watch)
+        }
+    })?;
+    Ok((prepared, impact, output))
+}
+
+/// How new rows of a table can be told apart at another time.
+fn newness(writer: &Writer, prepared: &Prepared, lower: &str) -> Newness {
+    const CLOCKS: [&str; 9] = [
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "date",
+        "datetime",
+        "julianday",
+        "strftime",
+        "time",
+        "unixepoch",
+    ];
+    let Some(table) = writer.anatomy.tables.get(lower) else {
+        return Newness::Whole;
+    };
+    let timed = |words: Option<BTreeSet<String>>| {
+        words.is_none_or(|words| {
+            CLOCKS.iter().any(|clock| words.contains(*clock))
+                || words.contains("random")
+                || words.contains("randomblob")
+        })
+    };
+    let defaults = table
+        .columns
+        .iter()
+        .filter_map(|column| column.default.as_deref());
+    let by_default = defaults
+        .into_iter()
+        .any(|default| timed(text::change::words_of(default)));
+    let by_trigger = prepared.reach.len() > 1
+        && writer
+            .anatomy
+            .triggers
+            .iter()
+            .any(|(_, sql)| timed(text::change::words_of(sql)));
+    let by_itself = timed(Some(prepared.change.spelled.clone()));
+    if by_default || by_trigger || by_itself {
+        return Newness::Counted;
+    }
+    let Some(alias) = table.rowid_alias().map(|alias| alias.name.to_ascii_lowercase()) else {
+        return Newness::Whole;
+    };
+    let is_target = lower == prepared.change.target.to_ascii_lowercase();
+    let given = prepared
+        .change
+        .columns
+        .as_ref()
+        .is_none_or(|listed| listed.contains(&alias));
+    let others = table.stored().count() > 1;
+    if is_target && prepared.change.verb == Verb::Insert && given || !others {
+        Newness::Whole
+    } else {
+        Newness::ButKey
+    }
+}
+
+/// What the engine did.
+struct Done {
+    affected: u64,
+    returned: Option<Rows>,
+    truncated: bool,
+}
+
+/// Why it did not.
+enum Failed {
+    Engine(rusqlite::Error),
+    Refused(Refusal),
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+fn execute(writer: &Writer, text: &str, order: &Order, watch: &Watch) -> Result<Done, Failed> {
+    if let Some(why) = watch.ended() {
+        return Err(Failed::Refused(refusals::ended(why)));
+    }
+    writer.theirs();
+    let conn = &writer.link.conn;
+    let mut statement = conn.prepare(text)?;
+    values::bind(&mut statement, order.request.parameters.as_ref()).map_err(Failed::Refused)?;
+    let (returned, truncated) = returned(&mut statement, order.limits)?;
+    drop(statement);
+    Ok(Done {
+        affected: conn.changes(),
+        returned,
+        truncated,
+    })
+}
+
+/// Steps to the end, and keeps what an answer may hold. Rows come in an order that may tell of masked
+/// values (that of an index), so they are given in the order of what they show.
+fn returned(statement: &mut Statement<'_>, limits: Limits) -> Result<(Option<Rows>, bool), Failed> {
+    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let width = columns.len();
+    let mut kept: Vec<(String, Vec<Value>)> = Vec::new();
+    let (mut spent, mut truncated) = (0_u64, false);
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next()? {
+        let mut cost = 2;
+        for at in 0..width {
+            cost += values::cost(row.get_ref(at)?);
+        }
+        // Which rows fit must not depend on their order either: too many give none.
+        truncated |= spent.saturating_add(cost) > limits.bytes || kept.len() as u64 >= limits.rows;
+        spent = spent.saturating_add(cost);
+        if truncated {
+            kept.clear();
+            continue;
+        }
+        let mut cells = Vec::with_capacity(width);
+        for at in 0..width {
+            cells.push(values::render(row.get_ref(at)?));
+        }
+        kept.push((Value::from(cells.clone()).to_string(), cells));
+    }
+    if width == 0 {
+        return Ok((None, false));
+    }
+    kept.sort_by(|one, other| one.0.cmp(&other.0));
+    let rows: Vec<Vec<Value>> = kept.into_iter().map(|(_, cells)| cells).collect();
+    let row_count = rows.len() as u64;
+    let rows = Rows {
+        columns,
+        rows,
+        row_count,
+    };
+    Ok((Some(rows), truncated))
+}
+
+impl Done {
+    fn into_output(self, prepared: &Prepared, order: &Order) -> Result<RawOutput, Refusal> {
+        let rows = self.returned.as_ref().map_or(0, |rows| rows.row_count);
+        let changed = Changed {
+            rows_affected: self.affected,
+            kind: prepared.checked.facts.kind.clone(),
+            returned: self.returned,
+        };
+        let mut output = output(&changed)?;
+        output.truncated = self.truncated;
+        let mut masks = MaskCounts::default();
+        for column in &prepared.checked.named {
+            if !order.reveal.contains(&column.column) {
+                masks.add(&column.column, &column.class, rows.max(1));
+            } else {
+                output.shown.insert(column.class.clone());
+            }
+        }
+        output.source_masks = masks;
+        Ok(output)
+    }
+}
+
+/// The answer.
+///
+/// # Errors
+/// `internal` when it has no JSON form, which cannot be.
+pub(super) fn output(changed: &Changed) -> Result<RawOutput, Refusal> {
+    RawOutput::new(changed).map_err(|error| Refusal::internal(format!("sqlite change: {error}")))
+}
+
+/// A transaction with a violated deferred key cannot be committed.
+///
+/// # Errors
+/// One refusal when it is only measured, another when it is made.
+pub(super) fn settled(conn: &Connection, measures: bool) -> Result<(), Refusal> {
+    match (engine::is_unresolved(conn), measures) {
+        (false, _) => Ok(()),
+        (true, true) => Err(not_measured()),
+        (true, false) => Err(not_possible()),
+    }
+}
+
+/// A change that failed while it was made.
+pub(super) fn failed(error: &rusqlite::Error, watch: &Watch) -> Refusal {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::Unknown) => not_possible(),
+        _ => refusals::running(error, watch),
+    }
+}
+
+/// Whatever stood in the way of a measurement, an agent is told the same.
+pub(super) fn unmeasured(why: Unmeasured, watch: &Watch) -> Refusal {
+    match why {
+        Unmeasured::Ended(watch::Ended::Cancelled) => Refusal::cancelled(),
+        Unmeasured::Engine(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            match watch.reason() {
+                watch::Ended::Cancelled => Refusal::cancelled(),
+                why => not_measured().detail(format!("{why:?}")),
+            }
+        }
+        why => not_measured().detail(told(&why)),
+    }
+}
+
+/// What stood in the way of finding the effect of a change that was being made.
+pub(super) fn unlimited(why: Unmeasured, watch: &Watch) -> Refusal {
+    match why {
+        Unmeasured::Ended(why) => refusals::ended(why),
+        Unmeasured::Engine(error) => failed(&error, watch),
+        why => too_much().detail(told(&why)),
+    }
+}
+
+fn told(why: &Unmeasured) -> String {
+    match why {
+        Unmeasured::Engine(error) => {
+            let code = error.sqlite_error().map_or(0, |error| error.extended_code);
+            format!("SQLite result code {code}")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn not_measured() -> Refusal {
+    Refusal::new(
+        Code::LimitExceeded,
+        format!(
+            "What this change would do could not be established, so nobody can be asked about it and nothing was \
+             changed. A change may touch at most {} rows, in tables of at most {} rows.",
+            impact::MAX_CHANGED,
+            impact::MAX_COMPARED
+        ),
+        "Check the statement with sql_query (its WHERE, its keys, its values), and change fewer rows at a time.",
+    )
+}
+
+fn too_much() -> Refusal {
+    Refusal::new(
+        Code::LimitExceeded,
+        format!(
+            "The change touches more than {} rows, or tables of more than {} rows; nothing was changed.",
+            impact::MAX_CHANGED,
+            impact::MAX_COMPARED
+        ),
+        "Change fewer rows at a time.",
+    )
+}
+
+fn not_possible() -> Refusal {
+    text::refused(
+        "The database does not allow this change (a constraint, a trigger, or a value that does not fit); nothing \
+         was changed.",
+        "Check keys, references and values with sql_schema and sql_query.",
+    )
+}
+
+fn approval_first() -> Refusal {
+    Refusal::new(
+        Code::NotPermitted,
+        "Whether this change succeeds could tell something of a masked value, so people have to approve it before it \
+         is tried, and no policy asks them.",
+        "Leave masked columns that are unique, referenced or checked out of the change, or ask your operator for a \
+         policy with @approval.",
+    )
+}
+
+fn busy() -> Refusal {
+    Refusal::new(
+        Code::TargetFailed,
+        "The database is in use by somebody else; nothing was changed.",
+        "Send the call again in a moment.",
+    )
+    .retry()
+}
+
+fn unknown(error: &rusqlite::Error) -> Refusal {
+    let code = error.sqlite_error().map_or(0, |error| error.extended_code);
+    Refusal::new(
+        Code::OutcomeUnknown,
+        "The database failed while the change was being made final; it is not known whether it is there.",
+        "Do not repeat it. Look with sql_query, and tell your operator the call_id.",
+    )
+    .detail(format!("COMMIT: SQLite result code {code}"))
+}

@@ -1,0 +1,476 @@
+//! What a change does, found by comparing tables before and after it: whatever did it (the statement,
+//! a trigger, a cascade, a conflict clause) is counted, because nothing needs to announce itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rusqlite::types::{Value as Sql, ValueRef};
+use rusqlite::{Connection, Statement};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::anatomy::{Anatomy, Table};
+use super::link::Link;
+use super::masks::quoted;
+use super::values;
+use super::watch::{Ended, Watch};
+use crate::call::effect::{Affected, RowChanges, RowSample};
+use crate::call::{Effect, hex};
+
+/// Rows that one change may touch, over all tables.
+pub(super) const MAX_CHANGED: usize = 10_000;
+/// Rows the tables a change may touch may hold together.
+pub(super) const MAX_COMPARED: usize = 2_000_000;
+/// Rows shown of one table.
+const SAMPLE: usize = 5;
+/// Longer texts are told by their length: a part of a text could hide what the whole shows.
+const SHOWN_BYTES: usize = 256;
+
+/// Why an effect could not be found.
+#[derive(Debug)]
+pub(super) enum Unmeasured {
+    Engine(rusqlite::Error),
+    TooLarge,
+    /// A table whose rows have no name.
+    Unnamed,
+    Ended(Ended),
+}
+
+impl From<rusqlite::Error> for Unmeasured {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+type Short = [u8; 16];
+
+/// Tables as they were: key → content, both as digests.
+#[derive(Debug)]
+pub(super) struct Before {
+    tables: BTreeMap<String, HashMap<Short, Short>>,
+}
+
+/// How new rows of a table are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Newness {
+    /// By all their values.
+    Whole,
+    /// By all values but the key the engine gives them.
+    ButKey,
+    /// Not at all: their values depend on the time.
+    Counted,
+}
+
+/// What happened to one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Inserted,
+    Updated,
+    Deleted,
+}
+
+/// A change, row by row.
+#[derive(Debug, Default)]
+pub(super) struct Impact {
+    pub(super) effect: Effect,
+    shown: Vec<Shown>,
+}
+
+/// A row to be shown.
+#[derive(Debug)]
+struct Shown {
+    /// Lower case.
+    table: String,
+    fate: Fate,
+    digest: Short,
+    /// What names it; of rows that are gone, found later.
+    key: Vec<Sql>,
+}
+
+impl Before {
+    /// Notes every row of `tables` (lower case). `schema` is the file's name on the connection.
+    ///
+    /// # Errors
+    /// [`Unmeasured`].
+    pub(super) fn take(
+        conn: &Connection,
+        schema: &str,
+        anatomy: &Anatomy,
+        tables: &BTreeSet<String>,
+        watch: &Watch,
+    ) -> Result<Self, Unmeasured> {
+        let mut before = Self {
+            tables: BTreeMap::new(),
+        };
+        let mut rows = 0;
+        for lower in tables {
+            let Some(table) = anatomy.tables.get(lower) else {
+                continue;
+            };
+            let mut known = HashMap::new();
+            scan(conn, schema, table, watch, &mut |row| {
+                rows += 1;
+                known.insert(row.key, row.content);
+                if rows > MAX_COMPARED {
+                    Err(Unmeasured::TooLarge)
+                } else {
+                    Ok(true)
+                }
+            })?;
+            before.tables.insert(lower.clone(), known);
+        }
+        Ok(before)
+    }
+
+    /// Compares with what is there now.
+    ///
+    /// # Errors
+    /// [`Unmeasured`].
+    pub(super) fn compare(
+        mut self,
+        conn: &Connection,
+        schema: &str,
+        anatomy: &Anatomy,
+        newness: &dyn Fn(&str) -> Newness,
+        watch: &Watch,
+    ) -> Result<Impact, Unmeasured> {
+        let mut impact = Impact::default();
+        let mut changed = 0;
+        for (lower, known) in &mut self.tables {
+            let Some(table) = anatomy.tables.get(lower) else {
+                continue;
+            };
+            let mut changes = RowChanges::default();
+            let mut shown = Vec::new();
+            let new = newness(lower);
+            scan(conn, schema, table, watch, &mut |row| {
+                let (fate, affected, key) = match known.remove(&row.key) {
+                    Some(content) if content == row.content => return Ok(true),
+                    Some(_) => (Fate::Updated, &mut changes.updated, row.key),
+                    None => {
+                        let key = match new {
+                            Newness::Whole => row.content,
+                            Newness::ButKey => row.rest,
+                            Newness::Counted => ordinal(lower, changes.inserted.count),
+                        };
+                        (Fate::Inserted, &mut changes.inserted, key)
+                    }
+                };
+                affected.count += 1;
+                affected.keys.insert(hex(&key));
+                if affected.count <= SAMPLE as u64 {
+                    shown.push(Shown {
+                        table: lower.clone(),
+                        fate,
+                        digest: row.key,
+                        key: row.values()?,
+                    });
+                }
+                changed += 1;
+                if changed > MAX_CHANGED {
+                    Err(Unmeasured::TooLarge)
+                } else {
+                    Ok(true)
+                }
+            })?;
+            changed += known.len();
+            if changed > MAX_CHANGED {
+                return Err(Unmeasured::TooLarge);
+            }
+            changes.deleted = Affected {
+                count: known.len() as u64,
+                keys: known.keys().map(|key| hex(key)).collect(),
+            };
+            shown.extend(known.keys().take(SAMPLE).map(|digest| Shown {
+                table: lower.clone(),
+                fate: Fate::Deleted,
+                digest: *digest,
+                key: Vec::new(),
+            }));
+            impact.shown.append(&mut shown);
+            if changes != RowChanges::default() {
+                impact.effect.rows.insert(table.name.clone(), changes);
+            }
+        }
+        Ok(impact)
+    }
+}
+
+/// The rows of tables that go as a whole, with one digest over each table's content: a table is dropped
+/// with exactly the rows people saw, however many.
+///
+/// # Errors
+/// [`Unmeasured`].
+pub(super) fn whole(
+    conn: &Connection,
+    schema: &str,
+    table: &Table,
+    watch: &Watch,
+) -> Result<RowChanges, Unmeasured> {
+    let mut count = 0;
+    // A sum does not depend on the order of rows.
+    let mut sum = [0_u64; 2];
+    scan(conn, schema, table, watch, &mut |row| {
+        count += 1;
+        for (part, of) in sum.iter_mut().zip(row.content.chunks(8)) {
+            let bytes = of.try_into().unwrap_or_default();
+            *part = part.wrapping_add(u64::from_le_bytes(bytes));
+        }
+        Ok(true)
+    })?;
+    let mut hash = Sha256::new();
+    hash.update(table.name.to_ascii_lowercase());
+    for part in sum {
+        hash.update(part.to_le_bytes());
+    }
+    let keys = if count == 0 {
+        BTreeSet::new()
+    } else {
+        BTreeSet::from([hex(&short(hash))])
+    };
+    Ok(RowChanges {
+        deleted: Affected { count, keys },
+        ..RowChanges::default()
+    })
+}
+
+impl Impact {
+    /// The sample's halves that can be seen now: rows after the change (`now` is true), or before it.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(super) fn look(
+        &mut self,
+        link: &Link,
+        anatomy: &Anatomy,
+        now: bool,
+        watch: &Watch,
+    ) -> Result<(), Unmeasured> {
+        if !now {
+            self.find_deleted(link, anatomy, watch)?;
+        }
+        for (at, row) in self.shown.iter().enumerate() {
+            let (Some(table), Some(relation)) = (
+                anatomy.tables.get(&row.table),
+                link.catalog.relations.get(&row.table),
+            ) else {
+                continue;
+            };
+            if self.effect.sample.len() <= at {
+                self.effect.sample.push(RowSample {
+                    table: table.name.clone(),
+                    key: Value::Null,
+                    before: None,
+                    after: None,
+                });
+            }
+            if (now && row.fate == Fate::Deleted)
+                || (!now && row.fate == Fate::Inserted)
+                || row.key.is_empty()
+            {
+                continue;
+            }
+            let shown: Vec<String> = relation
+                .columns
+                .iter()
+                .map(|column| link.shown(relation, column))
+                .collect();
+            let terms: Vec<String> = table.key().iter().map(|name| format!("{name} IS ?")).collect();
+            let sql = format!(
+                "SELECT {} FROM {}.{} WHERE {}",
+                shown.join(", "),
+                quoted(&link.schema),
+                quoted(&table.name),
+                terms.join(" AND ")
+            );
+            let row = shown_row(&link.conn, &sql, &row.key, &relation.columns)?;
+            let key: serde_json::Map<String, Value> = relation
+                .columns
+                .iter()
+                .filter(|column| column.primary_key)
+                .filter_map(|column| Some((column.name.clone(), row.get(&column.name)?.clone())))
+                .collect();
+            if let Some(sample) = self.effect.sample.get_mut(at) {
+                if !key.is_empty() {
+                    sample.key = Value::Object(key);
+                }
+                *(if now {
+                    &mut sample.after
+                } else {
+                    &mut sample.before
+                }) = Some(row);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Impact {
+    /// Finds what names the rows that are gone, where they are still there.
+    fn find_deleted(&mut self, link: &Link, anatomy: &Anatomy, watch: &Watch) -> Result<(), Unmeasured> {
+        let tables: BTreeSet<String> = self
+            .shown
+            .iter()
+            .filter(|row| row.key.is_empty())
+            .map(|row| row.table.clone())
+            .collect();
+        for lower in tables {
+            let Some(table) = anatomy.tables.get(&lower) else {
+                continue;
+            };
+            let mut missing: Vec<&mut Shown> = self
+                .shown
+                .iter_mut()
+                .filter(|row| row.table == lower && row.key.is_empty())
+                .collect();
+            scan(&link.conn, &link.schema, table, watch, &mut |row| {
+                if let Some(at) = missing.iter().position(|one| one.digest == row.key) {
+                    missing.swap_remove(at).key = row.values()?;
+                }
+                Ok(!missing.is_empty())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Row<'_, '_> {
+    fn values(&self) -> rusqlite::Result<Vec<Sql>> {
+        (0..self.keys).map(|at| self.raw.get(at)).collect()
+    }
+}
+
+fn shown_row(
+    conn: &Connection,
+    sql: &str,
+    key: &[Sql],
+    columns: &[super::catalog::Column],
+) -> rusqlite::Result<BTreeMap<String, Value>> {
+    let mut statement = conn.prepare(sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(key.iter()))?;
+    let mut shown = BTreeMap::new();
+    if let Some(row) = rows.next()? {
+        for (at, column) in columns.iter().enumerate() {
+            let value = row.get_ref(at)?;
+            let long = match value {
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() > SHOWN_BYTES,
+                _ => false,
+            };
+            let value = match value {
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) if long => {
+                    Value::String(format!("({} bytes)", bytes.len()))
+                }
+                value => values::render(value),
+            };
+            shown.insert(column.name.clone(), value);
+        }
+    }
+    Ok(shown)
+}
+
+/// One row, as digests.
+struct Row<'r, 's> {
+    key: Short,
+    content: Short,
+    /// Of everything but the key.
+    rest: Short,
+    raw: &'r rusqlite::Row<'s>,
+    keys: usize,
+}
+
+/// Visits the rows until told not to go on.
+fn scan(
+    conn: &Connection,
+    schema: &str,
+    table: &Table,
+    watch: &Watch,
+    visit: &mut dyn FnMut(&Row<'_, '_>) -> Result<bool, Unmeasured>,
+) -> Result<(), Unmeasured> {
+    let key = table.key();
+    if key.is_empty() {
+        return Err(Unmeasured::Unnamed);
+    }
+    let keys = key.len();
+    let columns = table.stored().map(|column| quoted(&column.name));
+    let list: Vec<String> = key.into_iter().chain(columns).collect();
+    let sql = format!(
+        "SELECT {} FROM {}.{} NOT INDEXED",
+        list.join(", "),
+        quoted(schema),
+        quoted(&table.name)
+    );
+    let is_key: Vec<bool> = std::iter::repeat_n(false, keys)
+        .chain(table.stored().map(|column| column.key > 0))
+        .collect();
+    let mut statement: Statement<'_> = conn.prepare(&sql)?;
+    let mut rows = statement.raw_query();
+    let lower = table.name.to_ascii_lowercase();
+    while let Some(raw) = rows.next()? {
+        if let Some(why) = watch.ended() {
+            return Err(Unmeasured::Ended(why));
+        }
+        let [mut key, mut content, mut rest] = [(); 3].map(|()| {
+            let mut hash = Sha256::new();
+            hash.update(&lower);
+            hash.update([0]);
+            hash
+        });
+        for (at, is_key) in is_key.iter().enumerate() {
+            let value = raw.get_ref(at)?;
+            if at < keys {
+                feed(&mut key, value);
+            } else {
+                feed(&mut content, value);
+                if !is_key {
+                    feed(&mut rest, value);
+                }
+            }
+        }
+        let row = Row {
+            key: short(key),
+            content: short(content),
+            rest: short(rest),
+            raw,
+            keys,
+        };
+        if !visit(&row)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// One value, so that no two rows are fed alike.
+fn feed(hash: &mut Sha256, value: ValueRef<'_>) {
+    let (kind, bytes): (u8, &[u8]) = match value {
+        ValueRef::Null => (0, &[]),
+        ValueRef::Integer(integer) => return number(hash, 1, integer.to_le_bytes()),
+        ValueRef::Real(real) => return number(hash, 2, real.to_le_bytes()),
+        ValueRef::Text(bytes) => (3, bytes),
+        ValueRef::Blob(bytes) => (4, bytes),
+    };
+    hash.update([kind]);
+    hash.update((bytes.len() as u64).to_le_bytes());
+    hash.update(bytes);
+}
+
+fn number(hash: &mut Sha256, kind: u8, bytes: [u8; 8]) {
+    hash.update([kind]);
+    hash.update(bytes);
+}
+
+fn ordinal(table: &str, nth: u64) -> Short {
+    let mut hash = Sha256::new();
+    hash.update(table);
+    hash.update(b" new ");
+    hash.update(nth.to_le_bytes());
+    short(hash)
+}
+
+/// Half of a digest: two of ten thousand rows are alike by chance once in 2^100.
+fn short(hash: Sha256) -> Short {
+    let mut short = Short::default();
+    for (to, from) in short.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    short
+}
