@@ -6,42 +6,114 @@
 //! absent: any way for an agent to answer for a person, and any mention of who would have to approve
 //! beyond what the policy itself explains.
 
+mod asking;
+mod confirm;
+mod events;
+mod people;
 pub mod review;
+mod spending;
+mod terms;
+mod words;
 
-use std::fmt::Write;
+use std::sync::Arc;
 
-use crate::call::refusal::Code;
 use crate::call::{
-    Arrival, CallId, Caller, Confirmation, Effect, Evidence, Facts, Invocation, Refusal, Request, Unmet,
-    is_unseen,
+    ApprovalId, Arrival, CallId, Caller, Effect, Evidence, Facts, Hash, Invocation, Refusal, Request, Unmet,
 };
-use crate::policy::{Ask, Obligation, ObligationKind};
+use crate::clock::World;
+use crate::policy::{Ask, ObligationKind};
+use crate::store::{Store, StoreError};
+use confirm::confirmed;
+pub use events::{Event, Events, Ledger, Unrecorded};
+use people::People;
+pub use people::Settings;
 
-/// How much of the agent's own words a question shows, in characters. A call that says more is not put
-/// to a person: what they confirm is what they have read.
-const SHOWN: usize = 2_000;
-
-/// Meets obligations.
-#[derive(Debug, Default)]
-pub struct Approvals {}
+/// Meets obligations. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Approvals {
+    people: Option<Arc<People>>,
+}
 
 impl Approvals {
-    /// Limits and confirmations; nothing that outlives a call.
+    /// Limits and confirmations; nothing that outlives a call, and nobody to ask.
     #[must_use]
     pub fn new() -> Self {
-        Self {}
+        Self::default()
     }
 
-    /// For `approval_wait`: puts the stored call in the place of this one, for its owner alone, and gives
-    /// `true`; every other call is left as it is.
+    /// With people: their decisions are rows of `store`, and every transition is in `ledger` before anybody
+    /// acts on it. `url` is where people decide: a request's page is `<url>/approvals/<id>`.
+    #[must_use]
+    pub fn with_people(
+        store: &Store,
+        ledger: Arc<dyn Ledger>,
+        world: Arc<dyn World>,
+        settings: Settings,
+        url: Option<url::Url>,
+    ) -> Self {
+        let rows = crate::store::approvals::Rows::new(store.clone());
+        Self {
+            people: Some(Arc::new(People::new(rows, ledger, world, settings, url))),
+        }
+    }
+
+    /// The transitions as notices; `None` without a control side.
+    #[must_use]
+    pub fn events(&self) -> Option<Events<'_>> {
+        self.people.as_deref().map(|people| Events { people })
+    }
+
+    /// To be called at the start, once the journal has recorded what earlier processes left, and about
+    /// every second: silence becomes refusal, calls that died are settled, the journal gets what it does
+    /// not have yet. Gives the requests whose outcome turned out to be unknown.
     ///
     /// # Errors
-    /// `not_found` when there is no such request of this caller's, or it has become final.
-    #[expect(clippy::unused_async, reason = "reads the store once there are rows")]
-    pub async fn resume(&self, _arrival: &mut Arrival, invocation: &Invocation) -> Result<bool, Unmet> {
-        match &invocation.request {
-            Request::ApprovalWait(wait) => Err(Refusal::not_found(&wait.approval_id).into()),
-            _ => Ok(false),
+    /// The store's; nothing is lost, the next time does it.
+    pub async fn tick(&self) -> Result<Vec<ApprovalId>, StoreError> {
+        match &self.people {
+            Some(people) => people.tick().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes requests that became final long ago; the journal keeps what happened. Gives how many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn prune(&self) -> Result<u64, StoreError> {
+        match &self.people {
+            Some(people) => people.prune().await,
+            None => Ok(0),
+        }
+    }
+
+    /// Granted requests that may run without their caller and that nobody has carried out: each as a call
+    /// of its requester's, to be walked like any other.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn unattended_due(&self) -> Result<Vec<Arrival>, StoreError> {
+        match &self.people {
+            Some(people) => people.unattended_due().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// For `approval_wait`: puts the stored call in the place of this one, for its owner alone (the same
+    /// user through the same program, in any session), and gives its `request_key`; every other call is
+    /// left as it is, and gives `None`.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such request of this caller's; what became of it when it is final.
+    pub async fn resume(
+        &self,
+        arrival: &mut Arrival,
+        invocation: &Invocation,
+    ) -> Result<Option<Hash>, Unmet> {
+        match (&invocation.request, &self.people) {
+            (Request::ApprovalWait(wait), Some(people)) => people.resume(arrival, wait).await,
+            (Request::ApprovalWait(wait), None) => Err(Refusal::not_found(&wait.approval_id).into()),
+            _ => Ok(None),
         }
     }
 
@@ -49,48 +121,55 @@ impl Approvals {
     /// measured or asked twice.
     ///
     /// # Errors
-    /// Before anything is measured: `approval_unavailable`, `limit_exceeded` (too many open requests).
-    #[expect(clippy::unused_async, reason = "reads the store once there are rows")]
-    pub async fn attach(&self, ask: &Ask, _subject: Subject<'_>) -> Result<Option<Attached>, Unmet> {
-        match ask.obligations.iter().find(|one| needs_others(one)) {
-            Some(obligation) => Err(needs_approval(obligation).into()),
-            None => Ok(None),
+    /// Before anything is measured: `approval_unavailable`, `limit_exceeded` (too many open requests); what
+    /// became of the identical call a short time ago.
+    pub async fn attach(&self, ask: &Ask, subject: Subject<'_>) -> Result<Option<Attached>, Unmet> {
+        if !ask.needs_people() {
+            return Ok(None);
         }
+        let people = self.people_for(ask)?;
+        let attached = people.attach(ask, subject).await?;
+        Ok(attached.map(|effect| Attached { effect }))
     }
 
     /// Meets every obligation of `ask`, or says why not. An obligation that can never be met is found
     /// before anybody is asked anything. `effect` is what was measured for the reviewers.
     ///
     /// # Errors
-    /// `approval_unavailable`, `approval_denied`, `confirmation_required` (the question went to the
-    /// client, which calls again), `limit_exceeded` (more than a person can be shown), `cancelled`.
+    /// `approval_unavailable`, `approval_denied`, `approval_expired`, `confirmation_required` (the question
+    /// went to the client, which calls again), `limit_exceeded` (more than a person can be shown, or too
+    /// many open requests), `cancelled`; [`Unmet::Pending`] when people took longer than the call may wait.
     #[tracing::instrument(level = "debug", skip_all, name = "approval")]
     pub async fn satisfy(
         &self,
         ask: Ask,
         subject: Subject<'_>,
-        _effect: Option<Effect>,
+        effect: Option<Effect>,
         caller: &dyn Caller,
     ) -> Result<Evidence, Unmet> {
-        if let Some(obligation) = ask.obligations.iter().find(|o| needs_others(o)) {
-            return Err(needs_approval(obligation).into());
+        let mut people = None;
+        let mut open = None;
+        if ask.needs_people() {
+            let asked = self.people_for(&ask)?;
+            open = asked.open_one(&ask, subject).await?;
+            people = Some(asked);
         }
-        let mut evidence = Evidence::default();
-        for obligation in &ask.obligations {
-            match obligation.kind {
-                ObligationKind::LimitRows(rows) => {
-                    evidence.rows = Some(evidence.rows.map_or(rows, |bound| bound.min(rows)));
-                }
-                ObligationKind::LimitSeconds(seconds) => {
-                    evidence.seconds = Some(evidence.seconds.map_or(seconds, |bound| bound.min(seconds)));
-                }
-                ObligationKind::Confirm | ObligationKind::Approval(_) => {}
-            }
-            evidence.satisfied.insert(obligation.id.clone());
+        let mut evidence = limits(&ask);
+        let confirms = ask.obligations.iter().any(|o| o.kind == ObligationKind::Confirm);
+        let before = open
+            .as_ref()
+            .is_some_and(|row| terms::Terms::read(row).is_ok_and(|terms| terms.self_confirmed));
+        if confirms && !before {
+            confirmed(&ask.obligations, subject.arrival, caller).await?; // their own person first
         }
-        if ask.obligations.iter().any(|o| o.kind == ObligationKind::Confirm) {
-            confirmed(&ask.obligations, subject.arrival, caller).await?;
-            evidence.self_confirmed = true;
+        evidence.self_confirmed = confirms;
+        if let Some(people) = people {
+            let row = match open {
+                Some(row) if before || !confirms => row,
+                _ => people.ask(&ask, subject, effect, confirms).await?,
+            };
+            let (approved, _) = people.wait(row, subject.arrival).await?;
+            evidence.approved = Some(approved);
         }
         Ok(evidence)
     }
@@ -102,25 +181,53 @@ impl Approvals {
     /// # Errors
     /// [`Unmet::Pending`] for the new request; a refusal when the approval is spent, refused, expired or
     /// cancelled meanwhile. Nothing may then remain of the effect.
-    #[expect(clippy::unused_async, reason = "writes the store once there are rows")]
     pub async fn spend(
         &self,
-        _subject: Subject<'_>,
+        subject: Subject<'_>,
         evidence: &Evidence,
-        _effect: Option<&Effect>,
+        effect: Option<&Effect>,
     ) -> Result<(), Unmet> {
-        match &evidence.approved {
-            None => Ok(()),
-            Some(_) => Err(Refusal::internal("an approval without a record of it").into()),
+        match (&evidence.approved, &self.people) {
+            (None, _) => Ok(()),
+            (Some(approved), Some(people)) => people.spend(subject, approved, effect).await,
+            (Some(_), None) => Err(Refusal::internal("an approval without a record of it").into()),
         }
     }
 
     /// Stands by a call that may spend an approval, so that the request learns what came of it.
     pub fn follow(&self, call_id: &CallId) -> Follow {
         Follow {
+            people: self.people.clone(),
             call_id: call_id.clone(),
         }
     }
+
+    fn people_for(&self, ask: &Ask) -> Result<&Arc<People>, Refusal> {
+        self.people.as_ref().ok_or_else(|| {
+            let asks = ask.obligations.iter();
+            let asks = asks.filter(|one| matches!(one.kind, ObligationKind::Approval(_)));
+            words::unavailable(asks.filter_map(|one| one.explain.as_deref()))
+        })
+    }
+}
+
+/// The limits that apply, and every obligation by name: each is either a limit, or met before the evidence
+/// is given away.
+fn limits(ask: &Ask) -> Evidence {
+    let mut evidence = Evidence::default();
+    for obligation in &ask.obligations {
+        match obligation.kind {
+            ObligationKind::LimitRows(rows) => {
+                evidence.rows = Some(evidence.rows.map_or(rows, |bound| bound.min(rows)));
+            }
+            ObligationKind::LimitSeconds(seconds) => {
+                evidence.seconds = Some(evidence.seconds.map_or(seconds, |bound| bound.min(seconds)));
+            }
+            ObligationKind::Confirm | ObligationKind::Approval(_) => {}
+        }
+        evidence.satisfied.insert(obligation.id.clone());
+    }
+    evidence
 }
 
 /// One call as the approval stage sees it.
@@ -157,122 +264,41 @@ pub struct Attached {
 #[derive(Debug)]
 #[must_use]
 pub struct Follow {
+    people: Option<Arc<People>>,
     call_id: CallId,
 }
 
 impl Follow {
-    /// The call's answer is on record.
-    #[expect(clippy::unused_async, reason = "writes the store once there are rows")]
-    pub async fn settle(self, answered: bool) {
-        tracing::trace!(call_id = %self.call_id, answered, "settled");
-    }
-}
-
-fn needs_others(obligation: &Obligation) -> bool {
-    matches!(obligation.kind, ObligationKind::Approval(_))
-}
-
-/// One question for all confirmations: a person asked twice stops reading.
-async fn confirmed(
-    obligations: &[Obligation],
-    arrival: &Arrival,
-    caller: &dyn Caller,
-) -> Result<(), Refusal> {
-    if arrival.cancel.is_cancelled() {
-        return Err(Refusal::cancelled()); // before the question is even put
-    }
-    let arguments = serde_json::Value::Object(arrival.arguments.clone()).to_string();
-    if arguments.chars().count() > SHOWN {
-        return Err(too_long_to_show());
-    }
-    let prompt = prompt(obligations, arrival, &arguments);
-    let answer = tokio::select! {
-        biased;
-        () = arrival.cancel.cancelled() => return Err(Refusal::cancelled()),
-        answer = caller.confirm(&prompt) => answer,
-    };
-    match answer {
-        Confirmation::Yes => Ok(()),
-        Confirmation::No => Err(Refusal::new(
-            Code::ApprovalDenied,
-            "Your person was asked to confirm this call and did not.",
-            "Do not send it again unchanged. Ask them in the conversation what they want instead.",
-        )),
-        Confirmation::Asked => Err(Refusal::new(
-            Code::ConfirmationRequired,
-            "This call needs your person's confirmation; the question was handed to your client.",
-            "Send the same call again with the answer.",
-        )
-        .retry()),
-        Confirmation::Unavailable => Err(Refusal::new(
-            Code::ApprovalUnavailable,
-            "This call needs your person's confirmation, and this client cannot ask them.",
-            "Use a client that supports MCP form elicitation, or ask for something that needs no confirmation.",
-        )),
-    }
-}
-
-/// Cut, the rest could be what matters: members come in order of their names, so an agent could fill
-/// the question with one that nobody minds and keep the statement out of sight.
-fn too_long_to_show() -> Refusal {
-    Refusal::new(
-        Code::LimitExceeded,
-        "This call needs your person's confirmation, and its arguments are too long to be shown to them whole.",
-        format!(
-            "Send at most {SHOWN} characters of arguments as JSON: split the work, or leave out what is not needed."
-        ),
-    )
-}
-
-fn needs_approval(obligation: &Obligation) -> Refusal {
-    let mut message =
-        "This call needs the approval of other people, which this server cannot collect.".to_owned();
-    if let Some(explain) = &obligation.explain {
-        message.push(' ');
-        message.push_str(explain);
-    }
-    Refusal::new(
-        Code::ApprovalUnavailable,
-        message,
-        "Do not retry. Ask for something smaller, or ask your person to arrange it with the operator.",
-    )
-}
-
-/// What the person reads: our words first, the agent's last, escaped and marked as the agent's. It
-/// holds nothing that came from a target.
-fn prompt(obligations: &[Obligation], arrival: &Arrival, arguments: &str) -> String {
-    let mut text = format!("Allow the tool `{}`", escaped(&arrival.tool, 64));
-    if let Some(resource) = arrival.arguments.get("resource").and_then(|name| name.as_str()) {
-        let _ = write!(text, " on `{}`", escaped(resource, 64));
-    }
-    let _ = write!(text, " for {}?", escaped(&arrival.principal.agent.client_id, 64));
-    for explain in obligations
-        .iter()
-        .filter(|obligation| obligation.kind == ObligationKind::Confirm)
-        .filter_map(|obligation| obligation.explain.as_deref())
-    {
-        let _ = write!(text, "\n{explain}");
-    }
-    let _ = write!(text, "\n\nWhat the agent sent: {}", escaped(arguments, SHOWN));
-    text
-}
-
-/// At most `most` characters, on one line, nothing invisible: control, bidirectional and other format
-/// characters become escapes, so that the agent cannot draw its own question.
-fn escaped(words: &str, most: usize) -> String {
-    let mut out = String::new();
-    for character in words.chars().take(most) {
-        match character {
-            ' '..='~' => out.push(character),
-            _ if character.is_alphanumeric() && !is_unseen(character) => out.push(character),
-            _ => out.extend(character.escape_unicode()),
+    /// The call's answer is on record, or withheld because it could not be recorded.
+    pub async fn settle(mut self, answered: bool) {
+        let Some(people) = self.people.take() else {
+            return;
+        };
+        if let Err(error) = people.settle(&self.call_id, answered).await {
+            tracing::error!(call_id = %self.call_id, "approvals: {error}"); // the next tick settles it
+            people.spending().remove(&self.call_id);
         }
     }
-    let hidden = words.chars().skip(most).count();
-    if hidden > 0 {
-        let _ = write!(out, " … ({hidden} more characters not shown)");
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        let Some(people) = self.people.take() else {
+            return;
+        };
+        let Some(id) = people.spending().get(&self.call_id).cloned() else {
+            return;
+        };
+        let call_id = self.call_id.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = people.lose(&call_id, &id).await {
+                    tracing::error!(%call_id, "approvals: {error}");
+                    people.spending().remove(&call_id);
+                }
+            });
+        }
     }
-    out
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -35,6 +36,7 @@ pub use replay::replay;
 pub use start::{InterruptedCall, StartReport};
 pub use verify::{verify_export, verify_store};
 
+use crate::approval::{self, Event, Ledger};
 use crate::call::{Arrival, CallId, MaskCounts, Refusal};
 use crate::clock::World;
 use crate::mask::{Mask, Masked};
@@ -395,6 +397,17 @@ impl Audit {
             records: shared.records.load(Ordering::Relaxed),
             largest_batch: shared.largest.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl Ledger for Audit {
+    fn record<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<(), approval::Unrecorded>> {
+        Box::pin(async move {
+            let shared = &self.core.shared;
+            let draft = Draft::of_event(event, shared.world.now(), &*shared.masking);
+            let recorded = self.core.send_durably(plain(draft)).await;
+            recorded.map_err(|_| approval::Unrecorded)
+        })
     }
 }
 

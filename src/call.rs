@@ -47,6 +47,15 @@ impl CallId {
         )
     }
 
+    /// An id of ours read back from a store; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase());
+        (text.len() == 32 && plain).then(|| Self(text.to_owned()))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -50,8 +50,10 @@ pub struct Config {
     pub resources: Vec<Resource>,
     /// `[classes]`: how each class of column looks when masked.
     pub classes: BTreeMap<String, MaskStyle>,
-    /// `[approval]`: people's decisions.
-    pub approval: Approval,
+    /// `[approval]`, without its channels.
+    pub approval: crate::approval::Settings,
+    /// `[[approval.channel]]` of kind `webhook`: told of every transition; they decide nothing.
+    pub webhooks: Vec<Webhook>,
     /// `[audit]`.
     pub audit: Audit,
 }
@@ -214,15 +216,6 @@ pub struct Sqlite {
     pub columns: BTreeMap<String, String>,
     /// What an unlisted column is.
     pub columns_default: ColumnsDefault,
-}
-
-/// `[approval]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Approval {
-    /// How long ago a person may have signed in, interactively, when they decide. In seconds.
-    pub max_age_seconds: u64,
-    /// `[[approval.channel]]` of kind `webhook`: told of every transition; they decide nothing.
-    pub webhooks: Vec<Webhook>,
 }
 
 /// `kind = "webhook"`: where signed notices go (Standard Webhooks).

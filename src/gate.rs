@@ -96,8 +96,9 @@ impl Gate {
         let mut seat = self.seats.take(&arrival.principal)?; // overloaded, not collapsed
         let visible = self.policies.current().visible(&arrival.principal);
         let mut invocation = self.tools.invocation(arrival, &visible)?; // typed; nothing has run
-        if self.approvals.resume(arrival, &invocation).await? {
+        if let Some(key) = self.approvals.resume(arrival, &invocation).await? {
             invocation = self.tools.invocation(arrival, &visible)?; // approval_wait: the stored call, for its owner
+            invocation.request_key = key; // in whatever session it was first sent
         }
         entry.concerns(&invocation);
         let facts = self.resources.inspect(&invocation, cancel).await?; // by the adapter that will execute it

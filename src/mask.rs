@@ -194,6 +194,32 @@ impl Mask {
         }
     }
 
+    /// Makes an earlier answer sendable again, as the answer of another call. It was masked when it was
+    /// first made and kept as it was offered; whatever our detectors have learnt since applies as well.
+    #[must_use]
+    pub fn again(&self, call_id: &CallId, earlier: &CallId, structured: &Value, text: &str) -> Masked {
+        let mut envelope = structured.clone();
+        if let Some(data) = envelope.get_mut("data") {
+            self.value(data, &mut crate::call::MaskCounts::default());
+        }
+        if let Some(members) = envelope.as_object_mut() {
+            members.insert("call_id".into(), call_id.as_str().into());
+            members.insert("repeats".into(), earlier.as_str().into());
+        }
+        let foot = format!("-- call {earlier}");
+        let body = text.strip_suffix(&foot).unwrap_or(text);
+        let text = format!(
+            "{}-- the answer of call {earlier}, again; nothing ran now\n-- call {call_id}",
+            self.text(body)
+        );
+        Masked {
+            is_error: envelope.get("status").is_some_and(|status| status == "refused"),
+            envelope,
+            text,
+            fragments: Vec::new(),
+        }
+    }
+
     /// Masks every string, key and number inside a value, in place (journal arguments, error details).
     pub fn value(&self, value: &mut Value, counts: &mut MaskCounts) {
         walk::value(&self.engine, value, counts);

@@ -4,6 +4,7 @@
 //! transaction has been through `fsync`. Whoever can write this file can change what is on record,
 //! so a file that other users may write is refused.
 
+pub mod approvals;
 mod file;
 pub mod journal;
 pub mod read;
@@ -232,13 +233,19 @@ impl Store {
 }
 
 fn migrator() -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "journal".into(),
-        MigrationType::Simple,
-        include_str!("../migrations/0001_journal.sql").into_sql_str(),
-        false,
-    )])
+    let simple = |version, name: &'static str, sql: &'static str| {
+        Migration::new(
+            version,
+            name.into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    };
+    Migrator::with_migrations(vec![
+        simple(1, "journal", include_str!("../migrations/0001_journal.sql")),
+        simple(2, "approvals", include_str!("../migrations/0002_approvals.sql")),
+    ])
 }
 
 fn migration_problem(error: &sqlx::migrate::MigrateError) -> String {

@@ -120,7 +120,7 @@ pub async fn audit_export(config: &Config, to: &Path, payloads: bool) -> Result<
 pub async fn audit_erase(config: &Config, what: &Erase, reason: &str) -> Result<u64> {
     let world: Arc<dyn World> = Arc::new(System::new());
     let start = json!({ "command": "audit erase" });
-    let (journal, _) = parts::audit(config, &super::mask(), &world, start).await?;
+    let (journal, _, _) = parts::audit(config, &super::mask(), &world, start).await?;
     let erased = journal.erase(what, reason).await?;
     journal.close().await?;
     Ok(erased)

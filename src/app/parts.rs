@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::approval::Approvals;
 use crate::audit::{Audit, AuditSpec, DiskRule, StartReport, load_or_create_key};
-use crate::call::{Hash, ResourceCard};
+use crate::call::{Caller, Confirmation, Hash, ResourceCard};
 use crate::clock::{System, World};
 use crate::config::{self, Config, Kind};
 use crate::console;
@@ -29,6 +30,8 @@ use crate::transport::http::{FormAnswer, HttpSpec, PageAnswer, PageContent};
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Every so many of them the head is signed as well: once a minute.
 const CHECKPOINT_TICKS: u64 = 60;
+/// Every so many of them old approvals go: once an hour.
+const PRUNE_TICKS: u64 = 3600;
 
 /// What the parts are for; decides what is refused at the start.
 #[derive(Debug)]
@@ -59,6 +62,7 @@ impl App {
     pub async fn build(config: Config, purpose: Purpose) -> Result<Self> {
         let world: Arc<dyn World> = Arc::new(System::new());
         let mask = super::mask();
+        let people = !matches!(purpose, Purpose::Stdio) && config.server.control.is_some();
         let demo = match purpose {
             Purpose::Demo(issuer) => Some(issuer),
             Purpose::Stdio => None,
@@ -83,7 +87,7 @@ impl App {
             "config": Hash::of(&file),
         });
         // Last, so that a start that is refused is not on record as one.
-        let (audit, journal) = audit(&config, &mask, &world, start).await?;
+        let (audit, store, journal) = audit(&config, &mask, &world, start).await?;
         for call in &journal.interrupted {
             tracing::warn!(
                 call_id = call.call_id,
@@ -92,11 +96,16 @@ impl App {
                 "interrupted by an earlier stop"
             );
         }
+        let approvals = if people {
+            approvals(&config, &store, &audit, &world).await?
+        } else {
+            Approvals::new()
+        };
         let gate = Gate {
             identity,
             tools,
             policies,
-            approvals: Approvals::new(),
+            approvals,
             resources,
             mask,
             audit,
@@ -151,7 +160,7 @@ impl App {
         let (Some(listener), Some(control)) = (listener, &self.config.server.control) else {
             return Ok(());
         };
-        let max_age = self.config.approval.max_age_seconds;
+        let max_age = self.config.approval.max_age.as_secs();
         let spec = console::Spec::new(control.url.clone(), max_age, self.world.clone());
         let desk = Arc::new(super::desk::Reviews(self.gate.clone()));
         console::serve(desk, self.gate.identity.people(), spec, listener, shutdown).await
@@ -183,6 +192,7 @@ impl App {
     /// written, and a quiet journal is signed too.
     fn keep_journal(&self) -> Keeper {
         let audit = self.gate.audit.clone();
+        let gate = self.gate.clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -194,6 +204,7 @@ impl App {
                     () = stopped.cancelled() => return,
                     _ = second.tick() => ticks += 1,
                 }
+                keep_approvals(&gate, ticks.is_multiple_of(PRUNE_TICKS)).await;
                 let signing = ticks.is_multiple_of(CHECKPOINT_TICKS);
                 let kept = if signing {
                     audit.checkpoint().await
@@ -206,6 +217,39 @@ impl App {
             }
         });
         Keeper { stop, task }
+    }
+}
+
+/// What approvals need now and then: deadlines, what other processes left, calls nobody waits for.
+async fn keep_approvals(gate: &Arc<Gate>, pruning: bool) {
+    let kept = async {
+        gate.approvals.tick().await?;
+        if pruning {
+            gate.approvals.prune().await?;
+        }
+        gate.approvals.unattended_due().await
+    };
+    let due = match kept.await {
+        Ok(due) => due,
+        Err(error) => return tracing::error!("approvals: {error}"),
+    };
+    for arrival in due {
+        let gate = gate.clone();
+        tokio::spawn(async move {
+            let call_id = arrival.call_id.clone();
+            if gate.call(arrival, &Nobody).await.is_err() {
+                tracing::warn!(%call_id, "an approved call names a tool that is gone");
+            }
+        });
+    }
+}
+
+/// Who is at the other end of a call that the server carries out by itself.
+struct Nobody;
+
+impl Caller for Nobody {
+    fn confirm<'a>(&'a self, _prompt: &'a str) -> BoxFuture<'a, Confirmation> {
+        Box::pin(std::future::ready(Confirmation::Unavailable))
     }
 }
 
@@ -462,7 +506,7 @@ pub(super) async fn audit(
     mask: &Arc<Mask>,
     world: &Arc<dyn World>,
     start: Value,
-) -> Result<(Audit, StartReport)> {
+) -> Result<(Audit, Store, StartReport)> {
     let url = format!("sqlite:{}", config.store.path.display());
     let store = Store::open(&url, &Tuning::default()).await?;
     let key = load_or_create_key(&config.audit.key_file, &config.audit.origin, world.as_ref())?;
@@ -476,5 +520,26 @@ pub(super) async fn audit(
         disk,
         start,
     };
-    Ok(Audit::start(store, spec, mask.clone(), world.clone()).await?)
+    let (audit, report) = Audit::start(store.clone(), spec, mask.clone(), world.clone()).await?;
+    Ok((audit, store, report))
+}
+
+/// People's approvals, with what earlier processes left of them settled.
+async fn approvals(
+    config: &Config,
+    store: &Store,
+    audit: &Audit,
+    world: &Arc<dyn World>,
+) -> Result<Approvals> {
+    let url = config.server.control.as_ref().map(|control| control.url.clone());
+    let ledger = Arc::new(audit.clone());
+    let approvals = Approvals::with_people(store, ledger, world.clone(), config.approval, url);
+    for id in approvals.tick().await.context("approvals")? {
+        tracing::warn!(
+            approval = %id,
+            "an approved call was cut off by an earlier stop: nobody knows what became of it"
+        );
+    }
+    approvals.prune().await.context("approvals")?;
+    Ok(approvals)
 }

@@ -2,10 +2,19 @@
 
 use serde::Serialize;
 
-use super::Approvals;
-use crate::call::{ApprovalId, Approver, User};
+use super::people::{People, millis};
+use super::terms::{Sealed, Terms, approvers, requester, state};
+use super::{Approvals, words};
+use crate::call::{ApprovalId, Approver, User, UserKind, hex};
 use crate::clock::Timestamp;
 use crate::policy::RuleSet;
+use crate::store::StoreError;
+use crate::store::approvals::{ApprovalRow, Change, DecisionRow, Tx};
+
+/// Requests in one list.
+const LISTED: u32 = 200;
+/// How far ahead of ours the clock of an identity provider may be, in milliseconds.
+const AHEAD: u64 = 60_000;
 
 /// A person on the control side.
 #[derive(Debug, Clone)]
@@ -34,6 +43,36 @@ pub enum State {
     Spent,
     /// Taken by a call of which nobody knows what became of it. Final.
     Unknown,
+}
+
+impl State {
+    const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Granted,
+        Self::Refused,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Spent,
+        Self::Unknown,
+    ];
+
+    /// The word in the store, in events and on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Spent => "spent",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
 }
 
 /// What a person decides.
@@ -124,18 +163,35 @@ pub enum NotDecided {
     #[error("{0}")]
     BadReason(&'static str),
     /// The decision could not be recorded.
-    #[error("it cannot be recorded now; nothing was decided")]
+    #[error("it cannot be put on record now, and does not count before it is; look again in a minute")]
     Unrecorded,
 }
 
-#[expect(clippy::unused_async, reason = "reads the store once there are rows")]
 impl Approvals {
-    /// The requests this person may see, newest first: those they may decide, and their own.
+    /// The requests this person may see, open ones first, then newest first: those they are asked about,
+    /// and their own (incident note H8).
     ///
     /// # Errors
     /// [`NotDecided::Unrecorded`] when the store cannot be read.
-    pub async fn list(&self, _reviewer: &Reviewer, _rules: &RuleSet) -> Result<Vec<Card>, NotDecided> {
-        Ok(Vec::new())
+    pub async fn list(&self, reviewer: &Reviewer, rules: &RuleSet) -> Result<Vec<Card>, NotDecided> {
+        let Some(people) = &self.people else {
+            return Ok(Vec::new());
+        };
+        people.tick().await.map_err(unrecorded)?; // nobody is shown as pending what has expired
+        let mut tx = people.rows.read().await.map_err(unrecorded)?;
+        let mut cards = Vec::new();
+        for row in tx.latest(LISTED).await.map_err(unrecorded)? {
+            let terms = Terms::read(&row).map_err(unrecorded)?;
+            if View::of(reviewer, rules, &row, &terms).is_shown() {
+                cards.push(
+                    card(&mut tx, reviewer, rules, &row, &terms)
+                        .await
+                        .map_err(unrecorded)?,
+                );
+            }
+        }
+        tx.commit().await.map_err(unrecorded)?;
+        Ok(cards)
     }
 
     /// One request with its evidence.
@@ -144,26 +200,74 @@ impl Approvals {
     /// [`NotDecided::Unknown`] also for one that exists and is not theirs to see.
     pub async fn show(
         &self,
-        _reviewer: &Reviewer,
-        _rules: &RuleSet,
-        _id: &ApprovalId,
+        reviewer: &Reviewer,
+        rules: &RuleSet,
+        id: &ApprovalId,
     ) -> Result<Sheet, NotDecided> {
-        Err(NotDecided::Unknown)
+        let people = self.people.as_ref().ok_or(NotDecided::Unknown)?;
+        let row = people
+            .fresh(&id.0)
+            .await
+            .map_err(unrecorded)?
+            .ok_or(NotDecided::Unknown)?;
+        let terms = Terms::read(&row).map_err(unrecorded)?;
+        if !View::of(reviewer, rules, &row, &terms).is_shown() {
+            return Err(NotDecided::Unknown);
+        }
+        let mut tx = people.rows.read().await.map_err(unrecorded)?;
+        let card = card(&mut tx, reviewer, rules, &row, &terms)
+            .await
+            .map_err(unrecorded)?;
+        let events = tx.events_of(&id.0).await.map_err(unrecorded)?;
+        tx.commit().await.map_err(unrecorded)?;
+        let mut history: Vec<_> = events
+            .into_iter()
+            .map(|event| (Timestamp(event.at).rfc3339(), event.word, event.by, event.words))
+            .collect();
+        if let Some(at) = row.left_at {
+            history.push((Timestamp(at).rfc3339(), "caller left".to_owned(), None, None));
+            history.sort();
+        }
+        sheet(card, &row, terms, history).map_err(unrecorded)
     }
 
-    /// Takes one person's decision about the action whose hash they repeat.
+    /// Takes one person's decision about the action whose hash they repeat. Returns once it is on record.
     ///
     /// # Errors
     /// See [`NotDecided`].
     pub async fn decide(
         &self,
-        _reviewer: &Reviewer,
-        _rules: &RuleSet,
-        _id: &ApprovalId,
-        _choice: Choice,
-        _seen: &str,
+        reviewer: &Reviewer,
+        rules: &RuleSet,
+        id: &ApprovalId,
+        choice: Choice,
+        seen: &str,
     ) -> Result<Card, NotDecided> {
-        Err(NotDecided::Unknown)
+        let people = self.people.as_ref().ok_or(NotDecided::Unknown)?;
+        people.signed_in(reviewer)?;
+        let choice = match choice {
+            Choice::Refuse(reason) => Choice::Refuse(reason_of(&reason)?),
+            Choice::Approve => Choice::Approve,
+        };
+        let mut tx = people.rows.write().await.map_err(unrecorded)?;
+        let row = people
+            .taken(&mut tx, &id.0)
+            .await
+            .map_err(unrecorded)?
+            .ok_or(NotDecided::Unknown)?;
+        let decided = people.judge(&mut tx, reviewer, rules, &row, &choice, seen).await;
+        // Committed also when it was not taken: the request may just have expired.
+        if decided == Err(NotDecided::Unrecorded) {
+            return Err(NotDecided::Unrecorded); // half of it must not stay
+        }
+        tx.commit().await.map_err(unrecorded)?;
+        people.wake();
+        people
+            .record(Some(&id.0))
+            .await
+            .map_err(|_| NotDecided::Unrecorded)?;
+        decided?;
+        people.card(reviewer, rules, id).await
     }
 
     /// Withdraws a request: its requester may, and whoever may decide it.
@@ -172,10 +276,288 @@ impl Approvals {
     /// See [`NotDecided`].
     pub async fn cancel(
         &self,
-        _reviewer: &Reviewer,
-        _rules: &RuleSet,
-        _id: &ApprovalId,
+        reviewer: &Reviewer,
+        rules: &RuleSet,
+        id: &ApprovalId,
     ) -> Result<Card, NotDecided> {
-        Err(NotDecided::Unknown)
+        let people = self.people.as_ref().ok_or(NotDecided::Unknown)?;
+        let mut tx = people.rows.write().await.map_err(unrecorded)?;
+        let row = people
+            .taken(&mut tx, &id.0)
+            .await
+            .map_err(unrecorded)?
+            .ok_or(NotDecided::Unknown)?;
+        let cancelled = people.withdraw(&mut tx, reviewer, rules, &row).await;
+        if cancelled == Err(NotDecided::Unrecorded) {
+            return Err(NotDecided::Unrecorded); // half of it must not stay
+        }
+        tx.commit().await.map_err(unrecorded)?;
+        people.wake();
+        people
+            .record(Some(&id.0))
+            .await
+            .map_err(|_| NotDecided::Unrecorded)?;
+        cancelled?;
+        people.card(reviewer, rules, id).await
     }
+}
+
+impl People {
+    /// A decision needs a person who proved who they are a moment ago; a time to come proves nothing.
+    fn signed_in(&self, reviewer: &Reviewer) -> Result<(), NotDecided> {
+        let (now, at) = (self.now(), reviewer.signed_in_at.0);
+        let most = self.settings.max_age;
+        if at > now.saturating_add(AHEAD) || now.saturating_sub(at) > millis(most) {
+            return Err(NotDecided::SignInAgain(most.as_secs()));
+        }
+        Ok(())
+    }
+
+    async fn card(&self, reviewer: &Reviewer, rules: &RuleSet, id: &ApprovalId) -> Result<Card, NotDecided> {
+        let mut tx = self.rows.read().await.map_err(unrecorded)?;
+        let row = tx
+            .row(&id.0)
+            .await
+            .map_err(unrecorded)?
+            .ok_or(NotDecided::Unknown)?;
+        let terms = Terms::read(&row).map_err(unrecorded)?;
+        let card = card(&mut tx, reviewer, rules, &row, &terms)
+            .await
+            .map_err(unrecorded)?;
+        tx.commit().await.map_err(unrecorded)?;
+        Ok(card)
+    }
+
+    /// The decision and what follows from it, in the caller's transaction. On an error nothing was
+    /// written here.
+    async fn judge(
+        &self,
+        tx: &mut Tx,
+        reviewer: &Reviewer,
+        rules: &RuleSet,
+        row: &ApprovalRow,
+        choice: &Choice,
+        seen: &str,
+    ) -> Result<(), NotDecided> {
+        let terms = Terms::read(row).map_err(unrecorded)?;
+        match View::of(reviewer, rules, row, &terms) {
+            View::Nothing => return Err(NotDecided::Unknown),
+            View::Own => return Err(NotDecided::OwnRequest),
+            View::Only => return Err(NotDecided::NotAsked),
+            View::Decides => {}
+        }
+        let now_state = state(row).map_err(unrecorded)?;
+        let late_refusal = now_state == State::Granted && matches!(choice, Choice::Refuse(_)); // any refusal wins
+        if now_state != State::Pending && !late_refusal {
+            return Err(NotDecided::Final(now_state.as_str()));
+        }
+        if hex(&row.action_sha256) != seen {
+            return Err(NotDecided::Changed);
+        }
+        self.write(tx, reviewer, row, &terms, choice).await
+    }
+
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        reviewer: &Reviewer,
+        row: &ApprovalRow,
+        terms: &Terms,
+        choice: &Choice,
+    ) -> Result<(), NotDecided> {
+        let now = self.now();
+        let user = &reviewer.user;
+        let by = user.id();
+        let decision = DecisionRow {
+            issuer: user.issuer.clone(),
+            subject: user.subject.clone(),
+            groups: serde_json::json!(user.groups).to_string(),
+            approves: *choice == Choice::Approve,
+            at: now,
+        };
+        if !tx.decide(&row.id, &decision).await.map_err(unrecorded)? {
+            return Err(NotDecided::Twice);
+        }
+        if let Choice::Refuse(reason) = choice {
+            let (word, over) = (State::Refused.as_str(), over(now));
+            tx.shift(&row.id, &row.state, word, &over)
+                .await
+                .map_err(unrecorded)?;
+            let told = tx.event(&row.id, now, word, Some(&by), Some(reason), None).await;
+            return told.map_err(unrecorded);
+        }
+        tx.event(&row.id, now, "approved", Some(&by), None, None)
+            .await
+            .map_err(unrecorded)?;
+        let decisions = tx.decisions(&row.id).await.map_err(unrecorded)?;
+        let people = approvers(&decisions).map_err(unrecorded)?;
+        if terms.is_met(&people, &requester(row)) {
+            let execute_by = now.saturating_add(millis(self.settings.execute_within));
+            let change = Change {
+                granted: Some((now, execute_by)),
+                ..Change::default()
+            };
+            let word = State::Granted.as_str();
+            tx.shift(&row.id, State::Pending.as_str(), word, &change)
+                .await
+                .map_err(unrecorded)?;
+            tx.event(&row.id, now, word, None, None, None)
+                .await
+                .map_err(unrecorded)?;
+        }
+        Ok(())
+    }
+
+    async fn withdraw(
+        &self,
+        tx: &mut Tx,
+        reviewer: &Reviewer,
+        rules: &RuleSet,
+        row: &ApprovalRow,
+    ) -> Result<(), NotDecided> {
+        let terms = Terms::read(row).map_err(unrecorded)?;
+        match View::of(reviewer, rules, row, &terms) {
+            View::Nothing => return Err(NotDecided::Unknown),
+            View::Only => return Err(NotDecided::NotAsked),
+            View::Own | View::Decides => {}
+        }
+        let now_state = state(row).map_err(unrecorded)?;
+        if !matches!(now_state, State::Pending | State::Granted) {
+            return Err(NotDecided::Final(now_state.as_str()));
+        }
+        let now = self.now();
+        let word = State::Cancelled.as_str();
+        tx.shift(&row.id, &row.state, word, &over(now))
+            .await
+            .map_err(unrecorded)?;
+        let by = reviewer.user.id();
+        tx.event(&row.id, now, word, Some(&by), None, None)
+            .await
+            .map_err(unrecorded)
+    }
+}
+
+/// What a request is to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// It does not exist for them.
+    Nothing,
+    /// They asked for it, whatever else they are (incident note H3).
+    Own,
+    /// Their group is asked, and policy does not let them decide.
+    Only,
+    /// They are asked.
+    Decides,
+}
+
+impl View {
+    fn is_shown(self) -> bool {
+        matches!(self, Self::Own | Self::Decides)
+    }
+
+    fn of(reviewer: &Reviewer, rules: &RuleSet, row: &ApprovalRow, terms: &Terms) -> Self {
+        let user = &reviewer.user;
+        let allowed = || rules.may_approve(user, row.resource.as_deref().unwrap_or_default());
+        if user.issuer == row.issuer && user.subject == row.subject {
+            Self::Own
+        } else if !terms.asks_of(&user.groups) {
+            Self::Nothing
+        } else if user.kind != UserKind::Person || !allowed() {
+            Self::Only
+        } else {
+            Self::Decides
+        }
+    }
+}
+
+async fn card(
+    tx: &mut Tx,
+    reviewer: &Reviewer,
+    rules: &RuleSet,
+    row: &ApprovalRow,
+    terms: &Terms,
+) -> Result<Card, StoreError> {
+    let decisions = tx.decisions(&row.id).await?;
+    let user = &reviewer.user;
+    let decided = decisions
+        .iter()
+        .any(|one| one.issuer == user.issuer && one.subject == user.subject);
+    let approved: Vec<DecisionRow> = decisions.into_iter().filter(|one| one.approves).collect();
+    let time = |at: u64| Timestamp(at).rfc3339();
+    let now_state = state(row)?;
+    Ok(Card {
+        id: ApprovalId(row.id.clone()),
+        state: now_state,
+        requester: format!("{}#{}", row.issuer, row.subject),
+        agent: row.client_id.clone(),
+        tool: row.tool.clone(),
+        resource: row.resource.clone(),
+        created_at: time(row.created_at),
+        decide_by: time(row.decide_by),
+        execute_by: row.execute_by.map(time),
+        asks: terms.asks.iter().flat_map(|asked| asked.seats.clone()).collect(),
+        approved_by: approvers(&approved)?,
+        may_decide: now_state == State::Pending
+            && !decided
+            && View::of(reviewer, rules, row, terms) == View::Decides,
+    })
+}
+
+fn sheet(
+    card: Card,
+    row: &ApprovalRow,
+    terms: Terms,
+    history: Vec<(String, String, Option<String>, Option<String>)>,
+) -> Result<Sheet, StoreError> {
+    let sealed = Sealed::read(row)?;
+    let mut effect = terms.counts;
+    let sample = sealed
+        .as_ref()
+        .and_then(|sealed| sealed.effect.as_ref())
+        .map(|effect| &effect.sample);
+    if let (Some(serde_json::Value::Object(effect)), Some(sample)) = (&mut effect, sample) {
+        effect.insert("sample".to_owned(), serde_json::json!(sample));
+    }
+    let reason = sealed
+        .as_ref()
+        .and_then(|sealed| sealed.arguments.get("reason")?.as_str());
+    Ok(Sheet {
+        card,
+        action_sha256: hex(&row.action_sha256),
+        because: terms
+            .asks
+            .into_iter()
+            .map(|asked| (asked.id, asked.explain))
+            .collect(),
+        claimed_reason: reason.map(words::cleaned),
+        arguments: sealed.map(|sealed| serde_json::Value::Object(sealed.arguments)),
+        facts: terms.facts,
+        effect,
+        history,
+    })
+}
+
+/// A refusal's reason as it is kept and passed on.
+fn reason_of(reason: &str) -> Result<String, NotDecided> {
+    if reason.chars().count() > words::REASON {
+        return Err(NotDecided::BadReason("say why in at most 500 characters"));
+    }
+    let reason = words::cleaned(reason);
+    if reason.is_empty() {
+        return Err(NotDecided::BadReason("say why: the requester reads it"));
+    }
+    Ok(reason)
+}
+
+fn over(now: u64) -> Change {
+    Change {
+        settled_at: Some(now),
+        ..Change::default()
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unrecorded(error: StoreError) -> NotDecided {
+    tracing::error!("approvals: {error}");
+    NotDecided::Unrecorded
 }

@@ -1,3 +1,6 @@
+mod bench;
+mod life;
+
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -5,12 +8,15 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::confirm::{SHOWN, prompt};
 use super::*;
+use crate::call::refusal::Code;
 use crate::call::request::ListResources;
 use crate::call::{
     Action, Agent, CallId, Hash, Principal, Probe, Session, Target, Transport, User, UserKind,
 };
-use crate::policy::Decision;
+use crate::call::{Confirmation, is_unseen};
+use crate::policy::{Decision, Obligation};
 
 /// A person who gives one answer, and remembers what they were asked.
 struct Person {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::list::{self, Kept};
 use super::payload::Payload;
 use super::record::{Draft, Phase, detail, without_empty};
 use super::writer::{Item, Mark, plain};
-use super::{Core, Masking};
+use super::{AuditError, Core, Masking};
 use crate::call::{Action, Arrival, CallId, Code, Evidence, Facts, Invocation, Pending, Refusal};
 use crate::mask::{Mask, Masked};
 use crate::policy::{Ask, Decision, Denial, Permit};
@@ -156,10 +157,24 @@ impl Entry {
         mask.pending(&self.call_id, pending)
     }
 
-    /// Gives again what an earlier call was answered.
+    /// Gives again what an earlier call was answered, as it was kept; whose it is, the approval stage has
+    /// checked.
     pub async fn repeats(&mut self, mask: &Mask, earlier: &CallId) -> Masked {
-        let _ = earlier;
-        self.refused(mask, Refusal::not_found("the earlier answer"))
+        self.draft.put("repeats", &json!(earlier));
+        let refusal = match list::show(&self.core.store, earlier.as_str()).await {
+            Ok(history) => match history.kept {
+                Some(Kept::Held { offered }) => {
+                    return mask.again(&self.call_id, earlier, &offered.structured, &offered.text);
+                }
+                Some(Kept::Changed) => {
+                    Refusal::internal(format!("the answer of {earlier} is not what was kept"))
+                }
+                Some(Kept::Gone) | None => gone(),
+            },
+            Err(AuditError::UnknownCall(_)) => gone(),
+            Err(error) => Refusal::internal(error.to_string()),
+        };
+        self.refused(mask, refusal)
     }
 
     /// Notes why it did not happen and gives the sendable form.
@@ -294,6 +309,15 @@ fn closing(draft: Draft) -> Item {
 
 fn is_filled(value: &Value) -> bool {
     value.as_array().is_some_and(|items| !items.is_empty())
+}
+
+/// A kept answer was erased.
+fn gone() -> Refusal {
+    Refusal::new(
+        Code::NotFound,
+        "This call was carried out before, and its answer is no longer kept.",
+        "Do not repeat it. Look at the target to see what it did.",
+    )
 }
 
 fn unavailable() -> Refusal {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Masking;
 use super::merkle::Node;
+use crate::approval::Event;
 use crate::call::{Arrival, CallId, Code, Facts, Hash, Invocation, MaskCounts, canonical, hex};
 use crate::clock::Timestamp;
 use crate::policy::Decision;
@@ -170,6 +171,37 @@ impl Draft {
             "code": Code::OutcomeUnknown,
             "intent": intent.get("seq"),
         }));
+        draft
+    }
+
+    /// A transition of a request for people's approval. Its words come from people, and are masked.
+    pub(crate) fn of_event(event: &Event, at: Timestamp, masking: &dyn Masking) -> Self {
+        let mut draft = Self::new(Phase::Decision, at);
+        if let Some(call_id) = &event.call_id {
+            draft.call_named(call_id);
+        }
+        draft.columns.user = Some(event.requester.clone());
+        draft.put("principal", &json!({"id": event.requester}));
+        draft.columns.session = Some(event.session.clone());
+        draft.put("session", &json!({"id": event.session}));
+        draft.put("agent", &json!({"client_id": event.agent}));
+        let tool = name(&event.tool, masking);
+        draft.put("tool", &json!(tool));
+        draft.columns.tool = Some(tool);
+        if let Some(resource) = &event.resource {
+            draft.put("resource", &json!(resource));
+            draft.columns.resource = Some(resource.clone());
+        }
+        let words = event.words.as_deref().map(|words| detail(words, masking));
+        let approval = json!({
+            "id": event.approval, "event": event.seq, "at": event.at, "by": event.by, "words": words,
+        });
+        draft.put("approval", &without_empty(approval));
+        draft.put("action_sha256", &json!(event.action_sha256));
+        if let Some(effect) = &event.effect {
+            draft.put("effect", effect);
+        }
+        draft.outcome(json!({"status": event.event}));
         draft
     }
 

@@ -1,19 +1,14 @@
-//! `[approval]` and `[[approval.channel]]`: how people decide, and who is told.
+//! `[[approval.channel]]`: who is told of requests and decisions.
 
 use url::Url;
 
 use super::check::{Check, is_private_enough};
 use super::raw::{self, Text};
-use super::{Approval, Webhook, names};
+use super::{Webhook, names};
 
-/// `[approval]` with its channels.
-pub(super) fn approval(raw: &raw::Approval, check: &mut Check<'_>) -> Option<Approval> {
-    let max_age = check.number(raw.max_age_seconds.as_ref(), "max_age_seconds", 30..=3600, 300);
-    let webhooks = raw.channel.iter().filter_map(|one| channel(one, check)).collect();
-    Some(Approval {
-        max_age_seconds: max_age?,
-        webhooks,
-    })
+/// Every channel.
+pub(super) fn channels(raw: &raw::Approval, check: &mut Check<'_>) -> Vec<Webhook> {
+    raw.channel.iter().filter_map(|one| channel(one, check)).collect()
 }
 
 fn channel(raw: &raw::Channel, check: &mut Check<'_>) -> Option<Webhook> {

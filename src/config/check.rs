@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use url::{Host, Url};
 
@@ -11,10 +12,13 @@ use super::guard::{Need, Role};
 use super::raw::{self, Number, Text};
 use super::{Audit, Config, ConfigError, Control, Limits, Policies, Server, Store};
 use super::{channels, issuers, resources};
+use crate::approval::Settings;
 use crate::call::Limits as CallLimits;
 use crate::secret::SecretRef;
 
 const MIB: u64 = 1024 * 1024;
+/// Seconds.
+const DAY: u64 = 24 * 3600;
 
 /// Checks a text; gives the configuration and the files it relies on.
 pub(super) fn parse(text: &str, file: &Path) -> Result<(Config, Vec<Need>), ConfigError> {
@@ -59,7 +63,8 @@ impl Check<'_> {
         let limits = self.limits(&raw.limits);
         let classes = resources::classes(&raw.classes, &mut self.problems);
         let resources = resources::resources(&raw.resource, &raw.classes, self);
-        let approval = channels::approval(&raw.approval, self);
+        let webhooks = channels::channels(&raw.approval, self);
+        let approval = self.approval(&raw.approval);
         let audit = self.audit(&raw.audit, server.as_ref(), store.as_ref());
         Some(Config {
             file: file.to_owned(),
@@ -76,6 +81,7 @@ impl Check<'_> {
             resources,
             classes,
             approval: approval?,
+            webhooks,
             audit: audit?,
         })
     }
@@ -225,6 +231,53 @@ impl Check<'_> {
             calls: u32::try_from(calls).ok()?,
             calls_per_person: u32::try_from(per_person?).ok()?,
             body_bytes: body_bytes?,
+        })
+    }
+
+    fn approval(&mut self, raw: &raw::Approval) -> Option<Settings> {
+        let default = Settings::default();
+        let mut seconds = |raw: Option<&Number>, key, range, default: Duration| {
+            self.number(raw, key, range, default.as_secs())
+                .map(Duration::from_secs)
+        };
+        let hold = seconds(raw.hold_seconds.as_ref(), "hold_seconds", 0..=3600, default.hold);
+        let decide_within = seconds(
+            raw.decide_within_seconds.as_ref(),
+            "decide_within_seconds",
+            60..=7 * DAY,
+            default.decide_within,
+        );
+        let execute_within = seconds(
+            raw.execute_within_seconds.as_ref(),
+            "execute_within_seconds",
+            10..=DAY,
+            default.execute_within,
+        );
+        let result = seconds(
+            raw.result_seconds.as_ref(),
+            "result_seconds",
+            60..=DAY,
+            default.result,
+        );
+        let max_age = seconds(
+            raw.max_age_seconds.as_ref(),
+            "max_age_seconds",
+            30..=3600,
+            default.max_age,
+        );
+        let pending = self.number(
+            raw.pending_per_person.as_ref(),
+            "pending_per_person",
+            1..=1000,
+            u64::from(default.pending_per_person),
+        );
+        Some(Settings {
+            hold: hold?,
+            decide_within: decide_within?,
+            execute_within: execute_within?,
+            result: result?,
+            pending_per_person: u32::try_from(pending?).ok()?,
+            max_age: max_age?,
         })
     }
 

@@ -117,6 +117,11 @@ pub(super) struct Resource {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Approval {
+    pub(super) hold_seconds: Option<Number>,
+    pub(super) decide_within_seconds: Option<Number>,
+    pub(super) execute_within_seconds: Option<Number>,
+    pub(super) result_seconds: Option<Number>,
+    pub(super) pending_per_person: Option<Number>,
     pub(super) max_age_seconds: Option<Number>,
     #[serde(default)]
     pub(super) channel: Vec<Channel>,

@@ -1,0 +1,150 @@
+//! Every transition, told once it is in the journal: no notice and no waiter runs ahead of the record.
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::people::People;
+use super::terms::Terms;
+use crate::call::{ApprovalId, CallId, hex};
+use crate::clock::Timestamp;
+use crate::store::StoreError;
+use crate::store::approvals::{ApprovalRow, Delivery, EventRow};
+
+/// One transition of one request, without arguments, keys and samples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// Its number in this store; the same event may come more than once, with the same number.
+    pub seq: u64,
+    /// The request.
+    pub approval: ApprovalId,
+    /// RFC 3339 UTC.
+    pub at: String,
+    /// `requested`, `approved` (one person), `granted`, `refused`, `expired`, `cancelled`, `spent`,
+    /// `answered`, `failed` or `unknown`.
+    pub event: String,
+    /// Which person's doing it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Words of theirs, or why it happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
+    /// The call that asked, or that spent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
+    /// Who asks: `<issuer>#<subject>`.
+    pub requester: String,
+    /// Through which program.
+    pub agent: String,
+    /// Its session.
+    pub session: String,
+    /// With which tool.
+    pub tool: String,
+    /// On what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// What people sign.
+    pub action_sha256: String,
+    /// Rows per table and kind of change, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Value>,
+}
+
+/// The event could not be made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the journal cannot be written")]
+pub struct Unrecorded;
+
+/// Where transitions go on record before anybody acts on them: the journal.
+pub trait Ledger: Send + Sync {
+    /// Returns once it is durable.
+    ///
+    /// # Errors
+    /// It is not; nobody may act on it.
+    fn record<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<(), Unrecorded>>;
+}
+
+impl Event {
+    pub(super) fn of(row: EventRow) -> Self {
+        let terms: Option<Terms> = serde_json::from_str(&row.terms).ok();
+        Self {
+            seq: row.seq,
+            approval: ApprovalId(row.approval),
+            at: Timestamp(row.at).rfc3339(),
+            event: row.word,
+            by: row.by,
+            words: row.words,
+            call_id: row.call_id,
+            requester: format!("{}#{}", row.issuer, row.subject),
+            agent: row.client_id,
+            session: row.session,
+            tool: row.tool,
+            resource: row.resource,
+            action_sha256: hex(&row.action_sha256),
+            effect: terms.and_then(|terms| terms.counts),
+        }
+    }
+}
+
+/// The transitions as notices: what is still to be told to which channel.
+#[derive(Clone, Copy)]
+pub struct Events<'a> {
+    pub(super) people: &'a People,
+}
+
+impl Events<'_> {
+    /// Makes a channel known, by a name that stays. A new one hears of what happens from now on.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn open(&self, channel: &str) -> Result<(), StoreError> {
+        let mut tx = self.people.rows.write().await?;
+        tx.open_channel(channel).await?;
+        tx.commit().await
+    }
+
+    /// Up to `limit` events that a channel was not told of, or failed to take and may be tried again
+    /// now, oldest first, each with the attempts made so far.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn undelivered(&self, channel: &str, limit: u32) -> Result<Vec<(Event, u32)>, StoreError> {
+        let mut tx = self.people.rows.read().await?;
+        let now = self.people.now();
+        let rows = tx.undelivered(channel, now, limit).await?;
+        tx.commit().await?;
+        Ok(rows
+            .into_iter()
+            .map(|(row, attempts)| (Event::of(row), attempts))
+            .collect())
+    }
+
+    /// Notes how a notice fared.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn mark(&self, channel: &str, seq: u64, how: &Delivery) -> Result<(), StoreError> {
+        let mut tx = self.people.rows.write().await?;
+        tx.delivered(channel, seq, how).await?;
+        tx.commit().await
+    }
+
+    /// Notices that were given up, newest first: (channel, event, why).
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn dead(&self, limit: u32) -> Result<Vec<(String, Event, String)>, StoreError> {
+        let mut tx = self.people.rows.read().await?;
+        let rows = tx.dead(limit).await?;
+        tx.commit().await?;
+        Ok(rows
+            .into_iter()
+            .map(|(row, channel, why)| (channel, Event::of(row), why))
+            .collect())
+    }
+}
+
+/// The id of the call that this row was spent by.
+pub(super) fn spent_by(row: &ApprovalRow) -> Option<CallId> {
+    row.call_id.as_deref().and_then(CallId::parse)
+}

@@ -1,0 +1,319 @@
+//! Taking an approval, once, and learning what came of it.
+
+use serde_json::Value;
+
+use super::Subject;
+use super::asking::steady;
+use super::people::{People, failed, millis};
+use super::review::State;
+use super::terms::{Sealed, Terms, approvers, requester, state};
+use super::words;
+use crate::call::{ApprovalId, Approved, CallId, Effect, Refusal, Unmet};
+use crate::store::StoreError;
+use crate::store::approvals::{ApprovalRow, Change, Ended, Tx};
+
+/// What came of trying to take an approval.
+enum Taken {
+    Spent,
+    /// The new request.
+    Overtaken(Box<ApprovalRow>),
+    /// Somebody was faster, or it is not to be had any more.
+    Gone(Box<ApprovalRow>),
+}
+
+impl People {
+    /// See [`super::Approvals::spend`].
+    pub(super) async fn spend(
+        &self,
+        subject: Subject<'_>,
+        approved: &Approved,
+        effect: Option<&Effect>,
+    ) -> Result<(), Unmet> {
+        let call_id = &subject.arrival.call_id;
+        self.record(Some(&approved.id.0))
+            .await
+            .map_err(|_| words::unrecorded())?; // the grant first
+        // Before the row: whatever interrupts this call now, `Follow` knows of it.
+        self.spending().insert(call_id.clone(), approved.id.clone());
+        let taken = match self.take(subject, approved, effect).await {
+            Ok(taken) => taken,
+            // A commit that failed may have happened: `Follow` looks.
+            Err(unmet) => return Err(unmet),
+        };
+        self.wake();
+        match taken {
+            Taken::Spent => self
+                .record(Some(&approved.id.0))
+                .await
+                .map_err(|_| words::unrecorded().into()),
+            Taken::Overtaken(row) => {
+                self.spending().remove(call_id);
+                self.record(None).await.map_err(|_| words::unrecorded())?;
+                let note = "What this call would change is no longer what was approved, so nothing was changed \
+                            and people are asked anew, about what it would change now.";
+                Err(Unmet::Pending(self.pending(&row, note.to_owned())))
+            }
+            Taken::Gone(row) => {
+                self.spending().remove(call_id);
+                Err(match self.ending(&row).await.map_err(failed)? {
+                    Some(unmet) => unmet,
+                    None => {
+                        let note = "It was approved and is being carried out now. Call approval_wait again for its answer.";
+                        Unmet::Pending(self.pending(&row, note.to_owned()))
+                    }
+                })
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        subject: Subject<'_>,
+        approved: &Approved,
+        effect: Option<&Effect>,
+    ) -> Result<Taken, Unmet> {
+        let mut tx = self.rows.write().await.map_err(failed)?;
+        let row = self
+            .taken(&mut tx, &approved.id.0)
+            .await
+            .map_err(failed)?
+            .ok_or_else(|| Refusal::not_found(&approved.id.0))?;
+        if state(&row).map_err(failed)? != State::Granted {
+            tx.commit().await.map_err(failed)?; // it may just have expired
+            return Ok(Taken::Gone(Box::new(row)));
+        }
+        self.check(&mut tx, &row, subject, approved).await?;
+        let terms = Terms::read(&row).map_err(failed)?;
+        if !is_within(effect, approved, &terms)? {
+            let new = self.anew(&row, terms, subject, effect).map_err(failed)?;
+            self.overtake(
+                &mut tx,
+                &row,
+                "replaced: its effect is no longer the approved one",
+            )
+            .await
+            .map_err(failed)?;
+            self.put(&mut tx, &new, subject.arrival).await.map_err(failed)?;
+            tx.commit().await.map_err(failed)?;
+            return Ok(Taken::Overtaken(Box::new(new)));
+        }
+        let call_id = subject.arrival.call_id.as_str();
+        let spent = State::Spent.as_str();
+        let change = Change {
+            call_id: Some(call_id.to_owned()),
+            ..Change::default()
+        };
+        let won = tx
+            .shift(&row.id, State::Granted.as_str(), spent, &change)
+            .await
+            .map_err(failed)?;
+        if !won {
+            return Err(Refusal::internal("a row changed under its lock").into());
+        }
+        tx.event(&row.id, self.now(), spent, None, None, Some(call_id))
+            .await
+            .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        Ok(Taken::Spent)
+    }
+
+    /// What the state alone does not say: that it is this action, that enough people approved it and
+    /// nobody refused, and that all of this is on record.
+    async fn check(
+        &self,
+        tx: &mut Tx,
+        row: &ApprovalRow,
+        subject: Subject<'_>,
+        approved: &Approved,
+    ) -> Result<(), Unmet> {
+        let action = subject
+            .facts
+            .action_sha256(subject.invocation, approved.effect.as_ref());
+        if row.action_sha256 != action.0 || row.action_sha256 != approved.action_sha256.0 {
+            return Err(Refusal::internal("an approval of another action").into());
+        }
+        let people = approvers(&tx.decisions(&row.id).await.map_err(failed)?).map_err(failed)?;
+        let terms = Terms::read(row).map_err(failed)?;
+        if !terms.is_met(&people, &requester(row)) {
+            return Err(Refusal::internal("a granted approval without its people").into());
+        }
+        if !tx.owed(Some(&row.id)).await.map_err(failed)?.is_empty() {
+            return Err(words::unrecorded().into());
+        }
+        Ok(())
+    }
+
+    /// The request about what the call would do now.
+    fn anew(
+        &self,
+        row: &ApprovalRow,
+        mut terms: Terms,
+        subject: Subject<'_>,
+        effect: Option<&Effect>,
+    ) -> Result<ApprovalRow, StoreError> {
+        let json = |error: serde_json::Error| StoreError::Damaged(error.to_string());
+        let effect = effect.cloned().and_then(steady);
+        let mut sealed = Sealed::read(row)?
+            .ok_or_else(|| StoreError::Damaged(format!("approval {}: nothing to run", row.id)))?;
+        terms.counts = effect.as_ref().map(Effect::counts);
+        let action = subject.facts.action_sha256(subject.invocation, effect.as_ref());
+        sealed.effect = effect;
+        let now = self.now();
+        Ok(ApprovalRow {
+            id: self.new_id(),
+            state: State::Pending.as_str().to_owned(),
+            action_sha256: action.0,
+            terms: serde_json::to_string(&terms).map_err(json)?,
+            sealed: Some(serde_json::to_string(&sealed).map_err(json)?),
+            created_at: now,
+            decide_by: now.saturating_add(millis(self.settings.decide_within)),
+            granted_at: None,
+            execute_by: None,
+            ..row.clone()
+        })
+    }
+
+    /// The call's outcome is on record: the request learns it, and what was sealed goes.
+    pub(super) async fn settle(&self, call_id: &CallId, answered: bool) -> Result<(), StoreError> {
+        let Some(id) = self.spending().get(call_id).cloned() else {
+            return Ok(());
+        };
+        let mut tx = self.rows.write().await?;
+        if let Some(row) = unsettled(&mut tx, &id, call_id).await? {
+            let known = if answered {
+                Known::Answered
+            } else {
+                known(&tx.ended(call_id.as_str()).await?)
+            };
+            self.conclude(&mut tx, &row, known).await?;
+        }
+        tx.commit().await?;
+        self.spending().remove(call_id);
+        self.wake();
+        let _later = self.record(Some(&id.0)).await; // it has happened; the next tick tries again
+        Ok(())
+    }
+
+    /// The call went away without an outcome.
+    pub(super) async fn lose(&self, call_id: &CallId, id: &ApprovalId) -> Result<(), StoreError> {
+        let mut tx = self.rows.write().await?;
+        if let Some(row) = unsettled(&mut tx, id, call_id).await? {
+            self.conclude(&mut tx, &row, Known::Nothing).await?;
+        }
+        tx.commit().await?;
+        self.spending().remove(call_id);
+        self.wake();
+        let _later = self.record(Some(&id.0)).await;
+        Ok(())
+    }
+
+    /// What calls of processes that are gone left spent: their outcome, where the journal has it; else
+    /// nobody knows. Gives the requests of which nobody does.
+    pub(super) async fn reconcile(&self) -> Result<Vec<ApprovalId>, StoreError> {
+        let mut tx = self.rows.read().await?;
+        let rows = tx.unsettled().await?;
+        tx.commit().await?;
+        let mut lost = Vec::new();
+        for row in rows {
+            let own = |call: &String| self.spending().keys().any(|one| one.as_str() == call);
+            if row.call_id.as_ref().is_some_and(own) {
+                continue;
+            }
+            let mut tx = self.rows.write().await?;
+            let call_id = row.call_id.clone().unwrap_or_default();
+            let known = known(&tx.ended(&call_id).await?);
+            let still = tx.row(&row.id).await?.filter(|row| row.settled_at.is_none());
+            if let Some(row) = still {
+                if known == Known::Nothing {
+                    lost.push(ApprovalId(row.id.clone()));
+                }
+                self.conclude(&mut tx, &row, known).await?;
+            }
+            tx.commit().await?;
+            self.wake();
+        }
+        Ok(lost)
+    }
+
+    async fn conclude(&self, tx: &mut Tx, row: &ApprovalRow, known: Known) -> Result<(), StoreError> {
+        let now = self.now();
+        let word = match known {
+            Known::Running => return Ok(()),
+            Known::Answered | Known::Failed => {
+                let answered = known == Known::Answered;
+                if !tx.answered(&row.id, answered, now).await? {
+                    return Ok(());
+                }
+                if answered { "answered" } else { "failed" }
+            }
+            Known::Nothing => {
+                let word = State::Unknown.as_str();
+                let over = Change {
+                    settled_at: Some(now),
+                    ..Change::default()
+                };
+                if !tx.shift(&row.id, State::Spent.as_str(), word, &over).await? {
+                    return Ok(());
+                }
+                word
+            }
+        };
+        tx.event(&row.id, now, word, None, None, row.call_id.as_deref())
+            .await
+    }
+}
+
+/// How the call that spent an approval ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Running,
+    Answered,
+    Failed,
+    Nothing,
+}
+
+fn known(ended: &Ended) -> Known {
+    let record = match ended {
+        Ended::Open => return Known::Running,
+        Ended::Nothing => return Known::Nothing,
+        Ended::Outcome(record) => record,
+    };
+    let record: Value = serde_json::from_slice(record).unwrap_or_default();
+    let text = |pointer: &str| {
+        record
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    match (text("/phase"), text("/outcome/code")) {
+        ("result", _) => Known::Answered,
+        ("refusal", "outcome_unknown" | "internal" | "") => Known::Nothing,
+        ("refusal", _) => Known::Failed,
+        _ => Known::Nothing,
+    }
+}
+
+async fn unsettled(
+    tx: &mut Tx,
+    id: &ApprovalId,
+    call_id: &CallId,
+) -> Result<Option<ApprovalRow>, StoreError> {
+    let row = tx.row(&id.0).await?;
+    Ok(row.filter(|row| {
+        row.state == State::Spent.as_str()
+            && row.settled_at.is_none()
+            && row.call_id.as_deref() == Some(call_id.as_str())
+    }))
+}
+
+/// Whether what would happen is inside what people saw. Where it could not be measured for them, there
+/// is nothing it could be outside of: they approved the words.
+fn is_within(effect: Option<&Effect>, approved: &Approved, terms: &Terms) -> Result<bool, Unmet> {
+    match (effect, &approved.effect) {
+        (_, None) => Ok(true),
+        (Some(effect), Some(seen)) => Ok(effect.is_within(seen, terms.bound())),
+        (None, Some(_)) => {
+            Err(Refusal::internal("the executed effect of an approved change was not measured").into())
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What agents read about approvals. Who decides is never among it: only what the policy explains.
+
+use crate::call::refusal::Code;
+use crate::call::{Refusal, is_unseen};
+
+/// How much of a reviewer's reason is kept and passed on, in characters.
+pub(super) const REASON: usize = 500;
+
+/// Nobody could decide here.
+pub(super) fn unavailable<'a>(explains: impl Iterator<Item = &'a str>) -> Refusal {
+    let mut message =
+        "This call needs the approval of other people, which this server cannot collect.".to_owned();
+    for explain in explains {
+        message.push(' ');
+        message.push_str(explain);
+    }
+    Refusal::new(
+        Code::ApprovalUnavailable,
+        message,
+        "Do not retry. Ask for something smaller, or ask your person to arrange it with the operator.",
+    )
+}
+
+/// A reviewer said no; what they wrote is passed on as theirs.
+pub(super) fn denied(reason: Option<&str>) -> Refusal {
+    let message = match reason.map(cleaned).filter(|reason| !reason.is_empty()) {
+        Some(reason) => format!("A reviewer refused this call. Their words: \"{reason}\""),
+        None => "A reviewer refused this call.".to_owned(),
+    };
+    Refusal::new(
+        Code::ApprovalDenied,
+        message,
+        "Do not send it again unchanged. Take the reviewer's words to your person, or ask for something else.",
+    )
+}
+
+pub(super) fn expired(granted: bool) -> Refusal {
+    let message = if granted {
+        "This call was approved and not carried out in time, so the approval is void."
+    } else {
+        "Nobody decided about this call in time, and silence is a refusal."
+    };
+    Refusal::new(
+        Code::ApprovalExpired,
+        message,
+        "Ask your person whether it is still wanted; the same call then opens a new request.",
+    )
+}
+
+pub(super) fn withdrawn() -> Refusal {
+    Refusal::new(
+        Code::ApprovalDenied,
+        "The request for this call was withdrawn, or replaced by a newer one.",
+        "Ask your person whether it is still wanted; the same call then opens a new request.",
+    )
+}
+
+/// The answer belongs to the session that asked.
+pub(super) fn elsewhere() -> Refusal {
+    Refusal::new(
+        Code::NotFound,
+        "This call was approved and carried out for another session, and its answer was given there.",
+        "Do not repeat it. Look at the target to see what it did.",
+    )
+}
+
+pub(super) fn unknown() -> Refusal {
+    Refusal::new(
+        Code::OutcomeUnknown,
+        "This call was approved and started, and nobody knows what became of it.",
+        "Do not repeat it. Look at the target first, and tell your operator the approval's id.",
+    )
+}
+
+pub(super) fn too_many(most: u32) -> Refusal {
+    Refusal::new(
+        Code::LimitExceeded,
+        format!("{most} calls of yours wait for people's decisions, which is the most one person may have."),
+        "Wait for one of them with approval_wait, or let your person withdraw one.",
+    )
+    .retry()
+}
+
+/// The journal must have a decision before anybody acts on it.
+pub(super) fn unrecorded() -> Refusal {
+    Refusal::new(
+        Code::AuditUnavailable,
+        "The approval cannot be recorded now, so nothing was carried out.",
+        "Try again in a minute. If it stays so, tell your operator the call_id.",
+    )
+    .retry()
+}
+
+/// Somebody's words on one line, without what acts on a screen, cut.
+pub(super) fn cleaned(words: &str) -> String {
+    let mut out: String = words
+        .chars()
+        .map(|c| if c.is_whitespace() { ' ' } else { c })
+        .filter(|c| !is_unseen(*c))
+        .map(|c| if c == '"' { '\'' } else { c })
+        .take(REASON)
+        .collect();
+    out.truncate(out.trim_end().len());
+    out
+}
