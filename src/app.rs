@@ -23,6 +23,7 @@ use crate::telemetry::LineMask;
 
 pub use ask::{policy_explain, policy_reload, policy_test};
 pub use check::check;
+pub use desk::dead_letters;
 pub use journal::{
     audit_erase, audit_export, audit_list, audit_replay, audit_show, audit_verify, audit_verify_export,
 };

@@ -11,13 +11,12 @@ mod answer;
 mod api;
 mod front;
 mod html;
+pub mod notices;
 pub mod openapi;
 mod pages;
 mod problem;
 mod sessions;
 mod sheet;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

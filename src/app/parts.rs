@@ -71,6 +71,7 @@ impl App {
                 None
             }
         };
+        super::desk::channels(&config)?; // a secret that is none refuses the start
         let cards = cards(&config);
         let tools = Tools::load(config.tools.as_deref(), &cards).context("tools")?;
         let policies = policies(&config, cards, &tools)?;
@@ -143,12 +144,36 @@ impl App {
             mount(&mut spec, issuer);
         }
         let keeper = self.keep_journal();
+        let stop = CancellationToken::new();
+        let tellers = self.tell(stop.clone())?;
         let people = self.control_side(control, shutdown.clone());
         let agents = crate::transport::http::serve(self.gate.clone(), spec, listener, shutdown);
         let (served, decided) = tokio::join!(agents, people);
+        stop.cancel();
+        for teller in tellers {
+            teller.await?;
+        }
         self.close(keeper).await?;
         served?;
         Ok(decided?)
+    }
+
+    /// Tells every channel what becomes of requests.
+    fn tell(&self, stop: CancellationToken) -> Result<Vec<tokio::task::JoinHandle<()>>> {
+        let channels = super::desk::channels(&self.config)?;
+        let control = self.config.server.control.as_ref().map(|control| &control.url);
+        let told = channels.into_iter().map(|channel| {
+            let mask = self.gate.mask.clone();
+            let teller = console::notices::Teller::new(
+                self.gate.approvals.clone(),
+                channel,
+                control.cloned(),
+                Arc::new(move |words| mask.text(words).into_owned()),
+                self.world.clone(),
+            );
+            tokio::spawn(teller.run(stop.clone()))
+        });
+        Ok(told.collect())
     }
 
     /// The people's side, where there is one.

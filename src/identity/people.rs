@@ -8,8 +8,6 @@
 pub mod browser;
 mod flow;
 pub mod terminal;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
