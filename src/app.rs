@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod desk;
 mod journal;
 mod parts;
 mod reload;
@@ -22,6 +23,7 @@ use crate::telemetry::LineMask;
 
 pub use ask::{policy_explain, policy_reload, policy_test};
 pub use check::check;
+pub use desk::dead_letters;
 pub use journal::{
     audit_erase, audit_export, audit_list, audit_replay, audit_show, audit_verify, audit_verify_export,
 };
@@ -46,21 +48,33 @@ pub fn line_mask() -> LineMask {
 pub async fn serve(config: Config) -> Result<()> {
     let running = running::Running::claim(&config.store.path)?;
     let address = config.server.listen;
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("nothing can listen on {address}; another port goes into [server] listen")
-    })?;
+    let listener = listen(address, "listen").await?;
+    let control = match &config.server.control {
+        Some(control) => Some(listen(control.listen, "control_listen").await?),
+        None => None,
+    };
     if config.issuers.is_empty() {
         tracing::warn!("there is no [[issuer]]: every call is refused with 401; `tollgate check` says more");
     }
     let url = config.server.mcp_url();
+    let people = config.server.control.as_ref().map(|control| control.url.clone());
     let app = App::build(config, Purpose::Serve).await?;
     let shutdown = on_signals()?;
     let reloading = tokio::spawn(reload::on_hangup(app.gate.clone(), running, shutdown.clone())?);
+    if let Some(url) = people {
+        tracing::info!(%url, "serving people");
+    }
     tracing::info!(%url, "serving MCP");
-    let served = app.serve(listener, shutdown.clone()).await;
+    let served = app.serve_both(listener, control, shutdown.clone()).await;
     shutdown.cancel();
     reloading.await?;
     served
+}
+
+async fn listen(address: std::net::SocketAddr, key: &str) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("nothing can listen on {address}; another port goes into [server] {key}"))
 }
 
 /// Serves MCP over standard input and output for the user who started it.

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed or refused, 2 the command was not understood. Answers go to standard
 //! output, everything about them (errors, logs) to standard error.
 
+mod approvals;
 mod audit;
 mod check;
 mod init;
@@ -104,6 +105,9 @@ enum Command {
     /// Read the journal: what was asked, decided and offered
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Decide requests of agents that wait for people
+    #[command(subcommand)]
+    Approvals(approvals::Approvals),
     /// Ask, test and reload the policies
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -169,6 +173,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
             on_runtime(app::stdio(config)).map(|()| ExitCode::SUCCESS)
         }
         Command::Audit(audit) => on_runtime(audit.run(&global.config, &mut out)),
+        Command::Approvals(approvals) => {
+            let mut notes = Out::stderr(global.color);
+            on_runtime(approvals.run(&global.config, &mut out, &mut notes))
+        }
         Command::Policy(policy) => on_runtime(policy.run(&global.config, &mut out)),
     };
     for stage in stages.iter().flat_map(StageTimes::snapshot) {

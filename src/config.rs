@@ -5,6 +5,7 @@
 //! unknown key, kind or class, a literal secret, or a file somebody else could change is a refusal
 //! to start, never a warning (incident rows 17 and 19). Keys: `docs/configuration.md`.
 
+mod channels;
 mod check;
 mod error;
 pub mod gaps;
@@ -22,6 +23,7 @@ use url::Url;
 
 use crate::call::{Limits as CallLimits, ResourceKind};
 use crate::resource::sql::{ColumnsDefault, MaskStyle};
+use crate::secret::SecretRef;
 
 pub use error::{ConfigError, Problem};
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub classes: BTreeMap<String, MaskStyle>,
     /// `[approval]`, without its channels.
     pub approval: crate::approval::Settings,
+    /// `[[approval.channel]]` of kind `webhook`: told of every transition; they decide nothing.
+    pub webhooks: Vec<Webhook>,
     /// `[audit]`.
     pub audit: Audit,
 }
@@ -61,7 +65,7 @@ pub struct Server {
     pub listen: SocketAddr,
     /// What clients call it: scheme and host, `/` as path. `https` unless the host is loopback.
     pub public_url: Url,
-    /// The people's side (approvals, console). Checked now, served by a later version.
+    /// The people's side (approvals): listener, host name, and nothing an agent's token opens.
     pub control: Option<Control>,
 }
 
@@ -99,8 +103,11 @@ pub struct Issuer {
     pub url: String,
     /// What `aud` must contain.
     pub audience: String,
-    /// The audience of the people's side; never the same.
+    /// The audience of the people's side, which is an OpenID Connect client of this issuer; never the
+    /// same as `audience`. `None`: nobody of this issuer decides anything.
     pub control_audience: Option<String>,
+    /// That client's secret, where it has one.
+    pub control_client_secret: Option<SecretRef>,
     /// JSON pointer (RFC 6901) to the groups. `None`: this issuer gives no groups, and no group names it.
     pub groups_claim: Option<String>,
     /// A groups claim with exactly this many entries counts as cut off; `None` for an issuer known not to.
@@ -209,6 +216,17 @@ pub struct Sqlite {
     pub columns: BTreeMap<String, String>,
     /// What an unlisted column is.
     pub columns_default: ColumnsDefault,
+}
+
+/// `kind = "webhook"`: where signed notices go (Standard Webhooks).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// `https`, or `http` to loopback.
+    pub url: Url,
+    /// `whsec_…` (Standard Webhooks, symmetric).
+    pub secret: SecretRef,
+    /// Whether the address may be a private one.
+    pub allow_private: bool,
 }
 
 /// `[audit]`.

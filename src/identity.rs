@@ -13,10 +13,12 @@ mod jwks;
 mod keys;
 mod local;
 mod reading;
+pub mod people;
 mod recent;
 mod rejection;
 mod session;
 mod spec;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -27,21 +29,24 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-pub use fetch::{Fetch, FetchError, Fetched, HttpFetch, install_tls_provider};
+pub use fetch::{Fetch, FetchError, Fetched, Form, HttpFetch, install_tls_provider};
 pub use groups::{GroupMap, GroupsFault};
 pub use jose::{Algorithm, UnknownAlgorithm};
 pub use local::LocalUser;
 pub use rejection::{Reason, Rejection};
 pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, SpecError};
 
+use crate::call::refusal::Code;
 use crate::call::{Hash, Principal, Refusal, Session};
 use crate::clock::World;
 use claims::Admitted;
 use keys::KeyRing;
+use people::People;
 use reading::Reading;
 use recent::Recent;
 use rejection::{Signpost, Tally};
 use session::Sessions;
+use standing::Standing;
 
 /// A verified token is not verified again for this long: the bound on how long a key or a group
 /// taken away keeps working after the issuer's own bounds.
@@ -84,6 +89,8 @@ pub struct Identity {
     /// By SHA-256 of the token: the token itself is not kept.
     verified: Mutex<Recent<Hash, Verified>>,
     sessions: Sessions,
+    standing: Standing,
+    people: Arc<People>,
     reading: Reading,
     local: OnceLock<Principal>,
     tally: Tally,
@@ -113,8 +120,10 @@ impl Identity {
                 Arc::new(KeyRing::new(issuer, Arc::clone(&fetch), Arc::clone(&world))),
             )
         });
+        let rings: HashMap<String, Arc<KeyRing>> = rings.collect();
+        let people = Arc::new(People::new(&rings, &spec.groups, &fetch, &world));
         Ok(Self {
-            rings: rings.collect(),
+            rings,
             groups: spec.groups,
             signpost: Arc::new(Signpost {
                 metadata_url: spec::metadata_url(&resource).into(),
@@ -124,6 +133,8 @@ impl Identity {
             scopes: spec.scopes,
             verified: Mutex::new(Recent::new(VERIFIED_HALF)),
             sessions: Sessions::new(Arc::clone(&world)),
+            standing: Standing::default(),
+            people,
             reading: Reading::new(),
             local: OnceLock::new(),
             tally: Tally::default(),
@@ -145,12 +156,34 @@ impl Identity {
         self.reading.note(session, labels)
     }
 
-    /// Whether the caller still stands, some time after they were admitted.
+    /// Whether the caller still stands, some time after they were admitted: the newest token this
+    /// caller was admitted by has not expired, and its issuer is still configured. The user of stdio
+    /// stands as long as the process.
     ///
     /// # Errors
     /// `not_permitted`, to be retried with a fresh credential.
-    pub fn stands(&self, _principal: &Principal) -> Result<(), Refusal> {
-        Ok(())
+    pub fn stands(&self, principal: &Principal) -> Result<(), Refusal> {
+        let configured = |name: &str| self.rings.values().any(|ring| ring.issuer().name == name);
+        let stands = principal.user.issuer == LOCAL
+            || (configured(&principal.user.issuer)
+                && self
+                    .standing
+                    .until(principal)
+                    .is_some_and(|expires| self.world.now().seconds() < expires));
+        stands.then_some(()).ok_or_else(|| {
+            Refusal::new(
+                Code::NotPermitted,
+                "Your credential has expired since this call began.",
+                "Get a fresh access token and send the call again.",
+            )
+            .retry()
+        })
+    }
+
+    /// People on the control side, with keys and groups of their own issuers.
+    #[must_use]
+    pub fn people(&self) -> Arc<People> {
+        Arc::clone(&self.people)
     }
 
     /// Verifies a bearer token. The agent's `claimed_name` stays empty: the protocol says it, not the token.
@@ -164,14 +197,16 @@ impl Identity {
             Some(token) => self.verified(token).await,
         };
         let admitted = admitted.map_err(|(reason, ring)| self.reject(reason, ring))?;
-        Ok(Principal {
+        let principal = Principal {
             user: admitted.user.clone(),
             agent: admitted.agent.clone(),
             session: Session {
                 id: self.sessions.of(&admitted),
                 labels: BTreeSet::new(),
             },
-        })
+        };
+        self.standing.note(&principal, admitted.expires);
+        Ok(principal)
     }
 
     async fn verified(&self, token: &str) -> Result<Arc<Admitted>, (Reason, Option<&KeyRing>)> {
@@ -210,12 +245,7 @@ impl Identity {
 
     async fn check(&self, token: &jose::Compact<'_>, ring: &Arc<KeyRing>) -> Result<Admitted, Reason> {
         let issuer = ring.issuer();
-        let algorithm = token.header.algorithm;
-        if !issuer.algorithms.contains(&algorithm) {
-            return Err(Reason::Algorithm);
-        }
-        let key = ring.key(token.header.key_id.as_deref(), algorithm).await?;
-        token.verify(&key.decoding)?;
+        ring.check(token).await?;
         let now = self.world.now().seconds();
         claims::check(&token.header, &token.claims, issuer, &self.groups, now)
     }

@@ -20,6 +20,7 @@ pub mod audit;
 pub mod seats;
 pub mod gate;
 pub mod transport;
+pub mod console;
 
 pub mod config;
 pub mod telemetry;

@@ -14,8 +14,9 @@ use crate::audit::{Audit, AuditSpec, DiskRule, StartReport, load_or_create_key};
 use crate::call::{Caller, Confirmation, Hash, ResourceCard};
 use crate::clock::{System, World};
 use crate::config::{self, Config, Kind};
+use crate::console;
 use crate::gate::Gate;
-use crate::identity::issuer::{DemoIssuer, TokenRefused};
+use crate::identity::issuer::{DemoIssuer, Page, TokenRefused};
 use crate::identity::{DEMO, GroupMap, HttpFetch, Identity, IdentitySpec, IssuerSpec, install_tls_provider};
 use crate::mask::Mask;
 use crate::policy::{Policies, Scene};
@@ -23,7 +24,7 @@ use crate::resource::{Resource, Resources, git, sql::sqlite};
 use crate::seats::Seats;
 use crate::store::{Store, Tuning};
 use crate::tool::Tools;
-use crate::transport::http::{FormAnswer, HttpSpec};
+use crate::transport::http::{FormAnswer, HttpSpec, PageAnswer, PageContent};
 
 /// How long a delivery note or a cancellation may wait to be written.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -70,6 +71,7 @@ impl App {
                 None
             }
         };
+        super::desk::channels(&config)?; // a secret that is none refuses the start
         let cards = cards(&config);
         let tools = Tools::load(config.tools.as_deref(), &cards).context("tools")?;
         let policies = policies(&config, cards, &tools)?;
@@ -123,15 +125,70 @@ impl App {
     /// # Errors
     /// What the listener or the journal says.
     pub async fn serve(self, listener: tokio::net::TcpListener, shutdown: CancellationToken) -> Result<()> {
+        self.serve_both(listener, None, shutdown).await
+    }
+
+    /// The same, with the people's side on a listener of its own.
+    ///
+    /// # Errors
+    /// What a listener or the journal says.
+    pub async fn serve_both(
+        self,
+        listener: tokio::net::TcpListener,
+        control: Option<tokio::net::TcpListener>,
+        shutdown: CancellationToken,
+    ) -> Result<()> {
         let mut spec = HttpSpec::new(self.config.server.public_url.clone(), self.world.clone());
         spec.max_body_bytes = usize::try_from(self.config.limits.body_bytes).unwrap_or(usize::MAX);
         if let Some(issuer) = &self.demo {
             mount(&mut spec, issuer);
         }
         let keeper = self.keep_journal();
-        let served = crate::transport::http::serve(self.gate.clone(), spec, listener, shutdown).await;
+        let stop = CancellationToken::new();
+        let tellers = self.tell(stop.clone())?;
+        let people = self.control_side(control, shutdown.clone());
+        let agents = crate::transport::http::serve(self.gate.clone(), spec, listener, shutdown);
+        let (served, decided) = tokio::join!(agents, people);
+        stop.cancel();
+        for teller in tellers {
+            teller.await?;
+        }
         self.close(keeper).await?;
-        Ok(served?)
+        served?;
+        Ok(decided?)
+    }
+
+    /// Tells every channel what becomes of requests.
+    fn tell(&self, stop: CancellationToken) -> Result<Vec<tokio::task::JoinHandle<()>>> {
+        let channels = super::desk::channels(&self.config)?;
+        let control = self.config.server.control.as_ref().map(|control| &control.url);
+        let told = channels.into_iter().map(|channel| {
+            let mask = self.gate.mask.clone();
+            let teller = console::notices::Teller::new(
+                self.gate.approvals.clone(),
+                channel,
+                control.cloned(),
+                Arc::new(move |words| mask.text(words).into_owned()),
+                self.world.clone(),
+            );
+            tokio::spawn(teller.run(stop.clone()))
+        });
+        Ok(told.collect())
+    }
+
+    /// The people's side, where there is one.
+    async fn control_side(
+        &self,
+        listener: Option<tokio::net::TcpListener>,
+        shutdown: CancellationToken,
+    ) -> std::io::Result<()> {
+        let (Some(listener), Some(control)) = (listener, &self.config.server.control) else {
+            return Ok(());
+        };
+        let max_age = self.config.approval.max_age.as_secs();
+        let spec = console::Spec::new(control.url.clone(), max_age, self.world.clone());
+        let desk = Arc::new(super::desk::Reviews(self.gate.clone()));
+        console::serve(desk, self.gate.identity.people(), spec, listener, shutdown).await
     }
 
     /// Serves MCP over standard input and output until it ends or `shutdown` fires.
@@ -374,6 +431,20 @@ fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
         name.parse()
             .map_err(|_| anyhow::anyhow!("issuer `{}`: unknown algorithm {name}", issuer.name))
     };
+    let secret = match &issuer.control_client_secret {
+        Some(reference) => Some(
+            reference
+                .resolve(|name| std::env::var(name).ok())
+                .map_err(|error| {
+                    anyhow::anyhow!(
+                        "issuer `{}`: control_client_secret {error}; {}",
+                        issuer.name,
+                        error.remedy()
+                    )
+                })?,
+        ),
+        None => None,
+    };
     Ok(IssuerSpec {
         name: issuer.name.clone(),
         url: issuer.url.clone(),
@@ -386,6 +457,8 @@ fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
         required_scopes: issuer.required_scopes.clone(),
         jwks_uri: issuer.jwks_uri.clone(),
         max_lifetime_seconds: issuer.max_lifetime_seconds,
+        control_audience: issuer.control_audience.clone(),
+        control_client_secret: secret,
     })
 }
 
@@ -405,6 +478,17 @@ fn mount(spec: &mut HttpSpec, issuer: &Arc<DemoIssuer>) {
         Arc::new(move |fields| token(&issuer, &fields))
     };
     spec.forms.push((paths.token, form));
+    if let Some(path) = paths.authorize {
+        let issuer = issuer.clone();
+        let page: PageAnswer =
+            Arc::new(
+                move |fields, submitted| match issuer.authorize(&fields, submitted) {
+                    Page::Html(status, html) => PageContent::Html(status, html),
+                    Page::See(place) => PageContent::See(place),
+                },
+            );
+        spec.pages.push((path, page));
+    }
 }
 
 fn token(issuer: &DemoIssuer, fields: &[(String, String)]) -> (u16, Value) {
@@ -414,8 +498,15 @@ fn token(issuer: &DemoIssuer, fields: &[(String, String)]) -> (u16, Value) {
             .find(|(key, _)| key == name)
             .map_or("", |(_, value)| value.as_str())
     };
-    match issuer.token(field("username"), field("password"), field("client_id")) {
-        Ok(token) => (200, json!({ "access_token": token, "token_type": "Bearer" })),
+    let answered = if field("grant_type") == "authorization_code" {
+        issuer.redeem(fields)
+    } else {
+        issuer
+            .token(field("username"), field("password"), field("client_id"))
+            .map(|token| json!({ "access_token": token, "token_type": "Bearer" }))
+    };
+    match answered {
+        Ok(answer) => (200, answer),
         Err(refused) => {
             let (status, error) = match refused {
                 TokenRefused::BadCredentials => (400, "invalid_grant"),

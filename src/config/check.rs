@@ -11,7 +11,7 @@ use super::error::Problems;
 use super::guard::{Need, Role};
 use super::raw::{self, Number, Text};
 use super::{Audit, Config, ConfigError, Control, Limits, Policies, Server, Store};
-use super::{issuers, resources};
+use super::{channels, issuers, resources};
 use crate::approval::Settings;
 use crate::call::Limits as CallLimits;
 use crate::secret::SecretRef;
@@ -63,7 +63,7 @@ impl Check<'_> {
         let limits = self.limits(&raw.limits);
         let classes = resources::classes(&raw.classes, &mut self.problems);
         let resources = resources::resources(&raw.resource, &raw.classes, self);
-        self.channels(&raw.approval);
+        let webhooks = channels::channels(&raw.approval, self);
         let approval = self.approval(&raw.approval);
         let audit = self.audit(&raw.audit, server.as_ref(), store.as_ref());
         Some(Config {
@@ -81,6 +81,7 @@ impl Check<'_> {
             resources,
             classes,
             approval: approval?,
+            webhooks,
             audit: audit?,
         })
     }
@@ -280,20 +281,14 @@ impl Check<'_> {
         })
     }
 
-    fn channels(&mut self, raw: &raw::Approval) {
-        for channel in &raw.channel {
-            if let Some(secret) = &channel.secret
-                && let Err(error) = SecretRef::parse(secret.get_ref())
-            {
+    /// A reference to a secret.
+    pub(super) fn secret(&mut self, raw: &Text, key: &str) -> Option<SecretRef> {
+        SecretRef::parse(raw.get_ref())
+            .map_err(|error| {
                 self.problems
-                    .at(secret.span(), format!("secret: {error}"), error.remedy());
-            }
-            self.problems.at(
-                channel.kind.span(),
-                "approval channels are not available in this version",
-                "take [[approval.channel]] out; until then a policy with @approval answers approval_unavailable",
-            );
-        }
+                    .at(raw.span(), format!("{key}: {error}"), error.remedy());
+            })
+            .ok()
     }
 
     fn audit(&mut self, raw: &raw::Audit, server: Option<&Server>, store: Option<&Store>) -> Option<Audit> {

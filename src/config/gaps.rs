@@ -67,10 +67,10 @@ fn stdio(list: &mut List) {
         "Run `tollgate serve` under its own user or on another host, and take the old credentials away.",
     );
     list.limit(
-        "approval-unavailable",
-        "No second person can be asked in this version: a policy with @approval answers approval_unavailable, \
+        "stdio-no-approval",
+        "Over `tollgate stdio` no second person is asked: a policy with @approval answers approval_unavailable, \
          and @confirm may come from the same person.",
-        "Forbid what must never happen without a second person.",
+        "Let calls that need a second person go to `tollgate serve`.",
     );
 }
 
@@ -145,11 +145,51 @@ fn network(config: &Config, list: &mut List) {
             "For other machines put a TLS proxy in front and set public_url to its https address.",
         );
     }
-    if server.control.is_some() {
+    control(config, list);
+}
+
+fn control(config: &Config, list: &mut List) {
+    let Some(control) = &config.server.control else {
         list.avoidable(
             "no-control-side",
-            "control_listen and control_url are checked, but this version serves nothing there.",
-            "Nothing to do; leave them out until a version serves them.",
+            "Nobody can be asked: without control_listen and control_url a policy with @approval answers approval_unavailable.",
+            "Set both, and control_audience of an [[issuer]].",
+        );
+        return;
+    };
+    if config
+        .issuers
+        .iter()
+        .all(|issuer| issuer.control_audience.is_none())
+    {
+        list.avoidable(
+            "nobody-decides",
+            "Nobody can sign in on the people's side: no [[issuer]] has a control_audience, so every request expires.",
+            "Register a client for it at the issuer, and set control_audience to its client id.",
+        );
+    }
+    if !control.listen.ip().is_loopback() {
+        list.avoidable(
+            "clear-text-control",
+            format!(
+                "{} speaks plain HTTP: whoever can see that network reads and takes over people's sessions.",
+                control.listen
+            ),
+            "Listen on 127.0.0.1 behind a TLS proxy on the same machine, or keep that network to the proxy.",
+        );
+    }
+    if is_loopback(&control.url) {
+        list.avoidable(
+            "control-beside-agents",
+            "The people's side is on loopback: an agent with a shell of the same user shares the machine with the browser that decides.",
+            "Put it behind TLS under a host name of its own, and let people decide from another machine or user.",
+        );
+    }
+    if config.webhooks.iter().any(|webhook| webhook.allow_private) {
+        list.avoidable(
+            "private-webhook",
+            "Notices may go to addresses of private networks.",
+            "Take allow_private out where the receiver has a public address.",
         );
     }
 }

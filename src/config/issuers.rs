@@ -56,6 +56,17 @@ fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> 
             "give the people's side its own audience, e.g. \"tollgate-control\"",
         );
     }
+    let control_client_secret = raw
+        .control_client_secret
+        .as_ref()
+        .and_then(|text| check.secret(text, "control_client_secret"));
+    if let (Some(written), None) = (&raw.control_client_secret, &raw.control_audience) {
+        check.problem(
+            written.span(),
+            "control_client_secret is the secret of no client: there is no control_audience",
+            "add control_audience, the client id the issuer gave you for the people's side",
+        );
+    }
     let groups_claim = raw.groups_claim.as_ref().and_then(|text| pointer(text, check));
     let cut_at = check.number(raw.groups_cut_at.as_ref(), "groups_cut_at", 0..=100_000, 100);
     let lifetime = check.number(
@@ -69,6 +80,7 @@ fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> 
         url: url?,
         audience: audience?,
         control_audience,
+        control_client_secret,
         groups_claim,
         groups_cut_at: usize::try_from(cut_at?).ok().filter(|cut| *cut > 0),
         algorithms: algorithms(raw.algorithms.as_ref(), check),

@@ -59,6 +59,7 @@ pub(super) struct Issuer {
     pub(super) mode: Option<Text>,
     pub(super) audience: Option<Text>,
     pub(super) control_audience: Option<Text>,
+    pub(super) control_client_secret: Option<Text>,
     pub(super) groups_claim: Option<Text>,
     pub(super) groups_cut_at: Option<Number>,
     pub(super) algorithms: Option<Spanned<Vec<Text>>>,
@@ -130,12 +131,10 @@ pub(super) struct Approval {
 #[serde(deny_unknown_fields)]
 pub(super) struct Channel {
     pub(super) kind: Text,
-    #[expect(
-        dead_code,
-        reason = "read so that the message is about the channel, not about this key"
-    )]
     pub(super) url: Option<Text>,
     pub(super) secret: Option<Text>,
+    #[serde(default)]
+    pub(super) allow_private: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

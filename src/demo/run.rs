@@ -200,6 +200,7 @@ fn users(url: &str, issuer_url: String) -> DemoSpec {
         audience: format!("{url}/mcp"),
         users: BTreeMap::from([user("analyst"), user("developer")]),
         token_seconds: TOKEN_SECONDS,
+        control: None,
     }
 }
 

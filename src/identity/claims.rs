@@ -84,7 +84,7 @@ fn media_type(header: &Header, issuer: &IssuerSpec) -> Result<(), Reason> {
 }
 
 /// `exp`, and `nbf` and `iat` where they are, against our own clock.
-fn times(claims: &Map<String, Value>, issuer: &IssuerSpec, now: u64) -> Result<u64, Reason> {
+pub(super) fn times(claims: &Map<String, Value>, issuer: &IssuerSpec, now: u64) -> Result<u64, Reason> {
     let expires = seconds(claims, "exp")?.ok_or(Reason::Claim("exp"))?;
     if now >= expires.saturating_add(LEEWAY) {
         return Err(Reason::Expired);
@@ -105,7 +105,7 @@ fn times(claims: &Map<String, Value>, issuer: &IssuerSpec, now: u64) -> Result<u
 }
 
 /// A NumericDate (RFC 7519 §2): a JSON number, possibly with a fraction, which is dropped.
-fn seconds(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<u64>, Reason> {
+pub(super) fn seconds(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<u64>, Reason> {
     let Some(value) = claims.get(claim) else {
         return Ok(None);
     };
@@ -128,7 +128,7 @@ fn seconds(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<u6
 }
 
 /// `aud`: one string, or a list of strings (RFC 7519 §4.1.3).
-fn audiences(claims: &Map<String, Value>) -> Result<BTreeSet<&str>, Reason> {
+pub(super) fn audiences(claims: &Map<String, Value>) -> Result<BTreeSet<&str>, Reason> {
     match claims.get("aud") {
         Some(Value::String(one)) => Ok(BTreeSet::from([one.as_str()])),
         Some(Value::Array(list)) => {
@@ -142,7 +142,10 @@ fn audiences(claims: &Map<String, Value>) -> Result<BTreeSet<&str>, Reason> {
 }
 
 /// A name from a claim: text of at most 255 bytes without control characters.
-fn name<'a>(claims: &'a Map<String, Value>, claim: &'static str) -> Result<Option<&'a str>, Reason> {
+pub(super) fn name<'a>(
+    claims: &'a Map<String, Value>,
+    claim: &'static str,
+) -> Result<Option<&'a str>, Reason> {
     match claims.get(claim) {
         None => Ok(None),
         Some(Value::String(text))

@@ -34,6 +34,21 @@ pub struct FetchError(pub String);
 pub trait Fetch: Send + Sync + std::fmt::Debug {
     /// Gets `url`. A status other than 200 is an answer, not an error.
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Fetched, FetchError>>;
+
+    /// Posts `form` to `url`, with an `Authorization` header where one is given; the same bounds. Nothing
+    /// of what is sent is in an error. Unless somebody implements it, nothing is sent.
+    fn post<'a>(&'a self, url: &'a Url, _form: Form<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(async move { Err(FetchError(format!("{url}: nothing is sent from here"))) })
+    }
+}
+
+/// What is posted.
+#[derive(Clone, Copy)]
+pub struct Form<'a> {
+    /// Names and values, to be encoded as `application/x-www-form-urlencoded`.
+    pub fields: &'a [(&'a str, &'a str)],
+    /// The value of `Authorization`.
+    pub authorization: Option<&'a str>,
 }
 
 /// [`Fetch`] over HTTP: TLS by rustls with the system's roots; plain HTTP to loopback alone, and
@@ -69,11 +84,26 @@ impl HttpFetch {
         client.as_ref().map_err(Clone::clone)
     }
 
-    async fn bounded(&self, url: &Url) -> Result<Fetched, FetchError> {
-        let request = self
-            .client(url)?
-            .get(url.clone())
-            .header("accept", "application/json");
+    async fn bounded(&self, url: &Url, form: Option<Form<'_>>) -> Result<Fetched, FetchError> {
+        let client = self.client(url)?;
+        let mut request = match form {
+            None => client.get(url.clone()),
+            Some(form) => client
+                .post(url.clone())
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(
+                    url::form_urlencoded::Serializer::new(String::new())
+                        .extend_pairs(form.fields)
+                        .finish(),
+                ),
+        };
+        request = request.header("accept", "application/json");
+        if let Some(authorization) = form.and_then(|form| form.authorization) {
+            let mut value = reqwest::header::HeaderValue::from_str(authorization)
+                .map_err(|_| FetchError("the client's credentials cannot be sent in a header".to_owned()))?;
+            value.set_sensitive(true);
+            request = request.header("authorization", value);
+        }
         let mut answer = request.send().await.map_err(|error| chain(&error))?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| chain(&error))? {
@@ -113,7 +143,11 @@ fn built(builder: ClientBuilder) -> Result<Client, FetchError> {
 
 impl Fetch for HttpFetch {
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Fetched, FetchError>> {
-        Box::pin(self.bounded(url))
+        Box::pin(self.bounded(url, None))
+    }
+
+    fn post<'a>(&'a self, url: &'a Url, form: Form<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(self.bounded(url, Some(form)))
     }
 }
 

@@ -5,6 +5,8 @@
 //! mounts them. A deployment never runs it: its issuer name is [`super::DEMO`], which an
 //! [`super::IssuerSpec`] may carry on loopback only, and `serve` refuses.
 
+mod code;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,10 +20,13 @@ use subtle::ConstantTimeEq;
 use url::Url;
 use zeroize::Zeroizing;
 
+use self::code::{CODES_HALF, Issued};
 use super::recent::Recent;
 use super::spec::{DEMO, IssuerSpec, SpecError, is_loopback, secure};
 use crate::call::Hash;
 use crate::clock::World;
+
+pub use code::{ControlClient, Page};
 
 /// Wrong secrets after which an account pauses, and for how long.
 const ATTEMPTS: u32 = 5;
@@ -42,6 +47,8 @@ pub struct DemoSpec {
     pub users: BTreeMap<String, BTreeSet<String>>,
     /// How long a token lives, in seconds, at most 24 hours; [`TOKEN_SECONDS`] is a good value.
     pub token_seconds: u64,
+    /// The client for the people's side, where there is one.
+    pub control: Option<ControlClient>,
 }
 
 /// Why no token was issued.
@@ -68,6 +75,8 @@ pub struct DemoIssuer {
     /// By hash of the name, whether such a user exists or not: wrong secrets in a row, and when the
     /// last one came (monotonic).
     wrong: Mutex<Recent<Hash, (u32, Duration)>>,
+    /// By hash of the code.
+    codes: Mutex<Recent<Hash, Issued>>,
     world: Arc<dyn World>,
 }
 
@@ -127,6 +136,7 @@ impl DemoIssuer {
             key,
             spec,
             wrong: Mutex::new(Recent::new(NAMES_HALF)),
+            codes: Mutex::new(Recent::new(CODES_HALF)),
             world,
         };
         Ok((issuer, credentials))
@@ -135,14 +145,16 @@ impl DemoIssuer {
     /// The entry `app` gives to [`super::Identity`] so that its tokens are accepted.
     #[must_use]
     pub fn issuer_spec(&self) -> IssuerSpec {
-        IssuerSpec::new(DEMO, self.spec.url.clone(), self.spec.audience.clone())
+        let mut spec = IssuerSpec::new(DEMO, self.spec.url.clone(), self.spec.audience.clone());
+        spec.control_audience = self.spec.control.as_ref().map(|client| client.id.clone());
+        spec
     }
 
     /// The authorization server metadata (RFC 8414 §2), to be served at the paths of
     /// [`DemoIssuer::paths`].
     #[must_use]
     pub fn metadata(&self) -> Value {
-        json!({
+        let mut document = json!({
             "issuer": self.spec.url,
             "jwks_uri": self.below("/jwks"),
             "token_endpoint": self.below("/token"),
@@ -150,7 +162,24 @@ impl DemoIssuer {
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": ["none"],
             "scopes_supported": [],
-        })
+        });
+        if self.spec.control.is_some()
+            && let Some(members) = document.as_object_mut()
+        {
+            let people = json!({
+                "authorization_endpoint": self.below("/authorize"),
+                "grant_types_supported": ["password", "authorization_code"],
+                "response_types_supported": ["code"],
+                "response_modes_supported": ["query"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["EdDSA"],
+                "code_challenge_methods_supported": ["S256"],
+                "scopes_supported": ["openid"],
+                "authorization_response_iss_parameter_supported": true,
+            });
+            members.extend(people.as_object().cloned().unwrap_or_default());
+        }
+        document
     }
 
     /// The key set with the one public key (RFC 7517, RFC 8037).
@@ -178,6 +207,7 @@ impl DemoIssuer {
             ],
             jwks: format!("{path}/jwks"),
             token: format!("{path}/token"),
+            authorize: self.spec.control.is_some().then(|| format!("{path}/authorize")),
         }
     }
 
@@ -220,7 +250,6 @@ impl DemoIssuer {
         let now = self.world.now().seconds();
         let mut id = [0; 16];
         self.world.random(&mut id);
-        let header = json!({"alg": "EdDSA", "typ": "at+jwt", "kid": self.key_id});
         let claims = json!({
             "iss": self.spec.url,
             "aud": self.spec.audience,
@@ -232,8 +261,13 @@ impl DemoIssuer {
             "exp": now + self.spec.token_seconds,
             "jti": URL_SAFE_NO_PAD.encode(id),
         });
+        self.signed("at+jwt", &claims)
+    }
+
+    fn signed(&self, media_type: &str, claims: &Value) -> String {
+        let header = json!({"alg": "EdDSA", "typ": media_type, "kid": self.key_id});
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&header), part(&claims));
+        let signed = format!("{}.{}", part(&header), part(claims));
         let signature = self.key.sign(signed.as_bytes()).to_bytes();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
@@ -250,8 +284,11 @@ pub struct DemoPaths {
     pub metadata: Vec<String>,
     /// [`DemoIssuer::jwks`].
     pub jwks: String,
-    /// [`DemoIssuer::token`]: POST of a form with `username`, `password` and `client_id`.
+    /// [`DemoIssuer::token`]: POST of a form with `username`, `password` and `client_id`; with
+    /// `grant_type=authorization_code`, [`DemoIssuer::redeem`].
     pub token: String,
+    /// [`DemoIssuer::authorize`]: GET and POST, where people can sign in.
+    pub authorize: Option<String>,
 }
 
 fn secret(world: &dyn World) -> Zeroizing<String> {

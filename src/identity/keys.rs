@@ -195,6 +195,16 @@ impl KeyRing {
         Ok(uri)
     }
 
+    /// The key that checks this very token, if its algorithm is one the issuer may use.
+    pub(super) async fn check(self: &Arc<Self>, token: &super::jose::Compact<'_>) -> Result<(), Reason> {
+        let algorithm = token.header.algorithm;
+        if !self.issuer.algorithms.contains(&algorithm) {
+            return Err(Reason::Algorithm);
+        }
+        let key = self.key(token.header.key_id.as_deref(), algorithm).await?;
+        token.verify(&key.decoding)
+    }
+
     async fn get(&self, address: &Url) -> Result<Fetched, String> {
         self.fetch.get(address).await.map_err(|error| error.to_string())
     }

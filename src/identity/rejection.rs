@@ -68,6 +68,9 @@ pub enum Reason {
     /// An ID token, a logout token or a refresh token.
     #[error("the token is not an access token")]
     NotAnAccessToken,
+    /// On the people's side: not an ID token.
+    #[error("the token is not an ID token of the client for the people's side")]
+    NotAnIdToken,
     /// Bound to a key of the sender (`cnf`): useless without the proof we do not check.
     #[error(
         "the token is bound to its sender (DPoP or mTLS), which is not supported: issue plain bearer tokens for this audience"
@@ -106,6 +109,7 @@ impl Reason {
             Self::NotYetValid => "not_yet_valid",
             Self::Lifetime => "lifetime",
             Self::NotAnAccessToken => "not_an_access_token",
+            Self::NotAnIdToken => "not_an_id_token",
             Self::SenderConstrained => "sender_constrained",
             Self::Client => "client",
             Self::Scope => "scope",

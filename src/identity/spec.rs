@@ -6,6 +6,7 @@ use url::{Host, Url};
 
 use super::groups::GroupMap;
 use super::jose::Algorithm;
+use crate::secret::Secret;
 
 /// The issuer name of stdio principals; no configured issuer may take it.
 pub const LOCAL: &str = "local";
@@ -53,6 +54,10 @@ pub struct IssuerSpec {
     pub jwks_uri: Option<String>,
     /// Tokens valid for longer than this many seconds from now are refused.
     pub max_lifetime_seconds: u64,
+    /// The client of this issuer whose ID tokens open the people's side; `None` opens it for nobody.
+    pub control_audience: Option<String>,
+    /// That client's secret, where it has one.
+    pub control_client_secret: Option<Secret>,
 }
 
 impl IssuerSpec {
@@ -71,6 +76,8 @@ impl IssuerSpec {
             required_scopes: Vec::new(),
             jwks_uri: None,
             max_lifetime_seconds: 86_400,
+            control_audience: None,
+            control_client_secret: None,
         }
     }
 
@@ -104,6 +111,14 @@ impl IssuerSpec {
         if self.audience.is_empty() {
             return Err(wrong(
                 "audience is empty; write the value its tokens carry in `aud`".to_owned(),
+            ));
+        }
+        if let Some(control) = &self.control_audience
+            && (control.is_empty() || *control == self.audience)
+        {
+            return Err(wrong(
+                "control_audience is empty or the same as audience; give the people's side its own client"
+                    .to_owned(),
             ));
         }
         if self.algorithms.is_empty() {

@@ -56,7 +56,20 @@ impl Ledger {
             .unwrap_or_else(PoisonError::into_inner)
             .extend(calls);
     }
+}
 
+/// Told when everything a connection took is with the operating system.
+pub(crate) trait Flushed: Send + Sync + 'static {
+    /// Nothing is left in our own buffers.
+    fn flushed(&self);
+}
+
+/// For a listener that reports nothing.
+impl Flushed for () {
+    fn flushed(&self) {}
+}
+
+impl Flushed for Ledger {
     fn flushed(&self) {
         let calls = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         for call in &calls {
@@ -117,16 +130,16 @@ impl<G: Unpin + Send + 'static> http_body::Body for Tracked<G> {
 }
 
 /// A connection that reports accepted answers, and gives up on a peer that takes nothing.
-pub(super) struct Line<S> {
+pub(super) struct Line<S, L> {
     inner: S,
-    ledger: Arc<Ledger>,
+    ledger: Arc<L>,
     patience: Duration,
     stalled: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-impl<S> Line<S> {
+impl<S, L> Line<S, L> {
     /// `patience` bounds how long a single write may make no progress.
-    pub(super) fn new(inner: S, ledger: Arc<Ledger>, patience: Duration) -> Self {
+    pub(super) fn new(inner: S, ledger: Arc<L>, patience: Duration) -> Self {
         Self {
             inner,
             ledger,
@@ -156,7 +169,7 @@ impl<S> Line<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+impl<S: AsyncRead + Unpin, L: Flushed> AsyncRead for Line<S, L> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -166,7 +179,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+impl<S: AsyncWrite + Unpin, L: Flushed> AsyncWrite for Line<S, L> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -6,37 +6,44 @@
 
 mod fault;
 mod front;
+pub(crate) mod listen;
+pub(crate) mod names;
 mod sessions;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::Request;
+use hyper::body::Incoming;
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::fault::Answer;
 use self::front::Front;
+use self::listen::Bounds;
 use super::Door;
-use super::delivery::{Ledger, Line};
+use super::delivery::Ledger;
 use crate::clock::World;
 
-/// Largest request head in bytes (tokens with many groups reach some 16 KiB).
-const HEAD_BYTES: usize = 64 * 1024;
-/// Most header lines of one request.
-const HEADERS: usize = 100;
-/// Connections beyond the limit that are told so; what comes beyond these is closed.
-const TURNED_AWAY: usize = 64;
 /// What is left of a drain after its bound: to settle cancelled calls and to close.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A public form endpoint: takes the decoded fields, gives a status and a JSON document.
 pub type FormAnswer = Arc<dyn Fn(Vec<(String, String)>) -> (u16, Value) + Send + Sync>;
+
+/// A public page: takes the decoded fields of a query or a form, and whether it was a form (POST).
+pub type PageAnswer = Arc<dyn Fn(Vec<(String, String)>, bool) -> PageContent + Send + Sync>;
+
+/// What a page answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PageContent {
+    /// A status and an HTML document.
+    Html(u16, String),
+    /// 303 to there.
+    See(String),
+}
 
 /// How to serve. [`HttpSpec::new`] gives the defaults; every field may be changed.
 #[derive(Clone)]
@@ -53,6 +60,8 @@ pub struct HttpSpec {
     pub documents: Vec<(String, Value)>,
     /// Public form endpoints by path, e.g. an issuer's token endpoint.
     pub forms: Vec<(String, FormAnswer)>,
+    /// Public pages by path, e.g. an issuer's authorization endpoint.
+    pub pages: Vec<(String, PageAnswer)>,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
     /// Most open connections.
@@ -102,13 +111,14 @@ impl HttpSpec {
     /// address the other loopback names at the same port as well.
     #[must_use]
     pub fn new(public_url: url::Url, world: Arc<dyn World>) -> Self {
-        let (allowed_hosts, allowed_origins) = own_names(&public_url);
+        let (allowed_hosts, allowed_origins) = names::own(&public_url);
         Self {
             public_url,
             allowed_hosts,
             allowed_origins,
             documents: Vec::new(),
             forms: Vec::new(),
+            pages: Vec::new(),
             max_body_bytes: 1024 * 1024,
             max_connections: 2048,
             max_exchanges: 1024,
@@ -129,25 +139,6 @@ impl HttpSpec {
     }
 }
 
-/// Host and Origin values under which a server at this address is its own.
-fn own_names(url: &url::Url) -> (Vec<String>, Vec<String>) {
-    let Some(host) = url.host_str() else {
-        return (Vec::new(), Vec::new());
-    };
-    let mut names = vec![host];
-    let loopback = ["localhost", "127.0.0.1", "[::1]"];
-    if loopback.contains(&host) {
-        names.extend(loopback.iter().filter(|name| **name != host));
-    }
-    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
-    let hosts: Vec<String> = names.iter().map(|name| format!("{name}{port}")).collect();
-    let origins = hosts
-        .iter()
-        .map(|host| format!("{}://{host}", url.scheme()))
-        .collect();
-    (hosts, origins)
-}
-
 /// Serves until `shutdown` fires, then finishes what is under way and returns.
 ///
 /// # Errors
@@ -159,40 +150,8 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let connections = Arc::new(Semaphore::new(spec.max_connections.min(Semaphore::MAX_PERMITS)));
-    let beyond = Arc::new(Semaphore::new(TURNED_AWAY));
     let front = Arc::new(Front::new(door, spec).map_err(invalid)?);
-    let mut open = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(_) = open.join_next(), if !open.is_empty() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: let some close
-                continue;
-            }
-        };
-        let (permit, welcome) = match Arc::clone(&connections).try_acquire_owned() {
-            Ok(permit) => (permit, true),
-            Err(_) => match Arc::clone(&beyond).try_acquire_owned() {
-                Ok(permit) => (permit, false),
-                Err(_) => continue,
-            },
-        };
-        open.spawn(connection(
-            Arc::clone(&front),
-            stream,
-            shutdown.clone(),
-            permit,
-            welcome,
-        ));
-    }
-    drop(listener);
+    let open = listen::accept(&front, listener, &shutdown).await;
     drain(&front, open).await;
     Ok(())
 }
@@ -201,51 +160,27 @@ fn invalid(message: String) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidInput, message)
 }
 
-/// One connection, until it closes or the server stops.
-async fn connection(
-    front: Arc<Front>,
-    stream: TcpStream,
-    shutdown: CancellationToken,
-    _permit: OwnedSemaphorePermit,
-    welcome: bool,
-) {
-    // Answers leave in several small writes: with Nagle's algorithm each would wait for an ACK.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    let ledger = Arc::new(Ledger::new(Arc::clone(front.door())));
-    let io = TokioIo::new(Line::new(stream, Arc::clone(&ledger), front.spec().write_within));
-    let service = {
-        let front = Arc::clone(&front);
-        service_fn(move |request| {
-            let (front, ledger) = (Arc::clone(&front), Arc::clone(&ledger));
-            async move {
-                Ok::<_, Infallible>(if welcome {
-                    front.answer(request, &ledger).await
-                } else {
-                    front.turn_away()
-                })
-            }
-        })
-    };
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(front.spec().head_within)
-        .max_headers(HEADERS)
-        .max_header_size(HEAD_BYTES)
-        .max_buf_size(HEAD_BYTES)
-        .keep_alive(welcome)
-        .serve_connection(io, service);
-    let mut served = std::pin::pin!(served);
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            served.await
+impl listen::Site for Front {
+    type Ledger = Ledger;
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            connections: self.spec().max_connections,
+            head_within: self.spec().head_within,
+            write_within: self.spec().write_within,
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger::new(Arc::clone(self.door()))
+    }
+
+    async fn answer(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Answer {
+        Self::answer(self, request, ledger).await
+    }
+
+    fn turn_away(&self) -> Answer {
+        Self::turn_away(self)
     }
 }
 

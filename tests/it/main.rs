@@ -13,6 +13,7 @@ mod support;
 mod audit;
 mod cli;
 mod config;
+mod control;
 mod demo;
 mod docs;
 mod faults;

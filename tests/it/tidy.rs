@@ -17,7 +17,7 @@ const FUNCTION: usize = 60;
 /// Which crates may be named where (paths below `src`); a crate that is not listed may be used anywhere.
 const CONFINED: &[(&str, &[&str])] = &[
     ("rmcp", &["transport"]),
-    ("axum", &["transport"]),
+    ("axum", &["transport", "console"]),
     ("cedar_policy", &["policy"]),
     ("git2", &["resource/git", "demo/repo"]),
     ("sqlx", &["store"]),

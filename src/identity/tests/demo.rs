@@ -21,6 +21,7 @@ fn demo() -> DemoSpec {
             ("developer".to_owned(), BTreeSet::new()),
         ]),
         token_seconds: 3_600,
+        control: None,
     }
 }
 

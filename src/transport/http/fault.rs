@@ -5,6 +5,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::PageContent;
+
 /// JSON-RPC codes of refusals that come before the protocol.
 pub(super) const INVALID_REQUEST: i32 = -32600;
 const PARSE_ERROR: i32 = -32700;
@@ -113,6 +115,38 @@ pub(super) fn document(value: &Value) -> Answer {
     answer
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// A page that runs nothing, loads nothing and is nobody's frame.
+pub(super) fn page(content: PageContent) -> Answer {
+    let mut answer = match content {
+        PageContent::Html(status, html) => {
+            let mut answer = Response::new(Body::from(html));
+            *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            answer
+        }
+        PageContent::See(place) => {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::SEE_OTHER;
+            if let Ok(place) = HeaderValue::from_str(&place) {
+                answer.headers_mut().insert(header::LOCATION, place);
+            }
+            answer
+        }
+    };
+    let fixed = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ];
+    for (name, value) in fixed {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     answer
 }
 

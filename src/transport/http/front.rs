@@ -17,8 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::fault::{Answer, Fault, document, in_our_words, is_json};
+use super::names::{Foreign, Names, Seldom};
 use super::sessions::{InUse, OPENING, Opening, Owner, Sessions};
-use super::{FormAnswer, HttpSpec};
+use super::{FormAnswer, HttpSpec, PageAnswer};
 use crate::call::Principal;
 use crate::identity::Bearer;
 use crate::seats::{Seat, Seats};
@@ -37,15 +38,11 @@ const METADATA: [&str; 2] = [
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
-/// A host and the port that was named, if one was.
-type Authority = (String, Option<u16>);
-
 /// What stands in front of the protocol.
 pub(super) struct Front {
     door: Arc<dyn Door>,
     spec: HttpSpec,
-    hosts: Vec<Authority>,
-    origins: Vec<(String, Authority)>,
+    names: Names,
     service: StreamableHttpService<Mcp, Sessions>,
     sessions: Arc<Sessions>,
     calls: Calls,
@@ -86,8 +83,11 @@ impl Front {
         config.json_response = true; // one plain answer unless something has to be streamed before it
         config.max_request_body_bytes = spec.max_body_bytes;
         Ok(Self {
-            hosts: each(&spec.allowed_hosts, "allowed host", authority)?,
-            origins: each(&spec.allowed_origins, "allowed origin", origin)?,
+            names: Names::new(
+                &spec.allowed_hosts,
+                &spec.allowed_origins,
+                spec.public_url.scheme(),
+            )?,
             service: StreamableHttpService::new(move || Ok(mcp.clone()), Arc::clone(&sessions), config),
             exchanges: permits(spec.max_exchanges),
             streams: permits(spec.max_streams),
@@ -168,6 +168,10 @@ impl Front {
             only(&request, &[Method::POST])?;
             return self.form(form, request).await;
         }
+        if let Some((_, page)) = self.spec.pages.iter().find(|(at, _)| at == path) {
+            only(&request, &[Method::GET, Method::HEAD, Method::POST])?;
+            return self.page(page, request).await;
+        }
         Err(Fault::refused(StatusCode::NOT_FOUND, "Not found"))
     }
 
@@ -201,61 +205,32 @@ impl Front {
         Ok(response.map(|body| Body::new(Tracked::new(body, delivery, Arc::clone(ledger), (room, in_use)))))
     }
 
-    /// RFC 9112 section 3.2: exactly one `Host`, and it agrees with an absolute request target. Names
-    /// that are not ours are how a page reaches a local server through its own DNS name.
+    /// See [`Names::check_host`].
     fn check_host(&self, request: &Request<Incoming>) -> Result<(), Fault> {
-        let forbidden = || Fault::refused(StatusCode::FORBIDDEN, "Forbidden: this Host is not served here");
-        let mut hosts = request.headers().get_all(header::HOST).iter();
-        let (Some(host), None) = (hosts.next(), hosts.next()) else {
-            return Err(Fault::invalid(
-                StatusCode::BAD_REQUEST,
-                "Exactly one Host header is required",
-            ));
-        };
-        let host = host.to_str().ok().and_then(authority).ok_or_else(forbidden)?;
-        if let Some(target) = request.uri().authority()
-            && authority(target.as_str()).as_ref() != Some(&host)
-        {
-            return Err(forbidden());
-        }
-        let default = default_port(self.spec.public_url.scheme());
-        if self.hosts.iter().any(|allowed| same(allowed, &host, default)) {
-            Ok(())
-        } else {
-            if let Some(times) = self.foreign.count() {
-                tracing::warn!(host = %host.0, times, "refused a foreign Host");
+        self.names.check_host(request).map_err(|foreign| match foreign {
+            Foreign::Several => {
+                Fault::invalid(StatusCode::BAD_REQUEST, "Exactly one Host header is required")
             }
-            Err(forbidden())
-        }
+            Foreign::Other => {
+                if let Some(times) = self.foreign.count() {
+                    tracing::warn!(times, "refused a foreign Host");
+                }
+                Fault::refused(StatusCode::FORBIDDEN, "Forbidden: this Host is not served here")
+            }
+        })
     }
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Fault> {
-        let mut origins = headers.get_all(header::ORIGIN).iter();
-        let Some(first) = origins.next() else {
+        if self.names.owns_origin(headers) {
             return Ok(());
-        };
-        let named = first
-            .to_str()
-            .ok()
-            .and_then(origin)
-            .filter(|_| origins.next().is_none());
-        let ours = named.is_some_and(|(scheme, authority)| {
-            let default = default_port(&scheme);
-            self.origins
-                .iter()
-                .any(|(s, allowed)| *s == scheme && same(allowed, &authority, default))
-        });
-        if ours {
-            Ok(())
-        } else {
-            if let Some(times) = self.foreign.count() {
-                tracing::warn!(times, "refused a foreign Origin");
-            }
-            Err(Fault::refused(
-                StatusCode::FORBIDDEN,
-                "Forbidden: this Origin is not allowed",
-            ))
         }
+        if let Some(times) = self.foreign.count() {
+            tracing::warn!(times, "refused a foreign Origin");
+        }
+        Err(Fault::refused(
+            StatusCode::FORBIDDEN,
+            "Forbidden: this Origin is not allowed",
+        ))
     }
 
     /// Only the Authorization header carries a credential (RFC 6750 section 2.1): never the query, a
@@ -342,6 +317,20 @@ impl Front {
         }
     }
 
+    async fn page(&self, page: &PageAnswer, request: Request<Incoming>) -> Result<Answer, Fault> {
+        let permit = Arc::clone(&self.exchanges).try_acquire_owned();
+        let _permit = permit.map_err(|_| Fault::overloaded())?;
+        let submitted = request.method() == Method::POST;
+        let fields = if submitted {
+            self.check_origin(request.headers())?; // a form of this very page
+            self.read(request.into_body()).await?
+        } else {
+            Bytes::from(request.uri().query().unwrap_or_default().to_owned())
+        };
+        let fields = url::form_urlencoded::parse(&fields).into_owned().collect();
+        Ok(super::fault::page(page(fields, submitted)))
+    }
+
     async fn form(&self, form: &FormAnswer, request: Request<Incoming>) -> Result<Answer, Fault> {
         let permit = Arc::clone(&self.exchanges).try_acquire_owned();
         let _permit = permit.map_err(|_| Fault::overloaded())?;
@@ -351,56 +340,6 @@ impl Front {
         *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Ok(answer)
     }
-}
-
-/// What strangers can do any number of times, worth a word at the 1st, 2nd, 4th, 8th … time: a log that
-/// strangers can fill is an outage.
-#[derive(Debug, Default)]
-struct Seldom(AtomicU64);
-
-impl Seldom {
-    /// How often it has happened, when that is worth a word.
-    fn count(&self) -> Option<u64> {
-        let times = self.0.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        times.is_power_of_two().then_some(times)
-    }
-}
-
-fn each<T>(entries: &[String], what: &str, parse: fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
-    entries
-        .iter()
-        .map(|entry| {
-            parse(entry).ok_or_else(|| format!("{what} `{entry}` is not a name with an optional port"))
-        })
-        .collect()
-}
-
-fn authority(text: &str) -> Option<Authority> {
-    if text.contains('@') {
-        return None;
-    }
-    let authority = http::uri::Authority::try_from(text).ok()?;
-    let named = text.strip_prefix(authority.host())?;
-    let port = match named.strip_prefix(':') {
-        Some(_) => Some(authority.port_u16()?),
-        None => None,
-    };
-    Some((authority.host().to_ascii_lowercase(), port))
-}
-
-/// RFC 6454 section 6.2: `scheme://host[:port]` and nothing after it. `null` is nobody's.
-fn origin(text: &str) -> Option<(String, Authority)> {
-    let (scheme, rest) = text.split_once("://")?;
-    Some((scheme.to_ascii_lowercase(), authority(rest)?))
-}
-
-fn default_port(scheme: &str) -> Option<u16> {
-    Some(if scheme == "https" { 443 } else { 80 })
-}
-
-/// Equal, where no port means the scheme's own.
-fn same(allowed: &Authority, named: &Authority, default: Option<u16>) -> bool {
-    allowed.0 == named.0 && allowed.1.or(default) == named.1.or(default)
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -434,53 +373,6 @@ fn permits(most: usize) -> Arc<Semaphore> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_authority_is_a_name_and_perhaps_a_port() {
-        assert_eq!(authority("Example.COM"), Some(("example.com".to_owned(), None)));
-        assert_eq!(authority("[::1]:80"), Some(("[::1]".to_owned(), Some(80))));
-        for hostile in ["", "a@b", "a:99999", "a:", "a/b", "a b", "a:80:90", "[::1"] {
-            assert_eq!(authority(hostile), None, "{hostile}");
-        }
-    }
-
-    #[test]
-    fn an_origin_has_a_scheme_and_no_path() {
-        assert!(origin("https://example.com").is_some());
-        for hostile in [
-            "null",
-            "",
-            "example.com",
-            "https://",
-            "https://a/b",
-            "https://a@b",
-            "https://a?b",
-        ] {
-            assert_eq!(origin(hostile), None, "{hostile}");
-        }
-    }
-
-    #[test]
-    fn no_port_means_the_schemes_own_and_a_suffix_is_another_host() {
-        let ours = authority("gate.example.com").unwrap();
-        let same = |text: &str| same(&ours, &authority(text).unwrap(), Some(443));
-        assert!(same("gate.example.com") && same("gate.example.com:443"));
-        for foreign in [
-            "gate.example.com:444",
-            "xgate.example.com",
-            "gate.example.com.evil.org",
-            "gate.example.com.",
-        ] {
-            assert!(!same(foreign), "{foreign}");
-        }
-    }
-
-    #[test]
-    fn a_stranger_cannot_fill_the_log() {
-        let seldom = Seldom::default();
-        let said: Vec<u64> = (0..1_000_000).filter_map(|_| seldom.count()).collect();
-        assert_eq!((said.first(), said.len()), (Some(&1), 20));
-    }
 
     #[test]
     fn a_token_comes_after_bearer_in_any_case() {

@@ -23,7 +23,7 @@ fn closes(id: &str, open: &str, closed: &str) {
 
 #[test]
 fn limits_of_what_tollgate_is_are_always_said() {
-    for id in ["stdio-same-user", "approval-unavailable"] {
+    for id in ["stdio-same-user", "stdio-no-approval"] {
         assert!(ids("").contains(&id), "{id}");
     }
     let all = gaps(&parse(LEAST).unwrap());

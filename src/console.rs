@@ -1,0 +1,117 @@
+//! The people's side: requests in front of the persons who decide them, over HTTP.
+//!
+//! A listener, host name, audience and cookies of its own. The API takes a person's ID token
+//! ([`crate::identity::people`]), the pages a session that began with one; a decision needs an interactive
+//! sign-in of a moment ago in either case. What decides is [`Desk`]: this module only asks it.
+//!
+//! Deliberately absent: scripts, CORS, any credential an agent can hold, any effect of a GET, and any
+//! way from here to a tool.
+
+mod answer;
+mod api;
+mod front;
+mod html;
+pub mod notices;
+pub mod openapi;
+mod pages;
+mod problem;
+mod sessions;
+mod sheet;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::approval::review::{Card, Choice, NotDecided, Reviewer, Sheet};
+use crate::call::ApprovalId;
+use crate::clock::World;
+use crate::identity::people::People;
+use crate::transport::http::listen;
+use front::Front;
+
+/// What the control side needs of the approval stage. The seam at which it is tested over real sockets.
+pub trait Desk: Send + Sync + 'static {
+    /// The requests this person may see, newest first.
+    fn list<'a>(&'a self, reviewer: &'a Reviewer) -> BoxFuture<'a, Result<Vec<Card>, NotDecided>>;
+    /// One request with its evidence.
+    fn show<'a>(
+        &'a self,
+        reviewer: &'a Reviewer,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<Sheet, NotDecided>>;
+    /// Takes one person's decision about the action whose hash they repeat.
+    fn decide<'a>(
+        &'a self,
+        reviewer: &'a Reviewer,
+        id: &'a ApprovalId,
+        choice: Choice,
+        seen: &'a str,
+    ) -> BoxFuture<'a, Result<Card, NotDecided>>;
+    /// Withdraws a request.
+    fn cancel<'a>(
+        &'a self,
+        reviewer: &'a Reviewer,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<Card, NotDecided>>;
+}
+
+/// How to serve the control side.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// What people's browsers call it; no path. Its host is the only one that is served.
+    pub url: url::Url,
+    /// How long ago a person may have signed in when they decide, in seconds.
+    pub max_age: u64,
+    /// Most open connections.
+    pub max_connections: usize,
+    /// Most requests under way.
+    pub max_exchanges: usize,
+    /// How long a request's head may take, and how long a connection may be unused.
+    pub head_within: Duration,
+    /// How long a request's body may take.
+    pub body_within: Duration,
+    /// Time and randomness.
+    pub world: Arc<dyn World>,
+}
+
+impl Spec {
+    /// The defaults.
+    #[must_use]
+    pub fn new(url: url::Url, max_age: u64, world: Arc<dyn World>) -> Self {
+        Self {
+            url,
+            max_age,
+            max_connections: 512,
+            max_exchanges: 128,
+            head_within: Duration::from_secs(30),
+            body_within: Duration::from_secs(15),
+            world,
+        }
+    }
+}
+
+/// What is left of a drain: to finish what is under way, and to close.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Serves until `shutdown` fires, then finishes what is under way.
+///
+/// # Errors
+/// An address in `spec` that names no host (`InvalidInput`).
+pub async fn serve(
+    desk: Arc<dyn Desk>,
+    people: Arc<People>,
+    spec: Spec,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let front = Front::new(desk, people, spec)
+        .map_err(|what| std::io::Error::new(std::io::ErrorKind::InvalidInput, what))?;
+    let mut open = listen::accept(&Arc::new(front), listener, &shutdown).await;
+    let closed = async { while open.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LAST_WORDS, closed).await;
+    open.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Responses, and the headers every one of them carries.
+
+use axum::body::Body;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+/// A response, whatever it says.
+pub(super) type Answer = Response<Body>;
+
+/// No script at all, nothing from elsewhere, nobody's frame. `form-action` keeps forms here.
+const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+
+/// A body of one type, status 200.
+pub(super) fn of(media_type: &'static str, body: impl Into<Body>) -> Answer {
+    let mut answer = Response::new(body.into());
+    let value = HeaderValue::from_static(media_type);
+    answer.headers_mut().insert(header::CONTENT_TYPE, value);
+    answer
+}
+
+/// JSON, status 200.
+pub(super) fn json(value: &impl serde::Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(body) => of("application/json", body),
+        Err(_) => {
+            let mut answer = Answer::default();
+            *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            answer
+        }
+    }
+}
+
+/// A page.
+pub(super) fn page(html: String) -> Answer {
+    of("text/html; charset=utf-8", html)
+}
+
+/// 303: get that instead. Where the address is ours or an issuer's own.
+pub(super) fn see(place: &str) -> Answer {
+    let mut answer = Answer::default();
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    if let Ok(place) = HeaderValue::from_str(place) {
+        answer.headers_mut().insert(header::LOCATION, place);
+    }
+    answer
+}
+
+/// Adds a cookie that only this host sets and gets, over TLS, out of reach of scripts; with 0 seconds it
+/// is taken back. `Lax`: people come here by links in messages.
+pub(super) fn with_cookie(mut answer: Answer, name: &str, value: &str, seconds: u64) -> Answer {
+    let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    answer
+}
+
+/// What every answer carries.
+pub(super) fn secured(mut answer: Answer) -> Answer {
+    // `same-origin`, not `no-referrer`: with that, browsers send `Origin: null` with our own forms.
+    let fixed: [(HeaderName, &str); 8] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        (HeaderName::from_static("x-robots-tag"), "noindex"),
+    ];
+    for (name, value) in fixed {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}

@@ -1,0 +1,172 @@
+//! The API for programs of people: the command line, and whoever reads `/api/openapi.json`.
+
+use http::{HeaderMap, Method, StatusCode, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::answer::{self, Answer};
+use super::front::{Asked, Front, Verb};
+use super::openapi;
+use super::problem::Problem;
+use crate::approval::review::{Choice, Reviewer};
+use crate::call::ApprovalId;
+use crate::identity::{Bearer, Reason};
+
+/// Answers below `/api`.
+pub(super) enum Place {
+    /// The description of all this.
+    Description,
+    /// How to sign in.
+    SignIn,
+    /// All requests.
+    List,
+    /// One request.
+    Show(ApprovalId),
+    /// A decision about it.
+    Act(ApprovalId, Verb),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approve {
+    action_sha256: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refuse {
+    action_sha256: String,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// One request to one answer.
+pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<Answer, Problem> {
+    if !front.names.owns_origin(&asked.headers) {
+        return Err(Problem::foreign());
+    }
+    let (reads, acts) = (&[Method::GET, Method::HEAD][..], &[Method::POST][..]);
+    match place {
+        Place::Description => {
+            asked.only(reads)?;
+            Ok(answer::json(&openapi::document(&front.spec.url)))
+        }
+        Place::SignIn => {
+            asked.only(reads)?;
+            Ok(ways(front))
+        }
+        Place::List => {
+            asked.only(reads)?;
+            let reviewer = reviewer(front, &asked.headers).await?;
+            let cards = front.desk.list(&reviewer).await?;
+            Ok(answer::json(&json!({ "approvals": cards })))
+        }
+        Place::Show(id) => {
+            asked.only(reads)?;
+            let reviewer = reviewer(front, &asked.headers).await?;
+            Ok(answer::json(&front.desk.show(&reviewer, &id).await?))
+        }
+        Place::Act(id, verb) => {
+            asked.only(acts)?;
+            let reviewer = reviewer(front, &asked.headers).await?;
+            act(front, &reviewer, &id, verb, asked).await
+        }
+    }
+}
+
+async fn act(
+    front: &Front,
+    reviewer: &Reviewer,
+    id: &ApprovalId,
+    verb: Verb,
+    asked: Asked,
+) -> Result<Answer, Problem> {
+    front.fresh(reviewer)?;
+    if !is_json(&asked.headers) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            "Unsupported media type",
+            "Send application/json.",
+        ));
+    }
+    let body = front.body(asked.body).await?;
+    let card = match verb {
+        Verb::Approve => {
+            let said: Approve = parsed(&body)?;
+            let seen = said.action_sha256;
+            front.desk.decide(reviewer, id, Choice::Approve, &seen).await?
+        }
+        Verb::Refuse => {
+            let said: Refuse = parsed(&body)?;
+            let choice = Choice::Refuse(said.reason);
+            front
+                .desk
+                .decide(reviewer, id, choice, &said.action_sha256)
+                .await?
+        }
+        Verb::Cancel => {
+            let Nothing {} = parsed(&body)?;
+            front.desk.cancel(reviewer, id).await?
+        }
+    };
+    Ok(answer::json(&card))
+}
+
+/// Only the Authorization header carries a credential here: never a cookie, the query or the body.
+async fn reviewer(front: &Front, headers: &HeaderMap) -> Result<Reviewer, Problem> {
+    let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
+    let first = credentials.next();
+    if credentials.next().is_some() {
+        return Err(Problem::malformed("There is more than one Authorization header."));
+    }
+    let text = match first.map(|value| value.to_str()) {
+        None => None,
+        Some(Ok(text)) => Some(text),
+        Some(Err(_)) => return Err(Problem::unauthenticated(Reason::Malformed)),
+    };
+    let admitted = front.people.admit(Bearer::from_authorization(text)).await;
+    let person = admitted.map_err(Problem::unauthenticated)?;
+    Ok(Reviewer {
+        user: person.user,
+        signed_in_at: person.signed_in_at,
+    })
+}
+
+fn ways(front: &Front) -> Answer {
+    let ways: Vec<_> = front
+        .people
+        .ways()
+        .into_iter()
+        .map(|way| {
+            json!({"name": way.issuer, "url": way.url, "client_id": way.client_id, "public": way.is_public})
+        })
+        .collect();
+    answer::json(&json!({"issuers": ways, "max_age_seconds": front.spec.max_age}))
+}
+
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // serde names at most the member; a value is never repeated.
+    serde_json::from_slice(body).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Data => {
+                "The body has a member too many, too few, or of another type"
+            }
+            _ => "The body is not JSON",
+        };
+        Problem::malformed(format!("{what}: see /api/openapi.json."))
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(one), None) = (types.next(), types.next()) else {
+        return false;
+    };
+    let essence = one.to_str().ok().and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}

@@ -1,0 +1,77 @@
+//! HTML, written by hand: everything that comes from elsewhere passes [`text`] or [`exact`].
+
+use std::fmt::Write;
+
+use super::sessions::Seated;
+use crate::call::is_unseen;
+
+/// The style sheet, served at `/style.css`.
+pub(super) const STYLE: &str = include_str!("style.css");
+
+/// Text in an element or a quoted attribute: nothing in it is markup, and what would act on the screen
+/// instead of showing on it shows as its code point.
+pub(super) fn text(words: &str) -> String {
+    escaped(words, false)
+}
+
+/// The same for `<pre>`: line breaks and tabs stay.
+pub(super) fn exact(words: &str) -> String {
+    escaped(words, true)
+}
+
+fn escaped(words: &str, lines: bool) -> String {
+    let mut out = String::with_capacity(words.len() + words.len() / 8);
+    for character in words.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\n' | '\t' if lines => out.push(character),
+            _ if is_unseen(character) => {
+                let _ = write!(out, "\u{27e8}U+{:04X}\u{27e9}", u32::from(character));
+            }
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+/// A whole page around `body`, which is HTML.
+pub(super) fn layout(title: &str, who: Option<(&Seated, &str)>, body: &str) -> String {
+    let aside = who.map_or_else(String::new, |(seated, token)| {
+        let user = &seated.person.user;
+        format!(
+            "<form class=\"who\" method=\"post\" action=\"/sign-out\"><span><bdi>{}</bdi> at {}</span>\
+             <input type=\"hidden\" name=\"token\" value=\"{}\">\
+             <button class=\"plain\">Sign out</button></form>",
+            text(&user.subject),
+            text(&user.issuer),
+            text(token)
+        )
+    });
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>{} · Tollgate</title><link rel=\"stylesheet\" href=\"/style.css\"></head><body>\
+         <header><a href=\"/approvals\">Tollgate</a>{aside}</header><main>{body}</main></body></html>\n",
+        text(title)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{exact, text};
+
+    #[test]
+    fn nothing_is_markup_and_nothing_is_unseen() {
+        assert_eq!(
+            text("<script>'\"&</script>"),
+            "&lt;script&gt;&#39;&quot;&amp;&lt;/script&gt;"
+        );
+        assert_eq!(text("a\u{202e}b\nc"), "a⟨U+202E⟩b⟨U+000A⟩c");
+        assert_eq!(exact("a\tb\nc\rd\u{200b}"), "a\tb\nc⟨U+000D⟩d⟨U+200B⟩");
+        assert_eq!(text("Zoë 中文 🙂"), "Zoë 中文 🙂");
+    }
+}

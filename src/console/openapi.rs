@@ -1,0 +1,146 @@
+//! The API's description (OpenAPI 3.1), as it is served.
+
+use serde_json::{Value, json};
+use url::Url;
+
+/// The document for a control side at this address.
+#[must_use]
+pub fn document(url: &Url) -> Value {
+    let server = url.as_str().trim_end_matches('/');
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tollgate, the people's side",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Requests of agents that wait for people, and the people's decisions.",
+            "description": "The bearer is an ID token (OpenID Connect Core 2) of the client that control_audience names, with auth_time. A decision needs an auth_time of a moment ago: else 401 with insufficient_user_authentication (RFC 9470). No token of an agent is accepted. Errors are problem documents (RFC 9457).",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": server}],
+        "security": [{"id_token": []}],
+        "paths": paths(),
+        "components": {
+            "securitySchemes": {"id_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT (ID token)"}},
+            "parameters": {"id": {
+                "name": "id", "in": "path", "required": true,
+                "schema": {"type": "string", "pattern": "^[a-z0-9]{32}$"},
+            }},
+            "responses": {"Problem": {
+                "description": "Why not (RFC 9457)",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            }},
+            "schemas": schemas(),
+        },
+    })
+}
+
+fn paths() -> Value {
+    json!({
+        "/api/openapi.json": {"get": {
+            "operationId": "describe", "summary": "This document", "security": [],
+            "responses": responses("The document", &json!({"type": "object"})),
+        }},
+        "/api/sign-in": {"get": {
+            "operationId": "signIn", "summary": "Where people sign in, and how fresh it must be", "security": [],
+            "responses": responses("Issuers and clients", &json!({"$ref": "#/components/schemas/Ways"})),
+        }},
+        "/api/approvals": {"get": {
+            "operationId": "list", "summary": "The requests you may see, newest first",
+            "responses": responses("The requests", &json!({
+                "type": "object", "required": ["approvals"],
+                "properties": {"approvals": {"type": "array", "items": {"$ref": "#/components/schemas/Card"}}},
+            })),
+        }},
+        "/api/approvals/{id}": {
+            "parameters": [{"$ref": "#/components/parameters/id"}],
+            "get": {
+                "operationId": "show", "summary": "One request with everything it is decided on",
+                "responses": responses("The request", &json!({"$ref": "#/components/schemas/Sheet"})),
+            },
+        },
+        "/api/approvals/{id}/approve": act("approve", "Approve exactly the action you saw", &["action_sha256"]),
+        "/api/approvals/{id}/refuse": act("refuse", "Refuse it; the reason is read by who asked", &["action_sha256", "reason"]),
+        "/api/approvals/{id}/cancel": act("cancel", "Withdraw it", &[]),
+    })
+}
+
+fn responses(what: &str, schema: &Value) -> Value {
+    json!({
+        "200": {"description": what, "content": {"application/json": {"schema": schema}}},
+        "default": {"$ref": "#/components/responses/Problem"},
+    })
+}
+
+fn act(id: &str, summary: &str, members: &[&str]) -> Value {
+    let properties: serde_json::Map<String, Value> = members
+        .iter()
+        .map(|member| {
+            let schema = match *member {
+                "action_sha256" => {
+                    json!({"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "As it was shown"})
+                }
+                _ => json!({"type": "string", "minLength": 1, "maxLength": 1000}),
+            };
+            ((*member).to_owned(), schema)
+        })
+        .collect();
+    let body = json!({
+        "type": "object", "properties": properties, "required": members, "additionalProperties": false,
+    });
+    json!({
+        "parameters": [{"$ref": "#/components/parameters/id"}],
+        "post": {
+            "operationId": id, "summary": summary,
+            "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
+            "responses": responses("The request as it stands now", &json!({"$ref": "#/components/schemas/Card"})),
+        },
+    })
+}
+
+fn schemas() -> Value {
+    let text = json!({"type": "string"});
+    let maybe = json!({"type": ["string", "null"]});
+    let card = json!({
+        "id": text, "state": {"enum": ["pending", "granted", "refused", "expired", "cancelled", "spent", "unknown"]},
+        "requester": text, "agent": text, "tool": text, "resource": maybe,
+        "created_at": {"type": "string", "format": "date-time"},
+        "decide_by": {"type": "string", "format": "date-time"},
+        "execute_by": maybe,
+        "asks": {"type": "array", "items": {
+            "type": "array", "prefixItems": [{"type": "integer", "minimum": 1}, text], "minItems": 2, "maxItems": 2,
+        }},
+        "approved_by": {"type": "array", "items": {"type": "object"}},
+        "may_decide": {"type": "boolean"},
+    });
+    json!({
+        "Problem": {
+            "type": "object", "required": ["type", "title", "status", "detail"],
+            "properties": {"type": text, "title": text, "status": {"type": "integer"}, "detail": text},
+        },
+        "Ways": {
+            "type": "object", "required": ["issuers", "max_age_seconds"],
+            "properties": {
+                "max_age_seconds": {"type": "integer"},
+                "issuers": {"type": "array", "items": {
+                    "type": "object", "required": ["name", "url", "client_id", "public"],
+                    "properties": {"name": text, "url": text, "client_id": text, "public": {"type": "boolean"}},
+                }},
+            },
+        },
+        "Card": {
+            "type": "object", "properties": card,
+            "required": ["id", "state", "requester", "agent", "tool", "created_at", "decide_by", "asks", "approved_by", "may_decide"],
+        },
+        "Sheet": {
+            "allOf": [{"$ref": "#/components/schemas/Card"}],
+            "type": "object", "required": ["action_sha256", "facts"],
+            "properties": {
+                "action_sha256": text,
+                "because": {"type": "array", "items": {"type": "array", "prefixItems": [text, maybe]}},
+                "arguments": {}, "facts": {}, "effect": {},
+                "claimed_reason": maybe,
+                "history": {"type": "array", "items": {"type": "array", "prefixItems": [text, text, maybe, maybe]}},
+            },
+        },
+    })
+}

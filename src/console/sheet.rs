@@ -1,0 +1,465 @@
+//! One request as a person reads it: our words first, what was measured, the exact text, and last and
+//! apart what the agent says about itself.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+use super::front::Verb;
+use super::html::{exact, text};
+use crate::approval::review::{Card, Reviewer, Sheet, State};
+
+/// Most rows of a sample that are drawn; the rest is counted.
+const SAMPLES: usize = 50;
+
+/// Who looks, and what they may do.
+pub(super) struct Stand<'a> {
+    pub(super) reviewer: &'a Reviewer,
+    pub(super) is_fresh: bool,
+    pub(super) max_age: u64,
+    pub(super) tokens: [(Verb, String); 3],
+}
+
+/// What a state is called.
+pub(super) fn words(state: State) -> &'static str {
+    match state {
+        State::Pending => "waiting for a decision",
+        State::Granted => "approved, not yet carried out",
+        State::Refused => "refused",
+        State::Expired => "expired",
+        State::Cancelled => "cancelled",
+        State::Spent => "carried out",
+        State::Unknown => "outcome unknown: look at the target",
+    }
+}
+
+/// All requests, as a list.
+pub(super) fn list(cards: &[Card]) -> String {
+    let mut out = String::from("<h1>Requests</h1>");
+    if cards.is_empty() {
+        out.push_str("<section><p>There is no request that you may see: none that you are asked about, and none of yours.</p></section>");
+    }
+    out.push_str("<ul class=\"list\">");
+    for card in cards {
+        let _ = write!(
+            out,
+            "<li class=\"request\"><p><a href=\"/approvals/{}\">{}</a> <span class=\"state\">{}</span></p>\
+             <p>for <bdi>{}</bdi>, through <bdi>{}</bdi></p><p class=\"faint\">asked {}, decide by {}{}</p></li>",
+            text(&card.id.0),
+            subject(card),
+            text(words(card.state)),
+            text(&card.requester),
+            text(&card.agent),
+            text(&card.created_at),
+            text(&card.decide_by),
+            if card.may_decide {
+                " · <strong>waits for you</strong>"
+            } else {
+                ""
+            },
+        );
+    }
+    out.push_str("</ul>");
+    out
+}
+
+/// Where people of several issuers choose theirs.
+pub(super) fn ways<'a>(issuers: impl Iterator<Item = &'a str>, back: &str, again: bool) -> String {
+    let mut out = String::from("<h1>Sign in</h1><section>");
+    let mut none = true;
+    for issuer in issuers {
+        none = false;
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("issuer", issuer)
+            .append_pair("back", back)
+            .extend_pairs(again.then_some(("again", "1")))
+            .finish();
+        let _ = write!(
+            out,
+            "<p><a href=\"/sign-in?{}\">Sign in at {}</a></p>",
+            text(&query),
+            text(issuer)
+        );
+    }
+    if none {
+        out.push_str("<p>Nobody can sign in: no [[issuer]] has a control_audience.</p>");
+    }
+    out.push_str("</section>");
+    out
+}
+
+/// One request with everything a person decides on.
+pub(super) fn sheet(shown: &Sheet, stand: &Stand<'_>) -> String {
+    let mut out = head(shown);
+    effect(&mut out, shown.effect.as_ref());
+    arguments(&mut out, shown);
+    because(&mut out, shown);
+    history(&mut out, shown);
+    claimed(&mut out, shown);
+    decide(&mut out, shown, stand);
+    out
+}
+
+fn subject(card: &Card) -> String {
+    match &card.resource {
+        Some(resource) => format!(
+            "<code>{}</code> on <code>{}</code>",
+            text(&card.tool),
+            text(resource)
+        ),
+        None => format!("<code>{}</code>", text(&card.tool)),
+    }
+}
+
+fn head(shown: &Sheet) -> String {
+    let card = &shown.card;
+    let mut out = format!(
+        "<h1>May {} run {}?</h1><section><dl>",
+        text(&card.agent),
+        subject(card)
+    );
+    let mut row = |name: &str, value: String| {
+        let _ = write!(out, "<dt>{name}</dt><dd>{value}</dd>");
+    };
+    row(
+        "State",
+        format!("<span class=\"state\">{}</span>", text(words(card.state))),
+    );
+    row("Asked for", format!("<bdi>{}</bdi>", text(&card.requester)));
+    row("Through", format!("<bdi>{}</bdi>", text(&card.agent)));
+    let seats: Vec<String> = card
+        .asks
+        .iter()
+        .map(|(count, group)| format!("{count} of <bdi>{}</bdi>", text(group)))
+        .collect();
+    row(
+        "Who decides",
+        if seats.is_empty() {
+            "nobody".to_owned()
+        } else {
+            seats.join(", ")
+        },
+    );
+    let so_far: Vec<String> = card
+        .approved_by
+        .iter()
+        .map(|one| format!("<bdi>{}</bdi> ({})", text(&one.subject), text(&one.issuer)))
+        .collect();
+    row(
+        "Approved so far",
+        if so_far.is_empty() {
+            "nobody".to_owned()
+        } else {
+            so_far.join(", ")
+        },
+    );
+    row("Asked at", text(&card.created_at));
+    row(
+        "Decide by",
+        format!(
+            "{} <span class=\"faint\">(afterwards it is refused)</span>",
+            text(&card.decide_by)
+        ),
+    );
+    if let Some(execute_by) = &card.execute_by {
+        row("Run by", text(execute_by));
+    }
+    row("Action", format!("<code>{}</code>", text(&shown.action_sha256)));
+    out.push_str("</dl></section>");
+    out
+}
+
+fn effect(out: &mut String, effect: Option<&Value>) {
+    let Some(effect) = effect else {
+        out.push_str("<section><h2>What would change</h2><p>Nothing was measured for this request: judge it by its exact text.</p></section>");
+        return;
+    };
+    if effect.get("irreversible").and_then(Value::as_bool) == Some(true) {
+        out.push_str("<section class=\"care\"><p><strong>This cannot be undone.</strong> What it removes or replaces cannot be brought back from what is on record.</p></section>");
+    }
+    out.push_str("<section><h2>What would change</h2>");
+    let before = out.len();
+    rows(out, effect.get("rows"));
+    schema(out, effect.get("schema"));
+    samples(out, effect.get("sample"));
+    let known = ["rows", "schema", "sample", "irreversible"];
+    let other: Map<String, Value> = effect
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| !known.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if !other.is_empty() {
+        let _ = write!(out, "<pre>{}</pre>", exact(&pretty(&Value::Object(other))));
+    }
+    if out.len() == before {
+        out.push_str("<p>It was measured, and no row and no schema object would change.</p>");
+    }
+    out.push_str("</section>");
+}
+
+/// Relation → kind of change → how many, as a number or with the keys beside it.
+fn rows(out: &mut String, rows: Option<&Value>) {
+    let Some(rows) = rows.and_then(Value::as_object).filter(|rows| !rows.is_empty()) else {
+        return;
+    };
+    out.push_str("<div class=\"wide\"><table><thead><tr><th>Table</th><th class=\"number\">new rows</th><th class=\"number\">changed rows</th><th class=\"number\">removed rows</th></tr></thead><tbody>");
+    for (table, changes) in rows {
+        let count = |kind: &str| {
+            let kind = changes.get(kind);
+            let counted = kind.and_then(|kind| kind.as_u64().or_else(|| kind.get("count")?.as_u64()));
+            counted.unwrap_or(0)
+        };
+        let _ = write!(out, "<tr><td><bdi>{}</bdi></td>", text(table));
+        for kind in ["inserted", "updated", "deleted"] {
+            let _ = write!(out, "<td class=\"number\">{}</td>", count(kind));
+        }
+        out.push_str("</tr>");
+    }
+    out.push_str("</tbody></table></div>");
+}
+
+fn schema(out: &mut String, schema: Option<&Value>) {
+    let Some(schema) = schema
+        .and_then(Value::as_object)
+        .filter(|schema| !schema.is_empty())
+    else {
+        return;
+    };
+    out.push_str("<h3>Schema</h3><ul>");
+    for (object, change) in schema {
+        let _ = write!(
+            out,
+            "<li><bdi>{}</bdi>: {}</li>",
+            text(object),
+            text(&plain(change))
+        );
+    }
+    out.push_str("</ul>");
+}
+
+/// Rows before and after, one table each; only what differs is marked.
+fn samples(out: &mut String, samples: Option<&Value>) {
+    let Some(samples) = samples
+        .and_then(Value::as_array)
+        .filter(|samples| !samples.is_empty())
+    else {
+        return;
+    };
+    let _ = write!(out, "<h3>Some of these rows, masked</h3>");
+    for sample in samples.iter().take(SAMPLES) {
+        let of = |name: &str| sample.get(name).and_then(Value::as_object);
+        let (before, after) = (of("before"), of("after"));
+        let what = match (before, after) {
+            (None, _) => "new",
+            (_, None) => "removed",
+            _ => "changed",
+        };
+        let table = sample.get("table").map(plain).unwrap_or_default();
+        let key = sample.get("key").map(plain).unwrap_or_default();
+        let _ = write!(
+            out,
+            "<p><bdi>{}</bdi> <code>{}</code>: {what}</p><div class=\"wide\"><table><thead><tr><th>Column</th><th>Before</th><th>After</th></tr></thead><tbody>",
+            text(&table),
+            text(&key)
+        );
+        let columns = before.into_iter().chain(after).flat_map(Map::keys);
+        for column in columns.collect::<std::collections::BTreeSet<_>>() {
+            let (old, new) = (cell(before, column), cell(after, column));
+            let (old, new) = if old == new {
+                (old, new)
+            } else {
+                (marked("del", &old), marked("ins", &new))
+            };
+            let _ = write!(
+                out,
+                "<tr><td><bdi>{}</bdi></td><td>{old}</td><td>{new}</td></tr>",
+                text(column)
+            );
+        }
+        out.push_str("</tbody></table></div>");
+    }
+    if let Some(more) = samples.len().checked_sub(SAMPLES).filter(|more| *more > 0) {
+        let _ = write!(out, "<p class=\"faint\">… and {more} more</p>");
+    }
+}
+
+fn cell(row: Option<&Map<String, Value>>, column: &str) -> String {
+    row.and_then(|row| row.get(column))
+        .map_or_else(String::new, |value| text(&plain(value)))
+}
+
+fn marked(element: &str, html: &str) -> String {
+    if html.is_empty() {
+        return String::new();
+    }
+    format!("<{element}>{html}</{element}>")
+}
+
+/// The exact text: what has its own form as such, and everything as JSON.
+fn arguments(out: &mut String, shown: &Sheet) {
+    out.push_str("<section><h2>Exactly what would run</h2>");
+    match &shown.arguments {
+        None => out.push_str("<p>The request is final, and its arguments have been erased.</p>"),
+        Some(arguments) => {
+            for name in ["statement", "command", "script"] {
+                if let Some(words) = arguments.get(name).and_then(Value::as_str) {
+                    let _ = write!(out, "<h3>{name}</h3><pre>{}</pre>", exact(words));
+                    foreign(out, words);
+                }
+            }
+            if let Some(words) = arguments.get("argv").and_then(Value::as_array) {
+                out.push_str("<h3>argv, one word a line</h3><pre>");
+                for word in words {
+                    let _ = writeln!(out, "{}", text(&plain(word)));
+                }
+                out.push_str("</pre>");
+            }
+            let _ = write!(
+                out,
+                "<h3>all arguments, as JSON</h3><pre>{}</pre>",
+                exact(&pretty(arguments))
+            );
+        }
+    }
+    if !shown.facts.is_null() {
+        let _ = write!(
+            out,
+            "<h3>what was found in it</h3><pre>{}</pre>",
+            exact(&pretty(&shown.facts))
+        );
+    }
+    out.push_str("</section>");
+}
+
+/// Letters that look like others are the cheapest way to make a name look like another.
+fn foreign(out: &mut String, words: &str) {
+    let count = words.chars().filter(|c| !c.is_ascii()).count();
+    if count > 0 {
+        let _ = write!(
+            out,
+            "<p class=\"faint\">{count} of its characters are not ASCII: letters may not be what they look like.</p>"
+        );
+    }
+}
+
+fn because(out: &mut String, shown: &Sheet) {
+    if shown.because.is_empty() {
+        return;
+    }
+    out.push_str("<section><h2>Why you are asked</h2><ul>");
+    for (policy, explain) in &shown.because {
+        let _ = write!(
+            out,
+            "<li>{} <code>{}</code></li>",
+            text(
+                explain
+                    .as_deref()
+                    .unwrap_or("The policy asks for people's approval.")
+            ),
+            text(policy)
+        );
+    }
+    out.push_str("</ul></section>");
+}
+
+fn history(out: &mut String, shown: &Sheet) {
+    if shown.history.is_empty() {
+        return;
+    }
+    out.push_str("<section><h2>So far</h2><ul>");
+    for (at, word, by, said) in &shown.history {
+        let _ = write!(
+            out,
+            "<li><span class=\"faint\">{}</span> {}",
+            text(at),
+            text(word)
+        );
+        if let Some(by) = by {
+            let _ = write!(out, " by <bdi>{}</bdi>", text(by));
+        }
+        if let Some(said) = said {
+            let _ = write!(out, ": <q><bdi>{}</bdi></q>", text(said));
+        }
+        out.push_str("</li>");
+    }
+    out.push_str("</ul></section>");
+}
+
+fn claimed(out: &mut String, shown: &Sheet) {
+    if let Some(reason) = &shown.claimed_reason {
+        let _ = write!(
+            out,
+            "<section class=\"claimed\"><h2>What the agent says</h2><p class=\"faint\">Claimed by the program, checked by nobody.</p><blockquote>{}</blockquote></section>",
+            text(reason)
+        );
+    }
+}
+
+fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
+    let card = &shown.card;
+    if card.state != State::Pending && card.state != State::Granted {
+        return;
+    }
+    let user = &stand.reviewer.user;
+    let own = card.requester == format!("{}#{}", user.issuer, user.subject);
+    out.push_str("<section class=\"decide\"><h2>Your decision</h2>");
+    if own {
+        out.push_str("<p>You asked for this yourself; other people decide it. You can withdraw it.</p>");
+    } else if !card.may_decide {
+        out.push_str("<p>You cannot decide this now: it waits for others, or you have decided.</p>");
+    }
+    if !own && !card.may_decide {
+        out.push_str("</section>");
+        return;
+    }
+    if !stand.is_fresh {
+        let _ = write!(
+            out,
+            "<p>A decision needs a sign-in within the last {} seconds, so that it is you and not an open browser.</p>\
+             <p><a href=\"/sign-in?issuer={}&amp;again=1&amp;back=%2Fapprovals%2F{}\">Sign in again to decide</a></p></section>",
+            stand.max_age,
+            text(&user.issuer),
+            text(&card.id.0)
+        );
+        return;
+    }
+    for (verb, token) in &stand.tokens {
+        let inner = match verb {
+            Verb::Approve if !card.may_decide => continue,
+            Verb::Refuse if !card.may_decide => continue,
+            Verb::Approve => "<button class=\"yes\">Approve exactly this, once</button>",
+            Verb::Refuse => {
+                "<label for=\"reason\">Why not? The person who asked and their agent read it.</label>\
+                 <textarea id=\"reason\" name=\"reason\" required maxlength=\"1000\"></textarea>\
+                 <button class=\"no\">Refuse</button>"
+            }
+            Verb::Cancel => "<button>Withdraw the request</button>",
+        };
+        let _ = write!(
+            out,
+            "<form method=\"post\" action=\"/approvals/{}/{}\" autocomplete=\"off\">\
+             <input type=\"hidden\" name=\"action_sha256\" value=\"{}\">\
+             <input type=\"hidden\" name=\"token\" value=\"{}\">{inner}</form>",
+            text(&card.id.0),
+            verb.word(),
+            text(&shown.action_sha256),
+            text(token)
+        );
+    }
+    out.push_str("</section>");
+}
+
+/// A value in a table: text without quotes, everything else as JSON.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(words) => words.clone(),
+        Value::Null => "NULL".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}

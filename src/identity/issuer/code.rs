@@ -1,0 +1,278 @@
+//! The demo issuer's authorization code flow (OpenID Connect Core 3.1 with PKCE), for people.
+//!
+//! It keeps no session: everybody types their secret every time, so `max_age` and `prompt=login` are kept
+//! whatever they say, and `auth_time` is the moment of it. One client, which has no secret.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+use url::{Host, Url};
+
+use super::{DemoIssuer, TokenRefused};
+use crate::call::Hash;
+
+/// How long a code can be redeemed, and an ID token is good, in seconds.
+const CODE: Duration = Duration::from_secs(60);
+const ID_TOKEN_SECONDS: u64 = 600;
+/// Half of the codes remembered.
+pub(super) const CODES_HALF: usize = 256;
+/// The longest state or nonce that is repeated, in bytes.
+const WORD_BYTES: usize = 512;
+
+/// The client for the people's side.
+#[derive(Debug, Clone)]
+pub struct ControlClient {
+    /// Its client id: what ID tokens are for.
+    pub id: String,
+    /// Exact redirect URIs. Beside them `http://127.0.0.1:<any port>/callback` is accepted (RFC 8252
+    /// section 7.3), for a person's terminal.
+    pub redirect_uris: BTreeSet<String>,
+}
+
+/// What the authorization endpoint answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Page {
+    /// A status and an HTML document.
+    Html(u16, String),
+    /// 303 to there.
+    See(String),
+}
+
+/// A code that was given out.
+#[derive(Debug, Clone)]
+pub(super) struct Issued {
+    redirect_uri: String,
+    challenge: String,
+    nonce: Option<String>,
+    user: String,
+    /// In seconds since the epoch.
+    auth_time: u64,
+    /// Monotonic.
+    until: Duration,
+}
+
+/// One authorization request, checked.
+struct Request<'a> {
+    redirect_uri: &'a str,
+    state: Option<&'a str>,
+    nonce: Option<&'a str>,
+    challenge: &'a str,
+}
+
+type Fields = [(String, String)];
+
+impl DemoIssuer {
+    /// The authorization endpoint: a GET asks for the secret, a POST (`submitted`) brings it.
+    #[must_use]
+    pub fn authorize(&self, fields: &Fields, submitted: bool) -> Page {
+        let Some(redirect_uri) = self.redirect_uri(fields) else {
+            // Nobody is sent to an address that is not registered.
+            return refused("This sign-in was begun by a program that is not registered here.");
+        };
+        let request = match request(fields, redirect_uri) {
+            Ok(request) => request,
+            Err(error) => return self.back(redirect_uri, one(fields, "state"), &[("error", error)]),
+        };
+        if !submitted {
+            return Page::Html(200, login_form(fields, None));
+        }
+        let (user, secret) = (one(fields, "username"), one(fields, "password"));
+        match self.authenticate(user.unwrap_or_default(), secret.unwrap_or_default()) {
+            Ok(()) => {
+                let code = self.issue(&request, user.unwrap_or_default());
+                self.back(redirect_uri, request.state, &[("code", &code)])
+            }
+            Err(why @ TokenRefused::TooManyAttempts) => Page::Html(429, login_form(fields, Some(why))),
+            Err(why) => Page::Html(403, login_form(fields, Some(why))),
+        }
+    }
+
+    /// Redeems a code, once, for an ID token.
+    ///
+    /// # Errors
+    /// [`TokenRefused::BadCredentials`] for a code that is unknown, used, too old, of another redirect
+    /// URI, or not this verifier's.
+    pub fn redeem(&self, fields: &Fields) -> Result<Value, TokenRefused> {
+        let client = self.spec.control.as_ref().ok_or(TokenRefused::BadClient)?;
+        if one(fields, "client_id") != Some(client.id.as_str()) {
+            return Err(TokenRefused::BadClient);
+        }
+        let code = one(fields, "code").ok_or(TokenRefused::BadCredentials)?;
+        let issued = {
+            let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+            let hash = Hash::of(code.as_bytes());
+            let issued = codes.get(&hash).cloned();
+            codes.remove(&hash);
+            issued.ok_or(TokenRefused::BadCredentials)?
+        };
+        let verifier = one(fields, "code_verifier").unwrap_or_default();
+        let challenge = URL_SAFE_NO_PAD.encode(Hash::of(verifier.as_bytes()).0);
+        let same = bool::from(challenge.as_bytes().ct_eq(issued.challenge.as_bytes()));
+        let in_time = self.world.monotonic() < issued.until;
+        if !same || !in_time || one(fields, "redirect_uri") != Some(issued.redirect_uri.as_str()) {
+            return Err(TokenRefused::BadCredentials);
+        }
+        let mut opaque = [0; 24];
+        self.world.random(&mut opaque);
+        Ok(json!({
+            "id_token": self.id_token(&client.id, &issued),
+            "access_token": URL_SAFE_NO_PAD.encode(opaque), // OAuth asks for one; it opens nothing
+            "token_type": "Bearer",
+            "expires_in": ID_TOKEN_SECONDS,
+        }))
+    }
+
+    fn redirect_uri<'a>(&self, fields: &'a Fields) -> Option<&'a str> {
+        let client = self.spec.control.as_ref()?;
+        if one(fields, "client_id") != Some(client.id.as_str()) {
+            return None;
+        }
+        let asked = one(fields, "redirect_uri")?;
+        (client.redirect_uris.contains(asked) || is_terminal(asked)).then_some(asked)
+    }
+
+    fn issue(&self, request: &Request<'_>, user: &str) -> String {
+        let mut random = [0; 24];
+        self.world.random(&mut random);
+        let code = URL_SAFE_NO_PAD.encode(random);
+        let issued = Issued {
+            redirect_uri: request.redirect_uri.to_owned(),
+            challenge: request.challenge.to_owned(),
+            nonce: request.nonce.map(str::to_owned),
+            user: user.to_owned(),
+            auth_time: self.world.now().seconds(),
+            until: self.world.monotonic() + CODE,
+        };
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        codes.put(Hash::of(code.as_bytes()), issued);
+        code
+    }
+
+    fn id_token(&self, client: &str, issued: &Issued) -> String {
+        let now = self.world.now().seconds();
+        let mut claims = json!({
+            "iss": self.spec.url,
+            "aud": client,
+            "sub": issued.user,
+            "groups": self.spec.users.get(&issued.user),
+            "auth_time": issued.auth_time,
+            "iat": now,
+            "exp": now + ID_TOKEN_SECONDS,
+        });
+        if let (Some(nonce), Some(members)) = (&issued.nonce, claims.as_object_mut()) {
+            members.insert("nonce".to_owned(), json!(nonce));
+        }
+        self.signed("JWT", &claims)
+    }
+
+    /// Back to the client, with `state` and with our name (RFC 9207).
+    fn back(&self, redirect_uri: &str, state: Option<&str>, fields: &[(&str, &str)]) -> Page {
+        let Ok(mut url) = Url::parse(redirect_uri) else {
+            return refused("There is nowhere to go back to.");
+        };
+        url.query_pairs_mut()
+            .extend_pairs(fields)
+            .extend_pairs(state.map(|state| ("state", state)))
+            .append_pair("iss", &self.spec.url);
+        Page::See(url.into())
+    }
+}
+
+/// The rest of an authorization request, or the error its client is told.
+fn request<'a>(fields: &'a Fields, redirect_uri: &'a str) -> Result<Request<'a>, &'static str> {
+    let word = |name| one(fields, name).filter(|word| word.len() <= WORD_BYTES);
+    if one(fields, "response_type") != Some("code") {
+        return Err("unsupported_response_type");
+    }
+    if !one(fields, "scope").is_some_and(|scope| scope.split(' ').any(|one| one == "openid")) {
+        return Err("invalid_scope");
+    }
+    if one(fields, "prompt").is_some_and(|prompt| prompt.split(' ').any(|one| one == "none")) {
+        return Err("login_required"); // there is no session to use silently
+    }
+    let challenge = one(fields, "code_challenge").filter(|challenge| challenge.len() == 43);
+    match (challenge, one(fields, "code_challenge_method")) {
+        (Some(challenge), Some("S256")) => Ok(Request {
+            redirect_uri,
+            state: word("state"),
+            nonce: word("nonce"),
+            challenge,
+        }),
+        _ => Err("invalid_request"),
+    }
+}
+
+/// `http://127.0.0.1:<port>/callback`, exactly.
+fn is_terminal(uri: &str) -> bool {
+    Url::parse(uri).is_ok_and(|url| {
+        let here =
+            matches!(url.host(), Some(Host::Ipv4(address)) if address == std::net::Ipv4Addr::LOCALHOST);
+        let port = url.port().unwrap_or(80);
+        here && uri == format!("http://127.0.0.1:{port}/callback")
+    })
+}
+
+/// A field that is there once (RFC 6749 section 3.1).
+fn one<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    let mut found = fields.iter().filter(|(key, _)| key == name);
+    match (found.next(), found.next()) {
+        (Some((_, value)), None) => Some(value),
+        _ => None,
+    }
+}
+
+fn refused(words: &str) -> Page {
+    Page::Html(400, document(&format!("<p>{words}</p>")))
+}
+
+/// The form repeats what was asked; nothing of it is trusted when it comes back.
+fn login_form(fields: &Fields, wrong: Option<TokenRefused>) -> String {
+    let mut form = String::from("<form method=\"post\">");
+    for (name, value) in fields
+        .iter()
+        .filter(|(name, _)| name != "username" && name != "password")
+    {
+        let _ = write!(
+            form,
+            "<input type=\"hidden\" name=\"{}\" value=\"{}\">",
+            escaped(name),
+            escaped(value)
+        );
+    }
+    let wrong = wrong.map_or_else(String::new, |why| format!("<p role=\"alert\">{why}</p>"));
+    let _ = write!(
+        form,
+        "{wrong}<p><label>User <input name=\"username\" autocomplete=\"username\" required autofocus></label></p>\
+         <p><label>Secret <input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label></p>\
+         <p><button>Sign in</button></p></form>"
+    );
+    document(&form)
+}
+
+fn document(body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>Sign in to the demo</title></head><body><h1>The demo's identity provider</h1>{body}</body></html>\n"
+    )
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            _ => out.push(character),
+        }
+    }
+    out
+}

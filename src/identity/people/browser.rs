@@ -1,0 +1,173 @@
+//! Signing in with a browser. Nothing is kept between the two halves: the browser carries what the answer
+//! is checked against in a cookie, and `state`, `nonce` and the PKCE verifier are derived from it with a
+//! key of this process. An answer counts only in the browser that asked, for ten minutes.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::flow::{Question, SignInError};
+use super::{Client, LEEWAY, People, Person};
+
+/// How long a person has, in seconds.
+const WITHIN: u64 = 600;
+/// The longest cookie that is read, in bytes.
+const COOKIE_BYTES: usize = 2048;
+
+/// The first half: where to send the browser, and what it must keep meanwhile.
+#[derive(Debug)]
+pub struct Begun {
+    /// The identity provider's page.
+    pub url: Url,
+    /// The value of a cookie that no script reads and no other host sets.
+    pub cookie: String,
+}
+
+/// What the cookie says. Nobody but us can make one that fits a `state`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ticket {
+    issuer: String,
+    /// Where the person wanted to go: a path of ours.
+    back: String,
+    /// In seconds since the epoch.
+    at: u64,
+    max_age: u64,
+    random: String,
+}
+
+impl People {
+    /// Begins a sign-in at `issuer` (configured name). `redirect_uri` is where the answer comes back;
+    /// `max_age` 0 makes the person prove themselves again whatever session they have there.
+    ///
+    /// # Errors
+    /// [`SignInError::NoWay`], or that the provider cannot be used.
+    pub async fn begin(
+        &self,
+        issuer: &str,
+        redirect_uri: &str,
+        back: &str,
+        max_age: u64,
+    ) -> Result<Begun, SignInError> {
+        let client = self.client(issuer)?;
+        let mut random = [0; 24];
+        self.world.random(&mut random);
+        let ticket = Ticket {
+            issuer: issuer.to_owned(),
+            back: back.to_owned(),
+            at: self.world.now().seconds(),
+            max_age,
+            random: URL_SAFE_NO_PAD.encode(random),
+        };
+        let text = serde_json::to_string(&ticket).map_err(|_| SignInError::NotBegunHere)?;
+        let cookie = URL_SAFE_NO_PAD.encode(text);
+        let words = self.words(&cookie);
+        let endpoints = self.endpoints(client).await?;
+        Ok(Begun {
+            url: endpoints.ask(&words.question(client, redirect_uri, max_age)),
+            cookie,
+        })
+    }
+
+    /// The second half: the person, and where they wanted to go. `fields` is the query that came back to
+    /// `redirect_uri`, which belongs to `issuer` alone.
+    ///
+    /// # Errors
+    /// Why nobody is signed in.
+    pub async fn finish(
+        &self,
+        issuer: &str,
+        redirect_uri: &str,
+        cookie: &str,
+        fields: &[(String, String)],
+    ) -> Result<(Person, String), SignInError> {
+        let client = self.client(issuer)?;
+        let ticket = ticket(cookie).ok_or(SignInError::NotBegunHere)?;
+        let now = self.world.now().seconds();
+        if ticket.issuer != issuer || now > ticket.at.saturating_add(WITHIN) || ticket.at > now {
+            return Err(SignInError::NotBegunHere);
+        }
+        let words = self.words(cookie);
+        let question = words.question(client, redirect_uri, ticket.max_age);
+        let endpoints = self.endpoints(client).await?;
+        let code = endpoints.code(fields, question.state)?;
+        let secret = client.ring.issuer().control_client_secret.as_ref();
+        let token = endpoints
+            .redeem(self.fetch.as_ref(), &question, secret, &code)
+            .await?;
+        let verified = self.verify(&token, Some((client, question.nonce))).await;
+        let person = verified.map_err(SignInError::Token)?;
+        // OpenID Connect Core 3.1.3.7 item 13: what was asked for is checked, not hoped for.
+        let oldest = ticket.at.saturating_sub(ticket.max_age).saturating_sub(LEEWAY);
+        if person.signed_in_at.seconds() < oldest {
+            return Err(SignInError::NotFresh);
+        }
+        Ok((person, ticket.back))
+    }
+
+    fn client(&self, issuer: &str) -> Result<&Client, SignInError> {
+        let named = |client: &&Client| client.ring.issuer().name == issuer;
+        self.clients.iter().find(named).ok_or(SignInError::NoWay)
+    }
+
+    async fn endpoints(
+        &self,
+        client: &Client,
+    ) -> Result<std::sync::Arc<super::flow::Endpoints>, SignInError> {
+        let mut known = client.endpoints.lock().await;
+        let found = known
+            .get(
+                self.fetch.as_ref(),
+                &client.ring.issuer().url,
+                self.world.monotonic(),
+            )
+            .await;
+        found.inspect_err(|error| tracing::warn!(%error, "people cannot sign in"))
+    }
+
+    fn words(&self, cookie: &str) -> Words {
+        let word = |purpose: &str| {
+            let mut code = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+            code.update(purpose.as_bytes());
+            code.update(cookie.as_bytes());
+            Some(URL_SAFE_NO_PAD.encode(code.finalize().into_bytes()))
+        };
+        let word = |purpose| Zeroizing::new(word(purpose).unwrap_or_default());
+        Words {
+            state: word("state\0"),
+            nonce: word("nonce\0"),
+            verifier: word("verifier\0"),
+        }
+    }
+}
+
+struct Words {
+    state: Zeroizing<String>,
+    nonce: Zeroizing<String>,
+    verifier: Zeroizing<String>,
+}
+
+impl Words {
+    fn question<'a>(&'a self, client: &'a Client, redirect_uri: &'a str, max_age: u64) -> Question<'a> {
+        Question {
+            client_id: &client.id,
+            redirect_uri,
+            state: &self.state,
+            nonce: &self.nonce,
+            verifier: &self.verifier,
+            max_age,
+        }
+    }
+}
+
+fn ticket(cookie: &str) -> Option<Ticket> {
+    if cookie.len() > COOKIE_BYTES {
+        return None;
+    }
+    let text = URL_SAFE_NO_PAD.decode(cookie).ok()?;
+    serde_json::from_slice(&text).ok()
+}

@@ -1,0 +1,163 @@
+//! Signing in from a terminal: a native app with a loopback address (RFC 8252) and PKCE. What comes of it
+//! is an ID token, kept in memory alone.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::flow::{Endpoints, Question, SignInError};
+use crate::clock::World;
+use crate::identity::fetch::Fetch;
+use crate::identity::jose::Compact;
+use crate::secret::Secret;
+
+/// How long a person has.
+const WITHIN: Duration = Duration::from_mins(5);
+/// How long one connection may take to say what it wants.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// The longest request head that is read, in bytes.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// Signs a person in at `issuer`. `show` gets the address they open in a browser. The issuer asks them
+/// again in any case (`max_age=0`).
+///
+/// The token's signature is not checked here: it comes from the token endpoint over TLS (OpenID Connect
+/// Core 3.1.3.7 item 6), and the server it is for checks all of it. The nonce is, because only we know it.
+///
+/// # Errors
+/// Why nobody is signed in.
+pub async fn sign_in(
+    fetch: &dyn Fetch,
+    world: &dyn World,
+    (issuer, client_id): (&str, &str),
+    show: impl FnOnce(&Url),
+) -> Result<Secret, SignInError> {
+    let wrong = |what: String| SignInError::Provider(what);
+    let endpoints = Endpoints::discover(fetch, issuer).await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.map_err(|error| wrong(format!("no port for the answer: {error}")))?;
+    let port = listener
+        .local_addr()
+        .map_err(|error| wrong(error.to_string()))?
+        .port();
+    let redirect_uri = format!("http://127.0.0.1:{port}/callback");
+    let word = || {
+        let mut bytes = Zeroizing::new([0; 32]);
+        world.random(bytes.as_mut_slice());
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
+    };
+    let (state, nonce, verifier) = (word(), word(), word());
+    let question = Question {
+        client_id,
+        redirect_uri: &redirect_uri,
+        state: &state,
+        nonce: &nonce,
+        verifier: &verifier,
+        max_age: 0,
+    };
+    show(&endpoints.ask(&question));
+    let answered = tokio::time::timeout(WITHIN, answer(&listener, &endpoints, &state)).await;
+    let code = answered.map_err(|_| wrong("nobody signed in within five minutes".to_owned()))??;
+    let token = endpoints.redeem(fetch, &question, None, &code).await?;
+    let parsed = Compact::parse(&token).map_err(SignInError::Token)?;
+    if parsed.claims.get("nonce").and_then(Value::as_str) != Some(nonce.as_str()) {
+        return Err(SignInError::NotBegunHere);
+    }
+    Ok(Secret::new(token.to_string()))
+}
+
+/// Waits for the browser. Connections that bring something else, as any program on this machine can,
+/// are told so and do not end the wait.
+async fn answer(
+    listener: &TcpListener,
+    endpoints: &Endpoints,
+    state: &str,
+) -> Result<Zeroizing<String>, SignInError> {
+    loop {
+        let Ok((mut stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let fields = match tokio::time::timeout(HEAD_WITHIN, fields(&mut stream)).await {
+            Ok(Some(fields)) => fields,
+            _ => {
+                say(
+                    &mut stream,
+                    "404 Not Found",
+                    "This is not what Tollgate waits for.",
+                )
+                .await;
+                continue;
+            }
+        };
+        match endpoints.code(&fields, state) {
+            Err(SignInError::NotBegunHere) => {
+                say(
+                    &mut stream,
+                    "400 Bad Request",
+                    "This answers no sign-in of this terminal.",
+                )
+                .await;
+            }
+            Err(error) => {
+                say(
+                    &mut stream,
+                    "200 OK",
+                    "Not signed in; the terminal says why. You can close this page.",
+                )
+                .await;
+                return Err(error);
+            }
+            Ok(code) => {
+                say(
+                    &mut stream,
+                    "200 OK",
+                    "Signed in. You can close this page and go back to the terminal.",
+                )
+                .await;
+                return Ok(code);
+            }
+        }
+    }
+}
+
+/// The query of one GET of the callback.
+async fn fields(stream: &mut TcpStream) -> Option<Vec<(String, String)>> {
+    let mut head = Zeroizing::new(Vec::new());
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let mut part = [0; 2048];
+        let read = stream.read(&mut part).await.ok().filter(|read| *read > 0)?;
+        head.extend_from_slice(part.get(..read)?);
+        if head.len() > HEAD_BYTES {
+            return None;
+        }
+    }
+    let line = head.split(|byte| *byte == b'\r').next()?;
+    let target = std::str::from_utf8(line)
+        .ok()?
+        .strip_prefix("GET ")?
+        .strip_suffix(" HTTP/1.1")?;
+    let query = target.strip_prefix("/callback?")?;
+    Some(
+        url::form_urlencoded::parse(query.as_bytes())
+            .into_owned()
+            .collect(),
+    )
+}
+
+/// Nothing that was sent is repeated.
+async fn say(stream: &mut TcpStream, status: &str, words: &str) {
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
+         cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n{words}",
+        words.len()
+    );
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+}

@@ -1,0 +1,142 @@
+//! Connections with bounds: how many, how long a head may take, how long a peer may take nothing.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::fault::Answer;
+use crate::transport::delivery::{Flushed, Line};
+
+/// Largest request head in bytes (tokens with many groups reach some 16 KiB).
+const HEAD_BYTES: usize = 64 * 1024;
+/// Most header lines of one request.
+const HEADERS: usize = 100;
+/// Connections beyond the limit that are told so; what comes beyond these is closed.
+const TURNED_AWAY: usize = 64;
+
+/// The bounds of one listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Most open connections.
+    pub(crate) connections: usize,
+    /// How long a request's head may take, and how long a connection may be unused.
+    pub(crate) head_within: Duration,
+    /// How long a write may make no progress.
+    pub(crate) write_within: Duration,
+}
+
+/// What answers on a listener.
+pub(crate) trait Site: Send + Sync + 'static {
+    /// What one connection is told about its writes.
+    type Ledger: Flushed;
+
+    fn bounds(&self) -> Bounds;
+    /// The ledger of one new connection.
+    fn ledger(&self) -> Self::Ledger;
+    /// One request to one response; never fails.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        ledger: &Arc<Self::Ledger>,
+    ) -> impl Future<Output = Answer> + Send;
+    /// What a connection beyond the limit hears.
+    fn turn_away(&self) -> Answer;
+}
+
+/// Accepts until `shutdown` fires; gives the connections that are still open, which then finish what is
+/// under way and close.
+pub(crate) async fn accept<S: Site>(
+    site: &Arc<S>,
+    listener: TcpListener,
+    shutdown: &CancellationToken,
+) -> JoinSet<()> {
+    let most = site.bounds().connections.min(Semaphore::MAX_PERMITS);
+    let connections = Arc::new(Semaphore::new(most));
+    let beyond = Arc::new(Semaphore::new(TURNED_AWAY));
+    let mut open = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return open,
+            Some(_) = open.join_next(), if !open.is_empty() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: let some close
+                continue;
+            }
+        };
+        let (permit, welcome) = match Arc::clone(&connections).try_acquire_owned() {
+            Ok(permit) => (permit, true),
+            Err(_) => match Arc::clone(&beyond).try_acquire_owned() {
+                Ok(permit) => (permit, false),
+                Err(_) => continue,
+            },
+        };
+        open.spawn(connection(
+            Arc::clone(site),
+            stream,
+            shutdown.clone(),
+            permit,
+            welcome,
+        ));
+    }
+}
+
+/// One connection, until it closes or the server stops.
+async fn connection<S: Site>(
+    site: Arc<S>,
+    stream: TcpStream,
+    shutdown: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+    welcome: bool,
+) {
+    // Answers leave in several small writes: with Nagle's algorithm each would wait for an ACK.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let bounds = site.bounds();
+    let ledger = Arc::new(site.ledger());
+    let io = TokioIo::new(Line::new(stream, Arc::clone(&ledger), bounds.write_within));
+    let service = service_fn(move |request| {
+        let (site, ledger) = (Arc::clone(&site), Arc::clone(&ledger));
+        async move {
+            Ok::<_, Infallible>(if welcome {
+                site.answer(request, &ledger).await
+            } else {
+                site.turn_away()
+            })
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.head_within)
+        .max_headers(HEADERS)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(HEAD_BYTES)
+        .keep_alive(welcome)
+        .serve_connection(io, service);
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,6 @@
+//! The people's side over real sockets: who gets in, what decides, and what never does.
+
+mod api;
+mod browser;
+mod place;
+mod signing;
