@@ -231,6 +231,7 @@ impl Mask {
             envelope,
             text: format!("{body}-- the answer of call {earlier}, again; nothing ran now\n-- call {call_id}"),
             fragments: Vec::new(),
+            effect: None,
         }
     }
 

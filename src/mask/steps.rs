@@ -74,6 +74,7 @@ impl Mask {
             text,
             is_error,
             fragments: Vec::new(),
+            effect: None,
         }
     }
 }
