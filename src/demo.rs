@@ -1,20 +1,32 @@
-//! `tollgate demo`: a shop, a repository, two people, and the real server between them.
+//! `tollgate demo`: a shop, a repository, a work folder, four people, and the real server between them.
 //!
 //! Everything is made new in one folder: databases, keys, secrets. The issuer is Tollgate's own
-//! ([`crate::identity::issuer`]), on loopback, and knows the demo's two users only.
+//! ([`crate::identity::issuer`]), on loopback, and knows the demo's users only.
 
+pub mod changes;
 pub mod client;
+pub mod people;
 pub mod play;
 pub mod register;
 pub mod repo;
 pub mod run;
 pub mod shop;
 
+/// The client of the demo's issuer that people sign in with to decide.
+pub const CONTROL: &str = "tollgate-control";
+
 /// The configuration of the demo (and of the tests): one shop, one repository, one issuer.
 ///
-/// `url` is where Tollgate will listen (`http://127.0.0.1:PORT`), `mode` how tokens are checked.
+/// `url` is where Tollgate will listen (`http://127.0.0.1:PORT`), `control` the port of the people's side
+/// if there is one, `mode` how tokens are checked.
 #[must_use]
-pub fn config_text(url: &str, issuer: &str, issuer_url: &str, mode: &str) -> String {
+pub fn config_text(url: &str, control: Option<u16>, issuer: &str, issuer_url: &str, mode: &str) -> String {
+    let (side, audience) = control.map_or_else(Default::default, |port| {
+        (
+            format!("control_listen = \"127.0.0.1:{port}\"\ncontrol_url = \"http://localhost:{port}\"\n"),
+            format!("control_audience = \"{CONTROL}\"\n"),
+        )
+    });
     let uid = rustix::process::getuid().as_raw().to_string(); // so that `tollgate stdio` works on the same file
     [
         ("@LISTEN@", url.trim_start_matches("http://")),
@@ -22,6 +34,8 @@ pub fn config_text(url: &str, issuer: &str, issuer_url: &str, mode: &str) -> Str
         ("@ISSUER@", issuer),
         ("@ISSUER_URL@", issuer_url),
         ("@MODE@", mode),
+        ("@CONTROL@\n", &side),
+        ("@CONTROL_AUDIENCE@\n", &audience),
         ("@UID@", &uid),
     ]
     .iter()

@@ -54,7 +54,7 @@ impl Site {
 
     fn write(&self, name: &str, store: &str, more: &str) -> Result<()> {
         let url = format!("http://{}", self.address);
-        let text = config_text(&url, "bench", &self.issuer.url, "bearer")
+        let text = config_text(&url, None, "bench", &self.issuer.url, "bearer")
             .replace("journal.db", store)
             .replace("[groups]\n", "[groups]\nsurveyor = [\"bench:surveyor\"]\n");
         let large = "[[resource]]\nname = \"large\"\nkind = \"sqlite\"\npath = \"large.db\"\n\

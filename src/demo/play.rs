@@ -149,7 +149,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn asked(&mut self, who: &str, what: &str) -> Result<()> {
+    pub(super) fn asked(&mut self, who: &str, what: &str) -> Result<()> {
         let who = self.paint(CYAN, who);
         writeln!(
             self.out,
@@ -169,8 +169,32 @@ impl<'a> Stage<'a> {
         Ok(writeln!(self.out, "    {line}  {why}")?)
     }
 
-    fn answered(&mut self, result: &Value) -> Result<()> {
+    /// Somebody else's turn.
+    pub(super) fn turns(&mut self, what: &str) -> Result<()> {
+        let what = self.paint(CYAN, what);
+        Ok(writeln!(self.out, "\n  {what}")?)
+    }
+
+    /// Something that must be so, and is.
+    pub(super) fn good(&mut self, what: &str) -> Result<()> {
+        let what = self.paint(GREEN, what);
+        self.say(&format!("  {what}"))
+    }
+
+    /// A no to a person.
+    pub(super) fn no(&mut self, what: &str) -> Result<()> {
+        let what = self.paint(YELLOW, what);
+        self.say(&format!("  {what}"))
+    }
+
+    /// An answer, to be found in the journal again.
+    pub(super) fn answered(&mut self, result: &Value) -> Result<()> {
         self.heard.push(result.clone());
+        self.shown(result)
+    }
+
+    /// An answer.
+    pub(super) fn shown(&mut self, result: &Value) -> Result<()> {
         let envelope = result.get("structuredContent").unwrap_or(&Value::Null);
         let refused = envelope.get("status").and_then(Value::as_str) == Some("refused");
         let text = result

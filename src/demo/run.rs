@@ -10,22 +10,25 @@ use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::changes::{self, Cast};
 use super::client::Client;
+use super::people::Desk;
 use super::play::{Stage, session};
 use super::register::register;
-use super::{config_text, repo, shop};
+use super::{CONTROL, config_text, repo, shop};
 use crate::app::{self, App, Purpose};
 use crate::audit::Audit;
 use crate::audit::list::Query;
 use crate::clock::{System, World};
 use crate::config::Config;
-use crate::identity::issuer::{Credential, DemoIssuer, DemoSpec};
+use crate::identity::issuer::{ControlClient, Credential, DemoIssuer, DemoSpec};
 use crate::ownership::shell_word;
 
 /// Marks a folder as ours to remove.
 const MARKER: &str = ".tollgate-demo";
 /// Where `--serve` listens if it can, as the documentation says.
 const USUAL: &str = "127.0.0.1:7330";
+const USUAL_CONTROL: &str = "127.0.0.1:7331";
 /// How long the tokens of `--serve` live, in seconds: a working day.
 const TOKEN_SECONDS: u64 = 12 * 3_600;
 
@@ -82,17 +85,26 @@ pub struct Options {
 /// When something cannot be set up, or the session shows what it must not.
 pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: CancellationToken) -> Result<()> {
     let made = site(&options.dir)?;
-    let listener = listen(options.serve).await?;
+    let listener = listen_at(options.serve.then_some(USUAL)).await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let issuer_url = format!("{url}/demo");
+    let control = listen_at(options.serve.then_some(USUAL_CONTROL)).await?;
+    let port = control.local_addr()?.port();
+    let desk = Desk {
+        url: format!("http://localhost:{port}/").parse()?,
+        issuer: format!("{url}/demo"),
+        client_id: CONTROL.to_owned(),
+    };
     let config = options.dir.join("tollgate.toml");
-    std::fs::write(&config, config_text(&url, "demo", &issuer_url, "bearer"))?;
-    let (issuer, secrets) = DemoIssuer::start(users(&url, issuer_url), Arc::new(System::new()))?;
+    std::fs::write(
+        &config,
+        config_text(&url, Some(port), "demo", &desk.issuer, "bearer"),
+    )?;
+    let (issuer, secrets) = DemoIssuer::start(users(&url, &desk), Arc::new(System::new()))?;
     let tokens = tokens(&issuer, &secrets)?;
     let app = App::build(Config::load(&config)?, Purpose::Demo(Arc::new(issuer))).await?;
     let gate = app.gate.clone();
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(app.serve(listener, stop.clone()));
+    let serving = tokio::spawn(app.serve_both(listener, Some(control), stop.clone()));
 
     let mut stage = Stage::new(out, options.colour);
     introduce(&mut stage, &made, &options.dir, &url)?;
@@ -105,6 +117,17 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
         Ok(Client::new(app::http_client()?, &endpoint, token, "demo-agent"))
     };
     session(&mut stage, &client("analyst")?, &client("developer")?, &made.key).await?;
+    changes::commands(&mut stage, &client("developer")?).await?;
+    let secret = |user: &str| -> Result<&str> {
+        let found = secrets.iter().find(|(name, _)| name == user);
+        Ok(found.context("no such user")?.1.as_str())
+    };
+    let cast = Cast {
+        agent: client("dba")?,
+        requester: ("dba", secret("dba")?),
+        reviewer: ("lead", secret("lead")?),
+    };
+    changes::change(&mut stage, cast, &desk).await?;
     journal(&mut stage, &config, &gate.audit).await?;
     if options.serve {
         register(
@@ -184,8 +207,11 @@ fn planted(world: &dyn World) -> String {
     ["AK", "IA"].concat() + &letters.collect::<String>()
 }
 
-async fn listen(serve: bool) -> Result<TcpListener> {
-    if serve && let Ok(listener) = TcpListener::bind(USUAL).await {
+/// Listens where the documentation says, if asked to and it is free, else on any port of loopback.
+async fn listen_at(usual: Option<&str>) -> Result<TcpListener> {
+    if let Some(usual) = usual
+        && let Ok(listener) = TcpListener::bind(usual).await
+    {
         return Ok(listener);
     }
     TcpListener::bind("127.0.0.1:0")
@@ -193,14 +219,27 @@ async fn listen(serve: bool) -> Result<TcpListener> {
         .context("listen on loopback")
 }
 
-fn users(url: &str, issuer_url: String) -> DemoSpec {
-    let user = |name: &str| (name.to_owned(), BTreeSet::from([name.to_owned()]));
+/// Two who read, and two administrators: one asks for changes, the other decides.
+fn users(url: &str, desk: &Desk) -> DemoSpec {
+    let user = |name: &str, group: &str| (name.to_owned(), BTreeSet::from([group.to_owned()]));
     DemoSpec {
-        url: issuer_url,
+        url: desk.issuer.clone(),
         audience: format!("{url}/mcp"),
-        users: BTreeMap::from([user("analyst"), user("developer")]),
+        users: BTreeMap::from([
+            user("analyst", "analyst"),
+            user("developer", "developer"),
+            user("dba", "dba"),
+            user("lead", "dba"),
+        ]),
         token_seconds: TOKEN_SECONDS,
-        control: None,
+        control: Some(ControlClient {
+            id: desk.client_id.clone(),
+            redirect_uris: [desk.url.join("signed-in/demo")]
+                .into_iter()
+                .flatten()
+                .map(String::from)
+                .collect(),
+        }),
     }
 }
 
@@ -231,7 +270,7 @@ fn introduce(stage: &mut Stage<'_>, made: &Made, dir: &Path, url: &str) -> Resul
 
 /// What the journal says of the session, while the server runs.
 async fn journal(stage: &mut Stage<'_>, config: &Path, audit: &Audit) -> Result<()> {
-    stage.scene("4. On record: exactly what the model was offered")?;
+    stage.scene("6. On record: exactly what the model was offered")?;
     audit.checkpoint().await?; // signed now rather than in a while
     let file = shell_word(config);
     let config = Config::load(config)?;

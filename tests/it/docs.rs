@@ -108,7 +108,13 @@ fn shop_folder() -> tempfile::TempDir {
     let dir = folder.path();
     shop::create(&dir.join("shop.db")).unwrap();
     repo::create(dir, Path::new("/nonexistent"), &planted_key()).unwrap();
-    let config = config_text("http://127.0.0.1:7330", "corp", "http://127.0.0.1:9", "bearer");
+    let config = config_text(
+        "http://127.0.0.1:7330",
+        None,
+        "corp",
+        "http://127.0.0.1:9",
+        "bearer",
+    );
     write(&dir.join("tollgate.toml"), &config);
     std::fs::create_dir(dir.join("tools")).unwrap();
     std::fs::create_dir(dir.join("policies")).unwrap();
