@@ -6,7 +6,7 @@ use crate::call::Refusal;
 use super::{paths, refused, shown};
 
 /// Words of an expression that stand alone.
-const ALONE: &[&str] = &[
+pub(super) const ALONE: &[&str] = &[
     "(",
     ")",
     "!",
@@ -46,7 +46,7 @@ const ALONE: &[&str] = &[
 ];
 
 /// Words that take the next one as data.
-const WITH_TEXT: &[&str] = &[
+pub(super) const WITH_TEXT: &[&str] = &[
     "-name",
     "-iname",
     "-path",
@@ -82,7 +82,7 @@ const WITH_TEXT: &[&str] = &[
 ];
 
 /// Words that take the next one as a file to compare with.
-const WITH_FILE: &[&str] = &["-newer", "-anewer", "-cnewer", "-samefile"];
+pub(super) const WITH_FILE: &[&str] = &["-newer", "-anewer", "-cnewer", "-samefile"];
 
 /// Words that are not taken, and why.
 const REFUSED: &[(&[&str], &str)] = &[

@@ -29,16 +29,8 @@ const ALONE: &[&str] = &[
     "--version",
 ];
 
-/// What a filter could say that looks outside of its input.
-const OUTSIDE: &[&str] = &[
-    "env",
-    "$ENV",
-    "import",
-    "include",
-    "modulemeta",
-    "get_search_list",
-    "input_filename",
-];
+/// What a filter could say that looks outside of its input; `$ENV` may be written with a blank inside.
+const OUTSIDE: &[&str] = &["env", "ENV", "import", "include", "modulemeta", "get_search_list"];
 
 /// The arguments, understood.
 ///
@@ -96,7 +88,7 @@ fn unknown(option: &str) -> Refusal {
 /// Refuses a filter that names something outside of its input. A name after a dot is a field, and one in
 /// quotes a text.
 fn inside(filter: &str) -> Result<(), Refusal> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$');
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut before = ' ';
     for part in filter.split_inclusive(|c| !is_name(c)) {
         let name = part.trim_end_matches(|c| !is_name(c));

@@ -81,13 +81,16 @@ const fn counting(name: &'static str, operands: Operands, flags: &'static str) -
     }
 }
 
-const SUMS: &str = "-b,--binary -c,--check!names -l,--length= --tag -t,--text -z,--zero --ignore-missing \
+const SUMS: &str = "-b,--binary -c,--check!names --tag -t,--text -z,--zero --ignore-missing \
+    --quiet --status --strict -w,--warn --help --version";
+
+const B2SUM: &str = "-b,--binary -c,--check!names -l,--length= --tag -t,--text -z,--zero --ignore-missing \
     --quiet --status --strict -w,--warn --help --version";
 
 const BASE: &str = "-d,--decode -i,--ignore-garbage -w,--wrap= --help --version";
 
 static PROGRAMS: &[Program] = &[
-    counting("ls", Operands::Files(ANY), LS),
+    gnu("ls", Operands::Files(ANY), LS),
     gnu(
         "cat",
         Operands::Files(ANY),
@@ -179,7 +182,7 @@ static PROGRAMS: &[Program] = &[
     gnu("sha256sum", Operands::Files(ANY), SUMS),
     gnu("sha384sum", Operands::Files(ANY), SUMS),
     gnu("sha512sum", Operands::Files(ANY), SUMS),
-    gnu("b2sum", Operands::Files(ANY), SUMS),
+    gnu("b2sum", Operands::Files(ANY), B2SUM),
     gnu("base64", Operands::Files(1), BASE),
     gnu("base32", Operands::Files(1), BASE),
     gnu(
@@ -273,8 +276,8 @@ static PROGRAMS: &[Program] = &[
         Operands::Text,
         "-f,--format= -s,--separator= -w,--equal-width --help --version",
     ),
-    gnu("true", Operands::None, "--help --version"),
-    gnu("false", Operands::None, "--help --version"),
+    gnu("true", Operands::None, ""),
+    gnu("false", Operands::None, ""),
     gnu("test", Operands::Test, ""),
     gnu("echo", Operands::Anything, ""),
     gnu("printf", Operands::Anything, ""),
@@ -316,8 +319,7 @@ const DIFF: &str = "--normal -q,--brief -s,--report-identical-files -c -C= --con
     -I,--ignore-matching-lines= -a,--text --strip-trailing-cr -D,--ifdef= --old-group-format= \
     --new-group-format= --unchanged-group-format= --changed-group-format= --line-format= --old-line-format= \
     --new-line-format= --unchanged-line-format= -d,--minimal -f,--forward-ed -h,-H,--speed-large-files \
-    --horizon-lines= --color=? --palette= --inhibit-hunk-merge --binary --presume-output-tty \
-    --sdiff-merge-assist --help -v,--version";
+    --horizon-lines= --color=? --palette= --inhibit-hunk-merge --binary --sdiff-merge-assist --help -v,--version";
 
 const RG: &str = "-A,--after-context= -B,--before-context= -C,--context= --color= --colors= --column \
     --no-column --count-matches -c,--count --crlf -E,--encoding= --engine= -e,--regexp= -f,--file!names \

@@ -1,10 +1,12 @@
 //! The table itself: well formed, and in agreement with the programs of this machine.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::options::Takes;
-use super::table::{self, Program};
-use super::{SHELL_WORDS, known};
+use super::table;
+use super::{SHELL_WORDS, find, known};
 
 #[test]
 fn every_entry_is_well_formed_and_every_name_is_there_once() {
@@ -29,87 +31,107 @@ fn every_entry_is_well_formed_and_every_name_is_there_once() {
     assert!(known("find") && known("jq") && !known("bash") && !known("xargs") && !known("git"));
 }
 
-/// What `--help` says of an option: its name and what it takes. `None` for what is no plain option.
-fn said(part: &str) -> Option<(String, Takes)> {
-    let is_name = |name: &str| {
-        name.len() > 1
-            && !name
-                .chars()
-                .any(|c| c.is_ascii_uppercase() && name.starts_with("--"))
-    };
-    let (name, takes) = if let Some((name, _)) = part.split_once("[=") {
-        (name, Takes::Maybe)
-    } else if let Some((name, _)) = part.split_once('=') {
-        (name, Takes::Text)
-    } else {
-        (part, Takes::Nothing)
-    };
-    let is_option = name.starts_with("--") && is_name(name) && !name.contains([' ', '[', '<']);
-    is_option.then(|| (name.to_owned(), takes))
-}
-
-/// The options that a `--help` lists, one column on the left of each line.
-fn listed(help: &str) -> Vec<(String, Takes)> {
-    let mut found: Vec<(String, Takes)> = Vec::new();
-    for line in help
-        .lines()
-        .filter(|line| line.starts_with(' ') && line.trim_start().starts_with('-'))
-    {
-        let column = line.trim_start().split("  ").next().unwrap();
-        for (name, takes) in column.split(", ").filter_map(said) {
-            match found.iter_mut().find(|(one, _)| *one == name) {
-                // `--check, --check=quiet`
-                Some((_, before)) if *before != takes => *before = Takes::Maybe,
-                Some(_) => {}
-                None => found.push((name, takes)),
-            }
-        }
-    }
-    found
-}
-
+/// What a program complains of when it is started with one argument and nothing to read.
 #[expect(
     clippy::disallowed_methods,
     reason = "the programs say themselves what they take"
 )]
-fn help(program: &Program) -> Option<String> {
-    let output = std::process::Command::new(program.name)
-        .arg("--help")
+fn complaint(folder: &Path, program: &str, argument: &str) -> Option<String> {
+    let output = Command::new(program)
+        .arg(argument)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .env("LC_ALL", "C")
         .output()
         .ok()?;
-    let help = String::from_utf8(output.stdout).ok()?;
-    help.contains("GNU").then_some(help)
+    Some(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// An option that takes a value where the table says it takes none, or the other way round, would make the next
-/// word be read as something else than it is.
+/// word be read as something else than it is. So every option that is taken is tried on the program itself.
 #[test]
 fn the_table_takes_values_where_the_programs_do() {
+    let folder = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();
-    let (mut programs, mut options) = (0, 0);
-    for program in table::programs() {
-        let Some(help) = help(program) else { continue };
-        let listed = listed(&help);
-        programs += usize::from(!listed.is_empty());
-        for (name, says) in listed {
-            let Some(option) = program
-                .options()
-                .find(|option| option.names().any(|one| one == name))
-            else {
-                continue; // refused as unknown
+    let (mut agreed, mut missing) = (0, Vec::new());
+    let read_by_getopt = table::programs().iter().filter(|program| program.abbreviates);
+    for (program, option) in
+        read_by_getopt.flat_map(|program| program.options().map(move |option| (program, option)))
+    {
+        if matches!(option.takes, Takes::Refused(_)) {
+            continue;
+        }
+        let wants = matches!(option.takes, Takes::Text | Takes::File);
+        for name in option.names() {
+            let Some(said) = complaint(folder.path(), program.name, name) else {
+                continue;
             };
-            options += 1;
-            let takes = match option.takes {
-                Takes::Refused(_) => continue,
-                Takes::File => Takes::Text,
-                takes => takes,
-            };
-            if takes != says {
-                wrong.push(format!("{} {name}: {takes:?}, it says {says:?}", program.name));
+            if said.contains("unrecognized option") || said.contains("invalid option") {
+                missing.push(format!("{} {name}", program.name));
+                continue;
             }
+            let nothing = option.takes == Takes::Nothing && name.starts_with("--");
+            let with = if nothing {
+                complaint(folder.path(), program.name, &format!("{name}=x"))
+            } else {
+                None
+            };
+            if said.contains("requires an argument") != wants
+                || with.is_some_and(|said| !said.contains("doesn't allow an argument"))
+            {
+                wrong.push(format!(
+                    "{} {name}: {:?}, it says {said}",
+                    program.name, option.takes
+                ));
+            }
+            agreed += 1;
         }
     }
-    let figures = format!("{options} options of {programs} programs\n{}", wrong.join("\n"));
+    let figures = format!(
+        "{agreed} options tried, unknown here: {missing:?}\n{}",
+        wrong.join("\n")
+    );
     println!("{figures}");
-    assert!(wrong.is_empty() && programs >= 10 && options >= 100, "{figures}");
+    assert!(wrong.is_empty() && agreed >= 300, "{figures}");
+}
+
+/// Whether `find` itself wants a value after a word.
+#[expect(clippy::disallowed_methods, reason = "the program says itself what it takes")]
+fn find_wants_a_value(folder: &Path, word: &str) -> bool {
+    let output = Command::new("find")
+        .args([".", word])
+        .current_dir(folder)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let wants = [
+        "missing argument",
+        "invalid argument",
+        "Arguments to",
+        "needs an argument",
+    ]
+    .iter()
+    .any(|one| error.contains(one));
+    assert!(wants || output.status.success(), "{word}: {error}");
+    wants
+}
+
+/// A word that takes no value where the list says it does would make what follows part of the expression.
+#[test]
+fn the_words_of_find_take_values_where_find_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let tests = |word: &&&str| word.starts_with('-') && word.len() > 2;
+    let joins = ["-not", "-and", "-or"];
+    for word in find::ALONE
+        .iter()
+        .filter(tests)
+        .filter(|word| !joins.contains(word))
+    {
+        assert!(!find_wants_a_value(folder.path(), word), "{word}");
+    }
+    let newer = ["-newermt", "-neweram", "-newercc"];
+    for word in find::WITH_TEXT.iter().chain(find::WITH_FILE).chain(&newer) {
+        assert!(find_wants_a_value(folder.path(), word), "{word}");
+    }
 }

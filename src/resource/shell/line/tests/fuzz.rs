@@ -271,7 +271,7 @@ fn commands(line: &str) -> Option<usize> {
     let mut count = 0;
     while let Some(node) = open.pop() {
         count += usize::from(node.kind() == "command");
-        open.extend((0..node.child_count()).filter_map(|index| node.child(index as u32)));
+        open.extend((0..node.child_count()).filter_map(|index| node.child(index)));
     }
     (!tree.root_node().has_error()).then_some(count)
 }
