@@ -4,6 +4,7 @@
 //! They are installed by `tests/peers/setup-clients` (`make test` runs it). Missing ones fail.
 
 mod agent;
+mod approval;
 mod conformance;
 mod proxy;
 
@@ -31,6 +32,18 @@ async fn run(program: PathBuf, args: Vec<String>, envs: Vec<(&'static str, Strin
     })
     .await
     .unwrap()
+}
+
+/// Starts a client and goes on.
+#[expect(clippy::disallowed_methods, reason = "the tests start clients")]
+fn start(program: PathBuf, args: Vec<String>) -> std::process::Child {
+    std::process::Command::new(program)
+        .args(args)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 async fn python(spec: Value) -> Value {

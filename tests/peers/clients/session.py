@@ -1,7 +1,9 @@
 """One session of the official Python SDK against a Tollgate, told as JSON on standard output.
 
 The only argument is a JSON object: {"url", "token"} or {"command", "args"}, the SDK's "mode"
-("auto" negotiates the newest revision, "legacy" sends initialize), and "calls": [[tool, arguments] …].
+("auto" negotiates the newest revision, "legacy" sends initialize), "calls": [[tool, arguments] …], and
+"follow": whether to do as the instructions say when people are asked (call approval_wait until there is an
+answer).
 """
 
 import asyncio
@@ -29,8 +31,17 @@ async def main(spec):
         told["tools"] = [tool.name for tool in tools]
         for name, arguments in spec["calls"]:
             try:
-                result = await client.call_tool(name, arguments)
+                heard, waits = [], 0
+                async def hear(progress, total, message):
+                    heard.append(message)
+                result = await client.call_tool(name, arguments, progress_callback=hear)
+                while spec.get("follow") and (result.structured_content or {}).get("status") == "approval_pending":
+                    waits += 1
+                    arguments = {"approval_id": result.structured_content["approval"]["id"]}
+                    result = await client.call_tool("approval_wait", arguments, progress_callback=hear)
                 told["results"].append({
+                    "heard": heard,
+                    "waits": waits,
                     "is_error": result.is_error,
                     "structured": result.structured_content,
                     "text": [block.text for block in result.content],
