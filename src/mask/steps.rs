@@ -78,3 +78,95 @@ impl Mask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{ApprovalId, Code, Pending, Refusal};
+
+    fn answers(mask: &Mask, last: fn(&Mask, &CallId) -> Masked) -> Vec<(String, Masked)> {
+        let (whole, first) = (CallId::new(1, &[1; 10]), |id: &CallId| {
+            Masked::for_tests(
+                json!({"status": "ok", "call_id": id, "data": {"rows": []}}),
+                format!("rows\n-- call {id}"),
+                false,
+            )
+        });
+        vec![
+            ("first".to_owned(), first(&whole.step(1))),
+            ("second".to_owned(), last(mask, &whole.step(2))),
+        ]
+    }
+
+    fn pending(mask: &Mask, id: &CallId) -> Masked {
+        let pending = Pending {
+            id: ApprovalId("a".repeat(32)),
+            url: Some("http://localhost:7331/approvals/a".to_owned()),
+            expires_at: "2026-01-01T00:00:00Z".to_owned(),
+            note: "Waiting for 1 dba.".to_owned(),
+        };
+        mask.pending(id, &pending)
+    }
+
+    fn refused(mask: &Mask, id: &CallId) -> Masked {
+        mask.refusal(id, &Refusal::new(Code::NotPermitted, "No.", "Stop."))
+    }
+
+    fn whole(last: fn(&Mask, &CallId) -> Masked, ended: bool) -> Masked {
+        let mask = Mask::new();
+        let taken = Taken {
+            answers: answers(&mask, last),
+            ended,
+            steps: 3,
+        };
+        mask.steps(&CallId::new(1, &[1; 10]), taken)
+    }
+
+    #[test]
+    fn a_step_that_waits_makes_the_whole_wait_and_says_how_to_go_on() {
+        let answer = whole(pending, true);
+        assert!(answer.is_pending() && !answer.is_error());
+        let envelope = answer.envelope();
+        assert_eq!(envelope["status"], "approval_pending");
+        assert_eq!(envelope["approval"]["id"], "a".repeat(32));
+        assert_eq!(
+            envelope["approval"]["next"],
+            "once it is decided, send the same call again"
+        );
+        assert_eq!(envelope["data"]["not_reached"], 1);
+        assert_eq!(envelope["data"]["steps"][0]["tool"], "first");
+        assert_eq!(envelope["data"]["steps"][1]["status"], "approval_pending");
+        assert!(
+            answer
+                .text()
+                .contains("== not reached: 1 of 3 steps\n== once it is decided")
+        );
+        assert_eq!(envelope["call_id"], json!(CallId::new(1, &[1; 10])));
+    }
+
+    #[test]
+    fn a_refusal_is_the_wholes_only_where_it_ended_it() {
+        let (ended, passed) = (whole(refused, true), whole(refused, false));
+        assert!(ended.is_error() && !passed.is_error());
+        assert_eq!(ended.envelope()["refusal"]["code"], "not_permitted");
+        assert_eq!(passed.envelope()["status"], "ok");
+        assert!(passed.envelope().get("refusal").is_none());
+        assert_eq!(
+            passed.envelope()["data"]["steps"][1]["refusal"]["code"],
+            "not_permitted"
+        );
+    }
+
+    #[test]
+    fn steps_have_ids_of_their_own_that_the_whole_gives() {
+        let whole = CallId::new(1_700_000_000_000, &[9; 10]);
+        assert_eq!(whole.step(1), whole.step(1));
+        assert_ne!(whole.step(1), whole.step(2));
+        assert_ne!(CallId::new(1_700_000_000_000, &[8; 10]).step(1), whole.step(1));
+        assert_eq!(
+            whole.step(1).as_str().get(..12),
+            whole.as_str().get(..12),
+            "the same time"
+        );
+    }
+}

@@ -1,5 +1,6 @@
 //! Declared commands and changes: what loads, what an agent's values can become, and what they cannot.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tollgate::call::request::{Parameters, ShellRun};
 use tollgate::call::{Action, Hash, Request};
@@ -420,4 +421,38 @@ fn a_yes_to_one_definition_is_none_to_another() {
     let distinct: std::collections::BTreeSet<Hash> = keys.into_iter().collect();
     assert_eq!(distinct.len(), keys.len());
     assert_eq!(key(&base), key(&base));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever an agent sends, it gets the author's arguments with its values in their places, or nothing.
+    #[test]
+    fn whatever_is_sent_the_shape_of_a_command_is_its_authors(
+        a in r"[-a-z{}$`|;&'\\ \n\t\u{0}\u{2010}\u{2212}\u{202e}\u{a0}é=/.]{0,6}",
+        b in "\\PC{0,8}|-.*|--|\\{a\\}",
+        items in prop::collection::vec("[-a-z{}. \\n]{0,4}", 0..5),
+    ) {
+        let tools = command(&format!(
+            "command = [\"ls\", \"x{{a}}\", \"{{a}}\", \"--sort={{b}}\", \"--\", \"{{b}}\", \"{{items...}}\", \"end\"]\n{}{}\
+             [parameters.items]\ntype = \"list\"\ndescription = \"I\"\npattern = '(?s).*'\nmax_items = 4\n",
+            word("a", "(?s).*"),
+            word("b", "(?s).*")
+        ))
+        .unwrap();
+        let Ok(made) = run(&tools, json!({"a": a, "b": b, "items": items})) else {
+            return Ok(());
+        };
+        let mut expected = vec![
+            "ls".to_owned(), format!("x{a}"), a.clone(), format!("--sort={b}"), "--".to_owned(), b.clone(),
+        ];
+        expected.extend(items.iter().cloned());
+        expected.push("end".to_owned());
+        prop_assert_eq!(made.argv.unwrap(), expected);
+        let dashed = a.starts_with(['-', '\u{2010}', '\u{2212}']) || b.starts_with('-');
+        prop_assert!(!dashed);
+        let all = format!("{a}{b}{}", items.concat());
+        prop_assert!(all.chars().all(|c| !tollgate::call::is_unseen(c) && (c == ' ' || !c.is_whitespace())));
+        prop_assert!(items.len() <= 4 && items.iter().all(|item| !item.is_empty()) && !a.is_empty() && !b.is_empty());
+    }
 }
