@@ -37,6 +37,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unmade;
 mod values;
 mod warden;
 mod watch;
@@ -360,6 +361,6 @@ fn not_for_a_database() -> Refusal {
     Refusal::new(
         crate::call::Code::WrongTool,
         "This resource is a database.",
-        "Use sql_schema and sql_query with it.",
+        "Use sql_schema, sql_query and sql_execute with it.",
     )
 }

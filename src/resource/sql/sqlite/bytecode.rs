@@ -115,43 +115,29 @@ pub(super) fn verify_change(
     open: &BTreeSet<&str>,
 ) -> Result<BTreeSet<String>, Unfit> {
     let steps = explain(conn, text)?;
-    let nothing = BTreeSet::new();
     let mut reach = BTreeSet::new();
-    let mut cursors: Vec<(usize, i64, &Root)> = Vec::new();
+    let mut cursors: Vec<(i64, &Root)> = Vec::new();
     let mut virtuals = HashSet::new();
-    let mut program = 0;
+    // A trigger's own program follows, and counts its instructions from 0 again.
+    let own = 1 + steps.iter().skip(1).take_while(|step| step.at != 0).count();
+    let table = |root: i64, database: i64| {
+        let table = roots.get(&root).filter(|_| database == ATTACHED);
+        table.filter(|table| open.contains(table.as_str()) || *table == SEQUENCE)
+    };
     for (at, step) in steps.iter().enumerate() {
-        program += usize::from(step.at == 0 && at > 0); // a trigger's own program follows
-        let opens = || {
-            let table = roots
-                .get(&step.p2)
-                .filter(|_| step.p3 == ATTACHED && step.p5 & P2_IS_REGISTER == 0);
-            let sequence = |table: &&String| open.contains(table.as_str()) || *table == SEQUENCE;
-            table.filter(sequence)
-        };
-        let unknown = || {
-            Err(Unfit::Program(format!(
-                "opens page {} of database {}",
-                step.p2, step.p3
-            )))
-        };
+        let plain = step.p5 & P2_IS_REGISTER == 0;
         match step.opcode.as_str() {
-            "OpenWrite" => match opens() {
-                Some(table) => {
-                    reach.insert(table.clone());
-                }
-                None => return unknown(),
-            },
-            "Clear" => match roots.get(&step.p1).filter(|_| step.p2 == ATTACHED) {
-                Some(table) if open.contains(table.as_str()) => {
-                    reach.insert(table.clone());
-                }
-                _ => return unknown(),
-            },
-            "OpenRead" | "ReopenIdx" if opens().is_some() => {}
-            "OpenRead" | "ReopenIdx" if program == 0 => {
-                cursors.push((program, step.p1, root(step, catalog)?))
+            "OpenWrite" | "Clear" => {
+                let written = match step.opcode.as_str() {
+                    "Clear" => table(step.p1, step.p2),
+                    _ => table(step.p2, step.p3).filter(|_| plain),
+                };
+                let unknown =
+                    || Unfit::Program(format!("{} {} {} {}", step.opcode, step.p1, step.p2, step.p3));
+                reach.insert(written.ok_or_else(unknown)?.clone());
             }
+            "OpenRead" | "ReopenIdx" if plain && table(step.p2, step.p3).is_some() => {}
+            "OpenRead" | "ReopenIdx" if at < own => cursors.push((step.p1, root(step, catalog)?)),
             "VOpen" => {
                 virtuals.insert(step.p4.as_str());
             }
@@ -160,18 +146,15 @@ pub(super) fn verify_change(
             opcode => return Err(Unfit::Program(format!("instruction {opcode}"))),
         }
     }
-    let main = steps
-        .iter()
-        .enumerate()
-        .take_while(|(at, step)| *at == 0 || step.at != 0);
-    for (_, step) in main {
-        for (_, _, root) in cursors.iter().filter(|(_, cursor, _)| *cursor == step.p1) {
-            if !reads_only_what_is_shown(step, root, catalog, &nothing) {
-                return Err(Unfit::Program(format!(
-                    "{} {} of {}",
-                    step.opcode, step.p2, root.table
-                )));
-            }
+    let nothing = BTreeSet::new();
+    for step in steps.iter().take(own) {
+        let shown = |root: &Root| reads_only_what_is_shown(step, root, catalog, &nothing);
+        let mut of_cursor = cursors.iter().filter(|(cursor, _)| *cursor == step.p1);
+        if let Some((_, root)) = of_cursor.find(|(_, root)| !shown(root)) {
+            return Err(Unfit::Program(format!(
+                "{} {} of {}",
+                step.opcode, step.p2, root.table
+            )));
         }
     }
     only_json(conn, &virtuals)?;
@@ -182,12 +165,10 @@ pub(super) fn verify_change(
 const SEQUENCE: &str = "sqlite_sequence";
 
 /// What a change has beside a SELECT's instructions.
-const WRITES: [&str; 11] = [
-    "Clear",
+const WRITES: [&str; 9] = [
     "FkCheck",
     "FkCounter",
     "FkIfZero",
-    "OpenWrite",
     "Param",
     "Program",
     "ResetCount",

@@ -15,10 +15,11 @@ use super::link::Access;
 use super::oracle::Oracle;
 use super::pool::{self, Pool};
 use super::text::{self, change::Verb};
+use super::unmade;
 use super::values;
 use super::watch::{self, MEMORY, Watch};
-use super::writer::{Prepared, Writer};
-use super::{Expected, engine, impact, refusals};
+use super::writer::{self, Prepared, Writer};
+use super::{Expected, engine, refusals};
 use crate::call::answer::{Changed, Rows};
 use crate::call::request::SqlExecute;
 use crate::call::{Action, Code, Effect, Limits, MaskCounts, Probe, RawOutput, Refusal};
@@ -91,7 +92,7 @@ pub(super) fn measure(pool: &Pool, order: &Order, stop: &Arc<AtomicBool>) -> Res
             .look(&writer.link, &writer.anatomy, true, &watch)
             .and_then(|()| Ok(writer.link.conn.execute_batch("ROLLBACK TO before_change")?))
             .and_then(|()| impact.look(&writer.link, &writer.anatomy, false, &watch));
-        sampled.map_err(|why| unmeasured(why, &watch))?;
+        sampled.map_err(|why| unmade::unmeasured(why, &watch))?;
         impact.effect.irreversible = prepared.checked.facts.irreversible;
         Ok(impact.effect)
     });
@@ -111,7 +112,7 @@ pub(super) fn run(
 ) -> Result<RawOutput, Refusal> {
     let watch = Watch::new(&pool.world, stop, order.limits.seconds, MEMORY);
     if order.probe == Probe::Oracle && !order.approved {
-        return Err(approval_first());
+        return Err(unmade::approval_first());
     }
     if is_definition(&order.request.statement)? {
         return ddl::run(pool, order, &watch, ask);
@@ -152,21 +153,21 @@ pub(super) fn stay(
             Err(error) if pool::is_busy(&error) && !conn.is_autocommit() => {
                 if watch.is_late() {
                     undo(conn);
-                    return Err(busy());
+                    return Err(unmade::busy());
                 }
             }
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 undo(conn);
-                return Err(not_possible());
+                return Err(unmade::not_possible());
             }
-            Err(error) => return Err(unknown(&error)),
+            Err(error) => return Err(unmade::unknown(&error)),
         }
     }
 }
 
 /// Whether a statement changes the schema.
 fn is_definition(statement: &str) -> Result<bool, Refusal> {
-    let shape = text::read(statement)?;
+    let shape = text::read(statement).map_err(writer::one_change)?;
     match shape.first.as_str() {
         "create" | "drop" | "alter" => Ok(true),
         "with" | "insert" | "replace" | "update" | "delete" => Ok(false),
@@ -220,7 +221,7 @@ pub(super) fn begin(conn: &Connection, watch: &Watch) -> Result<(), Refusal> {
             Err(error) if pool::is_busy(&error) => {
                 if let Some(why) = watch.ended() {
                     return Err(match why {
-                        watch::Ended::TimedOut => busy(),
+                        watch::Ended::TimedOut => unmade::busy(),
                         why => refusals::ended(why),
                     });
                 }
@@ -244,6 +245,40 @@ fn attempt(
     watch: &Watch,
     measures: bool,
 ) -> Result<(Prepared, Impact, RawOutput), Refusal> {
+    let stopped = |why: Unmeasured| match measures {
+        true => unmade::unmeasured(why, watch),
+        false => unmade::unlimited(why, watch),
+    };
+    let prepared = again(writer, order, watch)?;
+    let reveal = if measures {
+        BTreeSet::new()
+    } else {
+        order.reveal.clone()
+    };
+    let text = writer.revealing(&order.request.statement, &prepared, &reveal)?;
+    let (conn, schema, anatomy) = (&writer.link.conn, &writer.link.schema, &writer.anatomy);
+    let before = Before::take(conn, schema, anatomy, &prepared.reach, watch).map_err(stopped)?;
+    conn.execute_batch("SAVEPOINT before_change")
+        .map_err(|error| refusals::running(&error, watch))?;
+    let done = execute(writer, &text, order, watch);
+    writer.ours();
+    let output = match done {
+        Err(Failed::Refused(refusal)) => return Err(refusal),
+        Err(Failed::Engine(error)) => return Err(stopped(error.into())),
+        Ok(done) => done.into_output(&prepared, order)?,
+    };
+    if conn.is_autocommit() {
+        return Err(stopped(Unmeasured::Over)); // a trigger ended the transaction
+    }
+    let newness = |table: &str| newness(writer, &prepared, table);
+    let impact = before
+        .compare(conn, schema, anatomy, &newness, watch)
+        .map_err(stopped)?;
+    Ok((prepared, impact, output))
+}
+
+/// What was inspected must be so in the transaction too.
+fn again(writer: &mut Writer, order: &Order, watch: &Watch) -> Result<Prepared, Refusal> {
     writer.ours();
     let version = catalog::version(&writer.link.conn, &writer.link.schema);
     let version = version.map_err(|error| refusals::running(&error, watch))?;
@@ -251,97 +286,45 @@ fn attempt(
     order.expected.matches_version(writer.link.catalog.version)?;
     let prepared = writer.prepare(&order.request.statement, watch)?;
     order.expected.matches(&prepared.checked)?;
-    if probe(writer, &prepared) != order.probe {
-        return Err(pool::schema_changed());
-    }
-    let reveal = if measures {
-        BTreeSet::new()
+    if probe(writer, &prepared) == order.probe {
+        Ok(prepared)
     } else {
-        order.reveal.clone()
-    };
-    let text = writer.revealing(&order.request.statement, &prepared, &reveal)?;
-    let before = Before::take(
-        &writer.link.conn,
-        &writer.link.schema,
-        &writer.anatomy,
-        &prepared.reach,
-        watch,
-    );
-    let before = before.map_err(|why| {
-        if measures {
-            unmeasured(why, watch)
-        } else {
-            unlimited(why, watch)
-        }
-    })?;
-    let saved = writer.link.conn.execute_batch("SAVEPOINT before_change");
-    saved.map_err(|error| refusals::running(&error, watch))?;
-    let done = execute(writer, &text, order, watch);
-    writer.ours();
-    let output = match done {
-        Err(Failed::Refused(refusal)) => return Err(refusal),
-        Err(Failed::Engine(error)) if measures => return Err(unmeasured(error.into(), watch)),
-        Err(Failed::Engine(error)) => return Err(failed(&error, watch)),
-        Ok(done) => done.into_output(&prepared, order)?,
-    };
-    if writer.link.conn.is_autocommit() {
-        return Err(not_possible()); // a trigger ended the transaction
+        Err(pool::schema_changed())
     }
-    let newness = |table: &str| newness(writer, &prepared, table);
-    let impact = before.compare(
-        &writer.link.conn,
-        &writer.link.schema,
-        &writer.anatomy,
-        &newness,
-        watch,
-    );
-    let impact = impact.map_err(|why| {
-        if measures {
-            unmeasured(why, watch)
-        } else {
-            unlimited(why, watch)
-        }
-    })?;
-    Ok((prepared, impact, output))
 }
 
 /// How new rows of a table can be told apart at another time.
 fn newness(writer: &Writer, prepared: &Prepared, lower: &str) -> Newness {
-    const CLOCKS: [&str; 9] = [
+    // And what is another value every time.
+    const CLOCKS: [&str; 12] = [
         "current_date",
         "current_time",
         "current_timestamp",
         "date",
         "datetime",
         "julianday",
+        "random",
+        "randomblob",
         "strftime",
         "time",
+        "timediff",
         "unixepoch",
     ];
     let Some(table) = writer.anatomy.tables.get(lower) else {
         return Newness::Whole;
     };
     let timed = |words: Option<BTreeSet<String>>| {
-        words.is_none_or(|words| {
-            CLOCKS.iter().any(|clock| words.contains(*clock))
-                || words.contains("random")
-                || words.contains("randomblob")
-        })
+        words.is_none_or(|words| CLOCKS.iter().any(|clock| words.contains(*clock)))
     };
-    let defaults = table
+    let mut defaults = table
         .columns
         .iter()
         .filter_map(|column| column.default.as_deref());
-    let by_default = defaults
-        .into_iter()
-        .any(|default| timed(text::change::words_of(default)));
-    let by_trigger = prepared.reach.len() > 1
-        && writer
-            .anatomy
-            .triggers
-            .iter()
-            .any(|(_, sql)| timed(text::change::words_of(sql)));
-    let by_itself = timed(Some(prepared.change.spelled.clone()));
+    let by_default = defaults.any(|default| timed(text::change::words_of(default)));
+    let mut triggers = writer.anatomy.triggers.iter();
+    let by_trigger =
+        triggers.any(|(owner, sql)| prepared.reach.contains(owner) && timed(text::change::words_of(sql)));
+    let by_itself = timed(Some(prepared.checked.facts.functions.clone()));
     if by_default || by_trigger || by_itself {
         return Newness::Counted;
     }
@@ -476,110 +459,7 @@ pub(super) fn output(changed: &Changed) -> Result<RawOutput, Refusal> {
 pub(super) fn settled(conn: &Connection, measures: bool) -> Result<(), Refusal> {
     match (engine::is_unresolved(conn), measures) {
         (false, _) => Ok(()),
-        (true, true) => Err(not_measured()),
-        (true, false) => Err(not_possible()),
+        (true, true) => Err(unmade::not_measured()),
+        (true, false) => Err(unmade::not_possible()),
     }
-}
-
-/// A change that failed while it was made.
-pub(super) fn failed(error: &rusqlite::Error, watch: &Watch) -> Refusal {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::Unknown) => not_possible(),
-        _ => refusals::running(error, watch),
-    }
-}
-
-/// Whatever stood in the way of a measurement, an agent is told the same.
-pub(super) fn unmeasured(why: Unmeasured, watch: &Watch) -> Refusal {
-    match why {
-        Unmeasured::Ended(watch::Ended::Cancelled) => Refusal::cancelled(),
-        Unmeasured::Engine(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
-            match watch.reason() {
-                watch::Ended::Cancelled => Refusal::cancelled(),
-                why => not_measured().detail(format!("{why:?}")),
-            }
-        }
-        why => not_measured().detail(told(&why)),
-    }
-}
-
-/// What stood in the way of finding the effect of a change that was being made.
-pub(super) fn unlimited(why: Unmeasured, watch: &Watch) -> Refusal {
-    match why {
-        Unmeasured::Ended(why) => refusals::ended(why),
-        Unmeasured::Engine(error) => failed(&error, watch),
-        why => too_much().detail(told(&why)),
-    }
-}
-
-fn told(why: &Unmeasured) -> String {
-    match why {
-        Unmeasured::Engine(error) => {
-            let code = error.sqlite_error().map_or(0, |error| error.extended_code);
-            format!("SQLite result code {code}")
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-fn not_measured() -> Refusal {
-    Refusal::new(
-        Code::LimitExceeded,
-        format!(
-            "What this change would do could not be established, so nobody can be asked about it and nothing was \
-             changed. A change may touch at most {} rows, in tables of at most {} rows.",
-            impact::MAX_CHANGED,
-            impact::MAX_COMPARED
-        ),
-        "Check the statement with sql_query (its WHERE, its keys, its values), and change fewer rows at a time.",
-    )
-}
-
-fn too_much() -> Refusal {
-    Refusal::new(
-        Code::LimitExceeded,
-        format!(
-            "The change touches more than {} rows, or tables of more than {} rows; nothing was changed.",
-            impact::MAX_CHANGED,
-            impact::MAX_COMPARED
-        ),
-        "Change fewer rows at a time.",
-    )
-}
-
-fn not_possible() -> Refusal {
-    text::refused(
-        "The database does not allow this change (a constraint, a trigger, or a value that does not fit); nothing \
-         was changed.",
-        "Check keys, references and values with sql_schema and sql_query.",
-    )
-}
-
-fn approval_first() -> Refusal {
-    Refusal::new(
-        Code::NotPermitted,
-        "Whether this change succeeds could tell something of a masked value, so people have to approve it before it \
-         is tried, and no policy asks them.",
-        "Leave masked columns that are unique, referenced or checked out of the change, or ask your operator for a \
-         policy with @approval.",
-    )
-}
-
-fn busy() -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The database is in use by somebody else; nothing was changed.",
-        "Send the call again in a moment.",
-    )
-    .retry()
-}
-
-fn unknown(error: &rusqlite::Error) -> Refusal {
-    let code = error.sqlite_error().map_or(0, |error| error.extended_code);
-    Refusal::new(
-        Code::OutcomeUnknown,
-        "The database failed while the change was being made final; it is not known whether it is there.",
-        "Do not repeat it. Look with sql_query, and tell your operator the call_id.",
-    )
-    .detail(format!("COMMIT: SQLite result code {code}"))
 }

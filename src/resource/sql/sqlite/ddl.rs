@@ -27,7 +27,7 @@ use super::text::{
     refused,
 };
 use super::watch::{self, Watch};
-use super::{Spec, masks, refusals};
+use super::{Spec, masks, refusals, unmade};
 use crate::call::answer::Changed;
 use crate::call::{Action, Effect, Probe, RawOutput, Refusal, SqlFacts};
 
@@ -299,9 +299,9 @@ impl Desk {
         let done = self.carry_out(&prepared, order, watch);
         let effect = done.map_err(|why| {
             if measures {
-                change::unmeasured(why, watch)
+                unmade::unmeasured(why, watch)
             } else {
-                change::unlimited(why, watch)
+                unmade::unlimited(why, watch)
             }
         })?;
         Ok((prepared, effect))

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::anatomy::{Anatomy, Table};
+use super::catalog::Relation;
 use super::link::Link;
 use super::masks::quoted;
 use super::values;
@@ -19,7 +20,7 @@ use crate::call::{Effect, hex};
 /// Rows that one change may touch, over all tables.
 pub(super) const MAX_CHANGED: usize = 10_000;
 /// Rows the tables a change may touch may hold together.
-pub(super) const MAX_COMPARED: usize = 2_000_000;
+pub(super) const MAX_COMPARED: usize = 1_000_000;
 /// Rows shown of one table.
 const SAMPLE: usize = 5;
 /// Longer texts are told by their length: a part of a text could hide what the whole shows.
@@ -33,6 +34,8 @@ pub(super) enum Unmeasured {
     /// A table whose rows have no name.
     Unnamed,
     Ended(Ended),
+    /// The transaction is not there any more.
+    Over,
 }
 
 impl From<rusqlite::Error> for Unmeasured {
@@ -140,58 +143,63 @@ impl Before {
                 continue;
             };
             let mut changes = RowChanges::default();
-            let mut shown = Vec::new();
             let new = newness(lower);
+            let mut room = |more: usize| {
+                changed += more;
+                if changed > MAX_CHANGED {
+                    Err(Unmeasured::TooLarge)
+                } else {
+                    Ok(true)
+                }
+            };
             scan(conn, schema, table, watch, &mut |row| {
                 let (fate, affected, key) = match known.remove(&row.key) {
                     Some(content) if content == row.content => return Ok(true),
                     Some(_) => (Fate::Updated, &mut changes.updated, row.key),
                     None => {
-                        let key = match new {
-                            Newness::Whole => row.content,
-                            Newness::ButKey => row.rest,
-                            Newness::Counted => ordinal(lower, changes.inserted.count),
-                        };
+                        let key = new.key(row, lower, changes.inserted.count);
                         (Fate::Inserted, &mut changes.inserted, key)
                     }
                 };
                 affected.count += 1;
                 affected.keys.insert(hex(&key));
                 if affected.count <= SAMPLE as u64 {
-                    shown.push(Shown {
+                    impact.shown.push(Shown {
                         table: lower.clone(),
                         fate,
                         digest: row.key,
                         key: row.values()?,
                     });
                 }
-                changed += 1;
-                if changed > MAX_CHANGED {
-                    Err(Unmeasured::TooLarge)
-                } else {
-                    Ok(true)
-                }
+                room(1)
             })?;
-            changed += known.len();
-            if changed > MAX_CHANGED {
-                return Err(Unmeasured::TooLarge);
-            }
+            room(known.len())?;
             changes.deleted = Affected {
                 count: known.len() as u64,
                 keys: known.keys().map(|key| hex(key)).collect(),
             };
-            shown.extend(known.keys().take(SAMPLE).map(|digest| Shown {
+            impact.shown.extend(known.keys().take(SAMPLE).map(|digest| Shown {
                 table: lower.clone(),
                 fate: Fate::Deleted,
                 digest: *digest,
                 key: Vec::new(),
             }));
-            impact.shown.append(&mut shown);
             if changes != RowChanges::default() {
                 impact.effect.rows.insert(table.name.clone(), changes);
             }
         }
         Ok(impact)
+    }
+}
+
+impl Newness {
+    /// What stands for a new row.
+    fn key(self, row: &Row<'_, '_>, table: &str, nth: u64) -> Short {
+        match self {
+            Self::Whole => row.content,
+            Self::ButKey => row.rest,
+            Self::Counted => ordinal(table, nth),
+        }
     }
 }
 
@@ -269,25 +277,12 @@ impl Impact {
             {
                 continue;
             }
-            let shown: Vec<String> = relation
-                .columns
-                .iter()
-                .map(|column| link.shown(relation, column))
-                .collect();
-            let terms: Vec<String> = table.key().iter().map(|name| format!("{name} IS ?")).collect();
-            let sql = format!(
-                "SELECT {} FROM {}.{} WHERE {}",
-                shown.join(", "),
-                quoted(&link.schema),
-                quoted(&table.name),
-                terms.join(" AND ")
-            );
-            let row = shown_row(&link.conn, &sql, &row.key, &relation.columns)?;
+            let cells = shown_row(link, table, relation, &row.key)?;
             let key: serde_json::Map<String, Value> = relation
                 .columns
                 .iter()
                 .filter(|column| column.primary_key)
-                .filter_map(|column| Some((column.name.clone(), row.get(&column.name)?.clone())))
+                .filter_map(|column| Some((column.name.clone(), cells.get(&column.name)?.clone())))
                 .collect();
             if let Some(sample) = self.effect.sample.get_mut(at) {
                 if !key.is_empty() {
@@ -297,7 +292,7 @@ impl Impact {
                     &mut sample.after
                 } else {
                     &mut sample.before
-                }) = Some(row);
+                }) = Some(cells);
             }
         }
         Ok(())
@@ -339,17 +334,28 @@ impl Row<'_, '_> {
     }
 }
 
+/// A row as its masking view would show it.
 fn shown_row(
-    conn: &Connection,
-    sql: &str,
+    link: &Link,
+    table: &Table,
+    relation: &Relation,
     key: &[Sql],
-    columns: &[super::catalog::Column],
 ) -> rusqlite::Result<BTreeMap<String, Value>> {
-    let mut statement = conn.prepare(sql)?;
+    let columns = relation.columns.iter();
+    let list: Vec<String> = columns.map(|column| link.shown(relation, column)).collect();
+    let terms: Vec<String> = table.key().iter().map(|name| format!("{name} IS ?")).collect();
+    let sql = format!(
+        "SELECT {} FROM {}.{} WHERE {}",
+        list.join(", "),
+        quoted(&link.schema),
+        quoted(&table.name),
+        terms.join(" AND ")
+    );
+    let mut statement = link.conn.prepare(&sql)?;
     let mut rows = statement.query(rusqlite::params_from_iter(key.iter()))?;
     let mut shown = BTreeMap::new();
     if let Some(row) = rows.next()? {
-        for (at, column) in columns.iter().enumerate() {
+        for (at, column) in relation.columns.iter().enumerate() {
             let value = row.get_ref(at)?;
             let long = match value {
                 ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() > SHOWN_BYTES,
@@ -408,27 +414,11 @@ fn scan(
         if let Some(why) = watch.ended() {
             return Err(Unmeasured::Ended(why));
         }
-        let [mut key, mut content, mut rest] = [(); 3].map(|()| {
-            let mut hash = Sha256::new();
-            hash.update(&lower);
-            hash.update([0]);
-            hash
-        });
-        for (at, is_key) in is_key.iter().enumerate() {
-            let value = raw.get_ref(at)?;
-            if at < keys {
-                feed(&mut key, value);
-            } else {
-                feed(&mut content, value);
-                if !is_key {
-                    feed(&mut rest, value);
-                }
-            }
-        }
+        let [key, content, rest] = digests(raw, &lower, keys, &is_key)?;
         let row = Row {
-            key: short(key),
-            content: short(content),
-            rest: short(rest),
+            key,
+            content,
+            rest,
             raw,
             keys,
         };
@@ -437,6 +427,33 @@ fn scan(
         }
     }
     Ok(())
+}
+
+/// A row's key, its content, and its content without the key.
+fn digests(
+    raw: &rusqlite::Row<'_>,
+    table: &str,
+    keys: usize,
+    is_key: &[bool],
+) -> rusqlite::Result<[Short; 3]> {
+    let [mut key, mut content, mut rest] = [(); 3].map(|()| {
+        let mut hash = Sha256::new();
+        hash.update(table);
+        hash.update([0]);
+        hash
+    });
+    for (at, is_key) in is_key.iter().enumerate() {
+        let value = raw.get_ref(at)?;
+        if at < keys {
+            feed(&mut key, value);
+            continue;
+        }
+        feed(&mut content, value);
+        if !is_key {
+            feed(&mut rest, value);
+        }
+    }
+    Ok([key, content, rest].map(short))
 }
 
 /// One value, so that no two rows are fed alike.

@@ -95,7 +95,7 @@ pub(super) fn not_a_select(shape: &Shape) -> Refusal {
     Refusal::new(
         code,
         "The statement is not a SELECT; this tool only reads.",
-        "Send one SELECT. Changes to this database are not offered here.",
+        "Send one SELECT here, and changes with sql_execute.",
     )
 }
 

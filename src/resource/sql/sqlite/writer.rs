@@ -56,7 +56,7 @@ impl Writer {
             }));
         set.map_err(|_| Refusal::internal("sqlite: no authorizer"))?;
         let anatomy = Anatomy::read(&link.conn, &link.schema);
-        let anatomy = anatomy.map_err(|error| super::pool::unreadable(error))?;
+        let anatomy = anatomy.map_err(super::pool::unreadable)?;
         Ok(Self {
             link,
             anatomy,
@@ -328,7 +328,7 @@ fn hidden(relation: &Relation, reveal: &BTreeSet<String>) -> BTreeSet<String> {
 }
 
 /// Words about one SELECT, said of a change.
-fn one_change(mut refusal: Refusal) -> Refusal {
+pub(super) fn one_change(mut refusal: Refusal) -> Refusal {
     if refusal.suggestion.starts_with("Send one SELECT") {
         "Send one INSERT, UPDATE, DELETE or schema change per call.".clone_into(&mut refusal.suggestion);
     }

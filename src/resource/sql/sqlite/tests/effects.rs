@@ -461,9 +461,12 @@ fn too_many_rows_are_neither_measured_nor_changed() {
     );
 }
 
+/// What it says.
+type Says<'a> = Box<dyn Fn(&Effect) -> Result<(), Refusal> + Send + Sync + 'a>;
+
 /// A last look that says what it is told to.
 struct Judge<'a> {
-    says: Box<dyn Fn(&Effect) -> Result<(), Refusal> + Send + Sync + 'a>,
+    says: Says<'a>,
     /// Never comes back.
     hangs: bool,
     reached: &'a tokio::sync::Notify,
@@ -497,7 +500,7 @@ async fn nothing_stays_of_a_change_that_is_refused_cancelled_or_dropped_at_the_l
     let reached = tokio::sync::Notify::new();
     let cancel = CancellationToken::new();
     let told = cancel.clone();
-    let judge = |says: Box<dyn Fn(&Effect) -> Result<(), Refusal> + Send + Sync>, hangs| Judge {
+    let judge = |says: Says<'static>, hangs| Judge {
         says,
         hangs,
         reached: &reached,

@@ -87,32 +87,11 @@ fn tokens(text: &str) -> Result<Vec<At<'_>>, Refusal> {
 /// `statement_refused` when the target is not a plain table's name where it must be.
 pub(in super::super) fn read(text: &str) -> Result<Change, Refusal> {
     let tokens = tokens(text)?;
-    let mut at = after_with(&tokens)?;
-    let word = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is_word(word));
-    let replace = word(at, "replace");
-    let verb = match tokens.get(at) {
-        Some(token) if token.is_word("insert") || replace => Verb::Insert,
-        Some(token) if token.is_word("update") => Verb::Update,
-        Some(token) if token.is_word("delete") => Verb::Delete,
-        _ => return Err(not_understood()),
-    };
-    at += 1;
-    let mut replaces = replace;
-    if verb != Verb::Delete && word(at, "or") {
-        replaces |= word(at + 1, "replace");
-        at += 2;
-    }
-    if verb == Verb::Insert || verb == Verb::Delete {
-        let between = if verb == Verb::Insert { "into" } else { "from" };
-        if !word(at, between) {
-            return Err(not_understood());
-        }
-        at += 1;
-    }
-    let target = tokens.get(at).filter(|token| token.name().is_some());
-    let Some((target, name)) = target.and_then(|token| Some((token, token.name()?.to_owned()))) else {
-        return Err(not_understood());
-    };
+    let (verb, replaces, at) = verb(&tokens)?;
+    let target = tokens
+        .get(at)
+        .and_then(|token| Some((token, token.name()?.to_owned())));
+    let (target, name) = target.ok_or_else(not_understood)?;
     if tokens.get(at + 1).is_some_and(|token| token.is_symbol('.')) {
         return Err(refused(
             "The table is named with a schema.",
@@ -154,6 +133,34 @@ pub(in super::super) fn read(text: &str) -> Result<Change, Refusal> {
             .map(str::to_ascii_lowercase)
             .collect(),
     })
+}
+
+/// What the statement does, whether it replaces, and the number of its target's token.
+fn verb(tokens: &[At<'_>]) -> Result<(Verb, bool, usize), Refusal> {
+    let mut at = after_with(tokens)?;
+    let word = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is_word(word));
+    let mut replaces = word(at, "replace");
+    let verb = match tokens.get(at) {
+        Some(token) if token.is_word("insert") || replaces => Verb::Insert,
+        Some(token) if token.is_word("update") => Verb::Update,
+        Some(token) if token.is_word("delete") => Verb::Delete,
+        _ => return Err(not_understood()),
+    };
+    at += 1;
+    if verb != Verb::Delete && word(at, "or") {
+        replaces |= word(at + 1, "replace");
+        at += 2;
+    }
+    let between = match verb {
+        Verb::Insert => "into",
+        Verb::Delete => "from",
+        Verb::Update => return Ok((verb, replaces, at)),
+    };
+    if word(at, between) {
+        Ok((verb, replaces, at + 1))
+    } else {
+        Err(not_understood())
+    }
 }
 
 /// The number of the token after a WITH clause: its grammar is followed word by word, because a
