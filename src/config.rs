@@ -174,6 +174,7 @@ impl Resource {
         match self.kind {
             Kind::Git(_) => ResourceKind::Git,
             Kind::Sqlite(_) => ResourceKind::Sqlite,
+            Kind::Shell(_) => ResourceKind::Shell,
         }
     }
 }
@@ -185,6 +186,8 @@ pub enum Kind {
     Git(Git),
     /// `kind = "sqlite"`.
     Sqlite(Sqlite),
+    /// `kind = "shell"`.
+    Shell(Shell),
 }
 
 /// A git repository on this machine.
@@ -207,6 +210,15 @@ pub struct Sqlite {
     pub columns: BTreeMap<String, String>,
     /// What an unlisted column is.
     pub columns_default: ColumnsDefault,
+}
+
+/// A work folder on this machine, and the programs that run in it, sandboxed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shell {
+    /// The folder below which each user has one; made when it is not there.
+    pub workdir: PathBuf,
+    /// Names of the programs that may run. Empty allows nothing.
+    pub programs: BTreeSet<String>,
 }
 
 /// `[audit]`.

@@ -17,12 +17,15 @@ mod stream;
 mod walk;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{CallId, Conceal, Fragment, Hash, MaskCounts, Pending, RawOutput, Refusal};
+use crate::call::{
+    CallId, Conceal, Fragment, Hash, MaskCounts, Pending, RawOutput, Refusal, Screen, ScreenStream,
+};
 
 pub use stream::StreamMasker;
 
@@ -43,6 +46,7 @@ pub struct Masked {
     text: String,
     is_error: bool,
     fragments: Vec<OfferedFragment>,
+    recording: Option<String>,
 }
 
 impl Masked {
@@ -70,6 +74,12 @@ impl Masked {
         &self.fragments
     }
 
+    /// The recording of a command (asciicast): kept with the answer, never part of it.
+    #[must_use]
+    pub fn recording(&self) -> Option<&str> {
+        self.recording.as_deref()
+    }
+
     /// An answer for the tests of other stages.
     #[cfg(test)]
     pub(crate) fn for_tests(envelope: Value, text: String, is_error: bool) -> Self {
@@ -78,6 +88,7 @@ impl Masked {
             text,
             is_error,
             fragments: Vec::new(),
+            recording: None,
         }
     }
 }
@@ -136,6 +147,7 @@ impl Mask {
             text,
             is_error: false,
             fragments,
+            recording: raw.recording.take(),
         }
     }
 
@@ -165,6 +177,7 @@ impl Mask {
             text,
             is_error: true,
             fragments: Vec::new(),
+            recording: None,
         }
     }
 
@@ -191,6 +204,7 @@ impl Mask {
             text,
             is_error: false,
             fragments: Vec::new(),
+            recording: None,
         }
     }
 
@@ -220,6 +234,22 @@ impl Conceal for Mask {
             cut: false,
         };
         self.engine.hidden(line, edges)
+    }
+}
+
+impl Screen for Mask {
+    fn stream(&self) -> Box<dyn ScreenStream> {
+        Box::new(Mask::stream(self))
+    }
+}
+
+impl ScreenStream for StreamMasker {
+    fn push(&mut self, text: &str) -> String {
+        StreamMasker::push(self, text)
+    }
+
+    fn finish(self: Box<Self>) -> (String, BTreeMap<&'static str, u64>) {
+        StreamMasker::finish(*self)
     }
 }
 

@@ -157,6 +157,7 @@ impl Tools {
             Some(declared) => declared_request(declared, resource.as_deref(), given)?,
         };
         Ok(Invocation {
+            user: arrival.principal.user.id(),
             request_key: request_key(arrival, resource.as_deref(), &arguments),
             tool: tool.card.name.clone(),
             action: tool.card.action,

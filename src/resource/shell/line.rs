@@ -79,7 +79,12 @@ pub fn facts(line: &Line, change: bool) -> ShellFacts {
         network: false,
         change,
         commands: argvs()
-            .map(|argv| std::iter::once(&argv.program).chain(&argv.args).cloned().collect())
+            .map(|argv| {
+                std::iter::once(&argv.program)
+                    .chain(&argv.args)
+                    .cloned()
+                    .collect()
+            })
             .collect(),
     }
 }
