@@ -75,9 +75,9 @@ pub(super) async fn run(
             () = tokio::time::sleep(allowance.wall) => Err(Stop::Word("timeout")),
             done = async {
                 Started::send(control, plan).await.map_err(|_| Stop::Silent)?;
-                let (report, read) = tokio::join!(Started::report(control), streams.read(stdout, stderr));
-                read?;
-                report.ok_or(Stop::Silent)
+                let report = async { Started::report(control).await.ok_or(Stop::Silent) };
+                let (report, ()) = tokio::try_join!(report, streams.read(stdout, stderr))?;
+                Ok(report)
             } => done,
         }
     };

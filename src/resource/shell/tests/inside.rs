@@ -17,15 +17,16 @@ async fn no_network_of_any_kind() {
     let attempts = format!(
         r#"
         use Socket;
+        my ($t, $u, $i, $six, $n, $p, $v, $l);
         sub say1 {{ print "$_[0]\n" }}
-        socket(my $t, PF_INET, SOCK_STREAM, 0) and connect($t, sockaddr_in({}, inet_aton("127.0.0.1"))) and say1 "tcp";
-        socket(my $u, PF_INET, SOCK_DGRAM, 0) and send($u, "x", 0, sockaddr_in({}, inet_aton("127.0.0.1"))) and say1 "udp";
-        socket(my $i, PF_INET, SOCK_STREAM, 0) and say1 "an internet socket";
-        socket(my $s, 10, SOCK_STREAM, 0) and say1 "an IPv6 socket";
-        socket(my $n, 16, SOCK_RAW, 0) and say1 "a netlink socket";
-        socket(my $p, 17, SOCK_RAW, 0) and say1 "a packet socket";
-        socket(my $v, 40, SOCK_STREAM, 0) and say1 "a vsock";
-        socket(my $a, PF_UNIX, SOCK_STREAM, 0) and connect($a, pack("S a*", AF_UNIX, "\0{name}")) and say1 "abstract";
+        socket($t, PF_INET, SOCK_STREAM, 0) and connect($t, sockaddr_in({}, inet_aton("127.0.0.1"))) and say1 "tcp";
+        socket($u, PF_INET, SOCK_DGRAM, 0) and send($u, "x", 0, sockaddr_in({}, inet_aton("127.0.0.1"))) and say1 "udp";
+        socket($i, PF_INET, SOCK_STREAM, 0) and say1 "an internet socket";
+        socket($six, 10, SOCK_STREAM, 0) and say1 "an IPv6 socket";
+        socket($n, 16, SOCK_RAW, 0) and say1 "a netlink socket";
+        socket($p, 17, SOCK_RAW, 0) and say1 "a packet socket";
+        socket($v, 40, SOCK_STREAM, 0) and say1 "a vsock";
+        socket($l, PF_UNIX, SOCK_STREAM, 0) and connect($l, pack("S a*", AF_UNIX, "\0{name}")) and say1 "abstract";
         gethostbyname("localhost.example.com") and say1 "dns";
         print "done\n";
         "#,
@@ -150,7 +151,7 @@ async fn no_namespace_no_tracing_no_devices_no_kernel() {
     let mut text = String::new();
     for (name, number, arguments) in calls {
         text.push_str(&format!(
-            "$! = 0; my $r = syscall({number}, {arguments}); print \"{name} $r $!{{EPERM}}\\n\" unless $r == -1 && $!{{EPERM}};\n"
+            "{{ $! = 0; my @a = ({arguments}); my $r = syscall({number}, @a); print \"{name} $r $!{{EPERM}}\\n\" unless $r == -1 && $!{{EPERM}}; }}\n"
         ));
     }
     text.push_str(&format!(

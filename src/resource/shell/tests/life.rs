@@ -76,7 +76,7 @@ async fn a_cancelled_call_ends_and_leaves_nothing() {
     let marker = marker(3);
     let yes = Yes::default();
     let cancel = yes.heard.clone(); // fires once the program is seen to run
-    let text = format!("echo started; setsid sleep 600{marker} & sleep 600{marker}");
+    let text = format!("echo it has started.; setsid sleep 600{marker} & sleep 600{marker}");
     let refused = site.try_run(&script(&text), false, LONG, &yes, &cancel).await;
     assert_eq!(refused.err().unwrap().code.as_str(), "cancelled");
     assert_eq!((running(&marker), children().len()), (0, 0));
@@ -90,7 +90,7 @@ async fn a_dropped_call_leaves_nothing() {
         let yes = Arc::new(Yes::default());
         let (heard, text) = (
             yes.heard.clone(),
-            format!("echo started; setsid sleep 600{marker} & sleep 600{marker}"),
+            format!("echo it has started.; setsid sleep 600{marker} & sleep 600{marker}"),
         );
         let task = tokio::spawn({
             let (site, yes) = (site.clone(), yes.clone());
