@@ -378,6 +378,8 @@ pub struct ResourceCard {
 pub struct Invocation {
     /// The tool's name (built in or declared).
     pub tool: String,
+    /// Whose call it is (`<issuer>#<subject>`): what a resource keeps for one user is kept by this.
+    pub user: String,
     /// What it does, in the policy's words.
     pub action: Action,
     /// The resource, where the tool has one.
@@ -485,6 +487,23 @@ pub trait Conceal: Send + Sync + fmt::Debug {
     /// Byte ranges of `line` (one line out of a longer text) that an answer would hide, each with its
     /// rule: in order, apart, at the edges of characters.
     fn hidden(&self, line: &str) -> Vec<(std::ops::Range<usize>, &'static str)>;
+}
+
+/// Hides what must not leave in texts that arrive in pieces, for adapters that pass on or cut an answer
+/// while it is still being made.
+pub trait Screen: Send + Sync + fmt::Debug {
+    /// Starts with a new text.
+    fn stream(&self) -> Box<dyn ScreenStream>;
+}
+
+/// One text under way.
+pub trait ScreenStream: Send + fmt::Debug {
+    /// Takes the next piece; gives what may be seen now (perhaps nothing: what may still turn out to be part
+    /// of a secret is held back).
+    fn push(&mut self, text: &str) -> String;
+
+    /// The text is over: the rest, and how often each rule hid something.
+    fn finish(self: Box<Self>) -> (String, BTreeMap<&'static str, u64>);
 }
 
 /// How often something was hidden, where, and by which rule.

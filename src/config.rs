@@ -183,6 +183,7 @@ impl Resource {
         match self.kind {
             Kind::Git(_) => ResourceKind::Git,
             Kind::Sqlite(_) => ResourceKind::Sqlite,
+            Kind::Shell(_) => ResourceKind::Shell,
         }
     }
 }
@@ -194,6 +195,8 @@ pub enum Kind {
     Git(Git),
     /// `kind = "sqlite"`.
     Sqlite(Sqlite),
+    /// `kind = "shell"`.
+    Shell(Shell),
 }
 
 /// A git repository on this machine.
@@ -227,6 +230,15 @@ pub struct Webhook {
     pub secret: SecretRef,
     /// Whether the address may be a private one.
     pub allow_private: bool,
+}
+
+/// A work folder on this machine, and the programs that run in it, sandboxed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shell {
+    /// The folder below which each user has one; made when it is not there.
+    pub workdir: PathBuf,
+    /// Names of the programs that may run. Empty allows nothing.
+    pub programs: BTreeSet<String>,
 }
 
 /// `[audit]`.

@@ -18,12 +18,15 @@ mod stream;
 mod walk;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::call::{CallId, Conceal, Fragment, Hash, MaskCounts, Pending, RawOutput, Refusal};
+use crate::call::{
+    CallId, Conceal, Fragment, Hash, MaskCounts, Pending, RawOutput, Refusal, Screen, ScreenStream,
+};
 
 pub use steps::Taken;
 pub use stream::StreamMasker;
@@ -46,6 +49,7 @@ pub struct Masked {
     is_error: bool,
     fragments: Vec<OfferedFragment>,
     effect: Option<Value>,
+    recording: Option<String>,
 }
 
 impl Masked {
@@ -85,6 +89,12 @@ impl Masked {
         self.effect.as_ref()
     }
 
+    /// The recording of a command (asciicast): kept with the answer, never part of it.
+    #[must_use]
+    pub fn recording(&self) -> Option<&str> {
+        self.recording.as_deref()
+    }
+
     /// An answer for the tests of other stages.
     #[cfg(test)]
     pub(crate) fn for_tests(envelope: Value, text: String, is_error: bool) -> Self {
@@ -94,6 +104,7 @@ impl Masked {
             is_error,
             fragments: Vec::new(),
             effect: None,
+            recording: None,
         }
     }
 }
@@ -154,6 +165,7 @@ impl Mask {
             is_error: false,
             fragments,
             effect,
+            recording: raw.recording.take(),
         }
     }
 
@@ -184,6 +196,7 @@ impl Mask {
             is_error: true,
             fragments: Vec::new(),
             effect: None,
+            recording: None,
         }
     }
 
@@ -210,6 +223,7 @@ impl Mask {
             text,
             is_error: false,
             fragments: Vec::new(),
+            recording: None,
             effect: None,
         }
     }
@@ -232,6 +246,7 @@ impl Mask {
             text: format!("{body}-- the answer of call {earlier}, again; nothing ran now\n-- call {call_id}"),
             fragments: Vec::new(),
             effect: None,
+            recording: None,
         }
     }
 
@@ -261,6 +276,22 @@ impl Conceal for Mask {
             cut: false,
         };
         self.engine.hidden(line, edges)
+    }
+}
+
+impl Screen for Mask {
+    fn stream(&self) -> Box<dyn ScreenStream> {
+        Box::new(Mask::stream(self))
+    }
+}
+
+impl ScreenStream for StreamMasker {
+    fn push(&mut self, text: &str) -> String {
+        StreamMasker::push(self, text)
+    }
+
+    fn finish(self: Box<Self>) -> (String, BTreeMap<&'static str, u64>) {
+        StreamMasker::finish(*self)
     }
 }
 

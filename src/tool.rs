@@ -164,6 +164,7 @@ impl Tools {
         let tool = self.find(&arrival.tool, visible)?;
         let typed = self.typed(tool, &arrival.call_id, &arrival.arguments, visible)?;
         Ok(Invocation {
+            user: arrival.principal.user.id(),
             request_key: request_key(arrival, tool, &typed),
             tool: tool.card.name.clone(),
             action: match &typed.request {

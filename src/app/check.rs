@@ -10,6 +10,7 @@ use crate::config::gaps::gaps;
 use crate::config::{Config, Kind};
 use crate::identity::{DEMO, HttpFetch, Identity};
 use crate::policy::{CandidateReport, Policies};
+use crate::resource::Resource;
 use crate::tool::Tools;
 
 /// Everything that can be known before the first call. Changes nothing.
@@ -44,6 +45,17 @@ fn resources(config: &Config, report: &mut CheckReport) {
     for resource in &config.resources {
         let kind = resource.resource_kind().as_str();
         match parts::open(config, resource, &world) {
+            Ok(Resource::Shell(folder)) => match folder.layers() {
+                Ok(layers) => report.ok(
+                    "resources",
+                    format!("{} ({kind}): {}", resource.name, layers.join(", ")),
+                ),
+                Err(fault) => report.warn(
+                    "resources",
+                    format!("{} ({kind}): every command is refused: {fault}", resource.name),
+                    fault.remedy(),
+                ),
+            },
             Ok(_) => report.ok("resources", format!("{} ({kind})", resource.name)),
             Err(error) => report.error(
                 "resources",

@@ -20,7 +20,7 @@ use crate::identity::issuer::{DemoIssuer, Page, TokenRefused};
 use crate::identity::{DEMO, GroupMap, HttpFetch, Identity, IdentitySpec, IssuerSpec, install_tls_provider};
 use crate::mask::Mask;
 use crate::policy::{Policies, Scene};
-use crate::resource::{Resource, Resources, git, sql::sqlite};
+use crate::resource::{Resource, Resources, git, shell, sql::sqlite};
 use crate::seats::Seats;
 use crate::store::{Store, Tuning};
 use crate::tool::Tools;
@@ -382,8 +382,39 @@ pub(super) fn open(config: &Config, resource: &config::Resource, world: &Arc<dyn
             )
             .map_err(|error| anyhow::anyhow!("{error}"))?,
         ),
+        Kind::Shell(shell) => Resource::Shell(
+            shell::Folder::open(
+                shell::Spec {
+                    name: resource.name.clone(),
+                    workdir: shell.workdir.clone(),
+                    programs: shell.programs.clone(),
+                    bounds: shell::Bounds::default(),
+                    helper: helper()?,
+                    screen: super::mask(),
+                },
+                world.clone(),
+            )
+            .with_context(|| format!("{}", shell.workdir.display()))?,
+        ),
     };
+    if let Resource::Shell(folder) = &opened
+        && let Err(fault) = folder.layers()
+    {
+        tracing::warn!(resource = resource.name, "commands are refused: {fault}");
+    }
     Ok(opened)
+}
+
+/// The program that is started again inside sandboxes: this one. What only links the library (a test, a
+/// benchmark) is not it, but is built into a folder below or beside it.
+fn helper() -> Result<std::path::PathBuf> {
+    let this = std::env::current_exe().context("this program's own file")?;
+    let beside = this
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("tollgate"));
+    Ok(beside.into_iter().find(|path| path.is_file()).unwrap_or(this))
 }
 
 /// Opens every configured resource.

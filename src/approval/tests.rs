@@ -108,6 +108,7 @@ async fn met(ask: Ask, arrival: &Arrival, person: &Person) -> Result<Evidence, R
         cursor: None,
     });
     let invocation = Invocation {
+        user: "local#1@host".to_owned(),
         tool: arrival.tool.clone(),
         action: Action::Describe,
         resource: None,

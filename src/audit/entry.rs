@@ -263,7 +263,7 @@ impl Entry {
     /// The answer as it will be kept.
     async fn keep(&self, answer: Masked) -> std::io::Result<(Masked, Payload)> {
         let world = Arc::clone(&self.core.shared.world);
-        let large = answer.text().len() > INLINE_BYTES;
+        let large = answer.text().len().max(answer.recording().map_or(0, str::len)) > INLINE_BYTES;
         let keep = move || Payload::new(&answer, &*world).map(|payload| (answer, payload));
         if large {
             tokio::task::spawn_blocking(keep)

@@ -43,6 +43,8 @@ pub(crate) struct Payload {
 /// What an answer is kept as: canonical JSON of its structured and its text form.
 #[derive(serde::Serialize)]
 struct Kept<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording: Option<&'a str>,
     structured: &'a Value,
     text: &'a str,
 }
@@ -89,6 +91,7 @@ impl Payload {
             encoder: &mut encoder,
         };
         let kept = Kept {
+            recording: answer.recording(),
             structured: answer.envelope(),
             text: answer.text(),
         };
@@ -127,6 +130,9 @@ pub struct Offered {
     pub structured: Value,
     /// The text form.
     pub text: String,
+    /// The recording of a command (asciicast), which was not offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
 }
 
 /// Reads the bytes of an answer.
@@ -135,9 +141,14 @@ pub struct Offered {
 /// When they are not of that form.
 pub fn read_offered(bytes: &[u8]) -> std::io::Result<Offered> {
     let mut value: Value = serde_json::from_slice(bytes)?;
-    let text = value.get("text").and_then(Value::as_str).map(str::to_owned);
+    let part = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (text, recording) = (part("text"), part("recording"));
     match (value.get_mut("structured").map(Value::take), text) {
-        (Some(structured), Some(text)) => Ok(Offered { structured, text }),
+        (Some(structured), Some(text)) => Ok(Offered {
+            structured,
+            text,
+            recording,
+        }),
         _ => Err(std::io::Error::other("not an answer")),
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::check::is_loopback;
-use super::{Config, Git, Kind, Sqlite};
+use super::{Config, Git, Kind, Shell, Sqlite};
 use crate::resource::sql::{ColumnsDefault, MaskStyle};
 
 /// One thing this set-up does not protect against.
@@ -30,6 +30,7 @@ pub fn gaps(config: &Config) -> Vec<Gap> {
         match &resource.kind {
             Kind::Git(git) => repository(&resource.name, git, &mut list),
             Kind::Sqlite(sqlite) => database(&resource.name, sqlite, config, &mut list),
+            Kind::Shell(shell) => commands(&resource.name, shell, &mut list),
         }
     }
     journal(config, &mut list);
@@ -124,6 +125,30 @@ fn people(config: &Config, list: &mut List) {
                 format!("Name its claims in [groups], or take `{group}` out of groups and policies."),
             );
         }
+    }
+}
+
+fn commands(name: &str, shell: &Shell, list: &mut List) {
+    list.limit(
+        "shared-kernel",
+        format!(
+            "Programs of `{name}` run on this machine's kernel: a fault in the kernel is a way out of the sandbox."
+        ),
+        "Keep the kernel up to date, and run Tollgate on a host that holds nothing else.",
+    );
+    list.limit(
+        "work-folder-size",
+        format!(
+            "Nothing bounds how much the programs of `{name}` may write into a work folder over many calls."
+        ),
+        "Put workdir on a file system of its own, or under a quota.",
+    );
+    if shell.programs.is_empty() {
+        list.avoidable(
+            "no-programs",
+            format!("`{name}` allows no program, so every command is refused."),
+            "Add names to programs.",
+        );
     }
 }
 

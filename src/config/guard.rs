@@ -29,6 +29,8 @@ pub(super) enum Role {
     Repository,
     /// A target, as above.
     Database,
+    /// Made at first start. Nobody else may put another folder in its place.
+    Workdir,
 }
 
 /// A path the configuration relies on, and where it is written.
@@ -54,8 +56,8 @@ pub(super) fn check(file: &Path, needs: &[Need], problems: &mut Problems<'_>) {
         let found = match need.role {
             Role::Policies | Role::Tools => folder(&need.path),
             Role::Key if need.path.exists() => private(&need.path),
-            Role::Store if need.path.exists() => unwritable(&need.path),
-            Role::Key | Role::Store | Role::Checkpoint => home(&need.path),
+            Role::Store | Role::Workdir if need.path.exists() => unwritable(&need.path),
+            Role::Key | Role::Store | Role::Checkpoint | Role::Workdir => home(&need.path),
             Role::Repository => present(&need.path, "git init --bare, or correct the path"),
             Role::Database => present(&need.path, "correct the path; Tollgate makes no databases"),
         };

@@ -8,12 +8,12 @@ use super::check::Check;
 use super::error::Problems;
 use super::guard::Role;
 use super::raw::{self, Text};
-use super::{Git, Kind, Resource, Sqlite, names};
+use super::{Git, Kind, Resource, Shell, Sqlite, names};
 use crate::resource::sql::{ColumnsDefault, MaskStyle};
 
-const KINDS: [&str; 2] = ["git", "sqlite"];
+const KINDS: [&str; 3] = ["git", "sqlite", "shell"];
 /// Kinds of the contracts that a later version brings.
-const LATER: [&str; 5] = ["shell", "postgres", "mysql", "ssh", "http"];
+const LATER: [&str; 4] = ["postgres", "mysql", "ssh", "http"];
 const STYLES: [&str; 4] = ["constant", "null", "last4", "domain"];
 /// Classes with a built-in meaning: shown, and "nobody said".
 const BUILT_IN: [&str; 2] = ["public", "unlisted"];
@@ -89,12 +89,13 @@ fn resource(raw: &raw::Resource, classes: &BTreeMap<Text, Text>, check: &mut Che
     let kind = match raw.kind.get_ref().as_str() {
         "git" => git(raw, check).map(Kind::Git),
         "sqlite" => sqlite(raw, classes, check).map(Kind::Sqlite),
+        "shell" => shell(raw, check).map(Kind::Shell),
         later if LATER.contains(&later) => {
             let message = format!("resources of kind \"{later}\" are not available in this version");
             check.problem(
                 raw.kind.span(),
                 message,
-                "this version has the kinds `git` and `sqlite`",
+                "this version has the kinds `git`, `sqlite` and `shell`",
             );
             None
         }
@@ -186,6 +187,55 @@ fn sqlite(raw: &raw::Resource, classes: &BTreeMap<Text, Text>, check: &mut Check
         columns,
         columns_default,
     })
+}
+
+fn shell(raw: &raw::Resource, check: &mut Check<'_>) -> Option<Shell> {
+    foreign(raw.path.as_ref(), "path", "shell", check);
+    foreign(raw.refs.as_ref(), "refs", "shell", check);
+    foreign(raw.hidden.as_ref(), "hidden", "shell", check);
+    foreign(raw.url.as_ref(), "url", "shell", check);
+    foreign(raw.columns.as_ref(), "columns", "shell", check);
+    foreign(raw.columns_default.as_ref(), "columns_default", "shell", check);
+    let workdir = match &raw.workdir {
+        Some(workdir) => check.file(workdir, Role::Workdir),
+        None => {
+            check.problem(
+                raw.name.span(),
+                "a shell resource does not say where its programs run",
+                "add workdir = \"work\", relative to this file; it is made when it is not there",
+            );
+            None
+        }
+    };
+    let Some(programs) = &raw.programs else {
+        check.problem(
+            raw.name.span(),
+            "a shell resource does not say which programs may run",
+            "add programs = [\"ls\", \"cat\", \"grep\", \"head\", \"tail\", \"wc\"]",
+        );
+        return None;
+    };
+    names::distinct(programs.get_ref().iter(), "program", &mut check.problems);
+    for program in programs.get_ref() {
+        self::program(program, check);
+    }
+    Some(Shell {
+        workdir: workdir?,
+        programs: texts(programs.get_ref()).into_iter().collect(),
+    })
+}
+
+/// A plain name: the sandbox finds the file in its own folders.
+fn program(raw: &Text, check: &mut Check<'_>) {
+    let name = raw.get_ref();
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._+-[".contains(c);
+    if name.is_empty() || name.starts_with(['.', '-']) || name.len() > 64 || !name.chars().all(fits) {
+        check.problem(
+            raw.span(),
+            format!("`{}` is not the name of a program", name.escape_debug()),
+            "write the name alone, as in \"grep\", without a path and without arguments",
+        );
+    }
 }
 
 fn column(column: &Text, class: &Text, classes: &BTreeMap<Text, Text>, check: &mut Check<'_>) {

@@ -46,7 +46,8 @@ impl Person {
         let form = [("username", user.to_owned()), ("password", secret.to_owned())];
         let browser = http.clone();
         let at = (desk.issuer.as_str(), desk.client_id.as_str());
-        let token = terminal::sign_in(&HttpFetch::new(), &System::new(), at, |page: &Url| {
+        let (fetch, world) = (HttpFetch::new(), System::new());
+        let token = terminal::sign_in(&fetch, &world, at, |page: &Url| {
             tokio::spawn(fill_in(browser, page.clone(), form));
         });
         Ok(Self {

@@ -75,6 +75,7 @@ impl Mask {
             is_error,
             fragments: Vec::new(),
             effect: None,
+            recording: None,
         }
     }
 }

@@ -125,6 +125,7 @@ impl Call {
                 cancel: CancellationToken::new(),
             },
             invocation: Invocation {
+                user: "local#1@host".to_owned(),
                 tool: tool.to_owned(),
                 action,
                 resource: resource.map(str::to_owned),

@@ -42,6 +42,7 @@ fn spec(folder: &tempfile::TempDir) -> Spec {
 
 fn invocation(action: Action, request: Request) -> Invocation {
     Invocation {
+        user: "local#1@host".to_owned(),
         tool: "sql_query".to_owned(),
         action,
         resource: Some("shop".to_owned()),

@@ -241,6 +241,7 @@ impl Bench {
             unreachable!("an object")
         };
         let invocation = Invocation {
+            user: user.id(),
             tool: "sql_execute".to_owned(),
             action: Action::SqlWrite,
             resource: Some("shop".to_owned()),

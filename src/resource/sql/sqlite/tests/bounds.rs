@@ -262,6 +262,7 @@ fn cancelling_ends_a_running_statement_at_the_next_look() {
 
 fn invocation(sql: &str) -> Invocation {
     Invocation {
+        user: "local#1@host".to_owned(),
         tool: "sql_query".to_owned(),
         action: Action::SqlRead,
         resource: Some("shop".to_owned()),

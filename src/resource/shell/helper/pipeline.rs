@@ -1,0 +1,197 @@
+//! Starts the pipelines of a line, one after the other, and looks after memory meanwhile. No shell.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Signal, WaitOptions};
+
+use super::super::protocol::{Bounds, PATH, Report, Stage, Whether};
+use super::Server;
+
+/// As a shell says it: the program cannot be started, and there is none.
+const CANNOT_START: i32 = 126;
+const NO_SUCH_PROGRAM: i32 = 127;
+const SIGNALLED: i32 = 128;
+/// How long a program may take memory before somebody looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Runs every stage whose turn comes, and reports how it ended.
+pub(super) fn run(stages: &[Stage], bounds: &Bounds, server: &Server) -> std::io::Result<()> {
+    let over = Arc::new(AtomicBool::new(false));
+    let mut line = Line::default();
+    std::thread::scope(|scope| {
+        let watch = std::thread::Builder::new().stack_size(128 * 1024);
+        let watching = watch.spawn_scoped(scope, || watch_memory(bounds.memory, &over, server));
+        if watching.is_ok() {
+            line.run(stages);
+        }
+        over.store(true, Ordering::Release);
+        watching.map(|handle| handle.thread().unpark())
+    })?;
+    server.report(&Report::Ended {
+        code: line.code,
+        stopped_by: line.out_of_time.then(|| "cpu".to_owned()),
+    })
+}
+
+#[derive(Default)]
+struct Line {
+    /// Of the last pipeline that ran.
+    code: i32,
+    /// Whether a program used up its processor time.
+    out_of_time: bool,
+}
+
+impl Line {
+    fn run(&mut self, stages: &[Stage]) {
+        for stage in stages {
+            let now = match stage.when {
+                Whether::Always => true,
+                Whether::OnSuccess => self.code == 0,
+                Whether::OnFailure => self.code != 0,
+            };
+            if now && !self.out_of_time {
+                self.code = self.pipeline(&stage.pipeline);
+            }
+        }
+    }
+
+    /// Starts the programs together, waits for all of them, and gives the status of the last.
+    fn pipeline(&mut self, programs: &[Vec<String>]) -> i32 {
+        let mut running = BTreeSet::new();
+        let mut last = Err(CANNOT_START);
+        let mut input = Stdio::null();
+        for (index, argv) in programs.iter().enumerate() {
+            let (output, next) = if index + 1 == programs.len() {
+                (Stdio::inherit(), Stdio::null())
+            } else {
+                match std::io::pipe() {
+                    Ok((reader, writer)) => (writer.into(), reader.into()),
+                    Err(error) => {
+                        say(&format!("a pipe: {error}"));
+                        break;
+                    }
+                }
+            };
+            last = start(argv, std::mem::replace(&mut input, next), output);
+            running.extend(last.ok());
+        }
+        drop(input);
+        let mut code = last.err().unwrap_or_default();
+        while !running.is_empty() {
+            // Orphans come here too, because this is the first process of its namespace.
+            let (pid, status) = match rustix::process::wait(WaitOptions::empty()) {
+                Ok(Some(ended)) => ended,
+                Ok(None) | Err(rustix::io::Errno::INTR) => continue,
+                Err(_) => break,
+            };
+            let pid = pid.as_raw_nonzero().get().unsigned_abs();
+            if !running.remove(&pid) {
+                continue;
+            }
+            let signal = status.terminating_signal();
+            self.out_of_time |= signal == Some(Signal::XCPU.as_raw());
+            if last == Ok(pid) {
+                code = signal
+                    .map(|signal| SIGNALLED + signal)
+                    .or(status.exit_status())
+                    .unwrap_or(CANNOT_START);
+            }
+        }
+        code
+    }
+}
+
+/// Starts one program and gives its process number, or the status a shell would give.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the place that starts processes"
+)]
+fn start(argv: &[String], input: Stdio, output: Stdio) -> Result<u32, i32> {
+    let Some((name, arguments)) = argv.split_first() else {
+        return Err(NO_SUCH_PROGRAM);
+    };
+    let Some(path) = find(name) else {
+        say(&format!("{name}: there is no such program in the sandbox"));
+        return Err(NO_SUCH_PROGRAM);
+    };
+    Command::new(path)
+        .arg0(name)
+        .args(arguments)
+        .stdin(input)
+        .stdout(output)
+        .spawn()
+        .map(|child| child.id())
+        .map_err(|error| {
+            say(&format!("{name}: {error}"));
+            CANNOT_START
+        })
+}
+
+/// The file of a program's name, from our own folders and never from the work folder.
+pub(super) fn find(name: &str) -> Option<PathBuf> {
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return None;
+    }
+    let is_program = |path: &PathBuf| {
+        std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    PATH.iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(is_program)
+}
+
+/// For whoever reads standard error; the reader of the other end takes out what must not leave.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "tollgate: {text}");
+}
+
+/// Ends everything when the programs together hold more memory than they may. Without a delegated control
+/// group this is the only sum there is; a single program is bound by its address space as well.
+fn watch_memory(limit: u64, over: &AtomicBool, server: &Server) {
+    while !over.load(Ordering::Acquire) {
+        std::thread::park_timeout(LOOK_EVERY);
+        if memory() > limit {
+            let stopped = Report::Ended {
+                code: SIGNALLED + Signal::KILL.as_raw(),
+                stopped_by: Some("memory".to_owned()),
+            };
+            let _ = server.report(&stopped);
+            std::process::exit(0); // and with the first process ends every other
+        }
+    }
+}
+
+/// Bytes that are each program's own: resident, not shared (proc_pid_statm(5)).
+fn memory() -> u64 {
+    let page = rustix::param::page_size() as u64;
+    let own = |statm: String| {
+        let mut fields = statm
+            .split(' ')
+            .skip(1)
+            .map(|field| field.parse::<u64>().unwrap_or(0));
+        let (resident, shared) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
+        resident.saturating_sub(shared)
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pages: u64 = processes
+        .filter(|entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .first()
+                .is_some_and(u8::is_ascii_digit)
+        })
+        .filter(|entry| entry.file_name() != "1")
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("statm")).ok())
+        .map(own)
+        .sum();
+    pages.saturating_mul(page)
+}

@@ -1,0 +1,7 @@
+mod support;
+
+mod bounds;
+mod inside;
+mod life;
+mod ordinary;
+mod running;
