@@ -8,7 +8,7 @@ use super::review::State;
 use super::terms::{Asked, Sealed, Terms, approved, approvers, requester, state};
 use super::words;
 use crate::call::request::ApprovalWait;
-use crate::call::{Approved, Arrival, Effect, Hash, Principal, Refusal, Unmet};
+use crate::call::{ApprovalId, Approved, Arrival, Effect, Hash, Principal, Refusal, Unmet};
 use crate::policy::Ask;
 use crate::store::StoreError;
 use crate::store::approvals::{ApprovalRow, Change, Tx};
@@ -27,9 +27,12 @@ impl People {
         arrival: &mut Arrival,
         wait: &ApprovalWait,
     ) -> Result<Option<Hash>, Unmet> {
-        let hold = wait.wait_seconds.unwrap_or(LONGEST).min(LONGEST);
-        let hold = Duration::from_secs(hold).min(self.settings.hold);
-        arrival.hold = Some(arrival.hold.map_or(hold, |most| most.min(hold)));
+        let longest = Duration::from_secs(LONGEST);
+        let hold = wait
+            .wait_seconds
+            .map_or(self.settings.hold, Duration::from_secs)
+            .min(longest);
+        arrival.hold = Some(arrival.hold.map_or(hold, |most| most.min(hold))); // a task's own hold is shorter
         let unknown = || Unmet::from(Refusal::not_found(&wait.approval_id));
         let row = self.fresh(&wait.approval_id).await.map_err(failed)?;
         let row = row
@@ -49,6 +52,7 @@ impl People {
         let sealed = Sealed::read(&row).map_err(failed)?.ok_or_else(unknown)?;
         arrival.tool.clone_from(&row.tool);
         arrival.arguments = sealed.arguments;
+        self.resumed().insert(arrival.call_id.clone(), ApprovalId(row.id));
         Ok(Some(Hash(row.request_key)))
     }
 
@@ -127,8 +131,7 @@ impl People {
                 biased;
                 () = arrival.cancel.cancelled() => return Ok(Refusal::cancelled().into()),
                 () = &mut hold => {
-                    let note = "It was approved and is being carried out now. Call approval_wait again for its answer.";
-                    return Ok(Unmet::Pending(self.pending(&row, note.to_owned())));
+                    return Ok(self.runs_now(&row));
                 }
                 _ = woken.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}

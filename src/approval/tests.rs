@@ -1,4 +1,5 @@
 mod bench;
+mod kill;
 mod life;
 mod model;
 mod races;
