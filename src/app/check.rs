@@ -35,6 +35,9 @@ pub async fn check(config: &Config) -> CheckReport {
         Err(error) => report.error("tools", error.to_string(), "mend the file, then check again"),
     }
     identity(config, &mut report).await;
+    if let Err(error) = super::desk::channels(config) {
+        report.error("approvals", format!("{error:#}"), "mend the [[approval.channel]]");
+    }
     journal(config, &mut report);
     report.gaps = gaps(config);
     report
@@ -170,6 +173,16 @@ async fn identity(config: &Config, report: &mut CheckReport) {
                 "identity",
                 format!("{name} cannot be reached from here: {error}"),
                 "tokens of this issuer are refused until it answers",
+            ),
+        }
+    }
+    for (name, found) in identity.people().probe().await {
+        match found {
+            Ok(()) => report.ok("identity", format!("{name}: people can sign in")),
+            Err(error) => report.warn(
+                "identity",
+                format!("{name}: {error}"),
+                "nobody of this issuer can decide a request until that is mended",
             ),
         }
     }

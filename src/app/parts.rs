@@ -71,7 +71,6 @@ impl App {
                 None
             }
         };
-        super::desk::channels(&config)?; // a secret that is none refuses the start
         let cards = cards(&config);
         let tools = Tools::load(config.tools.as_deref(), &cards).context("tools")?;
         let policies = policies(&config, cards, &tools)?;
@@ -587,6 +586,7 @@ async fn approvals(
     audit: &Audit,
     world: &Arc<dyn World>,
 ) -> Result<Approvals> {
+    super::desk::channels(config)?; // a secret that is none refuses the start
     let url = config.server.control.as_ref().map(|control| control.url.clone());
     let ledger = Arc::new(audit.clone());
     let approvals = Approvals::with_people(store, ledger, world.clone(), config.approval, url);

@@ -206,7 +206,7 @@ fn control(config: &Config, list: &mut List) {
     if is_loopback(&control.url) {
         list.avoidable(
             "control-beside-agents",
-            "The people's side is on loopback: an agent with a shell of the same user shares the machine with the browser that decides.",
+            "The people's side is on loopback, beside agents with a shell: and cookies know no port, so any server on localhost that the deciding browser visits is handed its session.",
             "Put it behind TLS under a host name of its own, and let people decide from another machine or user.",
         );
     }

@@ -8,6 +8,7 @@ use url::Url;
 use super::check::{Check, is_private_enough};
 use super::raw::{self, Text};
 use super::{Claim, Issuer, Server, names};
+use crate::secret::SecretRef;
 
 /// Signature algorithms an issuer may be allowed to use: asymmetric ones alone, so that no published
 /// key can be taken for a shared secret (RFC 8725, section 3.1).
@@ -56,17 +57,7 @@ fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> 
             "give the people's side its own audience, e.g. \"tollgate-control\"",
         );
     }
-    let control_client_secret = raw
-        .control_client_secret
-        .as_ref()
-        .and_then(|text| check.secret(text, "control_client_secret"));
-    if let (Some(written), None) = (&raw.control_client_secret, &raw.control_audience) {
-        check.problem(
-            written.span(),
-            "control_client_secret is the secret of no client: there is no control_audience",
-            "add control_audience, the client id the issuer gave you for the people's side",
-        );
-    }
+    let control_client_secret = client_secret(raw, check);
     let groups_claim = raw.groups_claim.as_ref().and_then(|text| pointer(text, check));
     let cut_at = check.number(raw.groups_cut_at.as_ref(), "groups_cut_at", 0..=100_000, 100);
     let lifetime = check.number(
@@ -94,6 +85,21 @@ fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> 
         jwks_uri: raw.jwks_uri.as_ref().and_then(|text| keys(text, check)),
         max_lifetime_seconds: lifetime?,
     })
+}
+
+fn client_secret(raw: &raw::Issuer, check: &mut Check<'_>) -> Option<SecretRef> {
+    let secret = raw
+        .control_client_secret
+        .as_ref()
+        .and_then(|text| check.secret(text, "control_client_secret"));
+    if let (Some(written), None) = (&raw.control_client_secret, &raw.control_audience) {
+        check.problem(
+            written.span(),
+            "control_client_secret is the secret of no client: there is no control_audience",
+            "add control_audience, the client id the issuer gave you for the people's side",
+        );
+    }
+    secret
 }
 
 /// Narrower than other names: it is the first part of every user's id.

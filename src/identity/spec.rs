@@ -108,19 +108,7 @@ impl IssuerSpec {
         if let Some(uri) = &self.jwks_uri {
             secure(uri).map_err(|why| wrong(format!("jwks_uri `{uri}` {why}")))?;
         }
-        if self.audience.is_empty() {
-            return Err(wrong(
-                "audience is empty; write the value its tokens carry in `aud`".to_owned(),
-            ));
-        }
-        if let Some(control) = &self.control_audience
-            && (control.is_empty() || *control == self.audience)
-        {
-            return Err(wrong(
-                "control_audience is empty or the same as audience; give the people's side its own client"
-                    .to_owned(),
-            ));
-        }
+        self.check_audiences().map_err(|why| wrong(why.to_owned()))?;
         if self.algorithms.is_empty() {
             return Err(wrong(
                 "algorithms is empty, so no token could pass; leave it out for the default".to_owned(),
@@ -146,6 +134,20 @@ impl IssuerSpec {
             ));
         }
         Ok(())
+    }
+}
+
+impl IssuerSpec {
+    fn check_audiences(&self) -> Result<(), &'static str> {
+        if self.audience.is_empty() {
+            return Err("audience is empty; write the value its tokens carry in `aud`");
+        }
+        match &self.control_audience {
+            Some(control) if control.is_empty() || *control == self.audience => Err(
+                "control_audience is empty or the same as audience; give the people's side its own client",
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

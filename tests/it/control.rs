@@ -2,5 +2,7 @@
 
 mod api;
 mod browser;
+mod peer;
 mod place;
 mod signing;
+mod whole;

@@ -12,7 +12,7 @@
 )]
 
 mod fetching;
-mod idp;
+pub(crate) mod idp;
 
 use serde_json::{Value, json};
 use tollgate::call::UserKind;

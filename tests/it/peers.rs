@@ -47,7 +47,12 @@ fn start(program: PathBuf, args: Vec<String>) -> std::process::Child {
 }
 
 async fn python(spec: Value) -> Value {
-    let script = clients().join("session.py").display().to_string();
+    script("session.py", spec).await
+}
+
+/// Runs a script of the clients' folder on a specification, to the JSON it prints.
+pub(crate) async fn script(name: &str, spec: Value) -> Value {
+    let script = clients().join(name).display().to_string();
     let output = run(
         clients().join(".venv/bin/python"),
         vec![script, spec.to_string()],

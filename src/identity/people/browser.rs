@@ -109,6 +109,16 @@ impl People {
         Ok((person, ticket.back))
     }
 
+    /// Looks up where people of each issuer sign in, for `tollgate check`: (issuer name, or why they cannot).
+    pub async fn probe(&self) -> Vec<(String, Result<(), SignInError>)> {
+        let mut found = Vec::new();
+        for client in &self.clients {
+            let endpoints = self.endpoints(client).await.map(|_| ());
+            found.push((client.ring.issuer().name.clone(), endpoints));
+        }
+        found
+    }
+
     fn client(&self, issuer: &str) -> Result<&Client, SignInError> {
         let named = |client: &&Client| client.ring.issuer().name == issuer;
         self.clients.iter().find(named).ok_or(SignInError::NoWay)

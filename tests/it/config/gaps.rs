@@ -54,7 +54,23 @@ fn each_avoidable_gap_is_closed_by_what_it_advises() {
     closes("clear-text-listener", open, &open.replace("0.0.0.0", "127.0.0.1"));
     closes("loopback-only", "", open);
     let control = "[server]\ncontrol_listen = \"127.0.0.1:1\"\ncontrol_url = \"http://localhost:1\"\n";
-    closes("no-control-side", control, "");
+    closes("no-control-side", "", control);
+    let decides = format!("{control}{issuer}control_audience = \"people\"\n");
+    closes("nobody-decides", &format!("{control}{issuer}"), &decides);
+    let outside = control.replace("http://localhost:1", "https://approve.example.com");
+    closes("control-beside-agents", control, &outside);
+    closes(
+        "clear-text-control",
+        &outside.replace("127.0.0.1", "0.0.0.0"),
+        &outside,
+    );
+    let webhook =
+        "[[approval.channel]]\nkind = \"webhook\"\nurl = \"https://h.example.com\"\nsecret = \"env:H\"\n";
+    closes(
+        "private-webhook",
+        &format!("{control}{webhook}allow_private = true\n"),
+        &format!("{control}{webhook}"),
+    );
 
     let audit = "[audit]\ncheckpoint_file = \"/mnt/elsewhere/log\"\nkey_file = \"/etc/keys/journal\"\n";
     closes("no-outside-checkpoint", "", audit);

@@ -452,20 +452,29 @@ fn classes_and_columns() {
 fn incident_44_a_secret_is_a_reference_and_has_no_default() {
     let channel = |secret: &str| {
         refusal_of(&format!(
-            "[[approval.channel]]\nkind = \"webhook\"\nurl = \"https://hook.example.com\"\nsecret = \"{secret}\"\n"
+            "[[approval.channel]]\nkind = \"webhook\"\nurl = \"https://hook.example.com\"\n{secret}"
         ))
     };
-    assert_snapshot!(channel("env:HOOK"), @r#"
-    tollgate.toml:4:8: approval channels are not available in this version
-      instead: take [[approval.channel]] out; until then a policy with @approval answers approval_unavailable
-    "#);
     assert_snapshot!(channel(""), @r#"
-    tollgate.toml:4:8: approval channels are not available in this version
-      instead: take [[approval.channel]] out; until then a policy with @approval answers approval_unavailable
+    tollgate.toml:4:8: the webhook has no secret, so nobody could tell our notices from forged ones
+      instead: add secret = "env:NAME" with a Standard Webhooks secret (whsec_…)
+    "#);
+    assert_snapshot!(channel("secret = \"\"\n"), @r#"
     tollgate.toml:6:10: secret: is empty
       instead: write "env:NAME" for an environment variable or "file:/absolute/path" for a file
     "#);
-    let literal = channel("hunter2");
+    assert_snapshot!(refusal_of("[[approval.channel]]\nkind = \"slack\"\nsecret = \"env:HOOK\"\n"), @r#"
+    tollgate.toml:4:8: unknown kind of channel `slack`
+      instead: the kinds of channel in this version are `webhook`
+    "#);
+    assert_snapshot!(
+        refusal_of("[[approval.channel]]\nkind = \"webhook\"\nurl = \"http://hook.example.com\"\nsecret = \"env:HOOK\"\n"),
+        @r#"
+    tollgate.toml:5:7: the webhook's url is not an https URL
+      instead: write https://… without user name and fragment; http is for loopback hosts only
+    "#
+    );
+    let literal = channel("secret = \"hunter2\"\n");
     assert!(
         literal.contains("a secret must never be written into configuration"),
         "{literal}"

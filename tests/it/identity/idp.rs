@@ -19,11 +19,11 @@ use url::Url;
 pub(super) const RESOURCE: &str = "http://127.0.0.1:7330/mcp";
 
 /// A running provider; it ends with this value, or with the test process (its standard input closes).
-pub(super) struct Idp {
+pub(crate) struct Idp {
     process: Child,
     /// Kept open: the provider writes warnings there.
     _output: BufReader<ChildStdout>,
-    pub(super) issuer: String,
+    pub(crate) issuer: String,
     fetch: HttpFetch,
 }
 
@@ -47,7 +47,7 @@ fn node(folder: &Path) -> PathBuf {
 impl Idp {
     /// Starts it on a free port and waits for the line that says it is ready.
     #[expect(clippy::disallowed_methods, reason = "the provider is another program")]
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/idp");
         let mut process = std::process::Command::new(node(&folder))
             .arg(folder.join("idp.mjs"))

@@ -69,11 +69,24 @@ impl Issuer {
     }
 
     fn sign(&self, claims: Value) -> String {
+        self.sign_as(Some("at+jwt"), &claims)
+    }
+
+    /// An ID token of this client, of somebody who signed in just now.
+    pub(crate) fn id_token(&self, client: &str, subject: &str, groups: &[&str]) -> String {
+        let mut claims = self.claims(client, subject, groups);
+        claims["auth_time"] = claims["iat"].clone();
+        claims.as_object_mut().unwrap().remove("scope");
+        self.sign_as(Some("JWT"), &claims)
+    }
+
+    /// Any claims under any type.
+    pub(crate) fn sign_as(&self, typ: Option<&str>, claims: &Value) -> String {
         let header = Header {
-            typ: Some("at+jwt".into()),
+            typ: typ.map(str::to_owned),
             kid: Some("one".into()),
             ..Header::new(Algorithm::EdDSA)
         };
-        jsonwebtoken::encode(&header, &claims, &self.key).unwrap()
+        jsonwebtoken::encode(&header, claims, &self.key).unwrap()
     }
 }

@@ -23,6 +23,8 @@ const USERS = {
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 const REDIRECT = 'http://127.0.0.1/callback';
 const SCOPE = 'mcp:read';
+// The client of the people's side; on loopback any port will do.
+const CONTROL = 'tollgate-control';
 
 let generation = 0;
 let issuer;
@@ -56,6 +58,14 @@ function newProvider() {
     redirect_uris: [REDIRECT],
   }));
   clients.push({
+    client_id: CONTROL,
+    application_type: 'native',
+    token_endpoint_auth_method: 'none',
+    grant_types: ['authorization_code'],
+    response_types: ['code'],
+    redirect_uris: ['http://localhost/signed-in/idp', REDIRECT],
+  });
+  clients.push({
     client_id: 'robot',
     client_secret: 'robot-secret-of-this-test',
     token_endpoint_auth_method: 'client_secret_post',
@@ -68,6 +78,8 @@ function newProvider() {
     jwks: { keys },
     cookies: { keys: [randomBytes(16).toString('hex')] },
     scopes: ['openid'],
+    claims: { openid: ['sub', 'groups'] },
+    conformIdTokenClaims: false,
     findAccount: (_ctx, id) => (USERS[id] ? { accountId: id, claims: () => ({ sub: id, ...USERS[id] }) } : undefined),
     extraTokenClaims: (_ctx, token) => (token.accountId ? USERS[token.accountId] : { groups: ['robots'] }),
     interactions: { url: (_ctx, interaction) => `/test/interaction/${interaction.uid}` },
@@ -95,12 +107,29 @@ function newProvider() {
 }
 
 async function finishInteraction(req, res) {
-  const { params } = await provider.interactionDetails(req, res);
+  const { params, prompt } = await provider.interactionDetails(req, res);
+  if (params.client_id === CONTROL) return finishPerson(req, res, params, prompt);
   const grant = new provider.Grant({ accountId: params.login_hint, clientId: params.client_id });
   grant.addOIDCScope('openid');
   grant.addResourceScope(params.resource, SCOPE);
   const consent = { grantId: await grant.save() };
   await provider.interactionFinished(req, res, { login: { accountId: params.login_hint }, consent });
+}
+
+// People are asked for their name each time the provider wants them to sign in.
+async function finishPerson(req, res, params, prompt) {
+  const user = new URL(req.url, issuer).searchParams.get('user');
+  if (prompt.name === 'login' && !user) {
+    res.setHeader('content-type', 'application/json');
+    return res.end(JSON.stringify({ sign_in: prompt.reasons, max_age: params.max_age, prompt: params.prompt }));
+  }
+  const { session } = await provider.interactionDetails(req, res);
+  const accountId = user ?? session.accountId;
+  const grant = new provider.Grant({ accountId, clientId: CONTROL });
+  grant.addOIDCScope('openid');
+  const consent = { grantId: await grant.save() };
+  const result = prompt.name === 'login' ? { login: { accountId }, consent } : { consent };
+  return provider.interactionFinished(req, res, result);
 }
 
 // A browser in small: follows redirects with cookies until the callback, then redeems the code.
