@@ -11,6 +11,7 @@
 mod support;
 
 mod audit;
+mod changes;
 mod cli;
 mod config;
 mod demo;
