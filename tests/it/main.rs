@@ -12,6 +12,7 @@ mod support;
 
 mod approvals;
 mod audit;
+mod changes;
 mod cli;
 mod config;
 mod control;

@@ -178,17 +178,27 @@ impl Before {
                 count: known.len() as u64,
                 keys: known.keys().map(|key| hex(key)).collect(),
             };
-            impact.shown.extend(known.keys().take(SAMPLE).map(|digest| Shown {
-                table: lower.clone(),
-                fate: Fate::Deleted,
-                digest: *digest,
-                key: Vec::new(),
-            }));
+            let gone = known.keys().take(SAMPLE);
+            impact
+                .shown
+                .extend(gone.map(|digest| Shown::gone(lower, *digest)));
             if changes != RowChanges::default() {
                 impact.effect.rows.insert(table.name.clone(), changes);
             }
         }
         Ok(impact)
+    }
+}
+
+impl Shown {
+    /// What names it is found where it is still there.
+    fn gone(table: &str, digest: Short) -> Self {
+        Self {
+            table: table.to_owned(),
+            fate: Fate::Deleted,
+            digest,
+            key: Vec::new(),
+        }
     }
 }
 
