@@ -8,6 +8,7 @@ pub mod helper;
 mod line;
 mod output;
 mod place;
+mod programs;
 mod protocol;
 mod recording;
 mod runner;
