@@ -50,6 +50,11 @@ pub(crate) enum Audit {
         /// Print the calls as JSON
         #[arg(long)]
         json: bool,
+        /// Print the recording of one command instead, for a player of asciicasts
+        ///
+        /// Example: tollgate audit replay --cast 0198c6… > run.cast; asciinema play run.cast
+        #[arg(long, value_name = "CALL_ID", conflicts_with = "json")]
+        cast: Option<String>,
     },
     /// Check that nothing in the journal was changed, added or taken out
     ///
@@ -178,7 +183,13 @@ impl Audit {
                     print_history(&history, out)?
                 }
             }
-            Self::Replay { which, json } => {
+            Self::Replay {
+                cast: Some(call_id), ..
+            } => {
+                let history = app::audit_show(&load(file)?, &call_id).await?;
+                out.bytes(recording(&history)?.as_bytes())?;
+            }
+            Self::Replay { which, json, .. } => {
                 let page = app::audit_replay(&load(file)?, &which.query()?).await?;
                 if json {
                     out.json(&page)?;
@@ -336,6 +347,21 @@ fn columns(record: &Listed) -> ([String; 6], Tone) {
         said(&record.call_id),
     ];
     (cells, tone)
+}
+
+/// The recording that was kept with a call.
+fn recording(history: &CallHistory) -> Result<&str> {
+    let Some(kept) = &history.kept else {
+        bail!("nothing was offered for this call, so there is no recording");
+    };
+    match kept {
+        Kept::Held { offered } => offered
+            .recording
+            .as_deref()
+            .ok_or_else(|| anyhow::anyhow!("this call was no command: there is no recording")),
+        Kept::Gone => bail!("what was kept of this call is no longer there"),
+        Kept::Changed => bail!("what is stored of this call is not what was kept: it is not shown"),
+    }
 }
 
 fn print_history(history: &CallHistory, out: &mut Out) -> Result<()> {

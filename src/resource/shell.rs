@@ -4,11 +4,11 @@
 //! [`helper`], and [`output`] makes of what it writes something that can be shown. `docs/shell.md` says what
 //! is promised.
 
-mod programs;
 pub mod helper;
 mod line;
 mod output;
 mod place;
+mod programs;
 mod protocol;
 mod recording;
 mod runner;
