@@ -100,7 +100,8 @@ impl Reader<'_> {
             '{' | '}' => Some("a brace expansion or a group"),
             '*' | '?' | '[' => Some("a file name pattern"),
             '~' if starts || matches!(self.before, Some('=' | ':')) => Some("a home folder"),
-            '#' if starts => Some("a comment"),
+            // Also after quotes and an escaped blank, where not every reader sees the middle of a word.
+            '#' if self.before.is_none() => Some("a comment"),
             '!' => Some("a negation or the history"),
             _ => None,
         }

@@ -442,6 +442,8 @@ const REFUSED: &[(&str, &[&str])] = &[
             "#",
             "# ls",
             "ls # x",
+            "ls \\ #x",
+            "ls ''#x",
         ],
     ),
     (
