@@ -186,14 +186,31 @@ fn site(dir: &Path) -> Result<Made> {
             std::fs::write(path, text)?;
         }
     }
-    shop::create(&dir.join("shop.db")).context("the shop's database")?;
     let key = planted(&System::new());
+    let shared = dir.join("work/shared");
+    std::fs::create_dir_all(&shared)?;
+    std::fs::write(shared.join("app.log"), log(&key))?;
+    shop::create(&dir.join("shop.db")).context("the shop's database")?;
     let made = repo::create(dir, Path::new("."), &key).context("the repository")?;
     Ok(Made {
         _marker: marker,
         key,
         own_history: made.own_history,
     })
+}
+
+/// A log such as shops write, with a key in it that should not be there.
+fn log(key: &str) -> String {
+    let mut text = String::new();
+    for minute in 10..40 {
+        let line = match minute % 9 {
+            0 => "ERROR payment provider timed out".to_owned(),
+            5 => "WARN  retrying order 19".to_owned(),
+            _ => "INFO  order stored".to_owned(),
+        };
+        text += &format!("2026-03-01T08:{minute}:00Z {line}\n");
+    }
+    text + &format!("2026-03-01T08:40:00Z DEBUG upload with {key}\n")
 }
 
 /// Looks like a cloud access key and opens nothing.

@@ -45,6 +45,7 @@ pub(crate) fn scene() -> Scene {
         resources: vec![
             card("shop", ResourceKind::Sqlite, &["prod", "pii", "shop"]),
             card("code", ResourceKind::Git, &["code"]),
+            card("work", ResourceKind::Shell, &["work"]),
         ],
         groups: words(&["analyst", "developer", "dba"]),
         classes: words(&["email", "card"]),

@@ -75,8 +75,10 @@ impl Issuer {
     /// An ID token of this client, of somebody who signed in just now.
     pub(crate) fn id_token(&self, client: &str, subject: &str, groups: &[&str]) -> String {
         let mut claims = self.claims(client, subject, groups);
-        claims["auth_time"] = claims["iat"].clone();
-        claims.as_object_mut().unwrap().remove("scope");
+        let now = claims.get("iat").unwrap().clone();
+        let members = claims.as_object_mut().unwrap();
+        members.insert("auth_time".to_owned(), now);
+        members.remove("scope");
         self.sign_as(Some("JWT"), &claims)
     }
 
