@@ -20,7 +20,7 @@ use crate::policy::Permit;
 pub enum Resource {
     Git(git::Repository),
     Sqlite(sql::sqlite::Database),
-    Shell(shell::Folder),
+    Shell(Box<shell::Folder>),
 }
 
 /// The configured resources, by name.

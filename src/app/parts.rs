@@ -281,7 +281,7 @@ pub(super) fn open(config: &Config, resource: &config::Resource, world: &Arc<dyn
             )
             .map_err(|error| anyhow::anyhow!("{error}"))?,
         ),
-        Kind::Shell(shell) => Resource::Shell(
+        Kind::Shell(shell) => Resource::Shell(Box::new(
             shell::Folder::open(
                 shell::Spec {
                     name: resource.name.clone(),
@@ -294,7 +294,7 @@ pub(super) fn open(config: &Config, resource: &config::Resource, world: &Arc<dyn
                 world.clone(),
             )
             .with_context(|| format!("{}", shell.workdir.display()))?,
-        ),
+        )),
     };
     if let Resource::Shell(folder) = &opened
         && let Err(fault) = folder.layers()
