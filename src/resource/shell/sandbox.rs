@@ -40,7 +40,7 @@ pub(super) struct Sandbox {
 pub(super) struct Mounts {
     /// Becomes `/work`.
     pub(super) work: PathBuf,
-    /// Becomes `/work/shared`, read-only always.
+    /// Becomes `shared` in it, read-only always.
     pub(super) shared: Option<PathBuf>,
     /// Whether `/work` may be written.
     pub(super) change: bool,
