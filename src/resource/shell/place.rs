@@ -1,7 +1,7 @@
 //! The work folders: one per user below the configured folder, and the operator's files beside them.
 //!
 //! ```text
-//! workdir/shared/          the operator's files; everybody sees them, read-only, as /work/shared
+//! workdir/shared/          the operator's files; everybody sees them, read-only
 //! workdir/users/<hash>/    one user's own folder, /work
 //! ```
 //!
@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, fstat, mkdirat, openat2};
 use rustix::io::Errno;
 
+use super::protocol::SHARED;
 use crate::call::Hash;
 
 const USERS: &str = "users";
-const SHARED: &str = "shared";
 
 /// The configured folder, opened.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// Where the work folder is inside.
 pub(super) const WORK: &str = "/work";
-/// Where the operator's files are inside.
-pub(super) const SHARED: &str = "/work/shared";
+/// Where the operator's files are inside, below the work folder.
+pub(super) const SHARED: &str = "shared";
 /// Where the helper is inside; out of reach once the programs run.
 pub(super) const HELPER: &str = "/.tollgate";
 /// The folders in which programs are found, and the `PATH` they get.

@@ -40,7 +40,7 @@ pub(super) struct Sandbox {
 pub(super) struct Mounts {
     /// Becomes `/work`.
     pub(super) work: PathBuf,
-    /// Becomes `/work/shared`, read-only always.
+    /// Becomes `shared` in it, read-only always.
     pub(super) shared: Option<PathBuf>,
     /// Whether `/work` may be written.
     pub(super) change: bool,
@@ -57,11 +57,8 @@ impl Sandbox {
         shared: PathBuf,
         hidden: &Path,
     ) -> Result<Self, Fault> {
-        let bubblewrap = BUBBLEWRAP
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| path.is_file())
-            .ok_or(Fault::NoBubblewrap)?;
+        let installed = BUBBLEWRAP.iter().map(PathBuf::from).find(|path| path.is_file());
+        let bubblewrap = installed.ok_or(Fault::NoBubblewrap)?;
         if !helper.is_file() {
             return Err(Fault::NoHelper(helper.to_owned()));
         }
@@ -210,7 +207,7 @@ impl Sandbox {
         told.extend([how, work, WORK].map(str::to_owned));
         if let Some(shared) = &mounts.shared {
             let shared = shared.to_string_lossy().into_owned();
-            told.extend(["--ro-bind".to_owned(), shared, SHARED.to_owned()]);
+            told.extend(["--ro-bind".to_owned(), shared, format!("{WORK}/{SHARED}")]);
         }
         told.extend(
             [

@@ -41,33 +41,25 @@ async fn no_network_of_any_kind() {
 async fn nothing_can_be_written_but_scratch_and_with_change_the_work_folder() {
     let site = site();
     let attempts = "for d in / /usr /usr/bin /etc /bin /lib /dev /dev/shm /proc /proc/sys/kernel /proc/self \
-                    /work /work/shared /root /home; do
+                    /work ./shared /root /home; do
                       (: > $d/mine) 2>/dev/null && echo wrote $d; mkdir $d/own 2>/dev/null && echo made $d
                     done; : > /tmp/mine && echo scratch";
     assert_eq!(site.sh(attempts).await.out(), "scratch\n");
     let given = site.run(&script(attempts), true).await;
     assert_eq!(given.out(), "wrote /work\nmade /work\nscratch\n");
     // It is there the next time, for this user, and cannot be changed any more; scratch is new each time.
-    let given = site
-        .sh("ls /work /tmp; rm /work/mine 2>/dev/null || echo kept")
-        .await;
+    let given = site.sh("ls /work /tmp; rm ./mine 2>/dev/null || echo kept").await;
     assert_eq!(given.out(), "/tmp:\n\n/work:\nmine\nown\nshared\nkept\n");
     for (from, to) in [("own", "moved"), ("shared", "moved")] {
         let given = site
-            .run(
-                &script(&format!("mv /work/{from} /work/{to} && echo moved")),
-                true,
-            )
+            .run(&script(&format!("mv ./{from} ./{to} && echo moved")), true)
             .await;
         assert_eq!(given.out() == "moved\n", from == "own", "{from}: {}", given.err());
     }
     let given = site
-        .run(
-            &script("rm -rf /work/shared; umount /work/shared; ls -d /work/shared"),
-            true,
-        )
+        .run(&script("rm -rf ./shared; umount ./shared; ls -d ./shared"), true)
         .await;
-    assert_eq!(given.out(), "/work/shared\n");
+    assert_eq!(given.out(), "./shared\n");
 }
 
 #[tokio::test]
@@ -79,7 +71,7 @@ async fn the_operators_files_are_there_and_one_users_are_not_anothers() {
         site.sh("cat shared/readme.txt; pwd").await.out(),
         "for everybody\n/work\n"
     );
-    site.run(&script("echo mine > /work/private"), true).await;
+    site.run(&script("echo mine > ./private"), true).await;
     let (first, second) = (
         site.folder.place.of(USER),
         site.folder.place.ready("corp#u-2").unwrap(),

@@ -23,7 +23,7 @@ fn all_of_it_holds_for_an_ordinary_user() {
     let child = std::process::Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"])
         .arg(&tests)
-        .args(["resource::shell::tests::", "--test-threads", "2"])
+        .args(["resource::shell::tests::", "--test-threads", "1"])
         .args(["--skip", "a_thousand", "--skip", "ordinary"])
         .env("TMPDIR", "/tmp")
         .current_dir("/tmp")
