@@ -28,6 +28,8 @@ pub(super) fn answer(
         Some(fields) if fields.contains_key("matches") => matches(&mut out, fields),
         Some(fields) if fields.contains_key("tables") => tables(&mut out, fields),
         Some(fields) if fields.contains_key("resources") => resources(&mut out, fields),
+        Some(fields) if fields.contains_key("exit_code") => command(&mut out, fields),
+        Some(fields) if fields.contains_key("rows_affected") => changed(&mut out, fields),
         _ => out.push_str(&visible(&data.to_string())),
     }
     if !out.ends_with('\n') {
@@ -164,6 +166,43 @@ fn file(out: &mut String, fields: &Map<String, Value>) {
     out.push_str(&visible(
         fields.get("text").and_then(Value::as_str).unwrap_or_default(),
     ));
+}
+
+/// What a command wrote, then how it ended.
+fn command(out: &mut String, fields: &Map<String, Value>) {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let ended = |out: &mut String, words: &str| {
+        if !out.is_empty() && !out.ends_with('\n') {
+            out.push('\n');
+        }
+        let _ = writeln!(out, "-- {words}");
+    };
+    out.push_str(&visible(text("stdout")));
+    if !text("stderr").is_empty() {
+        ended(out, "standard error:");
+        out.push_str(&visible(text("stderr")));
+    }
+    let code = fields
+        .get("exit_code")
+        .and_then(Value::as_i64)
+        .unwrap_or_default();
+    match fields.get("stopped_by").and_then(Value::as_str) {
+        Some(why) => ended(out, &format!("stopped by the limit: {}", visible_line(why))),
+        None => ended(out, &format!("exit code {code}")),
+    }
+}
+
+/// How many rows, and what RETURNING gave.
+fn changed(out: &mut String, fields: &Map<String, Value>) {
+    if let Some(returned) = fields.get("returned").and_then(Value::as_object) {
+        table(out, returned);
+    }
+    let rows = fields
+        .get("rows_affected")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    let plural = if rows == 1 { "" } else { "s" };
+    let _ = writeln!(out, "-- {}: {rows} row{plural} changed", word(fields, "kind"));
 }
 
 fn entries(out: &mut String, fields: &Map<String, Value>) {
