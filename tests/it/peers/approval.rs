@@ -237,7 +237,7 @@ async fn claude_code_interactive_follows_the_task() {
     accept_dialogs(home.path());
     let program = clients().join("node_modules/.bin/claude").display().to_string();
     let line =
-        format!("stty rows 50 cols 150; exec {program} --allowedTools {QUERY},{WAIT} 'How many orders?'");
+        format!("stty rows 50 cols 150; exec {program} 'How many orders?' --allowedTools {QUERY},{WAIT}");
     let screen = home.path().join("screen");
     let mut terminal = super::terminal(&line, &screen, home.path(), envs(home.path(), &base));
     let id = people.asked(1).await;
