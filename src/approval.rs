@@ -191,7 +191,8 @@ impl Approvals {
         effect: Option<&Effect>,
     ) -> Result<(), Unmet> {
         match (&evidence.approved, &self.people) {
-            (None, _) => Ok(()),
+            (None, Some(people)) => people.moot(&subject.arrival.call_id).await,
+            (None, None) => Ok(()),
             (Some(approved), Some(people)) => people.spend(subject, approved, effect).await,
             (Some(_), None) => Err(Refusal::internal("an approval without a record of it").into()),
         }
@@ -277,6 +278,7 @@ impl Follow {
         let Some(people) = self.people.take() else {
             return;
         };
+        people.resumed().remove(&self.call_id);
         if let Err(error) = people.settle(&self.call_id, answered).await {
             tracing::error!(call_id = %self.call_id, "approvals: {error}"); // the next tick settles it
             people.spending().remove(&self.call_id);
@@ -289,6 +291,7 @@ impl Drop for Follow {
         let Some(people) = self.people.take() else {
             return;
         };
+        people.resumed().remove(&self.call_id);
         let Some(id) = people.spending().get(&self.call_id).cloned() else {
             return;
         };

@@ -106,6 +106,10 @@ impl Resources {
         if permit.is_for_measuring() || permit.action_sha256() != facts.action_sha256(invocation, approved) {
             return Err(Refusal::internal("permit is for another action"));
         }
+        let reads = invocation.action.is_pure_read() && facts.action.is_pure_read();
+        if reads && permit.is_approved() {
+            last.look(None).await?; // adapters look before changes; an approved read is used up as well
+        }
         match self.of(invocation)? {
             None => self.list(&permit, invocation),
             Some(Resource::Git(repository)) => repository.run(permit, invocation, facts, cancel).await,

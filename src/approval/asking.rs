@@ -8,7 +8,7 @@ use super::review::State;
 use super::terms::{Asked, Sealed, Terms, approved, approvers, requester, state};
 use super::words;
 use crate::call::request::ApprovalWait;
-use crate::call::{Approved, Arrival, Effect, Hash, Principal, Refusal, Unmet};
+use crate::call::{ApprovalId, Approved, Arrival, Effect, Hash, Principal, Refusal, Unmet};
 use crate::policy::Ask;
 use crate::store::StoreError;
 use crate::store::approvals::{ApprovalRow, Change, Tx};
@@ -27,9 +27,10 @@ impl People {
         arrival: &mut Arrival,
         wait: &ApprovalWait,
     ) -> Result<Option<Hash>, Unmet> {
-        let hold = wait.wait_seconds.unwrap_or(LONGEST).min(LONGEST);
-        let hold = Duration::from_secs(hold).min(self.settings.hold);
-        arrival.hold = Some(arrival.hold.map_or(hold, |most| most.min(hold)));
+        let longest = Duration::from_secs(LONGEST);
+        let hold = wait.wait_seconds.map_or(self.settings.hold, Duration::from_secs);
+        let hold = hold.min(longest);
+        arrival.hold = Some(arrival.hold.map_or(hold, |most| most.min(hold))); // a poll does not wait
         let unknown = || Unmet::from(Refusal::not_found(&wait.approval_id));
         let row = self.fresh(&wait.approval_id).await.map_err(failed)?;
         let row = row
@@ -49,6 +50,7 @@ impl People {
         let sealed = Sealed::read(&row).map_err(failed)?.ok_or_else(unknown)?;
         arrival.tool.clone_from(&row.tool);
         arrival.arguments = sealed.arguments;
+        self.resumed().insert(arrival.call_id.clone(), ApprovalId(row.id));
         Ok(Some(Hash(row.request_key)))
     }
 
@@ -127,8 +129,7 @@ impl People {
                 biased;
                 () = arrival.cancel.cancelled() => return Ok(Refusal::cancelled().into()),
                 () = &mut hold => {
-                    let note = "It was approved and is being carried out now. Call approval_wait again for its answer.";
-                    return Ok(Unmet::Pending(self.pending(&row, note.to_owned())));
+                    return Ok(self.runs_now(&row));
                 }
                 _ = woken.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}
@@ -176,6 +177,9 @@ impl People {
         let row = self.insert(&mut tx, ask, row, subject.arrival).await?;
         tx.commit().await.map_err(failed)?;
         self.wake();
+        if !matches!(row.state.as_str(), "pending" | "granted") {
+            return Err(self.ended(row, subject.arrival).await);
+        }
         self.record(Some(&row.id))
             .await
             .map_err(|_| words::unrecorded())?;
@@ -221,6 +225,7 @@ impl People {
         })
     }
 
+    /// Puts the new row in, or gives the one that stands for this very call already.
     async fn insert(
         &self,
         tx: &mut Tx,
@@ -230,10 +235,12 @@ impl People {
     ) -> Result<ApprovalRow, Unmet> {
         if let Some(open) = tx.newest(&row.request_key).await.map_err(failed)? {
             let open = self.taken(tx, &open.id).await.map_err(failed)?.unwrap_or(open);
-            if matches!(open.state.as_str(), "pending" | "granted") {
-                if is_same(&open, ask, &Hash(row.asked_sha256)).map_err(failed)? {
-                    return Ok(open);
-                }
+            let same = is_same(&open, ask, &Hash(row.asked_sha256)).map_err(failed)?;
+            let is_open = matches!(open.state.as_str(), "pending" | "granted");
+            if same && (is_open || self.is_lasting(&open)) {
+                return Ok(open); // opened, or even carried out, since this call looked
+            }
+            if is_open {
                 let why = "replaced: the same call now means something else";
                 self.overtake(tx, &open, why).await.map_err(failed)?;
             }

@@ -66,6 +66,8 @@ pub(super) struct People {
     woken: watch::Sender<()>,
     /// Calls of this process that may have taken an approval, and are not settled.
     pub(super) spending: Mutex<HashMap<CallId, ApprovalId>>,
+    /// Calls of this process that stand for a stored one (`approval_wait`).
+    resumed: Mutex<HashMap<CallId, ApprovalId>>,
     recording: tokio::sync::Mutex<()>,
     /// When this process last tried to carry out a request by itself.
     tried: Mutex<HashMap<String, u64>>,
@@ -95,6 +97,7 @@ impl People {
             url,
             woken: watch::Sender::new(()),
             spending: Mutex::default(),
+            resumed: Mutex::default(),
             recording: tokio::sync::Mutex::default(),
             tried: Mutex::default(),
         }
@@ -120,6 +123,10 @@ impl People {
 
     pub(super) fn spending(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, ApprovalId>> {
         self.spending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn resumed(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, ApprovalId>> {
+        self.resumed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The row as it stands now: a request whose time is over has expired, whoever looks.

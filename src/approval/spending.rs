@@ -35,11 +35,8 @@ impl People {
             .map_err(|_| words::unrecorded())?; // the grant first
         // Before the row: whatever interrupts this call now, `Follow` knows of it.
         self.spending().insert(call_id.clone(), approved.id.clone());
-        let taken = match self.take(subject, approved, effect).await {
-            Ok(taken) => taken,
-            // A commit that failed may have happened: `Follow` looks.
-            Err(unmet) => return Err(unmet),
-        };
+        // After an error its note stays: a commit that failed may have happened, and `Follow` looks.
+        let taken = self.take(subject, approved, effect).await?;
         self.wake();
         match taken {
             Taken::Spent => self
@@ -55,15 +52,43 @@ impl People {
             }
             Taken::Gone(row) => {
                 self.spending().remove(call_id);
-                Err(match self.ending(&row).await.map_err(failed)? {
-                    Some(unmet) => unmet,
-                    None => {
-                        let note = "It was approved and is being carried out now. Call approval_wait again for its answer.";
-                        Unmet::Pending(self.pending(&row, note.to_owned()))
-                    }
-                })
+                let ending = self.ending(&row).await.map_err(failed)?;
+                Err(ending.unwrap_or_else(|| self.runs_now(&row)))
             }
         }
+    }
+
+    /// A stored call that policy by now permits without an approval: it runs without one, and once. Its
+    /// request goes, whatever else waits for it.
+    pub(super) async fn moot(&self, call_id: &CallId) -> Result<(), Unmet> {
+        let Some(id) = self.resumed().get(call_id).cloned() else {
+            return Ok(());
+        };
+        let mut tx = self.rows.write().await.map_err(failed)?;
+        let row = self.taken(&mut tx, &id.0).await.map_err(failed)?;
+        let row = row.ok_or_else(|| Refusal::not_found(&id.0))?;
+        let open = matches!(state(&row).map_err(failed)?, State::Pending | State::Granted);
+        if open {
+            let why = "not needed any more: policy permits the call without it";
+            self.overtake(&mut tx, &row, why).await.map_err(failed)?;
+        }
+        tx.commit().await.map_err(failed)?;
+        self.wake();
+        self.record(Some(&id.0)).await.map_err(|_| words::unrecorded())?;
+        if open {
+            self.resumed().remove(call_id);
+            return Ok(());
+        }
+        Err(self
+            .ending(&row)
+            .await
+            .map_err(failed)?
+            .unwrap_or_else(|| self.runs_now(&row)))
+    }
+
+    pub(super) fn runs_now(&self, row: &ApprovalRow) -> Unmet {
+        let note = "It was approved and is being carried out now. Call approval_wait again for its answer.";
+        Unmet::Pending(self.pending(row, note.to_owned()))
     }
 
     async fn take(

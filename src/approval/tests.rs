@@ -1,5 +1,8 @@
 mod bench;
+mod kill;
 mod life;
+mod model;
+mod races;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

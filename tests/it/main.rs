@@ -10,6 +10,7 @@
 
 mod support;
 
+mod approvals;
 mod audit;
 mod cli;
 mod config;

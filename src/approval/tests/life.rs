@@ -671,3 +671,20 @@ async fn old_requests_go_and_open_ones_stay() {
     assert_eq!(shown.unwrap_err(), NotDecided::Unknown);
     assert!(bench.approvals.show(&dan, &bench.rules(), &open).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_stored_call_that_needs_no_approval_any_more_runs_once_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(folder.path(), 1).await;
+    let id = bench.opened("UPDATE 1").await;
+    let (first, _) = bench.wait_for(bench.call("x"), &id).await.unwrap();
+    let (second, _) = bench.wait_for(bench.call("x"), &id).await.unwrap();
+    let none = Evidence::default();
+    let other = bench.call("UPDATE 2");
+    assert!(bench.approvals.spend(first.subject(), &none, None).await.is_ok());
+    let again = bench.approvals.spend(second.subject(), &none, None).await;
+    assert!(again.is_err(), "it has run");
+    assert!(bench.wait_for(bench.call("x"), &id).await.is_err());
+    let other = bench.approvals.spend(other.subject(), &none, None).await;
+    assert!(other.is_ok(), "other calls are left alone");
+}

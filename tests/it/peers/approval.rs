@@ -1,6 +1,7 @@
 //! Calls that wait for people, made by clients that nobody here wrote: decided within the hold, after it,
 //! refused, not decided in time, left alone, sent again. Each ends right, and what was approved runs once.
 
+use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -240,6 +241,16 @@ async fn claude_code_interactive_follows_the_task() {
         format!("stty rows 50 cols 150; exec {program} 'How many orders?' --allowedTools {QUERY},{WAIT}");
     let screen = home.path().join("screen");
     let mut terminal = super::terminal(&line, &screen, home.path(), envs(home.path(), &base));
+    let keys = terminal.stdin.as_mut().unwrap();
+    let mut looks = 0;
+    until("a request", async || {
+        looks += 1;
+        if looks % 100 == 0 {
+            keys.write_all(b"How many?\r").unwrap(); // the first turn may begin before the tools are there
+        }
+        (!people.cards().await.is_empty()).then_some(())
+    })
+    .await;
     let id = people.asked(1).await;
     told_pending(&site).await; // at once, whatever the hold: it polls
     people.approve(&id).await;

@@ -1,0 +1,391 @@
+//! The states against a model of them (proptest-state-machine): whatever happens in whatever order, the
+//! row is where the model is, and nothing runs that it did not allow.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+use tokio::runtime::Runtime;
+
+use super::bench::*;
+use crate::approval::review::{Choice, State};
+use crate::approval::*;
+use crate::call::Pending;
+
+/// Who may turn up: (subject, groups, whether they count).
+const PEOPLE: [(&str, &[&str], bool); 5] = [
+    ("dan", &["dba"], true),
+    ("eve", &["dba"], true),
+    ("both", &["dba", "security"], true),
+    ("asker", &["dba", "security"], false),
+    ("olga", &["ops"], false),
+];
+const DECIDE: u64 = 1800;
+const EXECUTE: u64 = 600;
+const RESULT: u64 = 900;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// The call is sent (again).
+    Send,
+    Approve(usize),
+    Refuse(usize),
+    Withdraw(usize),
+    /// The executor comes to its last look, with an effect inside the approved one, or not.
+    Spend(bool),
+    /// Its outcome is on record.
+    Answer,
+    /// It goes away.
+    Vanish,
+    Pass(u64),
+    Tick,
+    /// The process dies and another one starts.
+    Restart,
+}
+
+#[derive(Debug, Clone)]
+struct Request {
+    number: u32,
+    state: State,
+    decided: BTreeSet<usize>,
+    approved: BTreeSet<usize>,
+    deadline: u64,
+    settled_at: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Model {
+    now: u64,
+    request: Option<Request>,
+    made: u32,
+    /// The request that the executor holds evidence of.
+    held: Option<u32>,
+    running: bool,
+    runs: u32,
+}
+
+impl Model {
+    fn open(&mut self) {
+        self.made += 1;
+        self.request = Some(Request {
+            number: self.made,
+            state: State::Pending,
+            decided: BTreeSet::new(),
+            approved: BTreeSet::new(),
+            deadline: self.now + DECIDE,
+            settled_at: None,
+        });
+    }
+
+    fn expire(&mut self) {
+        let now = self.now;
+        if let Some(request) = &mut self.request
+            && matches!(request.state, State::Pending | State::Granted)
+            && request.deadline <= now
+        {
+            request.end(State::Expired, now);
+        }
+    }
+
+    fn send(&mut self) {
+        let now = self.now;
+        match &self.request {
+            Some(request) => match request.state {
+                State::Pending => {}
+                State::Granted => self.held = Some(request.number),
+                State::Spent | State::Refused | State::Unknown
+                    if request.settled_at.is_none_or(|at| now < at + RESULT) => {}
+                _ => self.open(),
+            },
+            None => self.open(),
+        }
+    }
+
+    fn spend(&mut self, within: bool) {
+        let now = self.now;
+        let Some(held) = self.held else { return };
+        let Some(request) = self.request.as_mut().filter(|request| request.number == held) else {
+            return;
+        };
+        if request.state != State::Granted {
+            return;
+        }
+        if within {
+            request.state = State::Spent;
+            self.running = true;
+            self.runs += 1;
+        } else {
+            request.end(State::Cancelled, now);
+            self.open();
+        }
+    }
+
+    fn finish(&mut self, state: State) {
+        let now = self.now;
+        if let Some(request) = self.request.as_mut().filter(|_| self.running) {
+            request.end(state, now);
+            self.running = false;
+        }
+    }
+}
+
+impl Request {
+    fn end(&mut self, state: State, now: u64) {
+        self.state = state;
+        self.settled_at = Some(now);
+    }
+
+    fn decide(&mut self, who: usize, approves: bool, now: u64) {
+        let counts = PEOPLE[who].2 && !self.decided.contains(&who);
+        match self.state {
+            State::Pending if counts && approves => {
+                self.decided.insert(who);
+                self.approved.insert(who);
+                if self.approved.len() >= 2 {
+                    self.state = State::Granted;
+                    self.deadline = now + EXECUTE;
+                }
+            }
+            State::Pending | State::Granted if counts && !approves => self.end(State::Refused, now),
+            _ => {}
+        }
+    }
+}
+
+impl ReferenceStateMachine for Model {
+    type State = Self;
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<Self> {
+        Just(Self::default()).boxed()
+    }
+
+    fn transitions(_: &Self) -> BoxedStrategy<Step> {
+        let who = 0..PEOPLE.len();
+        prop_oneof![
+            6 => Just(Step::Send),
+            8 => who.clone().prop_map(Step::Approve),
+            1 => who.clone().prop_map(Step::Refuse),
+            1 => who.prop_map(Step::Withdraw),
+            4 => prop::bool::weighted(0.8).prop_map(Step::Spend),
+            2 => Just(Step::Answer),
+            1 => Just(Step::Vanish),
+            2 => prop::sample::select(vec![1_u64, 599, 600, 899, 1799, 1800]).prop_map(Step::Pass),
+            1 => Just(Step::Tick),
+            1 => Just(Step::Restart),
+        ]
+        .boxed()
+    }
+
+    fn apply(mut model: Self, step: &Step) -> Self {
+        let now = model.now;
+        model.expire();
+        match step {
+            Step::Send => model.send(),
+            Step::Approve(who) | Step::Refuse(who) => {
+                if let Some(request) = &mut model.request {
+                    request.decide(*who, matches!(step, Step::Approve(_)), now);
+                }
+            }
+            Step::Withdraw(who) => {
+                if let Some(request) = &mut model.request
+                    && matches!(request.state, State::Pending | State::Granted)
+                    && *who != 4
+                {
+                    request.end(State::Cancelled, now);
+                }
+            }
+            Step::Spend(within) => model.spend(*within),
+            Step::Answer => model.finish(State::Spent),
+            Step::Vanish => model.finish(State::Unknown),
+            Step::Pass(seconds) => model.now += seconds,
+            Step::Tick => {}
+            Step::Restart => {
+                model.finish(State::Unknown);
+                model.held = None;
+            }
+        }
+        model
+    }
+}
+
+/// The real thing.
+struct Real {
+    runtime: Runtime,
+    folder: tempfile::TempDir,
+    bench: Bench,
+    ids: Vec<ApprovalId>,
+    held: Option<(Call, Evidence)>,
+    running: Option<Follow>,
+    runs: u32,
+    started: u64,
+}
+
+impl Real {
+    fn note(&mut self, pending: &Pending) {
+        if !self.ids.contains(&pending.id) {
+            self.ids.push(pending.id.clone());
+        }
+    }
+
+    async fn apply(&mut self, step: &Step, now: u64) {
+        match step {
+            Step::Send => {
+                let call = self.bench.call("UPDATE 1");
+                match self
+                    .bench
+                    .walk(&call, asks(&[(2, "dba")]), &effect(&["1", "2"]))
+                    .await
+                {
+                    Ok(evidence) => self.held = Some((call, evidence)),
+                    Err(Unmet::Pending(pending)) => self.note(&pending),
+                    Err(Unmet::Refused(_) | Unmet::Answered(_)) => {}
+                }
+            }
+            Step::Approve(who) | Step::Refuse(who) => {
+                let choice = match step {
+                    Step::Approve(_) => Choice::Approve,
+                    _ => Choice::Refuse("no".to_owned()),
+                };
+                let (subject, groups, _) = PEOPLE[*who];
+                if let Some(id) = self.ids.last() {
+                    let _or_not = self.bench.decide(subject, groups, id, choice).await;
+                }
+            }
+            Step::Withdraw(who) => {
+                let (subject, groups, _) = PEOPLE[*who];
+                if let Some(id) = self.ids.last() {
+                    let person = self.bench.reviewer(subject, groups);
+                    let _or_not = self
+                        .bench
+                        .approvals
+                        .cancel(&person, &self.bench.rules(), id)
+                        .await;
+                }
+            }
+            Step::Spend(within) => self.spend(*within).await,
+            Step::Answer => {
+                if let Some(running) = self.running.take() {
+                    running.settle(true).await;
+                }
+            }
+            Step::Vanish => {
+                if let Some(running) = self.running.take() {
+                    drop(running);
+                    let id = self.ids.last().unwrap();
+                    while self.bench.row(id).await.state == "spent" {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+            Step::Pass(_) => self.bench.at(now),
+            Step::Tick => drop(self.bench.approvals.tick().await.unwrap()),
+            Step::Restart => {
+                std::mem::forget(self.running.take()); // it dies with its process, and says nothing
+                self.held = None;
+                self.started += 1;
+                self.bench = bench(self.folder.path(), self.started).await;
+                self.bench.at(now);
+                self.bench.approvals.tick().await.unwrap();
+            }
+        }
+    }
+
+    async fn spend(&mut self, within: bool) {
+        let Some((call, evidence)) = &self.held else {
+            return;
+        };
+        let measured = effect(if within { &["1"] } else { &["3"] });
+        // A call of its own each time, as a second executor with the same evidence would be.
+        let again = self.bench.call("UPDATE 1");
+        let following = self.bench.approvals.follow(&again.arrival.call_id);
+        let subject = Subject::new(&again.arrival, &call.invocation, &call.facts);
+        match self
+            .bench
+            .approvals
+            .spend(subject, evidence, Some(&measured))
+            .await
+        {
+            Ok(()) => {
+                assert!(within);
+                self.runs += 1;
+                self.running = Some(following);
+            }
+            Err(Unmet::Pending(pending)) => self.note(&pending),
+            Err(_) => {}
+        }
+    }
+}
+
+struct Compared;
+
+impl StateMachineTest for Compared {
+    type SystemUnderTest = Real;
+    type Reference = Model;
+
+    fn init_test(_: &Model) -> Real {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let bench = runtime.block_on(bench(folder.path(), 0));
+        Real {
+            runtime,
+            folder,
+            bench,
+            ids: Vec::new(),
+            held: None,
+            running: None,
+            runs: 0,
+            started: 0,
+        }
+    }
+
+    fn apply(mut real: Real, model: &Model, step: Step) -> Real {
+        // The runtime goes out and back in, so that the rest can be borrowed meanwhile.
+        let runtime = std::mem::replace(
+            &mut real.runtime,
+            tokio::runtime::Builder::new_current_thread().build().unwrap(),
+        );
+        runtime.block_on(real.apply(&step, model.now));
+        real.runtime = runtime;
+        real
+    }
+
+    fn check_invariants(real: &Real, model: &Model) {
+        assert_eq!(real.runs, model.runs, "runs");
+        assert_eq!(real.ids.len(), model.made as usize, "requests");
+        let (Some(id), Some(request)) = (real.ids.last(), &model.request) else {
+            return;
+        };
+        let row = real.runtime.block_on(real.bench.row(id));
+        let late = super::super::people::is_over(&row, real.bench.clock.now().0);
+        let mut wanted = model.clone();
+        wanted.expire();
+        let state = if late { "expired" } else { row.state.as_str() };
+        assert_eq!(
+            state,
+            wanted.request.as_ref().map_or("", |one| one.state.as_str())
+        );
+        let over = request.settled_at.is_some();
+        assert!(
+            late || (row.sealed.is_none() == over),
+            "what is over is erased, and nothing before"
+        );
+        assert_eq!(row.state == "spent" && row.settled_at.is_none(), model.running);
+    }
+}
+
+prop_state_machine! {
+    #![proptest_config(Config {
+        cases: 48,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    })]
+
+    #[test]
+    fn rows_go_where_the_model_goes(sequential 1..60 => Compared);
+}
