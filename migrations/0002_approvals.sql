@@ -33,7 +33,7 @@ CREATE TABLE approval (
     CHECK (sealed IS NULL OR state IN ('pending','granted','spent')),
     CHECK ((state IN ('spent','unknown')) = (call_id IS NOT NULL)),
     CHECK ((execute_by IS NULL) = (granted_at IS NULL))
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- The identical call is the same request: at most one of it is open.
 CREATE UNIQUE INDEX approval_open ON approval (request_key) WHERE state IN ('pending','granted');

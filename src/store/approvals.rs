@@ -180,7 +180,7 @@ impl Tx {
     pub async fn newest(&mut self, request_key: &[u8; 32]) -> Result<Option<ApprovalRow>, StoreError> {
         let row = sqlx::query(approvals!(
             "WHERE request_key = ?1 \
-             ORDER BY state IN ('pending','granted') DESC, created_at DESC, id DESC LIMIT 1"
+             ORDER BY state IN ('pending','granted') DESC, rowid DESC LIMIT 1"
         ))
         .bind(&request_key[..])
         .fetch_optional(&mut self.conn)
@@ -194,7 +194,7 @@ impl Tx {
     /// See [`StoreError`].
     pub async fn latest(&mut self, limit: u32) -> Result<Vec<ApprovalRow>, StoreError> {
         let rows = sqlx::query(approvals!(
-            "ORDER BY state IN ('pending','granted') DESC, created_at DESC, id DESC LIMIT ?1"
+            "ORDER BY state IN ('pending','granted') DESC, rowid DESC LIMIT ?1"
         ))
         .bind(limit)
         .fetch_all(&mut self.conn)

@@ -32,7 +32,8 @@ enum Step {
     Approve(usize),
     Refuse(usize),
     Withdraw(usize),
-    /// The executor comes to its last look, with an effect inside the approved one, or not.
+    /// The executor comes to its last look: with an effect inside the one that was measured when the call
+    /// was first sent (row 1 of 1 and 2), or with another one (row 3).
     Spend(bool),
     /// Its outcome is on record.
     Answer,
@@ -52,6 +53,8 @@ struct Request {
     approved: BTreeSet<usize>,
     deadline: u64,
     settled_at: Option<u64>,
+    /// Which effect people see: the first one measured, or the other one.
+    first: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -66,7 +69,7 @@ struct Model {
 }
 
 impl Model {
-    fn open(&mut self) {
+    fn open(&mut self, first: bool) {
         self.made += 1;
         self.request = Some(Request {
             number: self.made,
@@ -75,6 +78,7 @@ impl Model {
             approved: BTreeSet::new(),
             deadline: self.now + DECIDE,
             settled_at: None,
+            first,
         });
     }
 
@@ -96,13 +100,13 @@ impl Model {
                 State::Granted => self.held = Some(request.number),
                 State::Spent | State::Refused | State::Unknown
                     if request.settled_at.is_none_or(|at| now < at + RESULT) => {}
-                _ => self.open(),
+                _ => self.open(true),
             },
-            None => self.open(),
+            None => self.open(true),
         }
     }
 
-    fn spend(&mut self, within: bool) {
+    fn spend(&mut self, first: bool) {
         let now = self.now;
         let Some(held) = self.held else { return };
         let Some(request) = self.request.as_mut().filter(|request| request.number == held) else {
@@ -111,13 +115,13 @@ impl Model {
         if request.state != State::Granted {
             return;
         }
-        if within {
+        if request.first == first {
             request.state = State::Spent;
             self.running = true;
             self.runs += 1;
         } else {
             request.end(State::Cancelled, now);
-            self.open();
+            self.open(first);
         }
     }
 
@@ -196,7 +200,7 @@ impl ReferenceStateMachine for Model {
                     request.end(State::Cancelled, now);
                 }
             }
-            Step::Spend(within) => model.spend(*within),
+            Step::Spend(first) => model.spend(*first),
             Step::Answer => model.finish(State::Spent),
             Step::Vanish => model.finish(State::Unknown),
             Step::Pass(seconds) => model.now += seconds,
@@ -264,7 +268,7 @@ impl Real {
                         .await;
                 }
             }
-            Step::Spend(within) => self.spend(*within).await,
+            Step::Spend(first) => self.spend(*first).await,
             Step::Answer => {
                 if let Some(running) = self.running.take() {
                     running.settle(true).await;
@@ -292,11 +296,11 @@ impl Real {
         }
     }
 
-    async fn spend(&mut self, within: bool) {
+    async fn spend(&mut self, first: bool) {
         let Some((call, evidence)) = &self.held else {
             return;
         };
-        let measured = effect(if within { &["1"] } else { &["3"] });
+        let measured = effect(if first { &["1"] } else { &["3"] });
         // A call of its own each time, as a second executor with the same evidence would be.
         let again = self.bench.call("UPDATE 1");
         let following = self.bench.approvals.follow(&again.arrival.call_id);
@@ -308,7 +312,6 @@ impl Real {
             .await
         {
             Ok(()) => {
-                assert!(within);
                 self.runs += 1;
                 self.running = Some(following);
             }
