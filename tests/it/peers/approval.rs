@@ -213,16 +213,9 @@ fn follows(asked: &Value) -> Option<(&'static str, Value)> {
         return Some((QUERY, json!({ "resource": "shop", "statement": COUNT })));
     };
     let text = last.to_string();
-    let id = text
-        .split("01")
-        .skip(1)
-        .map(|rest| format!("01{}", rest.get(..30).unwrap_or("")));
-    let is_id = |id: &String| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let approval = text
-        .find("\\\"approval\\\"")
-        .or(text.find("Waiting for approval"))?;
-    let after = text.get(approval..)?;
-    let id = id.filter(is_id).find(|id| after.contains(id.as_str()))?;
+    // Whether the model gets the structured answer or the text, and however often it was quoted.
+    let id = regex::Regex::new(r#"(?:"id\\*":\\*"|Waiting for approval )([0-9a-f]{32})"#).unwrap();
+    let id = id.captures(&text)?.get(1)?.as_str();
     text.contains("approval_pending")
         .then_some((WAIT, json!({ "approval_id": id })))
 }
