@@ -129,8 +129,12 @@ impl Gate {
             permit = Self::decided(&rules, subject, &evidence, entry)?;
         }
         entry.permitted(&permit);
-        let subject = Subject::new(arrival, &invocation, &facts);
-        let last = Last::ready(self, subject, &evidence, caller).await?;
+        let last = Last::new(
+            self,
+            Subject::new(arrival, &invocation, &facts),
+            &evidence,
+            caller,
+        );
         let raw = self
             .resources
             .run(permit, &invocation, &facts, evidence.effect(), &last, cancel)

@@ -28,11 +28,9 @@ impl People {
         wait: &ApprovalWait,
     ) -> Result<Option<Hash>, Unmet> {
         let longest = Duration::from_secs(LONGEST);
-        let hold = wait
-            .wait_seconds
-            .map_or(self.settings.hold, Duration::from_secs)
-            .min(longest);
-        arrival.hold = Some(arrival.hold.map_or(hold, |most| most.min(hold))); // a task's own hold is shorter
+        let hold = wait.wait_seconds.map_or(self.settings.hold, Duration::from_secs);
+        let hold = hold.min(longest);
+        arrival.hold = Some(arrival.hold.map_or(hold, |most| most.min(hold))); // a poll does not wait
         let unknown = || Unmet::from(Refusal::not_found(&wait.approval_id));
         let row = self.fresh(&wait.approval_id).await.map_err(failed)?;
         let row = row

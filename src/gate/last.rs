@@ -20,38 +20,25 @@ pub(super) struct Last<'a> {
 }
 
 impl<'a> Last<'a> {
-    /// Ready for the adapter. A read has no transaction of its own to look in, so what people approved is
-    /// taken here, before it runs.
-    ///
-    /// # Errors
-    /// That approval cannot be taken (any more).
-    pub(super) async fn ready(
+    pub(super) fn new(
         gate: &'a Gate,
         subject: Subject<'a>,
         evidence: &'a Evidence,
         caller: &'a dyn Caller,
-    ) -> Result<Self, Stop> {
-        let last = Self {
+    ) -> Self {
+        Self {
             gate,
             subject,
             evidence,
             caller,
             unmet: Mutex::new(None),
-        };
-        if evidence.approved.is_some() && subject.facts.action.is_pure_read() {
-            last.decide(None).await.map_err(|refusal| last.stop(refusal))?;
         }
-        Ok(last)
     }
 
     /// What came of the call, given what the adapter said.
     pub(super) fn judged(self, raw: Result<RawOutput, Refusal>) -> Result<RawOutput, Stop> {
-        raw.map_err(|refusal| self.stop(refusal))
-    }
-
-    fn stop(&self, refusal: Refusal) -> Stop {
-        let unmet = self.unmet.lock().unwrap_or_else(PoisonError::into_inner).take();
-        unmet.map_or(Stop::Refused(refusal), Stop::from)
+        let unmet = self.unmet.into_inner().unwrap_or_else(PoisonError::into_inner);
+        raw.map_err(|refusal| unmet.map_or(Stop::Refused(refusal), Stop::from))
     }
 
     async fn decide(&self, effect: Option<&Effect>) -> Result<(), Refusal> {

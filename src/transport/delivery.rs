@@ -13,25 +13,34 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
 
 use super::Door;
 use crate::call::CallId;
 
-/// The calls one HTTP exchange answers.
+/// The calls one HTTP exchange answers, and whether anybody still listens.
 #[derive(Debug, Default)]
-pub(super) struct Delivery(Mutex<Vec<CallId>>);
+pub(super) struct Delivery {
+    calls: Mutex<Vec<CallId>>,
+    gone: CancellationToken,
+}
 
 impl Delivery {
+    /// Fires when the response is given up before its end: nobody hears the answer.
+    pub(super) fn gone(&self) -> &CancellationToken {
+        &self.gone
+    }
+
     /// This call's answer is in this exchange's response.
     pub(super) fn note(&self, call_id: CallId) {
-        self.0
+        self.calls
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(call_id);
     }
 
     fn take(&self) -> Vec<CallId> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -81,8 +90,17 @@ impl Flushed for Ledger {
 /// A response body that knows when it was taken to the end, and holds what the exchange holds.
 pub(super) struct Tracked<G> {
     inner: Body,
-    open: Option<(Arc<Delivery>, Arc<Ledger>)>,
+    open: Option<Open>,
     _held: G,
+}
+
+/// An exchange whose answer has not been taken to its end.
+struct Open(Arc<Delivery>, Arc<Ledger>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.gone.cancel(); // after the end nobody asks
+    }
 }
 
 impl<G> Tracked<G> {
@@ -90,14 +108,14 @@ impl<G> Tracked<G> {
     pub(super) fn new(inner: Body, delivery: Arc<Delivery>, ledger: Arc<Ledger>, held: G) -> Self {
         Self {
             inner,
-            open: Some((delivery, ledger)),
+            open: Some(Open(delivery, ledger)),
             _held: held,
         }
     }
 
     fn end(&mut self) {
-        if let Some((delivery, ledger)) = self.open.take() {
-            ledger.taken(delivery.take());
+        if let Some(open) = self.open.take() {
+            open.1.taken(open.0.take());
         }
     }
 }

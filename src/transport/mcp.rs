@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::Either;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskMethod, CancelTaskParams, ErrorData, GetTaskMethod,
     GetTaskParams, GetTaskResult, InitializeRequestParams, InitializeResult, JsonObject, ListToolsResult,
@@ -166,6 +167,16 @@ impl Mcp {
         }
     }
 
+    /// Cancels a call that waits for people when its client has gone, in the era in which a broken
+    /// connection alone is no cancellation. Nothing is approved for nobody.
+    async fn left(&self, ctx: &RequestContext<RoleServer>, news: &News, cancel: &CancellationToken) {
+        match exchange(ctx) {
+            Some(exchange) => news.left_waiting(exchange.delivery.gone()).await,
+            None => std::future::pending().await, // on stdio the end of the input cancels
+        }
+        cancel.cancel();
+    }
+
     /// Tells a client that asked for it what there is to tell, until `done`.
     async fn tell(&self, ctx: &RequestContext<RoleServer>, news: &News, done: &CancellationToken) {
         let Some(token) = ctx.meta.get_progress_token() else {
@@ -208,15 +219,25 @@ impl ServerHandler for Mcp {
         let _under_way = self.calls.enter();
         let arguments = request.arguments.take().unwrap_or_default();
         let principal = self.principal(&ctx)?;
-        let mut arrival = self.arrival(principal, request.name.to_string(), arguments, ctx.ct.clone());
+        let mut arrival = self.arrival(
+            principal,
+            request.name.to_string(),
+            arguments,
+            ctx.ct.child_token(),
+        );
         let tasks = wants_tasks(&ctx).then(|| arrival.principal.clone());
         arrival.hold = tasks.as_ref().map(|_| Duration::ZERO); // it polls instead of waiting
-        let call_id = arrival.call_id.clone();
+        let (call_id, cancel) = (arrival.call_id.clone(), arrival.cancel.clone());
         let desk = Desk::new(&self.questions, &ctx, &arrival, &request, self.pace.confirm);
         // Side by side: a client that does not read its progress does not hold up the call.
         let done = CancellationToken::new();
         let work = async {
-            let answer = self.door.call(arrival, &desk).await;
+            let call = std::pin::pin!(self.door.call(arrival, &desk));
+            let left = std::pin::pin!(self.left(&ctx, desk.news(), &cancel));
+            let answer = match futures::future::select(call, left).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right(((), call)) => call.await,
+            };
             done.cancel();
             answer
         };

@@ -23,6 +23,7 @@ use crate::clock::World;
 pub(super) struct News {
     held: Mutex<Held>,
     fresh: Notify,
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -41,8 +42,22 @@ impl News {
     /// What the call waits for from now on.
     pub(super) fn waits_for(&self, what: Option<&str>) {
         self.lock().waits_for = what.map(str::to_owned);
+        self.changed.notify_waiters();
         if what.is_some() {
             self.fresh.notify_one();
+        }
+    }
+
+    /// Returns once the client has gone while the call waits: what is waited for can be taken up again,
+    /// and nobody would hear of it. A call that runs is not left half-way because a connection broke.
+    pub(super) async fn left_waiting(&self, gone: &CancellationToken) {
+        gone.cancelled().await;
+        loop {
+            let changed = self.changed.notified();
+            if self.lock().waits_for.is_some() {
+                return;
+            }
+            changed.await;
         }
     }
 

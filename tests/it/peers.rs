@@ -46,6 +46,28 @@ fn start(program: PathBuf, args: Vec<String>) -> std::process::Child {
         .unwrap()
 }
 
+/// Runs a line in a terminal of its own (`script`, util-linux); what it shows goes into `screen`. Its input
+/// stays open until the child is dropped.
+#[expect(clippy::disallowed_methods, reason = "the tests start clients")]
+fn terminal(
+    line: &str,
+    screen: &std::path::Path,
+    folder: &std::path::Path,
+    envs: Vec<(&'static str, String)>,
+) -> std::process::Child {
+    std::process::Command::new("script")
+        .args(["-qfec", line])
+        .arg(screen)
+        .current_dir(folder)
+        .envs(envs)
+        .env("TERM", "xterm-256color")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 async fn python(spec: Value) -> Value {
     script("session.py", spec).await
 }

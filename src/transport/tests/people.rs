@@ -23,6 +23,8 @@ const LIFE: u64 = 3_600_000;
 pub(in crate::transport) struct People {
     rows: Mutex<BTreeMap<String, Row>>,
     decided: Notify,
+    /// Told of a wait that was cancelled.
+    pub(in crate::transport) cancelled: Notify,
     /// Executions so far.
     pub(in crate::transport) ran: AtomicUsize,
     /// Calls of `approval_wait` so far.
@@ -111,7 +113,10 @@ impl People {
             }
             tokio::select! {
                 () = decided => {}
-                () = arrival.cancel.cancelled() => return refused(&arrival.call_id, Code::Cancelled),
+                () = arrival.cancel.cancelled() => {
+                    self.cancelled.notify_one();
+                    return refused(&arrival.call_id, Code::Cancelled);
+                }
             }
         }
     }

@@ -257,18 +257,47 @@ async fn who_did_not_declare_tasks_gets_none() {
 
 #[tokio::test]
 async fn a_client_that_left_ends_the_wait_and_the_request_stays() {
+    for older in [false, true] {
+        let mut server = Server::start().await;
+        let request = if older {
+            let session = server.session("ann", &json!({})).await;
+            Request::older_call("ann", &session, 1, "change")
+        } else {
+            Request::call("ann", "change", &json!({}))
+        };
+        let mut leaving = server.connect().await;
+        leaving.send(&request).await;
+        if older {
+            leaving.head().await; // its stream is open
+        }
+        server.entered().await;
+        drop(leaving);
+        server.door.people.cancelled.notified().await;
+        let ann = super::door::principal("ann").unwrap();
+        let id = crate::call::ApprovalId(ANN.to_owned());
+        let standing = server.door.people.standing(&ann, &id).unwrap();
+        assert_eq!(standing.state, State::Pending);
+        server.door.people.decide(ANN, State::Granted);
+        assert_eq!(server.door.people.ran.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_call_of_the_older_era_that_runs_is_not_left_half_way() {
     let mut server = Server::start().await;
+    let session = server.session("ann", &json!({})).await;
     let mut leaving = server.connect().await;
-    leaving.send(&Request::call("ann", "change", &json!({}))).await;
+    leaving
+        .send(&Request::older_call("ann", &session, 1, "hold"))
+        .await;
+    leaving.head().await;
     server.entered().await;
     drop(leaving);
-    let ann = super::door::principal("ann").unwrap();
-    let id = crate::call::ApprovalId(ANN.to_owned());
-    server.shutdown.cancel();
-    server.served.await.unwrap().unwrap();
-    let standing = server.door.people.standing(&ann, &id).unwrap();
-    assert_eq!(standing.state, State::Pending);
-    assert_eq!(server.door.people.ran.load(Ordering::Relaxed), 0);
+    server.send(&Request::call("ann", "echo", &json!({}))).await;
+    server.entered().await;
+    server.accepted().await;
+    assert!(server.events.try_recv().is_err(), "nobody cancelled it");
+    server.door.let_go.add_permits(1);
 }
 
 #[tokio::test]

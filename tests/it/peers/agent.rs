@@ -109,35 +109,33 @@ pub(super) fn envs(home: &std::path::Path, base: &str) -> Vec<(&'static str, Str
     ]
 }
 
-/// Registers Tollgate and puts one question, as a user would.
-pub(super) async fn ask_claude(site: &Site, base: &str, tools: &str) {
-    let home = tempfile::tempdir().unwrap();
-    let claude = clients().join("node_modules/.bin/claude");
+/// Registers Tollgate, as a user would.
+pub(super) async fn register(site: &Site, home: &std::path::Path, base: &str) {
     let header = format!("Authorization: Bearer {}", site.token("ana", &["analyst"]));
     let endpoint = site.endpoint();
-    let add = [
-        "mcp",
-        "add",
-        "--scope",
-        "user",
-        "--transport",
-        "http",
-        "tollgate",
-        &endpoint,
-        "--header",
-        &header,
-    ];
+    let add = ["mcp", "add", "--scope", "user", "--transport", "http", "tollgate"];
+    let add = [&add[..], &[&endpoint, "--header", &header]].concat();
+    claude(home, base, &add).await;
+}
+
+/// Registers Tollgate and puts one question.
+pub(super) async fn ask_claude(site: &Site, base: &str, tools: &str) {
+    let home = tempfile::tempdir().unwrap();
+    register(site, home.path(), base).await;
     let ask = ["-p", "Who are our customers?", "--allowedTools", tools];
-    for arguments in [&add[..], &ask] {
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let output = run(claude.clone(), arguments, envs(home.path(), base)).await;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            output.status.success(),
-            "{said}{}",
-            String::from_utf8_lossy(&output.stdout)
-        );
-    }
+    claude(home.path(), base, &ask).await;
+}
+
+async fn claude(home: &std::path::Path, base: &str, arguments: &[&str]) {
+    let program = clients().join("node_modules/.bin/claude");
+    let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let output = run(program, arguments, envs(home, base)).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 }
 
 /// What came back from the tools, as the model reads it, in order.
