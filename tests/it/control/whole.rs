@@ -19,6 +19,8 @@ const POLICY: &str = r#"
 @id("analysts") permit (principal in Tollgate::Group::"analyst",
   action in [Tollgate::Action::"describe", Tollgate::Action::"sql_read"],
   resource in Tollgate::Label::"shop");
+@id("dba-decides") permit (principal in Tollgate::Group::"dba",
+  action == Tollgate::Action::"approve", resource in Tollgate::Label::"shop");
 @id("people-agree") @approval("1 dba") @explain("Reading the shop needs a second person.")
 forbid (principal, action == Tollgate::Action::"sql_read", resource)
 unless { context.satisfied.contains("people-agree") };
