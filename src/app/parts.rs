@@ -488,7 +488,7 @@ fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
         jwks_uri: issuer.jwks_uri.clone(),
         max_lifetime_seconds: issuer.max_lifetime_seconds,
         control_audience: issuer.control_audience.clone(),
-        control_client_secret: secret,
+        control_credential: secret,
     })
 }
 

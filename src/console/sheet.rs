@@ -125,7 +125,7 @@ fn head(shown: &Sheet) -> String {
         "State",
         format!("<span class=\"state\">{}</span>", text(words(card.state))),
     );
-    row("Asked for", format!("<bdi>{}</bdi>", text(&card.requester)));
+    row("Asked by", format!("<bdi>{}</bdi>", text(&card.requester)));
     row("Through", format!("<bdi>{}</bdi>", text(&card.agent)));
     let seats: Vec<String> = card
         .asks
@@ -204,7 +204,7 @@ fn rows(out: &mut String, rows: Option<&Value>) {
     let Some(rows) = rows.and_then(Value::as_object).filter(|rows| !rows.is_empty()) else {
         return;
     };
-    out.push_str("<div class=\"wide\"><table><thead><tr><th>Table</th><th class=\"number\">new rows</th><th class=\"number\">changed rows</th><th class=\"number\">removed rows</th></tr></thead><tbody>");
+    out.push_str("<div class=\"wide\"><table><thead><tr><th>Rows of</th><th class=\"number\">new</th><th class=\"number\">changed</th><th class=\"number\">removed</th></tr></thead><tbody>");
     for (table, changes) in rows {
         let count = |kind: &str| {
             let kind = changes.get(kind);

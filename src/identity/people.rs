@@ -51,7 +51,6 @@ pub struct Way {
 }
 
 /// Verifies control credentials and leads people through signing in.
-#[derive(Debug)]
 pub struct People {
     clients: Vec<Client>,
     groups: GroupMap,
@@ -60,6 +59,15 @@ pub struct People {
     key: [u8; 32],
     tally: Tally,
     world: Arc<dyn World>,
+}
+
+/// Shows who, never the key.
+impl std::fmt::Debug for People {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("People")
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One issuer's client for the people's side.
@@ -108,7 +116,7 @@ impl People {
                 issuer: issuer.name.clone(),
                 url: issuer.url.clone(),
                 client_id: client.id.clone(),
-                is_public: issuer.control_client_secret.is_none(),
+                is_public: issuer.control_credential.is_none(),
             }
         };
         self.clients.iter().map(way).collect()

@@ -57,7 +57,7 @@ pub struct IssuerSpec {
     /// The client of this issuer whose ID tokens open the people's side; `None` opens it for nobody.
     pub control_audience: Option<String>,
     /// That client's secret, where it has one.
-    pub control_client_secret: Option<Secret>,
+    pub control_credential: Option<Secret>,
 }
 
 impl IssuerSpec {
@@ -77,7 +77,7 @@ impl IssuerSpec {
             jwks_uri: None,
             max_lifetime_seconds: 86_400,
             control_audience: None,
-            control_client_secret: None,
+            control_credential: None,
         }
     }
 

@@ -95,7 +95,7 @@ impl People {
         let question = words.question(client, redirect_uri, ticket.max_age);
         let endpoints = self.endpoints(client).await?;
         let code = endpoints.code(fields, question.state)?;
-        let secret = client.ring.issuer().control_client_secret.as_ref();
+        let secret = client.ring.issuer().control_credential.as_ref();
         let token = endpoints
             .redeem(self.fetch.as_ref(), &question, secret, &code)
             .await?;

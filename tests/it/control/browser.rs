@@ -22,7 +22,6 @@ async fn a_person_signs_in_sees_everything_and_approves() {
     let mut browser = Browser::default();
     let (url, html) = browser.sign_in(&place, &page(), "second").await;
     assert_eq!(url, format!("{}{}", place.url, page()));
-    std::fs::write("/tmp/page.html", &html).unwrap(); // DUMP
     for shown in [
         "May demo-agent run",
         "sql_execute",
