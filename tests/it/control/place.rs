@@ -163,6 +163,7 @@ pub(super) fn sheet(words: &str) -> Sheet {
             "dba-approves".to_owned(),
             Some("Changes of orders need a second pair of eyes.".to_owned()),
         )],
+        runs: None,
         arguments: Some(json!({"resource": "shop", "statement": words})),
         facts: json!({"relations": ["orders"]}),
         effect: Some(json!({
