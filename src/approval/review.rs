@@ -111,6 +111,10 @@ pub struct Card {
     pub approved_by: Vec<Approver>,
     /// Whether this reviewer may decide it now.
     pub may_decide: bool,
+    /// Whether they may refuse it now: also when enough people have approved, until it has run.
+    pub may_refuse: bool,
+    /// Whether they may withdraw it now.
+    pub may_withdraw: bool,
 }
 
 /// Everything a reviewer decides on.
@@ -488,6 +492,8 @@ async fn card(
     let approved: Vec<DecisionRow> = decisions.into_iter().filter(|one| one.approves).collect();
     let time = |at: u64| Timestamp(at).rfc3339();
     let now_state = state(row)?;
+    let view = View::of(reviewer, rules, row, terms);
+    let open = matches!(now_state, State::Pending | State::Granted);
     Ok(Card {
         id: ApprovalId(row.id.clone()),
         state: now_state,
@@ -500,9 +506,9 @@ async fn card(
         execute_by: row.execute_by.map(time),
         asks: terms.asks.iter().flat_map(|asked| asked.seats.clone()).collect(),
         approved_by: approvers(&approved)?,
-        may_decide: now_state == State::Pending
-            && !decided
-            && View::of(reviewer, rules, row, terms) == View::Decides,
+        may_decide: now_state == State::Pending && !decided && view == View::Decides,
+        may_refuse: open && !decided && view == View::Decides,
+        may_withdraw: open && view.is_shown(),
     })
 }
 

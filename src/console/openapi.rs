@@ -111,6 +111,8 @@ fn schemas() -> Value {
         }},
         "approved_by": {"type": "array", "items": {"type": "object"}},
         "may_decide": {"type": "boolean"},
+        "may_refuse": {"type": "boolean"},
+        "may_withdraw": {"type": "boolean"},
     });
     json!({
         "Problem": {

@@ -415,9 +415,9 @@ fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
     if own {
         out.push_str("<p>You asked for this yourself; other people decide it. You can withdraw it.</p>");
     } else if !card.may_decide {
-        out.push_str("<p>You cannot decide this now: it waits for others, or you have decided.</p>");
+        out.push_str("<p>You cannot approve this now: it waits for others, or you have decided. Until it has run you can stop it.</p>");
     }
-    if !own && !card.may_decide {
+    if !card.may_decide && !card.may_refuse && !card.may_withdraw {
         out.push_str("</section>");
         return;
     }
@@ -435,7 +435,8 @@ fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
     for (verb, token) in &stand.tokens {
         let inner = match verb {
             Verb::Approve if !card.may_decide => continue,
-            Verb::Refuse if !card.may_decide => continue,
+            Verb::Refuse if !card.may_refuse => continue,
+            Verb::Cancel if !card.may_withdraw => continue,
             Verb::Approve => "<button class=\"yes\">Approve exactly this, once</button>",
             Verb::Refuse => {
                 "<label for=\"reason\">Why not? The person who asked and their agent read it.</label>\

@@ -645,6 +645,41 @@ async fn what_runs_unattended_without_an_approval_by_now_runs_once_all_the_same(
 }
 
 #[tokio::test]
+async fn until_it_has_run_those_who_are_asked_are_told_that_they_can_stop_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(folder.path(), 1).await;
+    let id = bench.opened("UPDATE 1").await;
+    let may = async |subject: &str, groups: &[&str]| {
+        let reviewer = bench.reviewer(subject, groups);
+        let shown = bench
+            .approvals
+            .show(&reviewer, &bench.rules(), &id)
+            .await
+            .unwrap();
+        let card = shown.card;
+        (card.may_decide, card.may_refuse, card.may_withdraw)
+    };
+    assert_eq!(may("dan", &["dba"]).await, (true, true, true));
+    assert_eq!(may("asker", &["dba"]).await, (false, false, true));
+    bench.approve("dan", &["dba"], &id).await;
+    assert_eq!(
+        may("dan", &["dba"]).await,
+        (false, false, true),
+        "who approved can withdraw"
+    );
+    assert_eq!(
+        may("eve", &["dba"]).await,
+        (false, true, true),
+        "one refusal still ends it"
+    );
+    let refused = bench
+        .decide("eve", &["dba"], &id, Choice::Refuse("no".to_owned()))
+        .await;
+    assert_eq!(refused, Ok(State::Refused));
+    assert_eq!(may("eve", &["dba"]).await, (false, false, false));
+}
+
+#[tokio::test]
 async fn people_see_and_sign_the_statement_that_a_declared_tool_would_run() {
     let folder = tempfile::tempdir().unwrap();
     let bench = bench(folder.path(), 1).await;

@@ -56,6 +56,10 @@ async fn a_person_signs_in_sees_everything_and_approves() {
     assert_eq!(place.decided(), [("demo#second".to_owned(), Choice::Approve)]);
     let (_, after) = browser.open(&leads_to(&answer, &address).unwrap()).await;
     assert!(after.contains("approved, not yet carried out") && !after.contains("<button class=\"yes\">"));
+    assert!(
+        after.contains("<button class=\"no\">") && after.contains("Withdraw the request"),
+        "until it has run, people can stop it"
+    );
     // The same form once more decides nothing more.
     let again = browser
         .submit(&address, &borrowed(&fields), Some(&place.url))
