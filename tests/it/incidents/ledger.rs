@@ -134,6 +134,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_19_what_others_can_change_is_a_refusal_to_start",
             "incident_19_files_that_others_could_change_are_refused",
+            "incident_19_policies_store_keys_and_configuration_are_out_of_reach",
             "incident_h13_a_changed_journal_does_not_verify",
         ]),
     ),
@@ -143,17 +144,24 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             LISTED,
             "incident_20_what_the_tool_promises_and_what_the_adapter_found_must_both_be_allowed",
+            "row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew",
         ]),
     ),
     (
         "21",
         "a token found in a file deleted a volume",
-        Shown(&["incident_21_credentials_in_a_repository_do_not_reach_the_agent"]),
+        Shown(&[
+            "incident_21_credentials_in_a_repository_do_not_reach_the_agent",
+            "incident_21_the_servers_credentials_are_not_visible",
+        ]),
     ),
     (
         "22",
         "an agent destroyed production by itself",
-        Apart("nothing here changes a target; every tool is a read (incident H2's test)"),
+        Shown(&[
+            "row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew",
+            "incident_22_what_destroys_is_no_inspection",
+        ]),
     ),
     (
         "23",
@@ -224,17 +232,20 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "35",
         "substitution and line breaks past a list of words",
-        Apart("no shell and no programs in this slice: a shell resource is refused"),
+        Shown(&["incident_35_no_substitution_and_no_second_line"]),
     ),
     (
         "36",
         "only the first word of a shell line was checked",
-        Apart("no shell and no programs in this slice: a shell resource is refused"),
+        Shown(&["incident_36_every_program_of_a_line_is_looked_at"]),
     ),
     (
         "37",
         "a checked first word, then a shell",
-        Shown(&["incident_37_a_command_has_one_program_and_no_shell"]),
+        Shown(&[
+            "incident_37_a_command_has_one_program_and_no_shell",
+            "incident_37_what_follows_the_first_word_has_no_shell_to_act_in",
+        ]),
     ),
     (
         "38",
@@ -244,12 +255,15 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "39",
         "a name that was an option sent the token elsewhere",
-        Shown(&["incident_39_the_author_chooses_every_option"]),
+        Shown(&[
+            "incident_39_the_author_chooses_every_option",
+            "incident_39_a_value_cannot_become_an_option",
+        ]),
     ),
     (
         "40",
         "commands in a pod; logs as orders",
-        Apart("no clusters here; that target text is data is shown by row 2's test"),
+        Shown(&["incident_40_text_stays_one_word", STORED]),
     ),
     (
         "41",
@@ -263,6 +277,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
             "incident_42_a_foreign_host_or_origin_reaches_nothing",
             "incident_42_a_page_in_a_browser_reaches_nothing_even_with_a_token",
             "incident_42_known_bad_versions_are_not_locked",
+            "row_42_only_its_own_name_is_served_and_only_its_own_pages_may_ask",
             "an_empty_list_of_hosts_or_origins_allows_none",
         ]),
     ),
@@ -317,24 +332,34 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_h2_no_control_is_reachable_where_agents_are",
             "the_control_side_is_not_reachable_by_a_call",
+            "h2_the_agents_surface_has_no_control",
         ]),
     ),
     (
         "H3",
         "administrators approve themselves",
-        Apart(
-            "nobody approves yet: @approval is refused (approval_is_never_skipped_and_nobody_is_asked_in_vain)",
-        ),
+        Shown(&[
+            "h3_the_requester_never_counts_whatever_their_groups",
+            "h3_whoever_asks_never_decides_whatever_groups_and_rights_they_have",
+            "h3_h8_the_requester_does_not_decide_and_others_do_not_see",
+            "h3_that_people_of_two_issuers_can_be_one_is_said",
+        ]),
     ),
     (
         "H4",
         "one click counted for two groups",
-        Apart("nobody approves yet: @approval is refused"),
+        Shown(&[
+            "h4_somebody_in_two_groups_takes_one_seat",
+            "h4_somebody_in_two_groups_fills_one_seat",
+        ]),
     ),
     (
         "H5",
         "approvals compared for equality",
-        Apart("nobody approves yet: @approval is refused"),
+        Shown(&[
+            "h5_more_people_than_asked_for_are_enough",
+            "h5_one_seat_and_a_person_of_two_groups_is_enough",
+        ]),
     ),
     (
         "H6",
@@ -347,17 +372,27 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_h7_what_is_inspected_and_recorded_is_what_runs",
             "facts_that_do_not_fit_the_statement_are_not_run",
+            "h7_every_argument_is_in_the_facts_and_no_variable_can_be_set",
+            "people_see_and_sign_the_statement_that_a_declared_tool_would_run",
         ]),
     ),
     (
         "H8",
         "lists showed everybody's requests",
-        Shown(&["incident_h8_lists_hold_what_is_the_callers"]),
+        Shown(&[
+            "incident_h8_lists_hold_what_is_the_callers",
+            "h8_a_request_does_not_exist_for_people_who_are_not_asked",
+        ]),
     ),
     (
         "H9",
         "the guard against running twice lived in one process",
-        Apart("nothing is run twice: a permit is for one call; confirmations die with the process"),
+        Shown(&[
+            "h9_two_real_processes_decide_once_and_run_once",
+            "h9_two_executors_one_run",
+            "h9_an_executor_against_the_clock_and_against_a_refusal",
+            "what_runs_unattended_without_an_approval_by_now_runs_once_all_the_same",
+        ]),
     ),
     (
         "H10",
@@ -448,7 +483,7 @@ fn the_tests_of_the_ledger_exist_and_every_test_of_an_incident_is_in_it() {
 
 /// Names of functions that carry a test attribute.
 fn tests_of_this_repository() -> BTreeSet<String> {
-    let test = Regex::new(r"#\[(?:tokio::)?test(?:\([^)]*\))?\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn (\w+)\(")
+    let test = Regex::new(r"#\[(?:tokio::)?test(?:\([^)]*\))?\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn (\w+)\(")
         .unwrap();
     let mut found = BTreeSet::new();
     for folder in ["src", "tests/it"] {
