@@ -14,7 +14,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tollgate::approval::review::{Card, Choice, NotDecided, Reviewer, Sheet, State};
-use tollgate::call::{ApprovalId, Approver};
+use tollgate::call::{ApprovalId, Approver, Bound};
 use tollgate::clock::{System, Timestamp, World};
 use tollgate::console::{self, Desk, Spec};
 use tollgate::identity::issuer::{ControlClient, DemoIssuer, DemoSpec, Page};
@@ -79,6 +79,7 @@ impl OneRequest {
         }
         sheet.card.may_decide =
             asked && reviewer.user.id() != sheet.card.requester && sheet.card.state == State::Pending;
+        sheet.card.may_refuse = sheet.card.may_decide;
         Ok(sheet)
     }
 }
@@ -157,6 +158,8 @@ pub(super) fn sheet(words: &str) -> Sheet {
                 groups: ["dba".to_owned()].into(),
             }],
             may_decide: false,
+            may_refuse: false,
+            may_withdraw: true,
         },
         action_sha256: SHA.to_owned(),
         because: vec![(
@@ -173,6 +176,8 @@ pub(super) fn sheet(words: &str) -> Sheet {
                 "before": {"id": 17, "status": "open", "note": words},
                 "after": {"id": 17, "status": "closed", "note": words}}],
         })),
+        bound: Bound::Keys,
+        unattended: false,
         claimed_reason: Some(words.to_owned()),
         history: vec![(
             "2026-11-22T09:31:00.000Z".to_owned(),
