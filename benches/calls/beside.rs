@@ -136,7 +136,7 @@ pub(crate) fn print(site: &Site, world: &dyn World, plan: Plan) -> Result<()> {
 }
 
 /// Times many exchanges on one connection, and the processor time of the server for one.
-fn many(
+pub(crate) fn many(
     server: &Server,
     wire: &mut Wire,
     world: &dyn World,

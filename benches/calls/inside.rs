@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures::future::{BoxFuture, join_all};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tollgate::app::{App, Purpose, line_mask};
 use tollgate::audit::Stats;
@@ -24,7 +24,7 @@ use crate::table::{say, table};
 const TASKS: u32 = 64;
 
 /// Nobody to ask.
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Caller for Nobody {
     fn confirm<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Confirmation> {
@@ -110,6 +110,21 @@ fn row(name: &str, calls: u32, before: Stats, after: Stats) -> Vec<String> {
 }
 
 async fn call(gate: &Gate, world: &dyn World, token: &str) -> Result<()> {
+    let arguments = json!({"resource": "shop", "statement": ONE_ROW});
+    let arrival = arrival(gate, world, token, "sql_query", &arguments).await?;
+    let answer = gate.call(arrival, &Nobody).await.ok().context("no such tool")?;
+    anyhow::ensure!(!answer.is_error(), "{}", answer.text());
+    Ok(())
+}
+
+/// A call as a transport would bring it.
+pub(crate) async fn arrival(
+    gate: &Gate,
+    world: &dyn World,
+    token: &str,
+    tool: &str,
+    arguments: &Value,
+) -> Result<Arrival> {
     let principal = gate
         .admit(Bearer(Some(token)))
         .await
@@ -117,17 +132,13 @@ async fn call(gate: &Gate, world: &dyn World, token: &str) -> Result<()> {
         .context("the token is refused")?;
     let mut random = [0; 10];
     world.random(&mut random);
-    let arguments = json!({"resource": "shop", "statement": ONE_ROW});
-    let arrival = Arrival {
+    Ok(Arrival {
         hold: None,
         call_id: CallId::new(world.now().0, &random),
         principal,
         transport: Transport::Http,
-        tool: "sql_query".to_owned(),
+        tool: tool.to_owned(),
         arguments: arguments.as_object().cloned().unwrap_or_default(),
         cancel: CancellationToken::new(),
-    };
-    let answer = gate.call(arrival, &Nobody).await.ok().context("no such tool")?;
-    anyhow::ensure!(!answer.is_error(), "{}", answer.text());
-    Ok(())
+    })
 }

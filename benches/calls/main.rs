@@ -1,6 +1,6 @@
 //! `make bench`: what a governed call costs beside the same work done directly, on this machine, now.
 //!
-//! A throw-away site (shop, repository, issuer) is made beside the build, where files are as durable as
+//! A throw-away site (shop, repository, work folder, issuer) is made beside the build, where files are as durable as
 //! the store of a real server, and the real program serves it as a process of its own. Everything is
 //! printed, nothing is asserted: a figure depends on the machine and on what else runs on it, so the
 //! machine, its load and the price of one `fdatasync` are printed with it. Aims are those of a quiet
@@ -9,6 +9,8 @@
 //! Counts and times are bounded: two minutes or so. `make bench ARGS=--quick` takes a few seconds.
 
 mod beside;
+mod changes;
+mod decisions;
 mod direct;
 mod inside;
 #[path = "../../tests/it/support/issuer.rs"]
@@ -21,12 +23,14 @@ mod issuer;
 mod large;
 mod load;
 mod machine;
+mod sandbox;
 mod server;
 mod site;
 mod start;
 mod table;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -74,8 +78,14 @@ fn main() -> Result<()> {
         .build()?;
     let world = System::new();
     let issuer = runtime.block_on(issuer::Issuer::start());
-    let site = Site::new(issuer, plan.rows)?;
-    let measured = processes(&site, &world, plan).and_then(|()| runtime.block_on(inside::print(&site, plan)));
+    let issuer = Arc::new(issuer);
+    let site = Site::new(Arc::clone(&issuer), plan.rows)?;
+    let measured = processes(&site, &issuer, &world, plan).and_then(|()| {
+        runtime.block_on(async {
+            inside::print(&site, plan).await?;
+            decisions::print(&site, plan).await
+        })
+    });
     measured.with_context(|| site.server_log())?;
     table::say(&format!(
         "\n{:.0} s in all; load average now {}",
@@ -85,10 +95,12 @@ fn main() -> Result<()> {
 }
 
 /// What is measured on the program as a process of its own.
-fn processes(site: &Site, world: &System, plan: Plan) -> Result<()> {
+fn processes(site: &Site, issuer: &Arc<issuer::Issuer>, world: &System, plan: Plan) -> Result<()> {
     machine::print(site, world)?;
     start::print(site, world, plan)?;
     beside::print(site, world, plan)?;
     load::print(site, world, plan)?;
-    large::print(site, world, plan)
+    large::print(site, world, plan)?;
+    sandbox::print(site, issuer, world, plan)?;
+    changes::print(site, world, plan)
 }

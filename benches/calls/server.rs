@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -24,18 +25,26 @@ const TICK: Duration = Duration::from_millis(10);
 
 impl Server {
     /// Starts it; it may not be listening yet.
+    pub(crate) fn spawn(site: &Site, config: &Path) -> Result<Self> {
+        Self::spawn_as(site, config, None)
+    }
+
+    /// The same, as another user if one is named.
     #[expect(
         clippy::disallowed_methods,
         reason = "the program under measurement is another process"
     )]
-    pub(crate) fn spawn(site: &Site, config: &Path) -> Result<Self> {
+    pub(crate) fn spawn_as(site: &Site, config: &Path, uid: Option<u32>) -> Result<Self> {
         let log = File::options()
             .append(true)
             .create(true)
             .open(site.path("server.log"))?;
-        let child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
-            .args(["serve", "--config"])
-            .arg(config)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.args(["serve", "--config"]).arg(config);
+        if let Some(uid) = uid {
+            command.uid(uid).gid(uid);
+        }
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

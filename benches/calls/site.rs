@@ -1,7 +1,9 @@
-//! What is served: the demo's shop and repository, and one large table.
+//! What is served: the demo's shop, repository and work folder, and tables to change.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -12,41 +14,68 @@ use crate::issuer::Issuer;
 /// Everything on disk, and who may use it.
 pub(crate) struct Site {
     dir: TempDir,
-    issuer: Issuer,
+    issuer: Arc<Issuer>,
     /// Where a Tollgate of this site listens.
     pub(crate) address: SocketAddr,
     /// Whether the repository is this project's own.
     pub(crate) own_history: bool,
 }
 
-/// A group of its own reads the large table: the decision tests say what the others see.
-const POLICY: &str = r#"@id("bench-large")
+/// A group of its own has the tables of the benchmark: the decision tests say what the others see.
+const POLICY: &str = r#"@id("bench-tables")
 permit (
   principal in Tollgate::Group::"surveyor",
-  action in [Tollgate::Action::"describe", Tollgate::Action::"sql_read"],
+  action in [
+    Tollgate::Action::"describe",
+    Tollgate::Action::"sql_read",
+    Tollgate::Action::"sql_write",
+    Tollgate::Action::"measure",
+    Tollgate::Action::"approve"
+  ],
   resource in Tollgate::Label::"bench"
 );
+
+@id("bench-asks")
+@approval("1 surveyor")
+forbid (
+  principal,
+  action == Tollgate::Action::"sql_write",
+  resource in Tollgate::Label::"asks"
+)
+unless { context.satisfied.contains("bench-asks") };
 "#;
 
+/// The same files twice: one resource is changed at once, the other when somebody else has approved.
+const TABLES: [(&str, &str, &str); 4] = [
+    ("large", "large.db", r#""bench""#),
+    ("large-asks", "large.db", r#""bench", "asks""#),
+    ("small", "small.db", r#""bench""#),
+    ("small-asks", "small.db", r#""bench", "asks""#),
+];
+
 impl Site {
-    pub(crate) fn new(issuer: Issuer, rows: u64) -> Result<Self> {
+    pub(crate) fn new(issuer: Arc<Issuer>, rows: u64) -> Result<Self> {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         shop::create(&dir.path().join("shop.db"))?;
+        std::fs::copy(dir.path().join("shop.db"), dir.path().join("small.db"))?;
         let key = ["AK", "IAQ7ZL2NTVX4WJ3MRB"].concat(); // opens nothing
         let made = repo::create(dir.path(), project, &key)?;
         copy(&project.join("policies"), &dir.path().join("policies"))?;
         copy(&project.join("tools"), &dir.path().join("tools"))?;
         std::fs::write(dir.path().join("policies/90-bench.cedar"), POLICY)?;
         large(&dir.path().join("large.db"), rows)?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?; // free again, and ours in a moment
+        let address = free()?;
         let site = Self {
             dir,
             issuer,
             address,
             own_history: made.own_history,
         };
-        site.write("tollgate.toml", "journal.db", "")?;
+        let asks = "[approval]\nhold_seconds = 0\npending_per_person = 1000\n"; // measured: until people are asked
+        site.write("tollgate.toml", "journal.db", asks)?;
+        site.write("decisions.toml", "decisions.db", "")?;
+        site.write_without_commands()?;
         let bounds = format!("[limits]\nrows = {rows}\nbytes = {}\nseconds = 60\n", 64 << 20);
         site.write("raised.toml", "raised.db", &bounds)?;
         Ok(site)
@@ -54,15 +83,36 @@ impl Site {
 
     fn write(&self, name: &str, store: &str, more: &str) -> Result<()> {
         let url = format!("http://{}", self.address);
-        let text = config_text(&url, None, "bench", &self.issuer.url, "bearer")
+        let people = Some(free()?.port());
+        let mut text = config_text(&url, people, "bench", &self.issuer.url, "bearer")
             .replace("journal.db", store)
-            .replace("[groups]\n", "[groups]\nsurveyor = [\"bench:surveyor\"]\n");
-        let large = "[[resource]]\nname = \"large\"\nkind = \"sqlite\"\npath = \"large.db\"\n\
-                     labels = [\"bench\"]\ncolumns_default = \"show\"\n";
+            .replace("[groups]\n", "[groups]\nsurveyor = [\"bench:surveyor\"]\n")
+            .replace("programs = [", "programs = [\"echo\", ");
+        for (name, file, labels) in TABLES {
+            text.push_str(&format!(
+                "\n[[resource]]\nname = \"{name}\"\nkind = \"sqlite\"\npath = \"{file}\"\n\
+                 labels = [{labels}]\ncolumns_default = \"show\"\n"
+            ));
+        }
+        Ok(std::fs::write(self.path(name), format!("{text}\n{more}"))?)
+    }
+
+    /// `plain.toml`: the same server without the work folder.
+    fn write_without_commands(&self) -> Result<()> {
+        let text = std::fs::read_to_string(self.config())?;
+        let (before, work) = text
+            .split_once("[[resource]]\nname = \"work\"")
+            .context("no work folder")?;
+        let (_, after) = work.split_once("[classes]").context("no classes")?;
         Ok(std::fs::write(
-            self.path(name),
-            format!("{text}\n{large}\n{more}"),
+            self.path("plain.toml"),
+            format!("{before}[classes]{after}"),
         )?)
+    }
+
+    /// Gives all of it to another user, who then serves it.
+    pub(crate) fn give_to(&self, uid: u32) -> Result<()> {
+        give(self.dir.path(), uid)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -90,6 +140,21 @@ impl Site {
             &["analyst", "developer", "surveyor"],
         )
     }
+}
+
+/// An address that is free again, and ours in a moment.
+fn free() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn give(path: &Path, uid: u32) -> Result<()> {
+    lchown(path, Some(uid), Some(uid))?;
+    if path.is_dir() && !path.is_symlink() {
+        for entry in std::fs::read_dir(path)? {
+            give(&entry?.path(), uid)?;
+        }
+    }
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -242,7 +242,7 @@ pub struct CommandOutput {
     pub stdout_bytes: u64,
     /// Bytes of standard error in all.
     pub stderr_bytes: u64,
-    /// What ended it early: `timeout`, `cpu`, `memory`, `output`.
+    /// What ended it early: `timeout`, `cpu`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<String>,
 }

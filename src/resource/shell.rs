@@ -237,7 +237,28 @@ fn allowance(asked: &ShellRun, limits: Limits, bounds: Bounds) -> Allowance {
     }
 }
 
+/// What a bomb leaves is not an answer: it is refused, and what it wrote is counted.
+fn bomb(ended: &Ended) -> Option<Refusal> {
+    let (used, instead) = match ended.stopped_by.as_deref()? {
+        "memory" => ("memory", "Let it look at less at once."),
+        "output" => (
+            "output",
+            "Let it write less: head, grep or wc can follow after a |.",
+        ),
+        _ => return None,
+    };
+    let written = ended.stdout.bytes.saturating_add(ended.stderr.bytes);
+    Some(Refusal::new(
+        Code::LimitExceeded,
+        format!("The command was stopped by the limit on {used}, after it had written {written} bytes."),
+        instead,
+    ))
+}
+
 fn answer(ended: Ended) -> Result<RawOutput, Refusal> {
+    if let Some(refusal) = bomb(&ended) {
+        return Err(refusal);
+    }
     let mut masks = MaskCounts::default();
     for (place, kept) in [("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
         for (rule, count) in &kept.masks {

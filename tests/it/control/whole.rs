@@ -29,7 +29,7 @@ unless { context.satisfied.contains("people-agree") };
 /// What a receiver got: headers and body, as they came.
 type Received = Arc<Mutex<Vec<(Vec<(String, String)>, String)>>>;
 
-/// A receiver that fails the first of everything.
+/// Takes every notice and keeps it.
 async fn receiver() -> (String, Received) {
     let received = Received::default();
     let kept = received.clone();
@@ -184,9 +184,9 @@ async fn a_call_waits_a_person_decides_it_runs_once_and_everybody_is_told() {
         .api(&second, &format!("{path}/approve"), Some(&action))
         .await;
     assert_eq!(status, 409, "{again}");
-    until("notices of the request and its grant", async || {
+    until("a notice of every transition", async || {
         let told = whole.told();
-        ["requested", "granted"]
+        ["requested", "approved", "granted", "spent", "answered"]
             .iter()
             .all(|word| told.contains(&format!("approval.{word}")))
             .then_some(())
