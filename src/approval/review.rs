@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::people::{People, millis};
 use super::terms::{Sealed, Terms, approvers, requester, state};
 use super::{Approvals, words};
-use crate::call::{ApprovalId, Approver, User, UserKind, hex};
+use crate::call::{ApprovalId, Approver, Bound, User, UserKind, hex};
 use crate::clock::Timestamp;
 use crate::policy::RuleSet;
 use crate::store::StoreError;
@@ -111,9 +111,10 @@ pub struct Card {
     pub approved_by: Vec<Approver>,
     /// Whether this reviewer may decide it now.
     pub may_decide: bool,
-    /// Whether they may refuse it now: also when enough people have approved, until it has run.
+    /// Whether this reviewer may refuse it now: also one that enough others have approved and that has not
+    /// run.
     pub may_refuse: bool,
-    /// Whether they may withdraw it now.
+    /// Whether this person may withdraw it now.
     pub may_withdraw: bool,
 }
 
@@ -136,6 +137,10 @@ pub struct Sheet {
     pub facts: serde_json::Value,
     /// What would happen: rows per table, schema changes, a masked sample.
     pub effect: Option<serde_json::Value>,
+    /// How closely what runs must be inside that effect.
+    pub bound: Bound,
+    /// Whether it runs without its caller once it is approved.
+    pub unattended: bool,
     /// Why the agent says it wants this. Claimed, and shown last.
     pub claimed_reason: Option<String>,
     /// Every transition so far: (RFC 3339 UTC, word, by whom, words of theirs).
@@ -492,8 +497,8 @@ async fn card(
     let approved: Vec<DecisionRow> = decisions.into_iter().filter(|one| one.approves).collect();
     let time = |at: u64| Timestamp(at).rfc3339();
     let now_state = state(row)?;
+    let is_open = matches!(now_state, State::Pending | State::Granted);
     let view = View::of(reviewer, rules, row, terms);
-    let open = matches!(now_state, State::Pending | State::Granted);
     Ok(Card {
         id: ApprovalId(row.id.clone()),
         state: now_state,
@@ -507,8 +512,8 @@ async fn card(
         asks: terms.asks.iter().flat_map(|asked| asked.seats.clone()).collect(),
         approved_by: approvers(&approved)?,
         may_decide: now_state == State::Pending && !decided && view == View::Decides,
-        may_refuse: open && !decided && view == View::Decides,
-        may_withdraw: open && view.is_shown(),
+        may_refuse: is_open && !decided && view == View::Decides,
+        may_withdraw: is_open && matches!(view, View::Own | View::Decides),
     })
 }
 
@@ -519,6 +524,7 @@ fn sheet(
     history: Vec<(String, String, Option<String>, Option<String>)>,
 ) -> Result<Sheet, StoreError> {
     let sealed = Sealed::read(row)?;
+    let (bound, unattended) = (terms.bound(), terms.unattended());
     let mut effect = terms.counts;
     let sample = sealed
         .as_ref()
@@ -532,6 +538,8 @@ fn sheet(
         .and_then(|sealed| sealed.arguments.get("reason")?.as_str());
     Ok(Sheet {
         card,
+        bound,
+        unattended,
         action_sha256: hex(&row.action_sha256),
         because: terms
             .asks

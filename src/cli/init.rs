@@ -65,6 +65,8 @@ impl Init {
             format!("tollgate --config {config} check"),
             format!("claude mcp add tollgate -- {program} stdio --config {absolute}"),
             format!("put your own database or repository into {config}, and say in policies/ who may use it"),
+            "commands in a sandbox, and changes that a second person approves: what is commented out there"
+                .to_owned(),
         ];
         for (number, step) in (1..).zip(&steps) {
             out.line(&format!("  {number}. {}", printable(step)))?;

@@ -110,9 +110,7 @@ fn schemas() -> Value {
             "type": "array", "prefixItems": [{"type": "integer", "minimum": 1}, text], "minItems": 2, "maxItems": 2,
         }},
         "approved_by": {"type": "array", "items": {"type": "object"}},
-        "may_decide": {"type": "boolean"},
-        "may_refuse": {"type": "boolean"},
-        "may_withdraw": {"type": "boolean"},
+        "may_decide": {"type": "boolean"}, "may_refuse": {"type": "boolean"}, "may_withdraw": {"type": "boolean"},
     });
     json!({
         "Problem": {
@@ -131,7 +129,7 @@ fn schemas() -> Value {
         },
         "Card": {
             "type": "object", "properties": card,
-            "required": ["id", "state", "requester", "agent", "tool", "created_at", "decide_by", "asks", "approved_by", "may_decide"],
+            "required": ["id", "state", "requester", "agent", "tool", "created_at", "decide_by", "asks", "approved_by", "may_decide", "may_refuse", "may_withdraw"],
         },
         "Sheet": {
             "allOf": [{"$ref": "#/components/schemas/Card"}],
@@ -140,6 +138,7 @@ fn schemas() -> Value {
                 "action_sha256": text,
                 "because": {"type": "array", "items": {"type": "array", "prefixItems": [text, maybe]}},
                 "runs": {}, "arguments": {}, "facts": {}, "effect": {},
+                "bound": {"enum": ["keys", "count"]}, "unattended": {"type": "boolean"},
                 "claimed_reason": maybe,
                 "history": {"type": "array", "items": {"type": "array", "prefixItems": [text, text, maybe, maybe]}},
             },

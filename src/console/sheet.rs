@@ -1,16 +1,16 @@
 //! One request as a person reads it: our words first, what was measured, the exact text, and last and
 //! apart what the agent says about itself.
 
+mod effect;
+
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::front::Verb;
 use super::html::{exact, text};
 use crate::approval::review::{Card, Reviewer, Sheet, State};
-
-/// Most rows of a sample that are drawn; the rest is counted.
-const SAMPLES: usize = 50;
 
 /// Who looks, and what they may do.
 pub(super) struct Stand<'a> {
@@ -50,8 +50,8 @@ pub(super) fn list(cards: &[Card]) -> String {
             text(words(card.state)),
             text(&card.requester),
             text(&card.agent),
-            text(&card.created_at),
-            text(&card.decide_by),
+            when(&card.created_at),
+            when(&card.decide_by),
             if card.may_decide {
                 " · <strong>waits for you</strong>"
             } else {
@@ -91,7 +91,7 @@ pub(super) fn ways<'a>(issuers: impl Iterator<Item = &'a str>, back: &str, again
 /// One request with everything a person decides on.
 pub(super) fn sheet(shown: &Sheet, stand: &Stand<'_>) -> String {
     let mut out = head(shown);
-    effect(&mut out, shown.effect.as_ref());
+    effect::effect(&mut out, shown);
     arguments(&mut out, shown);
     because(&mut out, shown);
     history(&mut out, shown);
@@ -127,10 +127,9 @@ fn head(shown: &Sheet) -> String {
     );
     row("Asked by", format!("<bdi>{}</bdi>", text(&card.requester)));
     row("Through", format!("<bdi>{}</bdi>", text(&card.agent)));
-    let seats: Vec<String> = card
-        .asks
-        .iter()
-        .map(|(count, group)| format!("{count} of <bdi>{}</bdi>", text(group)))
+    let seats: Vec<String> = seats(card)
+        .into_iter()
+        .map(|(group, count)| format!("{count} of <bdi>{}</bdi>", text(group)))
         .collect();
     row(
         "Who decides",
@@ -153,148 +152,42 @@ fn head(shown: &Sheet) -> String {
             so_far.join(", ")
         },
     );
-    row("Asked at", text(&card.created_at));
+    row("Asked at", when(&card.created_at));
     row(
         "Decide by",
         format!(
             "{} <span class=\"faint\">(afterwards it is refused)</span>",
-            text(&card.decide_by)
+            when(&card.decide_by)
         ),
     );
     if let Some(execute_by) = &card.execute_by {
-        row("Run by", text(execute_by));
+        row("Run by", when(execute_by));
     }
     row("Action", format!("<code>{}</code>", text(&shown.action_sha256)));
     out.push_str("</dl></section>");
     out
 }
 
-fn effect(out: &mut String, effect: Option<&Value>) {
-    let Some(effect) = effect else {
-        out.push_str("<section><h2>What would change</h2><p>Nothing was measured for this request: judge it by its exact text.</p></section>");
-        return;
-    };
-    if effect.get("irreversible").and_then(Value::as_bool) == Some(true) {
-        out.push_str("<section class=\"care\"><p><strong>This cannot be undone.</strong> What it removes or replaces cannot be brought back from what is on record.</p></section>");
+/// How many people of which group: one person counts in each policy that asks, so the most that one of
+/// them asks for is what it takes.
+fn seats(card: &Card) -> BTreeMap<&str, u32> {
+    let mut seats = BTreeMap::new();
+    for (count, group) in &card.asks {
+        let most = seats.entry(group.as_str()).or_insert(0);
+        *most = (*count).max(*most);
     }
-    out.push_str("<section><h2>What would change</h2>");
-    let before = out.len();
-    rows(out, effect.get("rows"));
-    schema(out, effect.get("schema"));
-    samples(out, effect.get("sample"));
-    let known = ["rows", "schema", "sample", "irreversible"];
-    let other: Map<String, Value> = effect
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| !known.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    if !other.is_empty() {
-        let _ = write!(out, "<pre>{}</pre>", exact(&pretty(&Value::Object(other))));
-    }
-    if out.len() == before {
-        out.push_str("<p>It was measured, and no row and no schema object would change.</p>");
-    }
-    out.push_str("</section>");
+    seats
 }
 
-/// Relation → kind of change → how many, as a number or with the keys beside it.
-fn rows(out: &mut String, rows: Option<&Value>) {
-    let Some(rows) = rows.and_then(Value::as_object).filter(|rows| !rows.is_empty()) else {
-        return;
-    };
-    out.push_str("<div class=\"wide\"><table><thead><tr><th>Rows of</th><th class=\"number\">new</th><th class=\"number\">changed</th><th class=\"number\">removed</th></tr></thead><tbody>");
-    for (table, changes) in rows {
-        let count = |kind: &str| {
-            let kind = changes.get(kind);
-            let counted = kind.and_then(|kind| kind.as_u64().or_else(|| kind.get("count")?.as_u64()));
-            counted.unwrap_or(0)
-        };
-        let _ = write!(out, "<tr><td><bdi>{}</bdi></td>", text(table));
-        for kind in ["inserted", "updated", "deleted"] {
-            let _ = write!(out, "<td class=\"number\">{}</td>", count(kind));
-        }
-        out.push_str("</tr>");
-    }
-    out.push_str("</tbody></table></div>");
-}
-
-fn schema(out: &mut String, schema: Option<&Value>) {
-    let Some(schema) = schema
-        .and_then(Value::as_object)
-        .filter(|schema| !schema.is_empty())
-    else {
-        return;
-    };
-    out.push_str("<h3>Schema</h3><ul>");
-    for (object, change) in schema {
-        let _ = write!(
-            out,
-            "<li><bdi>{}</bdi>: {}</li>",
-            text(object),
-            text(&plain(change))
-        );
-    }
-    out.push_str("</ul>");
-}
-
-/// Rows before and after, one table each; only what differs is marked.
-fn samples(out: &mut String, samples: Option<&Value>) {
-    let Some(samples) = samples
-        .and_then(Value::as_array)
-        .filter(|samples| !samples.is_empty())
-    else {
-        return;
-    };
-    let _ = write!(out, "<h3>Some of these rows, masked</h3>");
-    for sample in samples.iter().take(SAMPLES) {
-        let of = |name: &str| sample.get(name).and_then(Value::as_object);
-        let (before, after) = (of("before"), of("after"));
-        let what = match (before, after) {
-            (None, _) => "new",
-            (_, None) => "removed",
-            _ => "changed",
-        };
-        let table = sample.get("table").map(plain).unwrap_or_default();
-        let key = sample.get("key").map(plain).unwrap_or_default();
-        let _ = write!(
-            out,
-            "<p><bdi>{}</bdi> <code>{}</code>: {what}</p><div class=\"wide\"><table><thead><tr><th>Column</th><th>Before</th><th>After</th></tr></thead><tbody>",
-            text(&table),
-            text(&key)
-        );
-        let columns = before.into_iter().chain(after).flat_map(Map::keys);
-        for column in columns.collect::<std::collections::BTreeSet<_>>() {
-            let (old, new) = (cell(before, column), cell(after, column));
-            let (old, new) = if old == new {
-                (old, new)
-            } else {
-                (marked("del", &old), marked("ins", &new))
-            };
-            let _ = write!(
-                out,
-                "<tr><td><bdi>{}</bdi></td><td>{old}</td><td>{new}</td></tr>",
-                text(column)
-            );
-        }
-        out.push_str("</tbody></table></div>");
-    }
-    if let Some(more) = samples.len().checked_sub(SAMPLES).filter(|more| *more > 0) {
-        let _ = write!(out, "<p class=\"faint\">… and {more} more</p>");
-    }
-}
-
-fn cell(row: Option<&Map<String, Value>>, column: &str) -> String {
-    row.and_then(|row| row.get(column))
-        .map_or_else(String::new, |value| text(&plain(value)))
-}
-
-fn marked(element: &str, html: &str) -> String {
-    if html.is_empty() {
-        return String::new();
-    }
-    format!("<{element}>{html}</{element}>")
+/// A moment of RFC 3339 as people write it, to the second.
+fn when(moment: &str) -> String {
+    let readable = moment.split_once('T').and_then(|(day, time)| {
+        let time = time.strip_suffix('Z')?;
+        let time = time.split_once('.').map_or(time, |(whole, _)| whole);
+        Some(format!("{day} {time} UTC"))
+    });
+    let readable = readable.as_deref().unwrap_or(moment);
+    format!("<time datetime=\"{}\">{}</time>", text(moment), text(readable))
 }
 
 /// The exact text, as the executing adapter gets it: what has its own form as such, and everything as JSON.
@@ -321,7 +214,7 @@ fn arguments(out: &mut String, shown: &Sheet) {
         }
     }
     if !shown.facts.is_null() {
-        json(out, "what was found in it", &shown.facts);
+        json(out, "what was found in it", &present(&shown.facts));
     }
     out.push_str("</section>");
 }
@@ -338,6 +231,15 @@ fn numbered(out: &mut String, title: &str, lines: impl Iterator<Item = String>) 
         let _ = write!(out, "<span>{line}\n</span>");
     }
     out.push_str("</pre>");
+}
+
+/// An object without the members that do not apply.
+fn present(value: &Value) -> Value {
+    let Some(object) = value.as_object() else {
+        return value.clone();
+    };
+    let there = object.iter().filter(|(_, value)| !value.is_null());
+    Value::Object(there.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
 /// Letters that look like others are the cheapest way to make a name look like another.
@@ -380,7 +282,7 @@ fn history(out: &mut String, shown: &Sheet) {
         let _ = write!(
             out,
             "<li><span class=\"faint\">{}</span> {}",
-            text(at),
+            when(at),
             text(word)
         );
         if let Some(by) = by {
@@ -414,6 +316,8 @@ fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
     out.push_str("<section class=\"decide\"><h2>Your decision</h2>");
     if own {
         out.push_str("<p>You asked for this yourself; other people decide it. You can withdraw it.</p>");
+    } else if card.state == State::Granted {
+        out.push_str("<p>Enough people approved. It runs when the program that asked takes it up; until then it can still be stopped. Load this page again to see what became of it.</p>");
     } else if !card.may_decide {
         out.push_str("<p>You cannot approve this now: it waits for others, or you have decided. Until it has run you can stop it.</p>");
     }
@@ -470,4 +374,17 @@ fn plain(value: &Value) -> String {
 
 fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::when;
+
+    #[test]
+    fn moments_are_readable_and_whole() {
+        let html = when("2026-11-22T09:30:07.123Z");
+        assert!(html.contains("datetime=\"2026-11-22T09:30:07.123Z\""));
+        assert!(html.contains(">2026-11-22 09:30:07 UTC<"));
+        assert!(when("<soon>").contains("&lt;soon&gt;"));
+    }
 }

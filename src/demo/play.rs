@@ -119,9 +119,10 @@ impl<'a> Stage<'a> {
             "" => (false, said("/outcome/status")),
             code => (true, code),
         };
-        let offered = match &step.kept {
-            Some(Kept::Held { offered }) => counted(offered.text.chars().count() as u64, "character"),
-            _ => "nothing offered".to_owned(),
+        let offered = match (said("/repeats"), &step.kept) {
+            ("", Some(Kept::Held { offered })) => counted(offered.text.chars().count() as u64, "character"),
+            ("", _) => "nothing offered".to_owned(),
+            (earlier, _) => format!("the answer of {earlier} again"),
         };
         let who = self.paint(CYAN, &format!("{:<14}", said("/principal/id")));
         let status = self.paint(if refused { YELLOW } else { GREEN }, &format!("{status:<12}"));

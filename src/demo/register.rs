@@ -11,24 +11,54 @@ use super::play::Stage;
 use crate::identity::issuer::Credential;
 
 /// What each user's token opens.
-const WHO: [(&str, &str); 2] = [
-    ("analyst", "the shop's database"),
-    ("developer", "the repository"),
+const WHO: [(&str, &str); 3] = [
+    ("analyst", "who queries the shop's database"),
+    ("developer", "who reads the repository and runs commands"),
+    ("dba", "who changes the shop's database, if somebody else agrees"),
+];
+/// Who decides about the others' calls.
+const DECIDES: &str = "lead";
+/// What to say to an agent of each of [`WHO`].
+const ASK: [(&str, &str); 4] = [
+    (
+        "analyst",
+        "Who are our five best customers, and what are their e-mail addresses?",
+    ),
+    (
+        "developer",
+        "How often does each kind of error occur in shared/app.log?",
+    ),
+    (
+        "developer",
+        "Write a bash script that counts the lines of each log by hour, and run it.",
+    ),
+    ("dba", "Cancel the open orders of customer 18."),
 ];
 
-/// Prints how to register `endpoint`, with `tokens` that are good until the demo stops, and how to get
-/// another one with the `secrets` of this start. `program` and `config` are shell words.
+/// Where the demo runs. `program` and `config` are shell words, the others URLs.
+pub struct Place<'a> {
+    /// MCP.
+    pub endpoint: &'a str,
+    /// The people's side.
+    pub control: &'a str,
+    /// This program.
+    pub program: &'a str,
+    /// Its configuration.
+    pub config: &'a str,
+}
+
+/// Prints how to register the demo, with `tokens` that are good until it stops; what to ask; how to decide;
+/// and how to get another token with the `secrets` of this start.
 ///
 /// # Errors
 /// When it cannot be printed.
 pub fn register(
     stage: &mut Stage<'_>,
-    endpoint: &str,
+    place: &Place<'_>,
     secrets: &[Credential],
     tokens: &BTreeMap<String, String>,
-    program: &str,
-    config: &str,
 ) -> Result<()> {
+    let endpoint = place.endpoint;
     stage.scene("Register it in your agent (good until you stop the demo with Ctrl-C)")?;
     stage.say("First, in another shell, say for whom the agent calls: one of")?;
     for (user, opens) in WHO {
@@ -51,12 +81,16 @@ pub fn register(
         )?;
     }
     stage.say("")?;
-    stage.say("Ask: Who are our five best customers, and what are their e-mail addresses?")?;
+    stage.say("Ask it, for instance:")?;
+    for (user, words) in ASK {
+        stage.say(&format!("  as {user:<9} {words}"))?;
+    }
+    decide(stage, place, secrets)?;
     stage.command(
         "What was called",
-        &format!("{program} audit list --config {config}"),
+        &format!("{} audit list --config {}", place.program, place.config),
     )?;
-    for (user, secret) in secrets {
+    for (user, secret) in secrets.iter().filter(|(user, _)| user != DECIDES) {
         let secret: &str = secret;
         let issuer = endpoint.trim_end_matches("/mcp");
         stage.command(
@@ -68,6 +102,27 @@ pub fn register(
         "Afterwards",
         "claude mcp remove tollgate; codex mcp remove tollgate",
     )
+}
+
+/// Where, as whom and how a person decides what an agent waits for.
+fn decide(stage: &mut Stage<'_>, place: &Place<'_>, secrets: &[Credential]) -> Result<()> {
+    let Some((user, secret)) = secrets.iter().find(|(user, _)| user == DECIDES) else {
+        return Ok(());
+    };
+    let (secret, program, control) = (secret.as_str(), place.program, place.control);
+    stage.scene(&format!(
+        "Decide what it waits for, as {user}: nobody decides what they asked for"
+    ))?;
+    stage.say("Scripts, writable folders and changes of the shop wait for a second person.")?;
+    stage.command("In a browser", &format!("{control}/approvals"))?;
+    stage.command(&format!("Sign in as {user}, with the secret"), secret)?;
+    stage.command(
+        "Or in a terminal, which prints an address to sign in at",
+        &format!("{program} approvals list --server {control}"),
+    )?;
+    stage.say("")?;
+    stage.say("and with the ID it lists: approvals show ID, approve ID --wait, deny ID --reason WHY,")?;
+    stage.say("each with the same --server")
 }
 
 /// The commands and files of each agent, with the token taken from the environment.

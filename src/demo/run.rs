@@ -14,7 +14,7 @@ use super::changes::{self, Cast};
 use super::client::Client;
 use super::people::Desk;
 use super::play::{Stage, session};
-use super::register::register;
+use super::register::{Place, register};
 use super::{CONTROL, config_text, repo, shop};
 use crate::app::{self, App, Purpose};
 use crate::audit::Audit;
@@ -130,14 +130,13 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
     changes::change(&mut stage, cast, &desk).await?;
     journal(&mut stage, &config, &gate.audit).await?;
     if options.serve {
-        register(
-            &mut stage,
-            &endpoint,
-            &secrets,
-            &tokens,
-            &ourselves(),
-            &shell_word(&config),
-        )?;
+        let place = Place {
+            endpoint: &endpoint,
+            control: desk.url.as_str().trim_end_matches('/'),
+            program: &ourselves(),
+            config: &shell_word(&config),
+        };
+        register(&mut stage, &place, &secrets, &tokens)?;
         shutdown.cancelled().await;
     }
     stop.cancel();
@@ -236,9 +235,13 @@ async fn listen_at(usual: Option<&str>) -> Result<TcpListener> {
         .context("listen on loopback")
 }
 
-/// Two who read, and two administrators: one asks for changes, the other decides.
+/// Two who read, an administrator who asks for changes, and who decides: about those, and about the
+/// scripts of the developer.
 fn users(url: &str, desk: &Desk) -> DemoSpec {
-    let user = |name: &str, group: &str| (name.to_owned(), BTreeSet::from([group.to_owned()]));
+    let user = |name: &str, groups: &str| {
+        let groups: BTreeSet<String> = groups.split(' ').map(str::to_owned).collect();
+        (name.to_owned(), groups)
+    };
     DemoSpec {
         url: desk.issuer.clone(),
         audience: format!("{url}/mcp"),
@@ -246,7 +249,7 @@ fn users(url: &str, desk: &Desk) -> DemoSpec {
             user("analyst", "analyst"),
             user("developer", "developer"),
             user("dba", "dba"),
-            user("lead", "dba"),
+            user("lead", "dba developer"),
         ]),
         token_seconds: TOKEN_SECONDS,
         control: Some(ControlClient {

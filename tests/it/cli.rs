@@ -80,6 +80,58 @@ fn init_writes_a_set_that_check_accepts_and_never_overwrites() {
     assert_eq!(std::fs::read(gateway.join("tollgate.toml")).unwrap(), written);
 }
 
+/// What `init` leaves commented out is right as soon as the marks are taken away.
+#[test]
+fn what_init_comments_out_loads_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    assert!(tollgate(dir, &["init", "."]).status.success());
+    let offered = regex::Regex::new(
+        r#"(?m)^# (\[\[?[a-z_.]+\]\]?|(control_|name|kind|url|audience|groups_claim|workdir|programs|description|labels|support|secret|hold|decide)[a-z_]* = .*)$"#,
+    )
+    .unwrap();
+    let uncomment = |name: &str, pattern: &regex::Regex| {
+        let text = std::fs::read_to_string(dir.join(name)).unwrap();
+        let text = pattern.replace_all(&text, "$1").into_owned();
+        std::fs::write(dir.join(name), &text).unwrap();
+        text
+    };
+    let config = uncomment("tollgate.toml", &offered);
+    // The repository is not on this machine, and the signing key's folder neither.
+    let web = regex::Regex::new(r#"(?s)# A repository on this machine.*?\n\n"#).unwrap();
+    let audit = regex::Regex::new(r#"(?s)\[audit\].*?\n\n"#).unwrap();
+    let config = web.replace(&config, "");
+    let config = audit.replace(&config, "");
+    let config = config.replace("reader = [", "dba = [\"corp:dba\"]\nreader = [");
+    std::fs::write(dir.join("tollgate.toml"), config).unwrap();
+    uncomment(
+        "policies/roles.cedar",
+        &regex::Regex::new(r#"(?m)^// ?((@|permit|forbid|  |\)|when|unless).*)$"#).unwrap(),
+    );
+
+    let report = tollgate(dir, &["check", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    let lines = report["lines"].as_array().unwrap();
+    let wrong: Vec<_> = lines
+        .iter()
+        .filter(|line| line["level"] == "error" && line["group"] != "identity")
+        .filter(|line| {
+            !line
+                .to_string()
+                .contains("TOLLGATE_WEBHOOK_SECRET, which is not set")
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(
+        lines.iter().any(|line| line.to_string().contains("work (shell)")),
+        "{lines:#?}"
+    );
+    assert!(
+        lines.iter().any(|line| line.to_string().contains("5 permits")),
+        "{lines:#?}"
+    );
+}
+
 #[test]
 fn check_gives_json_whether_or_not_the_configuration_is_understood() {
     let folder = tempfile::tempdir().unwrap();

@@ -49,7 +49,14 @@ fn the_demo_plays_and_its_journal_can_be_read_as_it_says() {
         "[masked:aws-access-key]",
         "Refused (not_found)",
         "the first of them, replayed:",
-        "all 5 answers",
+        "[masked:aws-access-key]",
+        "`-delete` of `find` deletes files",
+        "Your own request",
+        "{\"id\":19}: status \"delivered\" becomes \"refunded\"",
+        "lead approves: granted",
+        "it happened once",
+        " again\n",
+        "all 9 answers",
         "verified: ",
     ] {
         assert!(story.contains(shown), "{shown}\n{story}");

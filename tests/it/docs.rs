@@ -1,6 +1,7 @@
 //! What the documents say is true: configurations load, policies validate, commands exist, links lead
 //! somewhere, the map of the code names every module.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
 
@@ -65,10 +66,10 @@ fn the_readme_describes_a_set_up_that_starts() {
     let readme = read("README.md");
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    let [config] = &blocks(&readme, "toml")[..] else {
-        panic!("one configuration")
+    let [config, shell] = &blocks(&readme, "toml")[..] else {
+        panic!("a configuration, and what is added to it")
     };
-    write(&dir.join("tollgate.toml"), config);
+    write(&dir.join("tollgate.toml"), &format!("{config}\n{shell}"));
     write(
         &dir.join("policies/readme.cedar"),
         &blocks(&readme, "cedar").join("\n"),
@@ -77,7 +78,7 @@ fn the_readme_describes_a_set_up_that_starts() {
     web(dir);
 
     let config = Config::load(&dir.join("tollgate.toml")).unwrap();
-    assert_eq!(config.resources.len(), 2);
+    assert_eq!(config.resources.len(), 3);
     assert_eq!(config.issuers.len(), 1);
     succeeds(dir, &["policy", "test"]);
     succeeds(dir, &["stdio"]); // opens every part; nobody speaks, so it ends
@@ -143,6 +144,7 @@ fn the_policies_and_tools_of_the_documents_load() {
 #[test]
 fn every_command_in_the_documents_is_understood() {
     let folder = tempfile::tempdir().unwrap();
+    let word = Regex::new(r#""([^"]*)"|(\S+)"#).unwrap();
     let mut seen = 0;
     for name in documents() {
         for block in [blocks(&read(&name), "sh"), blocks(&read(&name), "")].concat() {
@@ -150,8 +152,9 @@ fn every_command_in_the_documents_is_understood() {
                 .lines()
                 .filter(|line| line.starts_with("tollgate ") && !line.contains('…'));
             for line in lines {
-                let words: Vec<&str> = line
-                    .split_whitespace()
+                let words: Vec<&str> = word
+                    .captures_iter(line)
+                    .filter_map(|found| Some(found.get(1).or_else(|| found.get(2))?.as_str()))
                     .skip(1)
                     .take_while(|word| !["#", "&&", "|", ">"].contains(word))
                     .collect();
@@ -220,12 +223,106 @@ fn the_changelog_knows_this_version() {
 fn the_readme_names_the_refusals() {
     let readme = read("README.md");
     let section = readme.split("## Refusals").nth(1).expect("a section on refusals");
-    let section = section.split("\n\n[ARCHITECTURE").next().unwrap();
+    let section = section.split("\nA call that waits").next().unwrap();
     let listed: Vec<&str> = section.split('`').skip(1).step_by(2).collect();
     let code = read("src/call/refusal.rs");
-    let known: Vec<&str> = code.split('"').filter(|word| listed.contains(word)).collect();
-    for word in &listed {
-        assert!(known.contains(word), "`{word}` is no refusal code");
+    let arm = Regex::new(r#"Self::[A-Z]\w+ => "([a-z_]+)""#).unwrap();
+    let known: BTreeSet<&str> = arm
+        .captures_iter(&code)
+        .map(|found| found.get(1).unwrap().as_str())
+        .collect();
+    assert!(known.len() >= 19, "{known:?}");
+    let listed: BTreeSet<&str> = listed.into_iter().collect();
+    assert_eq!(listed, known);
+}
+
+/// Everything a policy may look at, and every annotation, has its place in the page on policies.
+#[test]
+fn the_page_on_policies_names_all_of_the_language() {
+    let page = read("docs/policy.md");
+    let schema = read("policies/tollgate.cedarschema");
+    let field = Regex::new(r"^ {2,}([a-z_]+)\??: (String|Bool|Set)").unwrap();
+    let fields = schema.lines().filter_map(|line| field.captures(line));
+    let fields: BTreeSet<String> = fields.map(|found| found[1].to_owned()).collect();
+    assert!(
+        fields.contains("irreversible") && fields.contains("change"),
+        "{fields:?}"
+    );
+    for name in &fields {
+        let told = page.contains(&format!(".{name}`")) || page.contains(&format!("`{name}`"));
+        assert!(told, "docs/policy.md does not tell of `{name}`");
     }
-    assert!(listed.len() >= 15);
+    let action = Regex::new(r"(?m)^ +action ([a-z_]+)").unwrap();
+    let actions: Vec<&str> = action
+        .captures_iter(&schema)
+        .map(|found| found.get(1).unwrap().as_str())
+        .collect();
+    assert!(actions.len() >= 15, "{actions:?}");
+    for name in actions.iter().filter(|name| !["read", "change"].contains(name)) {
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/policy.md does not tell of `{name}`"
+        );
+    }
+    let obligations = read("src/policy/obligation.rs");
+    let known = obligations
+        .split("ANNOTATIONS: [&str; 8] = [")
+        .nth(1)
+        .unwrap()
+        .split(']')
+        .next()
+        .unwrap();
+    let known: Vec<&str> = known.split('"').skip(1).step_by(2).collect();
+    assert!(
+        known.contains(&"bound") && known.contains(&"unattended"),
+        "{known:?}"
+    );
+    for name in known {
+        assert!(
+            page.contains(&format!("@{name}")),
+            "docs/policy.md does not tell of @{name}"
+        );
+    }
+}
+
+/// Every key that configuration reads has its row.
+#[test]
+fn the_page_on_configuration_names_every_key() {
+    let page = read("docs/configuration.md");
+    let raw = read("src/config/raw.rs");
+    let key = Regex::new(r"(?m)^    pub(?:\([a-z]+\))? ([a-z_0-9]+):").unwrap();
+    let keys: BTreeSet<&str> = key
+        .captures_iter(&raw)
+        .map(|found| found.get(1).unwrap().as_str())
+        .collect();
+    assert!(
+        keys.contains("workdir") && keys.contains("control_listen"),
+        "{keys:?}"
+    );
+    for name in keys {
+        let told = page.contains(&format!("`{name}`"))
+            || page.contains(&format!("[{name}]"))
+            || page.contains(&format!(".{name}]"));
+        assert!(told, "docs/configuration.md does not tell of `{name}`");
+    }
+}
+
+/// Every member of a journal record and every phase has its row.
+#[test]
+fn the_page_on_the_journal_names_every_member() {
+    let page = read("docs/audit.md");
+    let member = Regex::new(r#"\.put\(\s*"([a-z_0-9]+)""#).unwrap();
+    let mut seen = BTreeSet::new();
+    for file in ["src/audit/record.rs", "src/audit/entry.rs", "src/audit/writer.rs"] {
+        for found in member.captures_iter(&read(file)) {
+            seen.insert(found[1].to_owned());
+        }
+    }
+    assert!(seen.contains("approval") && seen.contains("effect"), "{seen:?}");
+    for name in seen {
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/audit.md does not tell of `{name}`"
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! Requests on a terminal: the same order as on the page, the agent's own words last.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde_json::Value;
 
@@ -36,56 +38,142 @@ pub(super) fn list(out: &mut Out, answer: &Value) -> Result<()> {
 pub(super) fn sheet(out: &mut Out, sheet: &Value) -> Result<()> {
     out.heading(&format!("{} · {}", subject(sheet), text(sheet, "state")))?;
     for (name, words) in [
-        ("for", text(sheet, "requester")),
+        ("asked by", text(sheet, "requester")),
         ("through", text(sheet, "agent")),
+        ("decides", seats(sheet)),
+        ("approved", approved_by(sheet)),
         ("decide by", text(sheet, "decide_by")),
+        ("run by", text(sheet, "execute_by")),
         ("action", text(sheet, "action_sha256")),
     ] {
-        out.item(Tone::Faint, &format!("{name:>9}"), &words)?;
-    }
-    let effect = sheet.get("effect").filter(|effect| !effect.is_null());
-    out.heading("What would change")?;
-    match effect {
-        None => out.line("  Nothing was measured: judge it by its exact text.")?,
-        Some(effect) => {
-            if effect.get("irreversible").and_then(Value::as_bool) == Some(true) {
-                out.item(Tone::Bad, "!", "This cannot be undone.")?;
-            }
-            block(out, effect)?;
+        if !words.is_empty() {
+            out.item(Tone::Faint, &format!("{name:>9}"), &words)?;
         }
     }
-    out.heading("Exactly what would run")?;
-    match sheet.get("arguments").filter(|arguments| !arguments.is_null()) {
-        None => out.line("  The request is final, and its arguments have been erased.")?,
-        Some(arguments) => {
-            let runs = sheet.get("runs").filter(|runs| !runs.is_null());
-            for name in ["statement", "command", "script"] {
-                if let Some(words) = runs.unwrap_or(arguments).get(name).and_then(Value::as_str) {
-                    lines(out, words)?;
-                }
-            }
-            if let Some(runs) = runs {
-                block(out, runs)?;
-                out.heading("What the agent sent")?;
-            }
-            block(out, arguments)?;
-        }
-    }
-    if let Some(facts) = sheet.get("facts").filter(|facts| !facts.is_null()) {
-        out.heading("What was found in it")?;
-        block(out, facts)?;
-    }
+    effect(out, sheet)?;
+    arguments(out, sheet)?;
     let because = sheet.get("because").and_then(Value::as_array);
     out.heading("Why people are asked")?;
     for one in because.into_iter().flatten() {
         let part = |place: usize| one.get(place).and_then(Value::as_str).unwrap_or_default();
         out.item(Tone::Plain, "-", &format!("{} ({})", part(1), part(0)))?;
     }
+    let history = sheet.get("history").and_then(Value::as_array);
+    out.heading("So far")?;
+    for one in history.into_iter().flatten() {
+        let part = |place: usize| one.get(place).and_then(Value::as_str).unwrap_or_default();
+        let by = Some(part(2)).filter(|by| !by.is_empty());
+        let by = by.map_or_else(String::new, |by| format!(" by {by}"));
+        let said = Some(part(3)).filter(|said| !said.is_empty());
+        let said = said.map_or_else(String::new, |said| format!(": \"{said}\""));
+        out.item(Tone::Faint, part(0), &format!("{}{by}{said}", part(1)))?;
+    }
     if let Some(reason) = sheet.get("claimed_reason").and_then(Value::as_str) {
         out.heading("What the agent says (claimed, checked by nobody)")?;
         lines(out, reason)?;
     }
     Ok(())
+}
+
+fn effect(out: &mut Out, sheet: &Value) -> Result<()> {
+    out.heading("What would change")?;
+    let effect = sheet.get("effect").filter(|effect| !effect.is_null());
+    let measured = effect.and_then(|effect| effect.get("irreversible"));
+    if [measured, sheet.pointer("/facts/sql/irreversible")].contains(&Some(&Value::Bool(true))) {
+        out.item(Tone::Bad, "!", "This cannot be undone.")?;
+    }
+    let Some(effect) = effect else {
+        out.line("  Nothing was measured: judge it by its exact text.")?;
+        return terms(out, sheet);
+    };
+    for (table, changes) in effect
+        .get("rows")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        let counts = changes.as_object().into_iter().flatten();
+        let counts: Vec<String> = counts.map(|(kind, count)| format!("{count} {kind}")).collect();
+        out.item(Tone::Plain, "-", &format!("{table}: {}", counts.join(", ")))?;
+    }
+    block(out, effect)?;
+    terms(out, sheet)
+}
+
+/// What an approval allows beyond the plain case.
+fn terms(out: &mut Out, sheet: &Value) -> Result<()> {
+    let has_effect = sheet.get("effect").is_some_and(|effect| !effect.is_null());
+    if has_effect && sheet.get("bound").and_then(Value::as_str) == Some("count") {
+        out.item(
+            Tone::Careful,
+            "!",
+            "Counts only: an approval is for these numbers, and when it runs, other rows may be meant.",
+        )?;
+    }
+    if sheet.get("unattended").and_then(Value::as_bool) == Some(true) {
+        out.item(
+            Tone::Careful,
+            "!",
+            "Runs by itself once approved, whether or not anybody still waits for it.",
+        )?;
+    }
+    Ok(())
+}
+
+fn arguments(out: &mut Out, sheet: &Value) -> Result<()> {
+    out.heading("Exactly what would run")?;
+    let Some(arguments) = sheet.get("arguments").filter(|arguments| !arguments.is_null()) else {
+        out.line("  The request is final, and its arguments have been erased.")?;
+        return Ok(());
+    };
+    // A declared tool's own text is what runs; what the agent sent is its values.
+    let declared = sheet.get("runs").filter(|runs| !runs.is_null());
+    let runs = declared.unwrap_or(arguments);
+    for name in ["statement", "command", "script"] {
+        if let Some(words) = runs.get(name).and_then(Value::as_str) {
+            lines(out, words)?;
+        }
+    }
+    let argv = runs.get("argv").and_then(Value::as_array);
+    for (place, word) in argv.into_iter().flatten().enumerate() {
+        out.item(Tone::Faint, "-", &format!("word {}", place + 1))?;
+        lines(out, word.as_str().unwrap_or_default())?;
+    }
+    if let Some(runs) = declared {
+        out.item(Tone::Faint, "-", "all of it, as JSON")?;
+        block(out, runs)?;
+    }
+    out.item(Tone::Faint, "-", "what the agent sent, as JSON")?;
+    block(out, arguments)?;
+    if let Some(facts) = sheet.get("facts").filter(|facts| !facts.is_null()) {
+        out.heading("What was found in it")?;
+        block(out, facts)?;
+    }
+    Ok(())
+}
+
+/// The most that one policy asks of each group: one person counts in all of them.
+fn seats(sheet: &Value) -> String {
+    let mut seats: BTreeMap<&str, u64> = BTreeMap::new();
+    for one in sheet.get("asks").and_then(Value::as_array).into_iter().flatten() {
+        let group = one.get(1).and_then(Value::as_str).unwrap_or_default();
+        let count = one.get(0).and_then(Value::as_u64).unwrap_or_default();
+        let most = seats.entry(group).or_default();
+        *most = count.max(*most);
+    }
+    let seats = seats
+        .into_iter()
+        .map(|(group, count)| format!("{count} of {group}"));
+    seats.collect::<Vec<_>>().join(", ")
+}
+
+fn approved_by(sheet: &Value) -> String {
+    let people = sheet.get("approved_by").and_then(Value::as_array);
+    let people = people
+        .into_iter()
+        .flatten()
+        .map(|one| format!("{}#{}", text(one, "issuer"), text(one, "subject")));
+    people.collect::<Vec<_>>().join(", ")
 }
 
 /// Where a request is now.

@@ -14,7 +14,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tollgate::approval::review::{Card, Choice, NotDecided, Reviewer, Sheet, State};
-use tollgate::call::{ApprovalId, Approver};
+use tollgate::call::{ApprovalId, Approver, Bound};
 use tollgate::clock::{System, Timestamp, World};
 use tollgate::console::{self, Desk, Spec};
 use tollgate::identity::issuer::{ControlClient, DemoIssuer, DemoSpec, Page};
@@ -179,6 +179,8 @@ pub(super) fn sheet(words: &str) -> Sheet {
                 "before": {"id": 17, "status": "open", "note": words},
                 "after": {"id": 17, "status": "closed", "note": words}}],
         })),
+        bound: Bound::Keys,
+        unattended: false,
         claimed_reason: Some(words.to_owned()),
         history: vec![(
             "2026-11-22T09:31:00.000Z".to_owned(),
