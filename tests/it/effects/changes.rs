@@ -101,13 +101,18 @@ async fn what_changed_between_measurement_and_execution_is_asked_anew() {
     assert_eq!(lea.show(&id).await["state"], json!("cancelled"));
     let sheet = lea.asked().await;
     assert_eq!(sheet["id"], json!(new));
-    let keys: Vec<&serde_json::Value> = sheet["effect"]["sample"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| &row["key"])
-        .collect();
+    assert_eq!(
+        sheet["effect"]["rows"],
+        json!({ "products": { "updated": 2 } }),
+        "{sheet}"
+    );
+    let sample = sheet["effect"]["sample"].as_array().unwrap();
+    let keys: Vec<&serde_json::Value> = sample.iter().map(|row| &row["key"]).collect();
     assert_eq!(json!(keys), json!([{ "id": 4 }, { "id": 6 }]), "{sheet}");
+    for row in sample {
+        let price = |side: &str| row[side]["price_cents"].as_i64().unwrap();
+        assert_eq!(price("after"), price("before") + 100, "{row}");
+    }
     lea.approve(&sheet).await;
     // Fewer of the approved rows are within what was approved.
     shop(site)

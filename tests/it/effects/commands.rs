@@ -152,7 +152,8 @@ async fn incidents_24_35_36_37_39_40_hostile_lines_start_nothing() {
         for change in [false, true] {
             let arguments = json!({ "resource": "work", "command": line, "change": change });
             let answer = agent.call("shell_run", arguments).await;
-            assert_eq!(code(&answer), "program_refused", "{line}: {answer}");
+            let refused = ["program_refused", "invalid_arguments"].contains(&code(&answer));
+            assert!(refused, "{line}: {answer}");
             let way_out = envelope(&answer)["refusal"]["try"].as_str().unwrap();
             assert!(!way_out.is_empty(), "{line}");
         }
