@@ -111,6 +111,10 @@ pub struct Card {
     pub approved_by: Vec<Approver>,
     /// Whether this reviewer may decide it now.
     pub may_decide: bool,
+    /// Whether they may refuse it now: also when enough people have approved, until it has run.
+    pub may_refuse: bool,
+    /// Whether they may withdraw it now.
+    pub may_withdraw: bool,
 }
 
 /// Everything a reviewer decides on.
@@ -123,6 +127,9 @@ pub struct Sheet {
     pub action_sha256: String,
     /// Policies that asked, with what they explain.
     pub because: Vec<(String, Option<String>)>,
+    /// What would run, exactly, where the arguments do not say all of it (a declared tool's statement is
+    /// its author's); gone once the request is final.
+    pub runs: Option<serde_json::Value>,
     /// The exact arguments; gone once the request is final.
     pub arguments: Option<serde_json::Value>,
     /// What the adapter found.
@@ -485,6 +492,8 @@ async fn card(
     let approved: Vec<DecisionRow> = decisions.into_iter().filter(|one| one.approves).collect();
     let time = |at: u64| Timestamp(at).rfc3339();
     let now_state = state(row)?;
+    let view = View::of(reviewer, rules, row, terms);
+    let open = matches!(now_state, State::Pending | State::Granted);
     Ok(Card {
         id: ApprovalId(row.id.clone()),
         state: now_state,
@@ -497,9 +506,9 @@ async fn card(
         execute_by: row.execute_by.map(time),
         asks: terms.asks.iter().flat_map(|asked| asked.seats.clone()).collect(),
         approved_by: approvers(&approved)?,
-        may_decide: now_state == State::Pending
-            && !decided
-            && View::of(reviewer, rules, row, terms) == View::Decides,
+        may_decide: now_state == State::Pending && !decided && view == View::Decides,
+        may_refuse: open && !decided && view == View::Decides,
+        may_withdraw: open && view.is_shown(),
     })
 }
 
@@ -530,6 +539,10 @@ fn sheet(
             .map(|asked| (asked.id, asked.explain))
             .collect(),
         claimed_reason: reason.map(words::cleaned),
+        runs: sealed
+            .as_ref()
+            .map(|sealed| sealed.runs.clone())
+            .filter(|runs| !runs.is_null()),
         arguments: sealed.map(|sealed| serde_json::Value::Object(sealed.arguments)),
         facts: terms.facts,
         effect,

@@ -79,7 +79,7 @@ fn act(id: &str, summary: &str, members: &[&str]) -> Value {
                 "action_sha256" => {
                     json!({"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "As it was shown"})
                 }
-                _ => json!({"type": "string", "minLength": 1, "maxLength": 1000}),
+                _ => json!({"type": "string", "minLength": 1, "maxLength": 500}),
             };
             ((*member).to_owned(), schema)
         })
@@ -111,6 +111,8 @@ fn schemas() -> Value {
         }},
         "approved_by": {"type": "array", "items": {"type": "object"}},
         "may_decide": {"type": "boolean"},
+        "may_refuse": {"type": "boolean"},
+        "may_withdraw": {"type": "boolean"},
     });
     json!({
         "Problem": {
@@ -137,7 +139,7 @@ fn schemas() -> Value {
             "properties": {
                 "action_sha256": text,
                 "because": {"type": "array", "items": {"type": "array", "prefixItems": [text, maybe]}},
-                "arguments": {}, "facts": {}, "effect": {},
+                "runs": {}, "arguments": {}, "facts": {}, "effect": {},
                 "claimed_reason": maybe,
                 "history": {"type": "array", "items": {"type": "array", "prefixItems": [text, text, maybe, maybe]}},
             },

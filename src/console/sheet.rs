@@ -297,45 +297,52 @@ fn marked(element: &str, html: &str) -> String {
     format!("<{element}>{html}</{element}>")
 }
 
-/// The exact text: what has its own form as such, and everything as JSON.
+/// The exact text, as the executing adapter gets it: what has its own form as such, and everything as JSON.
 fn arguments(out: &mut String, shown: &Sheet) {
     out.push_str("<section><h2>Exactly what would run</h2>");
     match &shown.arguments {
         None => out.push_str("<p>The request is final, and its arguments have been erased.</p>"),
         Some(arguments) => {
+            let runs = shown.runs.as_ref().unwrap_or(arguments);
             for name in ["statement", "command", "script"] {
-                if let Some(words) = arguments.get(name).and_then(Value::as_str) {
-                    let _ = write!(out, "<h3>{name}</h3><pre>{}</pre>", exact(words));
-                    foreign(out, words);
+                if let Some(words) = runs.get(name).and_then(Value::as_str) {
+                    numbered(out, name, words.split('\n').map(exact));
                 }
             }
-            if let Some(words) = arguments.get("argv").and_then(Value::as_array) {
-                out.push_str("<h3>argv, one word a line</h3><pre>");
-                for word in words {
-                    let _ = writeln!(out, "{}", text(&plain(word)));
-                }
-                out.push_str("</pre>");
+            if let Some(words) = runs.get("argv").and_then(Value::as_array) {
+                let words = words.iter().map(|word| text(&plain(word)));
+                numbered(out, "argv, one word a number", words);
             }
-            let _ = write!(
-                out,
-                "<h3>all arguments, as JSON</h3><pre>{}</pre>",
-                exact(&pretty(arguments))
-            );
+            foreign(out, runs);
+            if let Some(runs) = &shown.runs {
+                json(out, "all of it, as JSON", runs);
+            }
+            json(out, "what the agent sent, as JSON", arguments);
         }
     }
     if !shown.facts.is_null() {
-        let _ = write!(
-            out,
-            "<h3>what was found in it</h3><pre>{}</pre>",
-            exact(&pretty(&shown.facts))
-        );
+        json(out, "what was found in it", &shown.facts);
     }
     out.push_str("</section>");
 }
 
+fn json(out: &mut String, title: &str, value: &Value) {
+    let _ = write!(out, "<h3>{title}</h3><pre>{}</pre>", exact(&pretty(value)));
+}
+
+/// Every line with its number, which no text can draw: a long line that is wrapped looks like two, and
+/// then what a comment swallows looks like a line of its own.
+fn numbered(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    let _ = write!(out, "<h3>{title}</h3><pre class=\"lines\">");
+    for line in lines {
+        let _ = write!(out, "<span>{line}\n</span>");
+    }
+    out.push_str("</pre>");
+}
+
 /// Letters that look like others are the cheapest way to make a name look like another.
-fn foreign(out: &mut String, words: &str) {
-    let count = words.chars().filter(|c| !c.is_ascii()).count();
+fn foreign(out: &mut String, runs: &Value) {
+    let count = runs.to_string().chars().filter(|c| !c.is_ascii()).count();
     if count > 0 {
         let _ = write!(
             out,
@@ -408,9 +415,9 @@ fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
     if own {
         out.push_str("<p>You asked for this yourself; other people decide it. You can withdraw it.</p>");
     } else if !card.may_decide {
-        out.push_str("<p>You cannot decide this now: it waits for others, or you have decided.</p>");
+        out.push_str("<p>You cannot approve this now: it waits for others, or you have decided. Until it has run you can stop it.</p>");
     }
-    if !own && !card.may_decide {
+    if !card.may_decide && !card.may_refuse && !card.may_withdraw {
         out.push_str("</section>");
         return;
     }
@@ -428,11 +435,12 @@ fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
     for (verb, token) in &stand.tokens {
         let inner = match verb {
             Verb::Approve if !card.may_decide => continue,
-            Verb::Refuse if !card.may_decide => continue,
+            Verb::Refuse if !card.may_refuse => continue,
+            Verb::Cancel if !card.may_withdraw => continue,
             Verb::Approve => "<button class=\"yes\">Approve exactly this, once</button>",
             Verb::Refuse => {
                 "<label for=\"reason\">Why not? The person who asked and their agent read it.</label>\
-                 <textarea id=\"reason\" name=\"reason\" required maxlength=\"1000\"></textarea>\
+                 <textarea id=\"reason\" name=\"reason\" required maxlength=\"500\"></textarea>\
                  <button class=\"no\">Refuse</button>"
             }
             Verb::Cancel => "<button>Withdraw the request</button>",

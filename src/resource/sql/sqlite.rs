@@ -128,7 +128,7 @@ impl Database {
                 Ok(facts)
             }
             Request::SqlExecute(change) => {
-                let plan = change::inspect(&pool, &change.statement, &stop)?;
+                let plan = change::inspect(&pool, &change, &stop)?;
                 let mut facts = facts(&pool, plan.action, plan.version, Some(&plan.checked));
                 facts.probe = plan.probe;
                 Ok(facts)

@@ -139,8 +139,8 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_19_what_others_can_change_is_a_refusal_to_start",
             "incident_19_files_that_others_could_change_are_refused",
-            "incident_h13_a_changed_journal_does_not_verify",
             "incident_19_policies_store_keys_and_configuration_are_out_of_reach",
+            "incident_h13_a_changed_journal_does_not_verify",
         ]),
     ),
     (
@@ -297,8 +297,8 @@ const LEDGER: &[(&str, &str, Answer)] = &[
             "incident_42_a_foreign_host_or_origin_reaches_nothing",
             "incident_42_a_page_in_a_browser_reaches_nothing_even_with_a_token",
             "incident_42_known_bad_versions_are_not_locked",
-            "an_empty_list_of_hosts_or_origins_allows_none",
             "row_42_only_its_own_name_is_served_and_only_its_own_pages_may_ask",
+            "an_empty_list_of_hosts_or_origins_allows_none",
         ]),
     ),
     (
@@ -364,6 +364,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
             "h3_the_requester_never_counts_whatever_their_groups",
             "h3_h8_the_requester_does_not_decide_and_others_do_not_see",
             DECIDES,
+            "h3_that_people_of_two_issuers_can_be_one_is_said",
         ]),
     ),
     (
@@ -394,6 +395,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
             "incident_h7_what_is_inspected_and_recorded_is_what_runs",
             "facts_that_do_not_fit_the_statement_are_not_run",
             "h7_every_argument_is_in_the_facts_and_no_variable_can_be_set",
+            "people_see_and_sign_the_statement_that_a_declared_tool_would_run",
         ]),
     ),
     (
@@ -414,6 +416,8 @@ const LEDGER: &[(&str, &str, Answer)] = &[
             "h9_two_real_processes_decide_once_and_run_once",
             "kill_between_grant_spend_effect_and_record_never_runs_twice",
             "killed_between_taking_the_approval_and_the_commit_it_is_unknown_and_never_made_again",
+            "h9_an_executor_against_the_clock_and_against_a_refusal",
+            "what_runs_unattended_without_an_approval_by_now_runs_once_all_the_same",
         ]),
     ),
     (
