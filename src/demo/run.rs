@@ -112,22 +112,12 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
         stage.say(&format!("{USUAL} is taken, so it is another port this time"))?;
     }
     let endpoint = format!("{url}/mcp");
-    let client = |user: &str| -> Result<Client> {
-        let token = tokens.get(user).context("no such user")?.clone();
-        Ok(Client::new(app::http_client()?, &endpoint, token, "demo-agent"))
+    let everybody = Everybody {
+        endpoint: &endpoint,
+        tokens: &tokens,
+        secrets: &secrets,
     };
-    session(&mut stage, &client("analyst")?, &client("developer")?, &made.key).await?;
-    changes::commands(&mut stage, &client("developer")?).await?;
-    let secret = |user: &str| -> Result<&str> {
-        let found = secrets.iter().find(|(name, _)| name == user);
-        Ok(found.context("no such user")?.1.as_str())
-    };
-    let cast = Cast {
-        agent: client("dba")?,
-        requester: ("dba", secret("dba")?),
-        reviewer: ("lead", secret("lead")?),
-    };
-    changes::change(&mut stage, cast, &desk).await?;
+    everybody.play(&mut stage, &desk, &made.key).await?;
     journal(&mut stage, &config, &gate.audit).await?;
     if options.serve {
         let place = Place {
@@ -154,6 +144,42 @@ struct Made {
     _marker: File,
     key: String,
     own_history: bool,
+}
+
+/// Who plays, by login name.
+struct Everybody<'a> {
+    endpoint: &'a str,
+    tokens: &'a BTreeMap<String, String>,
+    secrets: &'a [Credential],
+}
+
+impl Everybody<'_> {
+    fn agent(&self, user: &str) -> Result<Client> {
+        let token = self.tokens.get(user).context("no such user")?.clone();
+        Ok(Client::new(
+            app::http_client()?,
+            self.endpoint,
+            token,
+            "demo-agent",
+        ))
+    }
+
+    fn secret(&self, user: &str) -> Result<&str> {
+        let found = self.secrets.iter().find(|(name, _)| name == user);
+        Ok(found.context("no such user")?.1.as_str())
+    }
+
+    async fn play(&self, stage: &mut Stage<'_>, desk: &Desk, planted: &str) -> Result<()> {
+        let developer = self.agent("developer")?;
+        session(stage, &self.agent("analyst")?, &developer, planted).await?;
+        changes::commands(stage, &developer).await?;
+        let cast = Cast {
+            agent: self.agent("dba")?,
+            requester: ("dba", self.secret("dba")?),
+            reviewer: ("lead", self.secret("lead")?),
+        };
+        changes::change(stage, cast, desk).await
+    }
 }
 
 /// Everything on disk, in a folder that is empty, new, or ours.

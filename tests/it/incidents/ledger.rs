@@ -60,7 +60,11 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "7",
         "text inside literals was run as a statement",
-        Shown(&[SQL_BYPASS]),
+        Shown(&[
+            SQL_BYPASS,
+            "hostile_changes_are_refused_and_leave_nothing",
+            HIDDEN,
+        ]),
     ),
     (
         "8",
@@ -108,6 +112,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             STORED,
             "the_starter_policies_load_pass_their_tests_and_are_all_tested",
+            "incident_16_after_personal_data_nothing_can_be_carried_out_elsewhere",
         ]),
     ),
     (
@@ -145,6 +150,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
             LISTED,
             "incident_20_what_the_tool_promises_and_what_the_adapter_found_must_both_be_allowed",
             "row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew",
+            HIDDEN,
         ]),
     ),
     (
@@ -159,8 +165,10 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         "22",
         "an agent destroyed production by itself",
         Shown(&[
-            "row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew",
             "incident_22_what_destroys_is_no_inspection",
+            "row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew",
+            "the_starter_policies_load_pass_their_tests_and_are_all_tested",
+            "incident_22_what_cannot_be_undone_takes_two_other_people",
         ]),
     ),
     (
@@ -174,6 +182,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_24_argument_injection",
             "incident_24_a_value_in_a_command_is_no_option",
+            HOSTILE,
         ]),
     ),
     (
@@ -184,7 +193,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "26",
         "files outside the work tree were staged",
-        Apart("nothing is staged or written; no work tree is touched"),
+        Apart("git only reads: nothing is staged or written, no work tree is touched"),
     ),
     (
         "27",
@@ -204,7 +213,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "30",
         "from a public issue to a private repository and out again",
-        Apart("nothing is written or sent; the rule for it is a starter policy with decision tests"),
+        Apart("git only reads and nothing sends; the rule for changes is shown by row 16"),
     ),
     (
         "31",
@@ -232,12 +241,21 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "35",
         "substitution and line breaks past a list of words",
-        Shown(&["incident_35_no_substitution_and_no_second_line"]),
+        Shown(&[
+            "incident_35_no_substitution_and_no_second_line",
+            "no_hostile_line_is_an_inspection",
+            "bash_starts_what_we_would_start_and_nothing_else",
+            HOSTILE,
+        ]),
     ),
     (
         "36",
         "only the first word of a shell line was checked",
-        Shown(&["incident_36_every_program_of_a_line_is_looked_at"]),
+        Shown(&[
+            "incident_36_every_program_of_a_line_is_looked_at",
+            "no_hostile_line_is_an_inspection",
+            HOSTILE,
+        ]),
     ),
     (
         "37",
@@ -245,6 +263,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_37_a_command_has_one_program_and_no_shell",
             "incident_37_what_follows_the_first_word_has_no_shell_to_act_in",
+            HOSTILE,
         ]),
     ),
     (
@@ -258,17 +277,18 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_39_the_author_chooses_every_option",
             "incident_39_a_value_cannot_become_an_option",
+            HOSTILE,
         ]),
     ),
     (
         "40",
         "commands in a pod; logs as orders",
-        Shown(&["incident_40_text_stays_one_word", STORED]),
+        Shown(&["incident_40_text_stays_one_word", STORED, HOSTILE]),
     ),
     (
         "41",
         "a description run as a command; host keys unchecked",
-        Apart("no SSH in this slice"),
+        Apart("no SSH here: commands run on this host alone; no free text reaches a shell (row 35)"),
     ),
     (
         "42",
@@ -299,6 +319,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
             "incident_44_a_secret_is_a_reference_and_has_no_default",
             "incident_44_a_token_of_an_earlier_start_is_worthless",
             "incident_44_without_issuers_every_token_is_refused",
+            DECIDES,
         ]),
     ),
     (
@@ -339,9 +360,10 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         "H3",
         "administrators approve themselves",
         Shown(&[
-            "h3_the_requester_never_counts_whatever_their_groups",
             "h3_whoever_asks_never_decides_whatever_groups_and_rights_they_have",
+            "h3_the_requester_never_counts_whatever_their_groups",
             "h3_h8_the_requester_does_not_decide_and_others_do_not_see",
+            DECIDES,
             "h3_that_people_of_two_issuers_can_be_one_is_said",
         ]),
     ),
@@ -349,16 +371,16 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         "H4",
         "one click counted for two groups",
         Shown(&[
-            "h4_somebody_in_two_groups_takes_one_seat",
             "h4_somebody_in_two_groups_fills_one_seat",
+            "h4_somebody_in_two_groups_takes_one_seat",
         ]),
     ),
     (
         "H5",
         "approvals compared for equality",
         Shown(&[
-            "h5_more_people_than_asked_for_are_enough",
             "h5_one_seat_and_a_person_of_two_groups_is_enough",
+            "h5_more_people_than_asked_for_are_enough",
         ]),
     ),
     (
@@ -382,14 +404,18 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_h8_lists_hold_what_is_the_callers",
             "h8_a_request_does_not_exist_for_people_who_are_not_asked",
+            "h3_h8_the_requester_may_withdraw_and_strangers_see_nothing",
+            DECIDES,
         ]),
     ),
     (
         "H9",
         "the guard against running twice lived in one process",
         Shown(&[
-            "h9_two_real_processes_decide_once_and_run_once",
             "h9_two_executors_one_run",
+            "h9_two_real_processes_decide_once_and_run_once",
+            "kill_between_grant_spend_effect_and_record_never_runs_twice",
+            "killed_between_taking_the_approval_and_the_commit_it_is_unknown_and_never_made_again",
             "h9_an_executor_against_the_clock_and_against_a_refusal",
             "what_runs_unattended_without_an_approval_by_now_runs_once_all_the_same",
         ]),
@@ -431,6 +457,10 @@ const SQL_BYPASS: &str = "incidents_01_03_04_06_07_09_10_11_15_what_is_not_one_p
 const STORED: &str = "incidents_02_16_stored_instructions_are_data_and_carry_no_secret_out";
 const NO_TOKEN: &str = "incidents_13_18_44_loopback_is_no_reason_to_let_anybody_in";
 const LISTED: &str = "incidents_20_38_a_tool_that_is_not_listed_cannot_be_called";
+
+const HIDDEN: &str = "incidents_07_20_a_change_is_one_whatever_carries_it";
+const HOSTILE: &str = "incidents_24_35_36_37_39_40_hostile_lines_start_nothing";
+const DECIDES: &str = "incidents_44_h3_h8_nothing_an_agent_holds_decides";
 
 #[test]
 fn every_row_is_there_once_in_order_and_in_few_words() {

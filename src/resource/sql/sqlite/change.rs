@@ -22,7 +22,7 @@ use super::writer::{self, Prepared, Writer};
 use super::{Expected, engine, refusals};
 use crate::call::answer::{Changed, Rows};
 use crate::call::request::SqlExecute;
-use crate::call::{Action, Code, Effect, Limits, MaskCounts, Probe, RawOutput, Refusal};
+use crate::call::{Action, Bound, Code, Effect, Limits, MaskCounts, Probe, RawOutput, Refusal};
 
 /// What a change is, before anything runs.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(super) struct Order {
     pub(super) probe: Probe,
     /// Whether people approved this very change.
     pub(super) approved: bool,
+    /// The effect they saw, if it was measured.
+    pub(super) seen: Option<Effect>,
 }
 
 /// Asked once, with the effect, before it stays.
@@ -90,16 +92,22 @@ pub(super) fn measure(pool: &Pool, order: &Order, stop: &Arc<AtomicBool>) -> Res
         begin(&writer.link.conn, &watch)?;
         let (prepared, mut impact, _) = attempt(writer, order, &watch, true)?;
         settled(&writer.link.conn, true)?;
-        let sampled = impact
-            .look(&writer.link, &writer.anatomy, true, &watch)
-            .and_then(|()| Ok(writer.link.conn.execute_batch("ROLLBACK TO before_change")?))
-            .and_then(|()| impact.look(&writer.link, &writer.anatomy, false, &watch));
-        sampled.map_err(|why| unmade::unmeasured(why, &watch))?;
+        sample(writer, &mut impact, &watch)?;
         impact.effect.irreversible = prepared.checked.facts.irreversible;
         Ok(impact.effect)
     });
     undo(&writer.link.conn);
     outcome
+}
+
+/// Takes the change back, with rows as they are after it and before it.
+fn sample(writer: &Writer, impact: &mut Impact, watch: &Watch) -> Result<(), Refusal> {
+    let (link, anatomy) = (&writer.link, &writer.anatomy);
+    impact
+        .look(link, anatomy, true, watch)
+        .and_then(|()| Ok(link.conn.execute_batch("ROLLBACK TO before_change")?))
+        .and_then(|()| impact.look(link, anatomy, false, watch))
+        .map_err(|why| unmade::unmeasured(why, watch))
 }
 
 /// Makes the change. Nothing stays unless `ask` allows it.
@@ -125,6 +133,17 @@ pub(super) fn run(
         let (prepared, mut impact, mut output) = attempt(writer, order, &watch, false)?;
         settled(&writer.link.conn, false)?;
         impact.effect.irreversible = prepared.checked.facts.irreversible;
+        let seen = order.seen.as_ref();
+        if seen.is_some_and(|seen| !impact.effect.is_within(seen, Bound::Keys)) {
+            // People will be asked anew, unless they approved a count, and look at rows then too.
+            sample(writer, &mut impact, &watch)?;
+            let (_, again, made) = attempt(writer, order, &watch, false)?;
+            settled(&writer.link.conn, false)?;
+            if again.effect.rows != impact.effect.rows {
+                return Err(unmade::not_the_same());
+            }
+            output = made;
+        }
         output.effect = Some(impact.effect);
         Ok(output)
     });

@@ -38,6 +38,7 @@ pub(in super::super) fn order(facts: &Facts, request: SqlExecute) -> Order {
         expected: Expected::of(facts).unwrap(),
         probe: facts.probe,
         approved: true,
+        seen: None,
     }
 }
 
