@@ -64,6 +64,7 @@ impl Server {
 }
 
 fn inside() -> std::io::Result<()> {
+    confine::step_back();
     confine::keep_descriptors()?;
     // Programs run as the same user: none of them may look into this process or take a descriptor from it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;

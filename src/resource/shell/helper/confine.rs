@@ -100,6 +100,17 @@ const DENIED: &[i64] = &[
     libc::SYS_ustat,
 ];
 
+/// How much less of a busy processor the programs get than the server (setpriority(2)).
+const NICENESS: i32 = 10;
+
+/// Lets the machine run short of memory or processors at the cost of the programs, not of the server. While
+/// this process can still be looked into: afterwards its own files in `/proc` are not its own.
+pub(super) fn step_back() {
+    // Both are politeness, no layer: where they cannot be had, the bounds hold all the same.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000"); // the first to go (proc_pid_oom_score_adj(5))
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
 /// Lets no program inherit a descriptor beyond the three standard ones.
 pub(super) fn keep_descriptors() -> std::io::Result<()> {
     let (first, last, flags) = (3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);

@@ -96,6 +96,17 @@ async fn a_memory_bomb_in_shared_memory_is_stopped_by_memory() {
     }
 }
 
+/// Programs that take all a machine has take it from themselves first.
+#[tokio::test]
+async fn programs_give_way_to_the_server() {
+    let given = site().sh("cat /proc/self/oom_score_adj; nice; echo 0 2>/dev/null > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj").await;
+    let told: Vec<&str> = given.out().lines().collect();
+    assert!(
+        matches!(told.as_slice(), ["1000", nice, "1000"] if nice.parse::<i32>().unwrap() >= 10),
+        "{told:?}"
+    );
+}
+
 #[tokio::test]
 async fn an_output_bomb_is_stopped_by_output_and_a_long_output_is_not() {
     let site = site_with(small());
