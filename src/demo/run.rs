@@ -107,10 +107,7 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
     let serving = tokio::spawn(app.serve_both(listener, Some(control), stop.clone()));
 
     let mut stage = Stage::new(out, options.colour);
-    introduce(&mut stage, &made, &options.dir, &url)?;
-    if options.serve && !url.ends_with(USUAL) {
-        stage.say(&format!("{USUAL} is taken, so it is another port this time"))?;
-    }
+    introduce(&mut stage, &made, options, &url)?;
     let endpoint = format!("{url}/mcp");
     let client = |user: &str| -> Result<Client> {
         let token = tokens.get(user).context("no such user")?.clone();
@@ -118,23 +115,20 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
     };
     session(&mut stage, &client("analyst")?, &client("developer")?, &made.key).await?;
     changes::commands(&mut stage, &client("developer")?).await?;
-    let secret = |user: &str| -> Result<&str> {
-        let found = secrets.iter().find(|(name, _)| name == user);
-        Ok(found.context("no such user")?.1.as_str())
-    };
     let cast = Cast {
         agent: client("dba")?,
-        requester: ("dba", secret("dba")?),
-        reviewer: ("lead", secret("lead")?),
+        requester: ("dba", secret_of(&secrets, "dba")?),
+        reviewer: ("lead", secret_of(&secrets, "lead")?),
     };
     changes::change(&mut stage, cast, &desk).await?;
     journal(&mut stage, &config, &gate.audit).await?;
     if options.serve {
+        let (program, config) = (ourselves(), shell_word(&config));
         let place = Place {
             endpoint: &endpoint,
             control: desk.url.as_str().trim_end_matches('/'),
-            program: &ourselves(),
-            config: &shell_word(&config),
+            program: &program,
+            config: &config,
         };
         register(&mut stage, &place, &secrets, &tokens)?;
         shutdown.cancelled().await;
@@ -147,6 +141,11 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
         stage.verified(&report)?;
     }
     Ok(())
+}
+
+fn secret_of<'a>(secrets: &'a [Credential], user: &str) -> Result<&'a str> {
+    let found = secrets.iter().find(|(name, _)| name == user);
+    Ok(found.context("no such user")?.1.as_str())
 }
 
 struct Made {
@@ -270,7 +269,7 @@ fn tokens(issuer: &DemoIssuer, secrets: &[Credential]) -> Result<BTreeMap<String
         .collect()
 }
 
-fn introduce(stage: &mut Stage<'_>, made: &Made, dir: &Path, url: &str) -> Result<()> {
+fn introduce(stage: &mut Stage<'_>, made: &Made, options: &Options, url: &str) -> Result<()> {
     let history = if made.own_history {
         "this project's own history"
     } else {
@@ -279,13 +278,17 @@ fn introduce(stage: &mut Stage<'_>, made: &Made, dir: &Path, url: &str) -> Resul
     stage.scene("Tollgate: what an agent gets, and what it does not")?;
     stage.say(&format!(
         "made in {}: a shop (SQLite, 2,000 customers)",
-        dir.display()
+        options.dir.display()
     ))?;
     stage.say(&format!(
         "and a git repository ({history}, and one commit with a key in it)"
     ))?;
     stage.say(&format!("serving MCP at {url}/mcp;"))?;
-    stage.say("every answer below came over that wire")
+    stage.say("every answer below came over that wire")?;
+    if options.serve && !url.ends_with(USUAL) {
+        stage.say(&format!("{USUAL} is taken, so it is another port this time"))?;
+    }
+    Ok(())
 }
 
 /// What the journal says of the session, while the server runs.

@@ -69,7 +69,11 @@ fn the_demo_plays_and_its_journal_can_be_read_as_it_says() {
     let with = |words: &[&str]| tollgate(dir, &[&at[..], words].concat());
     let list = said(&with(&["audit", "list"]));
     assert!(list.starts_with("time (UTC)"), "{list}");
-    assert_eq!(list.lines().count(), 1 + 7, "seven calls under a heading\n{list}");
+    assert_eq!(
+        list.lines().count(),
+        1 + 14,
+        "fourteen calls under a heading\n{list}"
+    );
     let refused = said(&with(&["audit", "list", "--refused", "--resource", "shop"]));
     assert!(
         refused.contains("refused: wrong_tool"),
@@ -97,7 +101,7 @@ fn the_demo_plays_and_its_journal_can_be_read_as_it_says() {
             .as_array()
             .unwrap()
             .len(),
-        7
+        14
     );
 
     let exported = said(&with(&["audit", "export", "journal.ndjson"]));
