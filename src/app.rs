@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod demo;
 mod desk;
 mod journal;
 mod parts;

@@ -113,7 +113,11 @@ impl Resources {
         match self.of(invocation)? {
             None => self.list(&permit, invocation),
             Some(Resource::Git(repository)) => repository.run(permit, invocation, facts, cancel).await,
-            Some(Resource::Sqlite(database)) => database.run(permit, invocation, facts, last, cancel).await,
+            Some(Resource::Sqlite(database)) => {
+                database
+                    .run(permit, invocation, facts, approved, last, cancel)
+                    .await
+            }
             Some(Resource::Shell(folder)) => folder.run(permit, invocation, facts, last, cancel).await,
         }
     }

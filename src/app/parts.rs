@@ -16,7 +16,7 @@ use crate::clock::{System, World};
 use crate::config::{self, Config, Kind};
 use crate::console;
 use crate::gate::Gate;
-use crate::identity::issuer::{DemoIssuer, Page, TokenRefused};
+use crate::identity::issuer::DemoIssuer;
 use crate::identity::{DEMO, GroupMap, HttpFetch, Identity, IdentitySpec, IssuerSpec, install_tls_provider};
 use crate::mask::Mask;
 use crate::policy::{Policies, Scene};
@@ -24,7 +24,7 @@ use crate::resource::{Resource, Resources, git, shell, sql::sqlite};
 use crate::seats::Seats;
 use crate::store::{Store, Tuning};
 use crate::tool::Tools;
-use crate::transport::http::{FormAnswer, HttpSpec, PageAnswer, PageContent};
+use crate::transport::http::HttpSpec;
 
 /// How long a delivery note or a cancellation may wait to be written.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -140,7 +140,7 @@ impl App {
         let mut spec = HttpSpec::new(self.config.server.public_url.clone(), self.world.clone());
         spec.max_body_bytes = usize::try_from(self.config.limits.body_bytes).unwrap_or(usize::MAX);
         if let Some(issuer) = &self.demo {
-            mount(&mut spec, issuer);
+            super::demo::mount(&mut spec, issuer);
         }
         let keeper = self.keep_journal();
         let stop = CancellationToken::new();
@@ -490,65 +490,6 @@ fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
         control_audience: issuer.control_audience.clone(),
         control_credential: secret,
     })
-}
-
-/// The demo issuer's documents and token endpoint (OAuth 2.0 password grant, RFC 6749 §4.3: loopback
-/// only, and gone with the demo).
-fn mount(spec: &mut HttpSpec, issuer: &Arc<DemoIssuer>) {
-    let paths = issuer.paths();
-    spec.documents.extend(
-        paths
-            .metadata
-            .iter()
-            .map(|path| (path.clone(), issuer.metadata())),
-    );
-    spec.documents.push((paths.jwks.clone(), issuer.jwks()));
-    let form: FormAnswer = {
-        let issuer = issuer.clone();
-        Arc::new(move |fields| token(&issuer, &fields))
-    };
-    spec.forms.push((paths.token, form));
-    if let Some(path) = paths.authorize {
-        let issuer = issuer.clone();
-        let page: PageAnswer =
-            Arc::new(
-                move |fields, submitted| match issuer.authorize(&fields, submitted) {
-                    Page::Html(status, html) => PageContent::Html(status, html),
-                    Page::See(place) => PageContent::See(place),
-                },
-            );
-        spec.pages.push((path, page));
-    }
-}
-
-fn token(issuer: &DemoIssuer, fields: &[(String, String)]) -> (u16, Value) {
-    let field = |name: &str| {
-        fields
-            .iter()
-            .find(|(key, _)| key == name)
-            .map_or("", |(_, value)| value.as_str())
-    };
-    let answered = if field("grant_type") == "authorization_code" {
-        issuer.redeem(fields)
-    } else {
-        issuer
-            .token(field("username"), field("password"), field("client_id"))
-            .map(|token| json!({ "access_token": token, "token_type": "Bearer" }))
-    };
-    match answered {
-        Ok(answer) => (200, answer),
-        Err(refused) => {
-            let (status, error) = match refused {
-                TokenRefused::BadCredentials => (400, "invalid_grant"),
-                TokenRefused::TooManyAttempts => (429, "slow_down"),
-                TokenRefused::BadClient => (400, "invalid_client"),
-            };
-            (
-                status,
-                json!({ "error": error, "error_description": refused.to_string() }),
-            )
-        }
-    }
 }
 
 fn seats(count: u32) -> usize {

@@ -213,7 +213,7 @@ impl People {
             resource: invocation.resource.clone(),
             unattended: terms.unattended(),
             terms: serde_json::to_string(terms).map_err(json)?,
-            sealed: Some(serde_json::to_string(&Sealed::of(arrival, effect)).map_err(json)?),
+            sealed: Some(serde_json::to_string(&Sealed::of(arrival, invocation, effect)).map_err(json)?),
             created_at: now,
             decide_by: now.saturating_add(millis(self.settings.decide_within)),
             granted_at: None,

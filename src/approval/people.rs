@@ -282,8 +282,11 @@ impl People {
             };
             let mut random = [0; 10];
             self.world.random(&mut random);
+            let call_id = CallId::new(self.now(), &random);
+            // Where policy by now permits it without an approval, its request is over with this one run.
+            self.resumed().insert(call_id.clone(), ApprovalId(row.id.clone()));
             due.push(Arrival {
-                call_id: CallId::new(self.now(), &random),
+                call_id,
                 principal: sealed.principal(&row),
                 transport: sealed.transport(),
                 tool: row.tool,

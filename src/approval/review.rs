@@ -128,6 +128,9 @@ pub struct Sheet {
     pub action_sha256: String,
     /// Policies that asked, with what they explain.
     pub because: Vec<(String, Option<String>)>,
+    /// What would run, exactly, where the arguments do not say all of it (a declared tool's statement is
+    /// its author's); gone once the request is final.
+    pub runs: Option<serde_json::Value>,
     /// The exact arguments; gone once the request is final.
     pub arguments: Option<serde_json::Value>,
     /// What the adapter found.
@@ -544,6 +547,10 @@ fn sheet(
             .map(|asked| (asked.id, asked.explain))
             .collect(),
         claimed_reason: reason.map(words::cleaned),
+        runs: sealed
+            .as_ref()
+            .map(|sealed| sealed.runs.clone())
+            .filter(|runs| !runs.is_null()),
         arguments: sealed.map(|sealed| serde_json::Value::Object(sealed.arguments)),
         facts: terms.facts,
         effect,

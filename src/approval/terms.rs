@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::review::State;
 use crate::call::{
-    Agent, Approved, Approver, Arrival, Bound, Effect, Facts, Hash, Principal, Session, Transport, User,
-    UserKind,
+    Agent, Approved, Approver, Arrival, Bound, Effect, Facts, Hash, Invocation, Principal, Session,
+    Transport, User, UserKind,
 };
 use crate::policy::{Ask, ObligationKind, quorum};
 use crate::store::StoreError;
@@ -41,6 +41,9 @@ pub(super) struct Asked {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Sealed {
     pub(super) arguments: Map<String, Value>,
+    /// What would run, as the adapter gets it; null where the arguments say all of it.
+    #[serde(default)]
+    pub(super) runs: Value,
     pub(super) effect: Option<Effect>,
     kind: String,
     groups: BTreeSet<String>,
@@ -105,10 +108,11 @@ impl Terms {
 }
 
 impl Sealed {
-    pub(super) fn of(arrival: &Arrival, effect: Option<Effect>) -> Self {
+    pub(super) fn of(arrival: &Arrival, invocation: &Invocation, effect: Option<Effect>) -> Self {
         let Principal { user, agent, session } = &arrival.principal;
         Self {
             arguments: arrival.arguments.clone(),
+            runs: invocation.request.runs(),
             effect,
             kind: match user.kind {
                 UserKind::Person => "person",

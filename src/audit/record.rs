@@ -236,6 +236,9 @@ impl Draft {
     /// What the call is about: known before the adapter has looked at it, so that a statement it
     /// refuses is found under its resource too.
     pub(crate) fn concern(&mut self, invocation: &Invocation) {
+        // approval_wait carries out the call it waited for: that is what is on record, by its own tool.
+        self.put("tool", &json!(invocation.tool));
+        self.columns.tool = Some(invocation.tool.clone());
         self.put("action", &json!(invocation.action));
         if let Some(resource) = &invocation.resource {
             self.put("resource", &json!(resource));

@@ -34,8 +34,8 @@ pub struct RowChanges {
 pub struct Affected {
     /// How many.
     pub count: u64,
-    /// Their keys, as digests: equal digests are equal keys of the same relation. As many as `count`,
-    /// unless two new rows are alike.
+    /// Their keys, as digests, of changed rows with what they become: equal digests are equal keys (and
+    /// values) of the same relation. As many as `count`, unless two new rows are alike.
     pub keys: BTreeSet<String>,
 }
 

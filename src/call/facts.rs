@@ -124,12 +124,15 @@ pub enum Probe {
 }
 
 impl Facts {
-    /// Identifies the one action these facts describe: SHA-256 over JCS{request_key, target, facts,
-    /// measured effect}. This is what a reviewer signs and what a `Permit` is for.
+    /// Identifies the one action these facts describe: SHA-256 over JCS{request_key, what runs, target,
+    /// facts, measured effect}. This is what a reviewer signs and what a `Permit` is for. What runs is in
+    /// it beside the arguments: the definition of a declared tool may be another one by the time a stored
+    /// call is carried out.
     #[must_use]
     pub fn action_sha256(&self, invocation: &Invocation, effect: Option<&Effect>) -> Hash {
         Hash::of_json(&serde_json::json!({
             "request_key": invocation.request_key,
+            "runs": invocation.request.runs(),
             "facts": self,
             "effect": effect,
         }))

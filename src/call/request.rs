@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{CallId, ResourceKind};
 
@@ -20,6 +20,30 @@ pub enum Request {
     ShellRun(ShellRun),
     ApprovalWait(ApprovalWait),
     Steps(Steps),
+}
+
+impl Request {
+    /// What would run, exactly, as the executing adapter gets it: of a declared tool the statement or the
+    /// argument vector its author wrote, with the values in their places. Null where the arguments say all
+    /// of it. People sign it, so it holds nothing that does not act (no reason, no page).
+    #[must_use]
+    pub fn runs(&self) -> Value {
+        let mut runs = match self {
+            Self::SqlQuery(query) => json!({"statement": query.statement, "parameters": query.parameters}),
+            Self::SqlExecute(change) => {
+                json!({"statement": change.statement, "parameters": change.parameters})
+            }
+            Self::ShellRun(run) => json!({
+                "argv": run.argv, "command": run.command, "change": run.change,
+                "timeout_seconds": run.timeout_seconds,
+            }),
+            _ => Value::Null,
+        };
+        if let Some(members) = runs.as_object_mut() {
+            members.retain(|_, value| !value.is_null());
+        }
+        runs
+    }
 }
 
 /// A declared tool with steps: other calls, in order.

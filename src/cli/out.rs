@@ -96,6 +96,11 @@ impl Out {
         }
     }
 
+    /// Columns a line may take.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     /// Text in a tone, with everything that could steer a terminal made visible.
     pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
         let text = printable(text);

@@ -173,7 +173,19 @@ fn network(config: &Config, list: &mut List) {
     control(config, list);
 }
 
+fn several_issuers(config: &Config, list: &mut List) {
+    let mut issuers = config.issuers.iter();
+    if config.issuers.len() > 1 && issuers.any(|issuer| issuer.control_audience.is_some()) {
+        list.limit(
+            "one-person-two-issuers",
+            "Somebody with accounts at two issuers is two people here: they can approve at one what they asked for at the other.",
+            "Map the groups that approve to one issuer, and let nobody in them have an account at another one that agents use.",
+        );
+    }
+}
+
 fn control(config: &Config, list: &mut List) {
+    several_issuers(config, list);
     let Some(control) = &config.server.control else {
         list.avoidable(
             "no-control-side",

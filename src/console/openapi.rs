@@ -79,7 +79,7 @@ fn act(id: &str, summary: &str, members: &[&str]) -> Value {
                 "action_sha256" => {
                     json!({"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "As it was shown"})
                 }
-                _ => json!({"type": "string", "minLength": 1, "maxLength": 1000}),
+                _ => json!({"type": "string", "minLength": 1, "maxLength": 500}),
             };
             ((*member).to_owned(), schema)
         })
@@ -137,7 +137,7 @@ fn schemas() -> Value {
             "properties": {
                 "action_sha256": text,
                 "because": {"type": "array", "items": {"type": "array", "prefixItems": [text, maybe]}},
-                "arguments": {}, "facts": {}, "effect": {},
+                "runs": {}, "arguments": {}, "facts": {}, "effect": {},
                 "bound": {"enum": ["keys", "count"]}, "unattended": {"type": "boolean"},
                 "claimed_reason": maybe,
                 "history": {"type": "array", "items": {"type": "array", "prefixItems": [text, text, maybe, maybe]}},

@@ -190,41 +190,47 @@ fn when(moment: &str) -> String {
     format!("<time datetime=\"{}\">{}</time>", text(moment), text(readable))
 }
 
-/// The exact text: what has its own form as such, and everything as JSON.
+/// The exact text, as the executing adapter gets it: what has its own form as such, and everything as JSON.
 fn arguments(out: &mut String, shown: &Sheet) {
     out.push_str("<section><h2>Exactly what would run</h2>");
     match &shown.arguments {
         None => out.push_str("<p>The request is final, and its arguments have been erased.</p>"),
         Some(arguments) => {
+            let runs = shown.runs.as_ref().unwrap_or(arguments);
             for name in ["statement", "command", "script"] {
-                if let Some(words) = arguments.get(name).and_then(Value::as_str) {
-                    let _ = write!(out, "<h3>{name}</h3><pre>{}</pre>", exact(words));
-                    foreign(out, words);
+                if let Some(words) = runs.get(name).and_then(Value::as_str) {
+                    numbered(out, name, words.split('\n').map(exact));
                 }
             }
-            if let Some(words) = arguments.get("argv").and_then(Value::as_array) {
-                out.push_str("<h3>the program and its arguments, one a box</h3>");
-                for word in words {
-                    let word = plain(word);
-                    let _ = write!(out, "<pre>{}</pre>", exact(&word));
-                    foreign(out, &word);
-                }
+            if let Some(words) = runs.get("argv").and_then(Value::as_array) {
+                let words = words.iter().map(|word| text(&plain(word)));
+                numbered(out, "argv, one word a number", words);
             }
-            let _ = write!(
-                out,
-                "<h3>all arguments, as JSON</h3><pre>{}</pre>",
-                exact(&pretty(arguments))
-            );
+            foreign(out, runs);
+            if let Some(runs) = &shown.runs {
+                json(out, "all of it, as JSON", runs);
+            }
+            json(out, "what the agent sent, as JSON", arguments);
         }
     }
     if !shown.facts.is_null() {
-        let _ = write!(
-            out,
-            "<h3>what was found in it</h3><pre>{}</pre>",
-            exact(&pretty(&present(&shown.facts)))
-        );
+        json(out, "what was found in it", &present(&shown.facts));
     }
     out.push_str("</section>");
+}
+
+fn json(out: &mut String, title: &str, value: &Value) {
+    let _ = write!(out, "<h3>{title}</h3><pre>{}</pre>", exact(&pretty(value)));
+}
+
+/// Every line with its number, which no text can draw: a long line that is wrapped looks like two, and
+/// then what a comment swallows looks like a line of its own.
+fn numbered(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    let _ = write!(out, "<h3>{title}</h3><pre class=\"lines\">");
+    for line in lines {
+        let _ = write!(out, "<span>{line}\n</span>");
+    }
+    out.push_str("</pre>");
 }
 
 /// An object without the members that do not apply.
@@ -237,8 +243,8 @@ fn present(value: &Value) -> Value {
 }
 
 /// Letters that look like others are the cheapest way to make a name look like another.
-fn foreign(out: &mut String, words: &str) {
-    let count = words.chars().filter(|c| !c.is_ascii()).count();
+fn foreign(out: &mut String, runs: &Value) {
+    let count = runs.to_string().chars().filter(|c| !c.is_ascii()).count();
     if count > 0 {
         let _ = write!(
             out,
@@ -313,7 +319,7 @@ fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
     } else if card.state == State::Granted {
         out.push_str("<p>Enough people approved. It runs when the program that asked takes it up; until then it can still be stopped. Load this page again to see what became of it.</p>");
     } else if !card.may_decide {
-        out.push_str("<p>You cannot decide this now: it waits for others, or you have decided.</p>");
+        out.push_str("<p>You cannot approve this now: it waits for others, or you have decided. Until it has run you can stop it.</p>");
     }
     if !card.may_decide && !card.may_refuse && !card.may_withdraw {
         out.push_str("</section>");

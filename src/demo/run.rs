@@ -107,28 +107,24 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
     let serving = tokio::spawn(app.serve_both(listener, Some(control), stop.clone()));
 
     let mut stage = Stage::new(out, options.colour);
-    introduce(&mut stage, &made, options, &url)?;
+    introduce(&mut stage, &made, &options.dir, &url)?;
+    if options.serve && !url.ends_with(USUAL) {
+        stage.say(&format!("{USUAL} is taken, so it is another port this time"))?;
+    }
     let endpoint = format!("{url}/mcp");
-    let client = |user: &str| -> Result<Client> {
-        let token = tokens.get(user).context("no such user")?.clone();
-        Ok(Client::new(app::http_client()?, &endpoint, token, "demo-agent"))
+    let everybody = Everybody {
+        endpoint: &endpoint,
+        tokens: &tokens,
+        secrets: &secrets,
     };
-    session(&mut stage, &client("analyst")?, &client("developer")?, &made.key).await?;
-    changes::commands(&mut stage, &client("developer")?).await?;
-    let cast = Cast {
-        agent: client("dba")?,
-        requester: ("dba", secret_of(&secrets, "dba")?),
-        reviewer: ("lead", secret_of(&secrets, "lead")?),
-    };
-    changes::change(&mut stage, cast, &desk).await?;
+    everybody.play(&mut stage, &desk, &made.key).await?;
     journal(&mut stage, &config, &gate.audit).await?;
     if options.serve {
-        let (program, config) = (ourselves(), shell_word(&config));
         let place = Place {
             endpoint: &endpoint,
             control: desk.url.as_str().trim_end_matches('/'),
-            program: &program,
-            config: &config,
+            program: &ourselves(),
+            config: &shell_word(&config),
         };
         register(&mut stage, &place, &secrets, &tokens)?;
         shutdown.cancelled().await;
@@ -143,16 +139,47 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
     Ok(())
 }
 
-fn secret_of<'a>(secrets: &'a [Credential], user: &str) -> Result<&'a str> {
-    let found = secrets.iter().find(|(name, _)| name == user);
-    Ok(found.context("no such user")?.1.as_str())
-}
-
 struct Made {
     /// Locked as long as this demo lives: the next one must not remove the folder under it.
     _marker: File,
     key: String,
     own_history: bool,
+}
+
+/// Who plays, by login name.
+struct Everybody<'a> {
+    endpoint: &'a str,
+    tokens: &'a BTreeMap<String, String>,
+    secrets: &'a [Credential],
+}
+
+impl Everybody<'_> {
+    fn agent(&self, user: &str) -> Result<Client> {
+        let token = self.tokens.get(user).context("no such user")?.clone();
+        Ok(Client::new(
+            app::http_client()?,
+            self.endpoint,
+            token,
+            "demo-agent",
+        ))
+    }
+
+    fn secret(&self, user: &str) -> Result<&str> {
+        let found = self.secrets.iter().find(|(name, _)| name == user);
+        Ok(found.context("no such user")?.1.as_str())
+    }
+
+    async fn play(&self, stage: &mut Stage<'_>, desk: &Desk, planted: &str) -> Result<()> {
+        let developer = self.agent("developer")?;
+        session(stage, &self.agent("analyst")?, &developer, planted).await?;
+        changes::commands(stage, &developer).await?;
+        let cast = Cast {
+            agent: self.agent("dba")?,
+            requester: ("dba", self.secret("dba")?),
+            reviewer: ("lead", self.secret("lead")?),
+        };
+        changes::change(stage, cast, desk).await
+    }
 }
 
 /// Everything on disk, in a folder that is empty, new, or ours.
@@ -269,7 +296,7 @@ fn tokens(issuer: &DemoIssuer, secrets: &[Credential]) -> Result<BTreeMap<String
         .collect()
 }
 
-fn introduce(stage: &mut Stage<'_>, made: &Made, options: &Options, url: &str) -> Result<()> {
+fn introduce(stage: &mut Stage<'_>, made: &Made, dir: &Path, url: &str) -> Result<()> {
     let history = if made.own_history {
         "this project's own history"
     } else {
@@ -278,17 +305,13 @@ fn introduce(stage: &mut Stage<'_>, made: &Made, options: &Options, url: &str) -
     stage.scene("Tollgate: what an agent gets, and what it does not")?;
     stage.say(&format!(
         "made in {}: a shop (SQLite, 2,000 customers)",
-        options.dir.display()
+        dir.display()
     ))?;
     stage.say(&format!(
         "and a git repository ({history}, and one commit with a key in it)"
     ))?;
     stage.say(&format!("serving MCP at {url}/mcp;"))?;
-    stage.say("every answer below came over that wire")?;
-    if options.serve && !url.ends_with(USUAL) {
-        stage.say(&format!("{USUAL} is taken, so it is another port this time"))?;
-    }
-    Ok(())
+    stage.say("every answer below came over that wire")
 }
 
 /// What the journal says of the session, while the server runs.

@@ -44,13 +44,16 @@ type Key = (String, String, String, ApprovalId);
 enum Run {
     /// It runs.
     UnderWay(Arc<Watch>),
-    /// It ended, and the approval is not spent: it would end the same way again.
-    Ended(JsonObject),
+    /// It ended, and the approval is not spent: it would end the same way again. For the session that it
+    /// ran in: what a session has read is noted when it reads.
+    Ended(String, JsonObject),
 }
 
 /// Stands in for the client while it only polls: keeps the newest piece of news, and answers no question.
 #[derive(Debug, Default)]
 struct Watch {
+    /// Whose news it is: what a session has read is noted when it reads.
+    session: String,
     news: Mutex<Option<String>>,
     cancel: CancellationToken,
 }
@@ -67,8 +70,9 @@ impl Caller for Watch {
 }
 
 impl Watch {
-    fn newest(&self) -> Option<String> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn newest(&self, session: &str) -> Option<String> {
+        let news = self.news.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        news.filter(|_| self.session == session)
     }
 }
 
@@ -87,37 +91,36 @@ impl Running {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, key: &Key) -> Option<Known> {
-        self.lock().get(key).map(|run| match run {
-            Run::UnderWay(watch) => Known::UnderWay(Arc::clone(watch)),
-            Run::Ended(result) => Known::Ended(result.clone()),
-        })
+    fn get(&self, key: &Key, session: &str) -> Option<Known> {
+        match self.lock().get(key)? {
+            Run::UnderWay(watch) => Some(Known::UnderWay(Arc::clone(watch))),
+            Run::Ended(own, result) => (own == session).then(|| Known::Ended(result.clone())),
+        }
     }
 
     /// Marks it as under way, unless it is already: of many polls one starts it.
-    fn start(&self, key: &Key, end: &CancellationToken) -> Known {
-        if let Some(known) = self.get(key) {
+    fn start(&self, key: &Key, session: &str, end: &CancellationToken) -> Known {
+        if let Some(known) = self.get(key, session) {
             return known;
         }
         let mut runs = self.lock();
         if runs.len() >= MOST {
-            let ended = runs.iter().find(|(_, run)| matches!(run, Run::Ended(_)));
+            let ended = runs.iter().find(|(_, run)| matches!(run, Run::Ended(..)));
             let Some(ended) = ended.map(|(key, _)| key.clone()) else {
                 return Known::Full;
             };
             runs.remove(&ended); // asked again, it runs into the same end again
         }
         let watch = Arc::new(Watch {
+            session: session.to_owned(),
             news: Mutex::default(),
             cancel: end.child_token(),
         });
-        match runs.entry(key.clone()) {
-            std::collections::hash_map::Entry::Occupied(_) => Known::UnderWay(watch), // a moment ago
-            std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(Run::UnderWay(Arc::clone(&watch)));
-                Known::Started(watch)
-            }
+        if let Some(Run::UnderWay(theirs)) = runs.get(key) {
+            return Known::UnderWay(Arc::clone(theirs)); // a moment ago
         }
+        runs.insert(key.clone(), Run::UnderWay(Arc::clone(&watch)));
+        Known::Started(watch)
     }
 }
 
@@ -129,8 +132,9 @@ struct Execution {
 
 impl Execution {
     /// It ended without having spent the approval, and would again.
-    fn ended(self, result: JsonObject) {
-        self.running.lock().insert(self.key.clone(), Run::Ended(result));
+    fn ended(self, session: String, result: JsonObject) {
+        let ended = Run::Ended(session, result);
+        self.running.lock().insert(self.key.clone(), ended);
     }
 }
 
@@ -169,24 +173,25 @@ impl Mcp {
         let standing = self.standing(&principal, &id).await?;
         let key = key(&principal, &id);
         let mut news = None;
-        let payload = match (self.running.get(&key), standing.state) {
+        let session = principal.session.id.clone();
+        let payload = match (self.running.get(&key, &session), standing.state) {
             (_, State::Pending) => TaskPayload::Working,
             (Some(Known::Ended(result)), _) => TaskPayload::Completed { result },
             (_, State::Cancelled) => TaskPayload::Cancelled,
-            (_, State::Granted) => match self.running.start(&key, &self.end) {
+            (_, State::Granted) => match self.running.start(&key, &session, &self.end) {
                 Known::Ended(result) => TaskPayload::Completed { result },
                 Known::Started(watch) => {
                     self.execute(principal, key, watch);
                     TaskPayload::Working
                 }
                 Known::UnderWay(watch) => {
-                    news = watch.newest();
+                    news = watch.newest(&session);
                     TaskPayload::Working
                 }
                 Known::Full => TaskPayload::Working,
             },
             (Some(Known::UnderWay(watch)), _) => {
-                news = watch.newest();
+                news = watch.newest(&session);
                 TaskPayload::Working
             }
             (_, State::Spent) if !standing.settled => TaskPayload::Working,
@@ -210,7 +215,7 @@ impl Mcp {
         if !withdrawn.map_err(|_| wire::internal())? {
             return Err(wire::unknown_task());
         }
-        if let Some(Known::UnderWay(watch)) = self.running.get(&key(&principal, &id)) {
+        if let Some(Known::UnderWay(watch)) = self.running.get(&key(&principal, &id), &principal.session.id) {
             watch.cancel.cancel();
         }
         Ok(())
@@ -248,7 +253,7 @@ impl Mcp {
                 && !wire::may_be_repeated(&masked)
                 && let Ok(result) = wire::result(&masked)
             {
-                execution.ended(result);
+                execution.ended(principal.session.id.clone(), result);
             }
         });
     }

@@ -18,6 +18,7 @@ mod config;
 mod control;
 mod demo;
 mod docs;
+mod effects;
 mod faults;
 mod git;
 mod identity;

@@ -17,12 +17,13 @@ const USERS: &[(&str, &[&str])] = &[
     ("nobody", &["somewhere-else"]),
 ];
 
+const NOBODY_DECIDES: &str = "nobody decides here; effects::changes and effects::commands show it";
+
 /// Shipped policies that no call of this version can meet, and why.
 const NOT_MET: &[(&str, &str)] = &[
-    (
-        "nothing-leaves-after-personal-data",
-        "there is no tool that changes anything yet",
-    ),
+    ("dba-changes-shop", NOBODY_DECIDES),
+    ("dba-approves-shop", NOBODY_DECIDES),
+    ("developer-approves-work", NOBODY_DECIDES),
     (
         "no-key-files",
         "the repository hides such files before policy is asked",
@@ -32,6 +33,38 @@ const NOT_MET: &[(&str, &str)] = &[
         "it forbids what nothing permits; its decision tests show it",
     ),
 ];
+
+/// A change that an operator declares.
+const REFUND: &str = r#"name = "refund"
+title = "Refund an order"
+description = "Marks an order as refunded."
+kind = "sqlite"
+execute = "UPDATE orders SET status = 'refunded' WHERE id = :order_id"
+[parameters.order_id]
+type = "integer"
+description = "orders.id"
+"#;
+
+/// The same as the last of two steps.
+const LOOK_AND_REFUND: &str = r#"name = "look_and_refund"
+title = "Look at an order and refund it"
+description = "Shows an order, then marks it as refunded."
+[parameters.database]
+type = "string"
+description = "Resource name"
+[parameters.order_id]
+type = "integer"
+description = "orders.id"
+[[step]]
+tool = "sql_query"
+[step.arguments]
+resource = "{database}"
+statement = "SELECT id, status FROM orders WHERE id = :id"
+parameters = { id = "{order_id}" }
+[[step]]
+tool = "refund"
+arguments = { resource = "{database}", order_id = "{order_id}" }
+"#;
 
 /// One harmless call of every tool. A tool that is not here fails the test.
 fn arguments(tool: &str, resource: &str) -> Value {
@@ -48,6 +81,13 @@ fn arguments(tool: &str, resource: &str) -> Value {
             json!({ "resource": resource, "statement": "UPDATE orders SET status = status WHERE id = 1" })
         }
         "shell_run" => json!({ "resource": resource, "argv": ["ls"] }),
+        "shell_run: script" => json!({ "resource": resource, "argv": ["bash", "-c", "true"] }),
+        "shell_run: change" => json!({ "resource": resource, "argv": ["ls"], "change": true }),
+        "sql_execute: all" => {
+            json!({ "resource": resource, "statement": "UPDATE reviews SET rating = 1" })
+        }
+        "refund" => json!({ "resource": resource, "order_id": 7 }),
+        "look_and_refund" => json!({ "database": resource, "order_id": 8 }),
         "approval_wait" => json!({ "approval_id": "none" }),
         "orders_of_customer" => json!({ "resource": resource, "customer_id": 1 }),
         "top_products" => json!({ "resource": resource, "from": "2024-01-01", "to": "2025-12-31" }),
@@ -61,24 +101,31 @@ fn arguments(tool: &str, resource: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_user_tool_and_resource() {
     let mut site = Site::new().await;
+    site.add_control(1, "people"); // somebody could decide; nobody does
+    site.configure("[approval]\nhold_seconds = 0\npending_per_person = 100\n");
+    for (name, text) in [("refund", REFUND), ("look_and_refund", LOOK_AND_REFUND)] {
+        std::fs::write(site.dir.path().join(format!("tools/{name}.toml")), text).unwrap();
+    }
     let server = site.serve().await;
     let mut page = String::new();
     let mut seen = BTreeSet::new();
     let everybody = site.client_in("all", &["analyst", "developer", "dba"]);
-    let tools: Vec<String> = everybody
+    let mut tools: Vec<String> = everybody
         .tools()
         .await
         .unwrap()
         .iter()
         .map(|tool| tool["name"].as_str().unwrap().to_owned())
         .collect();
+    tools.extend(["sql_execute: all", "shell_run: script", "shell_run: change"].map(str::to_owned));
     for (user, groups) in USERS {
         let client = site.client_in(user, groups);
         writeln!(page, "{user}").unwrap();
         for tool in &tools {
             let mut row = format!("  {tool:<20}");
-            for resource in ["shop", "code", "elsewhere"] {
-                let word = match client.call(tool, arguments(tool, resource)).await {
+            let name = tool.split(':').next().unwrap();
+            for resource in ["shop", "code", "work", "elsewhere"] {
+                let word = match client.call(name, arguments(tool, resource)).await {
                     Ok(result) => word(&result),
                     Err(error) => {
                         assert!(error.to_string().contains("Unknown tool"), "{error}");
@@ -172,6 +219,7 @@ async fn decided(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
 fn word(result: &Value) -> String {
     let envelope = envelope(result);
     match envelope["status"].as_str().unwrap() {
+        "approval_pending" => "pending".to_owned(),
         "ok" if envelope.get("masked").is_some_and(|masked| masked != &json!([])) => "ok, masked".to_owned(),
         "ok" => "ok".to_owned(),
         _ => envelope["refusal"]["code"].as_str().unwrap().to_owned(),

@@ -89,6 +89,23 @@ pub(crate) async fn script(name: &str, spec: Value) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// Everything that asciinema, the makers' own player, shows of a recording.
+pub(crate) async fn played(file: &std::path::Path) -> String {
+    let program = clients().join(".venv/bin/asciinema");
+    let output = run(
+        program,
+        vec!["cat".to_owned(), file.display().to_string()],
+        vec![],
+    )
+    .await;
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Runs a package's command with the Node that the packages bring along.
 async fn node(command: &str, args: &[&str], home: &std::path::Path) -> Output {
     let modules = clients().join("node_modules");

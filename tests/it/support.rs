@@ -2,6 +2,7 @@
 //! organisation's in nothing but the name, and a running Tollgate.
 
 pub(crate) mod agent;
+pub(crate) mod governed;
 pub(crate) mod issuer;
 pub(crate) mod people;
 pub(crate) mod process;

@@ -5,6 +5,7 @@ use crate::approval::review::{Choice, NotDecided, State};
 use crate::approval::*;
 use crate::call::refusal::Code;
 use crate::call::{Confirmation, Transport};
+use serde_json::{Map, json};
 
 #[tokio::test]
 async fn asked_approved_spent_once_answered_again() {
@@ -613,6 +614,113 @@ async fn what_every_obligation_allows_unattended_is_due_once_nobody_carries_it_o
         bench.approvals.unattended_due().await.unwrap().is_empty(),
         "not twice at once"
     );
+}
+
+#[tokio::test]
+async fn what_runs_unattended_without_an_approval_by_now_runs_once_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(folder.path(), 1).await;
+    let mut ask = asks(&[(1, "dba")]);
+    ask.obligations[0].unattended = true;
+    let id = pending(bench.walk(&bench.call("UPDATE 1"), ask, &effect(&["1"])).await).id;
+    bench.approve("dan", &["dba"], &id).await;
+    bench.at(6);
+    let due = bench.approvals.unattended_due().await.unwrap().remove(0);
+    // Policies changed meanwhile and permit it: there is no evidence, and none is needed.
+    let mut call = bench.call("UPDATE 1");
+    call.arrival = due;
+    let following = bench.approvals.follow(&call.arrival.call_id);
+    let spent = bench
+        .approvals
+        .spend(call.subject(), &Evidence::default(), None)
+        .await;
+    assert!(spent.is_ok(), "{spent:?}");
+    following.settle(true).await;
+    assert_eq!(bench.row(&id).await.state, "cancelled");
+    bench.at(120);
+    assert!(
+        bench.approvals.unattended_due().await.unwrap().is_empty(),
+        "it has run"
+    );
+}
+
+#[tokio::test]
+async fn until_it_has_run_those_who_are_asked_are_told_that_they_can_stop_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(folder.path(), 1).await;
+    let id = bench.opened("UPDATE 1").await;
+    let may = async |subject: &str, groups: &[&str]| {
+        let reviewer = bench.reviewer(subject, groups);
+        let shown = bench
+            .approvals
+            .show(&reviewer, &bench.rules(), &id)
+            .await
+            .unwrap();
+        let card = shown.card;
+        (card.may_decide, card.may_refuse, card.may_withdraw)
+    };
+    assert_eq!(may("dan", &["dba"]).await, (true, true, true));
+    assert_eq!(may("asker", &["dba"]).await, (false, false, true));
+    bench.approve("dan", &["dba"], &id).await;
+    assert_eq!(
+        may("dan", &["dba"]).await,
+        (false, false, true),
+        "who approved can withdraw"
+    );
+    assert_eq!(
+        may("eve", &["dba"]).await,
+        (false, true, true),
+        "one refusal still ends it"
+    );
+    let refused = bench
+        .decide("eve", &["dba"], &id, Choice::Refuse("no".to_owned()))
+        .await;
+    assert_eq!(refused, Ok(State::Refused));
+    assert_eq!(may("eve", &["dba"]).await, (false, false, false));
+}
+
+#[tokio::test]
+async fn people_see_and_sign_the_statement_that_a_declared_tool_would_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(folder.path(), 1).await;
+    // The agent sends a number; the statement is the tool's author's.
+    let declared = |statement: &str| {
+        let mut call = bench.call("close_order");
+        call.arrival.arguments = Map::from_iter([("order".to_owned(), json!(5))]);
+        call.invocation.request = bench.call(statement).invocation.request;
+        call
+    };
+    let (before, after) = (
+        declared("UPDATE orders SET a = ?1"),
+        declared("UPDATE orders SET b = ?1"),
+    );
+    let measured = effect(&["1"]);
+    let id = pending(bench.walk(&before, asks(&[(1, "dba")]), &measured).await).id;
+    let reviewer = bench.reviewer("dan", &["dba"]);
+    let shown = bench
+        .approvals
+        .show(&reviewer, &bench.rules(), &id)
+        .await
+        .unwrap();
+    assert_eq!(shown.arguments, Some(json!({"order": 5})));
+    assert_eq!(shown.runs, Some(json!({"statement": "UPDATE orders SET a = ?1"})));
+    bench.approve("dan", &["dba"], &id).await;
+    // The same tool, the same arguments, the same rows; another definition by the time it is fetched.
+    let walked = bench.walk(&before, asks(&[(1, "dba")]), &measured).await;
+    let evidence = walked.unwrap();
+    let spent = bench
+        .approvals
+        .spend(after.subject(), &evidence, Some(&measured))
+        .await;
+    assert_eq!(
+        refused(spent).code,
+        Code::Internal,
+        "an approval of another action"
+    );
+    let new = pending(bench.walk(&after, asks(&[(1, "dba")]), &measured).await).id;
+    assert_ne!(new, id, "people are asked about what would run now");
+    assert_eq!(bench.row(&id).await.state, "cancelled");
+    assert_eq!(bench.row(&id).await.sealed, None);
 }
 
 #[tokio::test]

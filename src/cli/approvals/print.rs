@@ -126,18 +126,30 @@ fn arguments(out: &mut Out, sheet: &Value) -> Result<()> {
         out.line("  The request is final, and its arguments have been erased.")?;
         return Ok(());
     };
+    // A declared tool's own text is what runs; what the agent sent is its values.
+    let declared = sheet.get("runs").filter(|runs| !runs.is_null());
+    let runs = declared.unwrap_or(arguments);
     for name in ["statement", "command", "script"] {
-        if let Some(words) = arguments.get(name).and_then(Value::as_str) {
+        if let Some(words) = runs.get(name).and_then(Value::as_str) {
             lines(out, words)?;
         }
     }
-    let argv = arguments.get("argv").and_then(Value::as_array);
+    let argv = runs.get("argv").and_then(Value::as_array);
     for (place, word) in argv.into_iter().flatten().enumerate() {
         out.item(Tone::Faint, "-", &format!("word {}", place + 1))?;
         lines(out, word.as_str().unwrap_or_default())?;
     }
-    out.item(Tone::Faint, "-", "all arguments, as JSON")?;
-    block(out, arguments)
+    if let Some(runs) = declared {
+        out.item(Tone::Faint, "-", "all of it, as JSON")?;
+        block(out, runs)?;
+    }
+    out.item(Tone::Faint, "-", "what the agent sent, as JSON")?;
+    block(out, arguments)?;
+    if let Some(facts) = sheet.get("facts").filter(|facts| !facts.is_null()) {
+        out.heading("What was found in it")?;
+        block(out, facts)?;
+    }
+    Ok(())
 }
 
 /// The most that one policy asks of each group: one person counts in all of them.
@@ -189,11 +201,58 @@ fn block(out: &mut Out, value: &Value) -> Result<()> {
     lines(out, &serde_json::to_string_pretty(value)?)
 }
 
-/// Line by line behind a bar, so that no line of theirs looks like one of ours.
+/// Line by line behind a number and a bar, and folded by us: what a terminal wraps would begin at its edge,
+/// where words can draw a number and a bar of their own.
 fn lines(out: &mut Out, words: &str) -> Result<()> {
-    for line in words.split('\n') {
-        let line = format!("  | {}", out.paint(Tone::Plain, line));
-        out.line(&line)?;
+    let room = out.width().saturating_sub(LEAD);
+    for (place, line) in words.split('\n').enumerate() {
+        let mut lead = format!("{:>5} | ", place + 1);
+        for part in folded(&out.paint(Tone::Plain, line), room) {
+            out.line(&format!("{lead}{part}"))?;
+            lead = "      : ".to_owned();
+        }
     }
     Ok(())
+}
+
+/// Columns before a line of theirs.
+const LEAD: usize = 8;
+
+/// Parts of at most `room` columns; whatever is not ASCII may take two.
+fn folded(line: &str, room: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let (mut part, mut used) = (String::new(), 0);
+    for character in line.chars() {
+        let columns = match character {
+            '\t' => 8,
+            _ if character.is_ascii() => 1,
+            _ => 2,
+        };
+        if used + columns > room && used > 0 {
+            parts.push(std::mem::take(&mut part));
+            used = 0;
+        }
+        part.push(character);
+        used += columns;
+    }
+    parts.push(part);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folded;
+
+    #[test]
+    fn a_long_line_is_folded_by_us_and_not_by_the_terminal() {
+        let line = format!("DELETE FROM orders --{}    2 | WHERE id = 5", " ".repeat(80));
+        for room in [20, 32, 92] {
+            let parts = folded(&line, room);
+            assert!(parts.len() > 1);
+            assert!(parts.iter().all(|part| part.chars().count() <= room));
+            assert_eq!(parts.concat(), line, "nothing is lost");
+        }
+        assert_eq!(folded("\u{4e2d}\u{6587}ab", 4), ["\u{4e2d}\u{6587}", "ab"]);
+        assert_eq!(folded("", 10), [""]);
+    }
 }

@@ -269,21 +269,21 @@ async fn no_token_appears_in_logs_errors_or_debug() {
     let desk = Desk::new();
     let mut tokens = vec![
         desk.good(),
-        "opaque-secret-token".to_owned(),
-        "secret.secret.secret".to_owned(),
+        "opaque-sesame-token".to_owned(),
+        "sesame.sesame.sesame".to_owned(),
     ];
     for changes in [
         json!({"exp": 1}),
-        json!({"aud": "secret-audience"}),
-        json!({"groups": "secret-group"}),
-        json!({"iss": "https://secret.example.org"}),
+        json!({"aud": "sesame-audience"}),
+        json!({"groups": "sesame-group"}),
+        json!({"iss": "https://sesame.example.org"}),
         json!({"client_id": 1}),
     ] {
         tokens.push(desk.key.sign(&header(), &with(claims(), changes)));
     }
     tokens.push(
         desk.key
-            .sign(&with(header(), json!({"kid": "secret-kid"})), &claims()),
+            .sign(&with(header(), json!({"kid": "sesame-kid"})), &claims()),
     );
     tokens.push(Pair::new(3).sign(&header(), &claims()));
     let mut seen = String::new();
@@ -309,7 +309,7 @@ async fn no_token_appears_in_logs_errors_or_debug() {
             assert!(!seen.contains(part), "{part} in {seen}");
         }
     }
-    assert!(!seen.contains("secret"), "{seen}");
+    assert!(!seen.contains("sesame"), "{seen}");
 }
 
 #[test]

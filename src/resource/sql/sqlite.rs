@@ -128,7 +128,7 @@ impl Database {
                 Ok(facts)
             }
             Request::SqlExecute(change) => {
-                let plan = change::inspect(&pool, &change.statement, &stop)?;
+                let plan = change::inspect(&pool, &change, &stop)?;
                 let mut facts = facts(&pool, plan.action, plan.version, Some(&plan.checked));
                 facts.probe = plan.probe;
                 Ok(facts)
@@ -139,7 +139,7 @@ impl Database {
     }
 
     /// Does what the permit is for, once. The statement is checked again in the transaction that runs
-    /// it, on a connection that shows what the permit reveals.
+    /// it, on a connection that shows what the permit reveals. `approved` is the effect that people saw.
     ///
     /// # Errors
     /// As [`Self::inspect`]; `target_failed` (retry) when the schema changed since then;
@@ -149,6 +149,7 @@ impl Database {
         permit: Permit,
         invocation: &Invocation,
         facts: &Facts,
+        approved: Option<&Effect>,
         last: &dyn LastLook,
         cancel: &CancellationToken,
     ) -> Result<RawOutput, Refusal> {
@@ -161,6 +162,7 @@ impl Database {
                 expected,
                 probe: facts.probe,
                 approved: permit.is_approved(),
+                seen: approved.cloned(),
             };
             return self.make(order, last, cancel).await;
         }
@@ -195,6 +197,7 @@ impl Database {
             expected: Expected::of(facts)?,
             probe: facts.probe,
             approved: false,
+            seen: None,
         };
         self.blocking(cancel, move |pool, stop| change::measure(&pool, &order, &stop))
             .await

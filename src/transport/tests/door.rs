@@ -66,8 +66,10 @@ impl Held {
     }
 }
 
-/// Tokens are `<subject>` or `<subject>@<client>`, for subjects that start with a letter.
+/// Tokens are `<subject>` or `<subject>@<client>`, for subjects that start with a letter, and may end with
+/// `/<session>`.
 pub(in crate::transport) fn principal(token: &str) -> Option<Principal> {
+    let (token, session) = token.split_once('/').unwrap_or((token, ""));
     let (subject, client) = token.split_once('@').unwrap_or((token, "cli"));
     subject
         .starts_with(|c: char| c.is_ascii_alphabetic())
@@ -85,7 +87,7 @@ pub(in crate::transport) fn principal(token: &str) -> Option<Principal> {
                 claimed_version: String::new(),
             },
             session: Session {
-                id: format!("s-{subject}"),
+                id: format!("s-{subject}{session}"),
                 labels: BTreeSet::new(),
             },
         })

@@ -207,6 +207,10 @@ async fn an_execution_that_spends_nothing_is_not_tried_at_every_poll() {
         );
     }
     assert_eq!(server.door.people.waited.load(Ordering::Relaxed), 1);
+    // What it read is noted for the session it ran in: another one of the same person walks the path itself.
+    let elsewhere = end(&server, "ann/2", ANN).await;
+    assert_eq!(elsewhere["status"], "completed");
+    assert_eq!(server.door.people.waited.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]

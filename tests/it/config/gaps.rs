@@ -83,6 +83,19 @@ fn each_avoidable_gap_is_closed_by_what_it_advises() {
 }
 
 #[test]
+fn h3_that_people_of_two_issuers_can_be_one_is_said() {
+    let control = "[server]\ncontrol_listen = \"127.0.0.1:1\"\ncontrol_url = \"http://localhost:1\"\n";
+    let one =
+        "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\ncontrol_audience = \"people\"\n";
+    let two = "[[issuer]]\nname = \"partner\"\nurl = \"https://login.example.org\"\n";
+    closes(
+        "one-person-two-issuers",
+        &format!("{control}{one}{two}"),
+        &format!("{control}{one}"),
+    );
+}
+
+#[test]
 fn each_resource_is_looked_at() {
     let git = "[[resource]]\nname = \"web\"\nkind = \"git\"\npath = \"web.git\"\nrefs = [\"refs/heads/main\"]\nhidden = [\".env*\"]\n";
     closes("empty-refs", &git.replace("\"refs/heads/main\"", ""), git);

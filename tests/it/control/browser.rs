@@ -57,8 +57,8 @@ async fn a_person_signs_in_sees_everything_and_approves() {
     let (_, after) = browser.open(&leads_to(&answer, &address).unwrap()).await;
     assert!(after.contains("approved, not yet carried out") && !after.contains("<button class=\"yes\">"));
     assert!(
-        after.contains("Withdraw the request"),
-        "an approval by mistake can be stopped"
+        after.contains("<button class=\"no\">") && after.contains("Withdraw the request"),
+        "until it has run, people can stop it"
     );
     // The same form once more decides nothing more.
     let again = browser
@@ -275,6 +275,38 @@ async fn hostile_words_stay_words_on_the_page() {
             &element[1]
         );
     }
+}
+
+#[tokio::test]
+async fn what_a_declared_tool_runs_is_shown_line_by_line_and_not_only_what_the_agent_sent() {
+    let mut declared = sheet("x");
+    declared.arguments = Some(serde_json::json!({"order": 5}));
+    let padded = format!(
+        "DELETE FROM orders --{}WHERE id = 5\nRETURNING id",
+        " ".repeat(200)
+    );
+    declared.runs = Some(serde_json::json!({"statement": padded, "parameters": [5]}));
+    let place = Place::with(declared, |_| {}).await;
+    let mut browser = Browser::default();
+    let (_, html) = browser.sign_in(&place, &page(), "second").await;
+    // A wrapped line stays one line: what the comment swallows has no number of its own.
+    let lines = html.split("<pre class=\"lines\">").nth(1).unwrap();
+    let lines: Vec<&str> = lines
+        .split("</pre>")
+        .next()
+        .unwrap()
+        .split("<span>")
+        .skip(1)
+        .collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("DELETE FROM orders --  ") && lines[0].ends_with("WHERE id = 5\n</span>"));
+    assert_eq!(lines[1], "RETURNING id\n</span>");
+    let sent = html.find("what the agent sent").unwrap();
+    assert!(html.find("DELETE FROM orders").unwrap() < sent && html.contains("&quot;order&quot;: 5"));
+    // The sheet is what makes the numbers, and what keeps spaces from vanishing at the edge.
+    let (_, style) = browser.open(&format!("{}/style.css", place.url)).await;
+    assert!(style.contains("content: counter(line)") && style.contains("white-space: break-spaces"));
+    assert!(!style.contains("overflow: hidden") && !style.contains("max-height"));
 }
 
 #[tokio::test]

@@ -79,7 +79,9 @@ impl OneRequest {
         }
         sheet.card.may_decide =
             asked && reviewer.user.id() != sheet.card.requester && sheet.card.state == State::Pending;
-        sheet.card.may_refuse = sheet.card.may_decide;
+        let open = matches!(sheet.card.state, State::Pending | State::Granted);
+        sheet.card.may_refuse = asked && reviewer.user.id() != sheet.card.requester && open;
+        sheet.card.may_withdraw = open;
         Ok(sheet)
     }
 }
@@ -159,13 +161,14 @@ pub(super) fn sheet(words: &str) -> Sheet {
             }],
             may_decide: false,
             may_refuse: false,
-            may_withdraw: true,
+            may_withdraw: false,
         },
         action_sha256: SHA.to_owned(),
         because: vec![(
             "dba-approves".to_owned(),
             Some("Changes of orders need a second pair of eyes.".to_owned()),
         )],
+        runs: None,
         arguments: Some(json!({"resource": "shop", "statement": words})),
         facts: json!({"relations": ["orders"]}),
         effect: Some(json!({

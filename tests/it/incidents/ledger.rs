@@ -60,7 +60,11 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "7",
         "text inside literals was run as a statement",
-        Shown(&[SQL_BYPASS]),
+        Shown(&[
+            SQL_BYPASS,
+            "hostile_changes_are_refused_and_leave_nothing",
+            HIDDEN,
+        ]),
     ),
     (
         "8",
@@ -108,6 +112,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             STORED,
             "the_starter_policies_load_pass_their_tests_and_are_all_tested",
+            "incident_16_after_personal_data_nothing_can_be_carried_out_elsewhere",
         ]),
     ),
     (
@@ -134,6 +139,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_19_what_others_can_change_is_a_refusal_to_start",
             "incident_19_files_that_others_could_change_are_refused",
+            "incident_19_policies_store_keys_and_configuration_are_out_of_reach",
             "incident_h13_a_changed_journal_does_not_verify",
         ]),
     ),
@@ -143,17 +149,27 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             LISTED,
             "incident_20_what_the_tool_promises_and_what_the_adapter_found_must_both_be_allowed",
+            "row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew",
+            HIDDEN,
         ]),
     ),
     (
         "21",
         "a token found in a file deleted a volume",
-        Shown(&["incident_21_credentials_in_a_repository_do_not_reach_the_agent"]),
+        Shown(&[
+            "incident_21_credentials_in_a_repository_do_not_reach_the_agent",
+            "incident_21_the_servers_credentials_are_not_visible",
+        ]),
     ),
     (
         "22",
         "an agent destroyed production by itself",
-        Apart("nothing here changes a target; every tool is a read (incident H2's test)"),
+        Shown(&[
+            "incident_22_what_destroys_is_no_inspection",
+            "row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew",
+            "the_starter_policies_load_pass_their_tests_and_are_all_tested",
+            "incident_22_what_cannot_be_undone_takes_two_other_people",
+        ]),
     ),
     (
         "23",
@@ -166,6 +182,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_24_argument_injection",
             "incident_24_a_value_in_a_command_is_no_option",
+            HOSTILE,
         ]),
     ),
     (
@@ -176,7 +193,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "26",
         "files outside the work tree were staged",
-        Apart("nothing is staged or written; no work tree is touched"),
+        Apart("git only reads: nothing is staged or written, no work tree is touched"),
     ),
     (
         "27",
@@ -196,7 +213,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "30",
         "from a public issue to a private repository and out again",
-        Apart("nothing is written or sent; the rule for it is a starter policy with decision tests"),
+        Apart("git only reads and nothing sends; the rule for changes is shown by row 16"),
     ),
     (
         "31",
@@ -224,17 +241,30 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "35",
         "substitution and line breaks past a list of words",
-        Apart("no shell and no programs in this slice: a shell resource is refused"),
+        Shown(&[
+            "incident_35_no_substitution_and_no_second_line",
+            "no_hostile_line_is_an_inspection",
+            "bash_starts_what_we_would_start_and_nothing_else",
+            HOSTILE,
+        ]),
     ),
     (
         "36",
         "only the first word of a shell line was checked",
-        Apart("no shell and no programs in this slice: a shell resource is refused"),
+        Shown(&[
+            "incident_36_every_program_of_a_line_is_looked_at",
+            "no_hostile_line_is_an_inspection",
+            HOSTILE,
+        ]),
     ),
     (
         "37",
         "a checked first word, then a shell",
-        Shown(&["incident_37_a_command_has_one_program_and_no_shell"]),
+        Shown(&[
+            "incident_37_a_command_has_one_program_and_no_shell",
+            "incident_37_what_follows_the_first_word_has_no_shell_to_act_in",
+            HOSTILE,
+        ]),
     ),
     (
         "38",
@@ -244,17 +274,21 @@ const LEDGER: &[(&str, &str, Answer)] = &[
     (
         "39",
         "a name that was an option sent the token elsewhere",
-        Shown(&["incident_39_the_author_chooses_every_option"]),
+        Shown(&[
+            "incident_39_the_author_chooses_every_option",
+            "incident_39_a_value_cannot_become_an_option",
+            HOSTILE,
+        ]),
     ),
     (
         "40",
         "commands in a pod; logs as orders",
-        Apart("no clusters here; that target text is data is shown by row 2's test"),
+        Shown(&["incident_40_text_stays_one_word", STORED, HOSTILE]),
     ),
     (
         "41",
         "a description run as a command; host keys unchecked",
-        Apart("no SSH in this slice"),
+        Apart("no SSH here: commands run on this host alone; no free text reaches a shell (row 35)"),
     ),
     (
         "42",
@@ -263,6 +297,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
             "incident_42_a_foreign_host_or_origin_reaches_nothing",
             "incident_42_a_page_in_a_browser_reaches_nothing_even_with_a_token",
             "incident_42_known_bad_versions_are_not_locked",
+            "row_42_only_its_own_name_is_served_and_only_its_own_pages_may_ask",
             "an_empty_list_of_hosts_or_origins_allows_none",
         ]),
     ),
@@ -284,6 +319,7 @@ const LEDGER: &[(&str, &str, Answer)] = &[
             "incident_44_a_secret_is_a_reference_and_has_no_default",
             "incident_44_a_token_of_an_earlier_start_is_worthless",
             "incident_44_without_issuers_every_token_is_refused",
+            DECIDES,
         ]),
     ),
     (
@@ -317,24 +353,35 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_h2_no_control_is_reachable_where_agents_are",
             "the_control_side_is_not_reachable_by_a_call",
+            "h2_the_agents_surface_has_no_control",
         ]),
     ),
     (
         "H3",
         "administrators approve themselves",
-        Apart(
-            "nobody approves yet: @approval is refused (approval_is_never_skipped_and_nobody_is_asked_in_vain)",
-        ),
+        Shown(&[
+            "h3_whoever_asks_never_decides_whatever_groups_and_rights_they_have",
+            "h3_the_requester_never_counts_whatever_their_groups",
+            "h3_h8_the_requester_does_not_decide_and_others_do_not_see",
+            DECIDES,
+            "h3_that_people_of_two_issuers_can_be_one_is_said",
+        ]),
     ),
     (
         "H4",
         "one click counted for two groups",
-        Apart("nobody approves yet: @approval is refused"),
+        Shown(&[
+            "h4_somebody_in_two_groups_fills_one_seat",
+            "h4_somebody_in_two_groups_takes_one_seat",
+        ]),
     ),
     (
         "H5",
         "approvals compared for equality",
-        Apart("nobody approves yet: @approval is refused"),
+        Shown(&[
+            "h5_one_seat_and_a_person_of_two_groups_is_enough",
+            "h5_more_people_than_asked_for_are_enough",
+        ]),
     ),
     (
         "H6",
@@ -347,17 +394,31 @@ const LEDGER: &[(&str, &str, Answer)] = &[
         Shown(&[
             "incident_h7_what_is_inspected_and_recorded_is_what_runs",
             "facts_that_do_not_fit_the_statement_are_not_run",
+            "h7_every_argument_is_in_the_facts_and_no_variable_can_be_set",
+            "people_see_and_sign_the_statement_that_a_declared_tool_would_run",
         ]),
     ),
     (
         "H8",
         "lists showed everybody's requests",
-        Shown(&["incident_h8_lists_hold_what_is_the_callers"]),
+        Shown(&[
+            "incident_h8_lists_hold_what_is_the_callers",
+            "h8_a_request_does_not_exist_for_people_who_are_not_asked",
+            "h3_h8_the_requester_may_withdraw_and_strangers_see_nothing",
+            DECIDES,
+        ]),
     ),
     (
         "H9",
         "the guard against running twice lived in one process",
-        Apart("nothing is run twice: a permit is for one call; confirmations die with the process"),
+        Shown(&[
+            "h9_two_executors_one_run",
+            "h9_two_real_processes_decide_once_and_run_once",
+            "kill_between_grant_spend_effect_and_record_never_runs_twice",
+            "killed_between_taking_the_approval_and_the_commit_it_is_unknown_and_never_made_again",
+            "h9_an_executor_against_the_clock_and_against_a_refusal",
+            "what_runs_unattended_without_an_approval_by_now_runs_once_all_the_same",
+        ]),
     ),
     (
         "H10",
@@ -396,6 +457,10 @@ const SQL_BYPASS: &str = "incidents_01_03_04_06_07_09_10_11_15_what_is_not_one_p
 const STORED: &str = "incidents_02_16_stored_instructions_are_data_and_carry_no_secret_out";
 const NO_TOKEN: &str = "incidents_13_18_44_loopback_is_no_reason_to_let_anybody_in";
 const LISTED: &str = "incidents_20_38_a_tool_that_is_not_listed_cannot_be_called";
+
+const HIDDEN: &str = "incidents_07_20_a_change_is_one_whatever_carries_it";
+const HOSTILE: &str = "incidents_24_35_36_37_39_40_hostile_lines_start_nothing";
+const DECIDES: &str = "incidents_44_h3_h8_nothing_an_agent_holds_decides";
 
 #[test]
 fn every_row_is_there_once_in_order_and_in_few_words() {
@@ -448,7 +513,7 @@ fn the_tests_of_the_ledger_exist_and_every_test_of_an_incident_is_in_it() {
 
 /// Names of functions that carry a test attribute.
 fn tests_of_this_repository() -> BTreeSet<String> {
-    let test = Regex::new(r"#\[(?:tokio::)?test(?:\([^)]*\))?\]\s*(?:#\[[^\n]*\]\s*)*(?:async )?fn (\w+)\(")
+    let test = Regex::new(r"#\[(?:tokio::)?test(?:\([^)]*\))?\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn (\w+)\(")
         .unwrap();
     let mut found = BTreeSet::new();
     for folder in ["src", "tests/it"] {

@@ -112,7 +112,8 @@ async fn incident_h2_no_control_is_reachable_where_agents_are() {
     assert!(tools.len() > 6);
     for tool in &tools {
         let name = tool["name"].as_str().unwrap();
-        let changes = name == "sql_execute"; // a database, never Tollgate itself
+        // Databases and work folders, never Tollgate itself; whatever starts programs counts.
+        let changes = ["sql_execute", "shell_run", "find_text"].contains(&name);
         assert_eq!(tool["annotations"]["readOnlyHint"], json!(!changes), "{tool}");
         for word in [
             "approve", "policy", "policies", "audit", "admin", "guard", "config", "token", "reload", "user",

@@ -37,12 +37,17 @@ impl Site {
     /// For a process of its own, which has to take the port itself: one that the system gives nobody
     /// who asks for just any.
     pub(crate) async fn for_process() -> Self {
+        Self::on(Self::free_port().await).await
+    }
+
+    /// A port that the system gives nobody who asks for just any.
+    pub(crate) async fn free_port() -> tokio::net::TcpListener {
         let mut random = [0; 2];
         loop {
             tollgate::clock::World::random(&tollgate::clock::System::new(), &mut random);
             let port = 20_000 + u16::from_le_bytes(random) % 10_000;
             if let Ok(listener) = tokio::net::TcpListener::bind(("127.0.0.1", port)).await {
-                return Self::on(listener).await;
+                return listener;
             }
         }
     }
@@ -63,6 +68,19 @@ impl Site {
             listener: Some(listener),
             url,
         }
+    }
+
+    /// A side for people at this port of loopback, whose client at the issuer is `client`.
+    pub(crate) fn add_control(&self, port: u16, client: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let server = format!(
+            "[server]\ncontrol_listen = \"127.0.0.1:{port}\"\ncontrol_url = \"http://localhost:{port}\"\n"
+        );
+        let issuer = format!("[[issuer]]\ncontrol_audience = \"{client}\"\n");
+        let text = text
+            .replacen("[server]\n", &server, 1)
+            .replacen("[[issuer]]\n", &issuer, 1);
+        std::fs::write(self.config(), text).unwrap();
     }
 
     /// Adds to the end of the configuration.

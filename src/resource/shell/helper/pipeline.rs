@@ -169,19 +169,11 @@ fn watch_memory(limit: u64, over: &AtomicBool, server: &Server) {
     }
 }
 
-/// Bytes that are each program's own: resident, not shared (proc_pid_statm(5)).
+/// Bytes that the programs hold: each one's own and what it shares with others (proc_pid_status(5)), so that
+/// memory is not outside of the bound for being shared, and segments that no program may hold any more.
 fn memory() -> u64 {
-    let page = rustix::param::page_size() as u64;
-    let own = |statm: String| {
-        let mut fields = statm
-            .split(' ')
-            .skip(1)
-            .map(|field| field.parse::<u64>().unwrap_or(0));
-        let (resident, shared) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
-        resident.saturating_sub(shared)
-    };
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pages: u64 = processes
+    let programs: u64 = processes
         .filter(|entry| {
             entry
                 .file_name()
@@ -190,8 +182,44 @@ fn memory() -> u64 {
                 .is_some_and(u8::is_ascii_digit)
         })
         .filter(|entry| entry.file_name() != "1")
-        .filter_map(|entry| std::fs::read_to_string(entry.path().join("statm")).ok())
-        .map(own)
-        .sum();
-    pages.saturating_mul(page)
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("status")).ok())
+        .map(|status| held(&status))
+        .fold(0, u64::saturating_add);
+    let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+    programs.saturating_add(in_segments(&segments))
+}
+
+/// Bytes of one program: files that it has mapped are not its memory.
+fn held(status: &str) -> u64 {
+    const OWN: [&str; 3] = ["RssAnon:", "RssShmem:", "VmSwap:"];
+    let kibibytes = status.lines().filter_map(|line| {
+        let value = OWN.iter().find_map(|name| line.strip_prefix(name))?;
+        value.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    kibibytes.fold(0, u64::saturating_add).saturating_mul(1024)
+}
+
+/// Bytes of the System V segments of this namespace (proc_sysvipc(5)): they outlive their programs. The last two
+/// of a line are what is resident and what is swapped out.
+fn in_segments(list: &str) -> u64 {
+    let segments = list.lines().skip(1);
+    let numbers = segments.flat_map(|line| line.split_whitespace().rev().take(2));
+    let bytes = numbers.map(|number| number.parse::<u64>().unwrap_or(0));
+    bytes.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_what_is_held_alone_or_together() {
+        let status = "Name:\tx\nVmRSS:\t  900 kB\nRssAnon:\t  10 kB\nRssFile:\t 500 kB\nRssShmem:\t  30 kB\nVmSwap:\t  2 kB\n";
+        assert_eq!(held(status), 42 * 1024);
+        assert_eq!(held(""), 0);
+        let list = "       key      shmid perms       size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime        rss       swap\n\
+                             0          0  1600  300000000     2     2      0  1000  1000  1000  1000          0          0          0    4096000       8192\n";
+        assert_eq!(in_segments(list), 4_104_192);
+        assert_eq!(in_segments(""), 0);
+    }
 }

@@ -57,6 +57,45 @@ async fn a_memory_bomb_is_stopped_by_memory() {
     assert_eq!((given.out(), given.code() != 0), ("", true));
 }
 
+/// Memory is memory whoever else can see it, and whether or not anybody still holds it.
+#[tokio::test]
+async fn a_memory_bomb_in_shared_memory_is_stopped_by_memory() {
+    // mmap(2) of shared anonymous memory, filled by read(2), alone and in parts; and memory in no address space.
+    const MAP: &str = "sub fill { my $n = shift; my $at = syscall(9, 0, $n, 3, 0x21, -1, 0); \
+                       open my $zero, '<', '/dev/zero'; syscall(0, fileno $zero, $at, $n) }";
+    const SEGMENT: &str = "my $s = shmget(0, 200_000_000, 01600) // die $!; \
+                           shmwrite($s, 'x' x 1_000_000, $_ * 1_000_000, 1_000_000) for 0..199; sleep 600";
+    let mut bombs = vec![SEGMENT.to_owned()];
+    if cfg!(target_arch = "x86_64") {
+        bombs.push(format!("{MAP} fill(200_000_000); sleep 600"));
+        bombs.push(format!(
+            "{MAP} for (1..8) {{ fork or last }} fill(30_000_000); sleep 600"
+        ));
+    }
+    let site = site_with(Bounds {
+        cpu_seconds: 600,
+        file: 1024 * MIB,
+        ..small()
+    });
+    for bomb in bombs {
+        let given = site.run(&one(&["perl", "-e", &bomb]), false).await;
+        assert_eq!(given.stopped_by(), Some("memory"), "{bomb}: {}", given.err());
+    }
+    if cfg!(target_arch = "x86_64") {
+        let given = site
+            .run(
+                &one(&[
+                    "perl",
+                    "-e",
+                    "my $name = 'x'; print syscall(319, $name, 0), ' ', $! + 0",
+                ]),
+                false,
+            )
+            .await;
+        assert_eq!(given.out(), "-1 38", "{}", given.err()); // ENOSYS
+    }
+}
+
 #[tokio::test]
 async fn an_output_bomb_is_stopped_by_output_and_a_long_output_is_not() {
     let site = site_with(small());

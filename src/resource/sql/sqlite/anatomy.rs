@@ -53,6 +53,8 @@ pub(super) struct Column {
 #[derive(Debug)]
 pub(super) struct Index {
     pub(super) unique: bool,
+    /// Whether it is the primary key's.
+    is_key: bool,
     /// Lower case; `None` is an expression.
     pub(super) columns: Vec<Option<String>>,
     pub(super) partial: bool,
@@ -69,12 +71,23 @@ pub(super) struct Foreign {
     pub(super) to: Vec<String>,
 }
 
+/// What the engine calls the rowid where no column is called so.
+const ROWID: [&str; 3] = ["rowid", "_rowid_", "oid"];
+
+/// Whether a lower-case name may mean the rowid, and so the column that is another name of it.
+pub(super) fn names_rowid(name: &str) -> bool {
+    ROWID.contains(&name)
+}
+
 impl Table {
     /// The column that is another name of the rowid.
     pub(super) fn rowid_alias(&self) -> Option<&Column> {
         let mut key = self.columns.iter().filter(|column| column.key > 0);
+        // INTEGER PRIMARY KEY DESC is a key beside the rowid, and may be NULL in many rows
+        // (<https://sqlite.org/lang_createtable.html>, "ROWIDs and the INTEGER PRIMARY KEY").
+        let has_index = self.indexes.iter().any(|index| index.is_key);
         match (key.next(), key.next()) {
-            (Some(only), None) if only.integer && !self.without_rowid => Some(only),
+            (Some(only), None) if only.integer && !self.without_rowid && !has_index => Some(only),
             _ => None,
         }
     }
@@ -89,7 +102,7 @@ impl Table {
         if let Some(alias) = self.rowid_alias() {
             return vec![quoted(&alias.name)];
         }
-        let free = ["rowid", "_rowid_", "oid"].into_iter().find(|name| {
+        let free = ROWID.into_iter().find(|name| {
             let taken = |column: &Column| column.name.eq_ignore_ascii_case(name);
             !self.columns.iter().any(taken)
         });
@@ -284,6 +297,7 @@ fn indexes(conn: &Connection, from: &str, table: &str) -> rusqlite::Result<Vec<I
             })?;
         found.push(Index {
             unique: row.get("unique")?,
+            is_key: row.get::<_, String>("origin")? == "pk",
             columns,
             partial: row.get("partial")?,
             sql,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::catalog;
 use super::check::Checked;
 use super::ddl;
-use super::impact::{Before, Impact, Newness, Unmeasured};
+use super::impact::{Before, Impact, Marks, Newness, Unmeasured};
 use super::link::Access;
 use super::oracle::Oracle;
 use super::pool::{self, Pool};
@@ -22,7 +22,7 @@ use super::writer::{self, Prepared, Writer};
 use super::{Expected, engine, refusals};
 use crate::call::answer::{Changed, Rows};
 use crate::call::request::SqlExecute;
-use crate::call::{Action, Code, Effect, Limits, MaskCounts, Probe, RawOutput, Refusal};
+use crate::call::{Action, Bound, Code, Effect, Limits, MaskCounts, Probe, RawOutput, Refusal};
 
 /// What a change is, before anything runs.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(super) struct Order {
     pub(super) probe: Probe,
     /// Whether people approved this very change.
     pub(super) approved: bool,
+    /// The effect they saw, if it was measured.
+    pub(super) seen: Option<Effect>,
 }
 
 /// Asked once, with the effect, before it stays.
@@ -53,7 +55,8 @@ pub(super) type Ask<'a> = &'a mut dyn FnMut(&Effect) -> Result<(), Refusal>;
 ///
 /// # Errors
 /// See [`super::Database::inspect`].
-pub(super) fn inspect(pool: &Pool, statement: &str, stop: &Arc<AtomicBool>) -> Result<Plan, Refusal> {
+pub(super) fn inspect(pool: &Pool, request: &SqlExecute, stop: &Arc<AtomicBool>) -> Result<Plan, Refusal> {
+    let statement = request.statement.as_str();
     let watch = Watch::new(&pool.world, stop, pool.spec().limits.seconds, MEMORY);
     if is_definition(statement)? {
         return ddl::inspect(pool, statement, &watch);
@@ -61,6 +64,7 @@ pub(super) fn inspect(pool: &Pool, statement: &str, stop: &Arc<AtomicBool>) -> R
     let mut writer = Writer::open(pool, Access::Prepare)?;
     let version = writer.link.catalog.version;
     let prepared = watched(&mut writer, &watch, |writer| writer.prepare(statement, &watch))?;
+    writer.gives_no_masks(&prepared, request.parameters.as_ref())?;
     Ok(Plan {
         action: Action::SqlWrite,
         probe: probe(&writer, &prepared),
@@ -88,16 +92,22 @@ pub(super) fn measure(pool: &Pool, order: &Order, stop: &Arc<AtomicBool>) -> Res
         begin(&writer.link.conn, &watch)?;
         let (prepared, mut impact, _) = attempt(writer, order, &watch, true)?;
         settled(&writer.link.conn, true)?;
-        let sampled = impact
-            .look(&writer.link, &writer.anatomy, true, &watch)
-            .and_then(|()| Ok(writer.link.conn.execute_batch("ROLLBACK TO before_change")?))
-            .and_then(|()| impact.look(&writer.link, &writer.anatomy, false, &watch));
-        sampled.map_err(|why| unmade::unmeasured(why, &watch))?;
+        sample(writer, &mut impact, &watch)?;
         impact.effect.irreversible = prepared.checked.facts.irreversible;
         Ok(impact.effect)
     });
     undo(&writer.link.conn);
     outcome
+}
+
+/// Takes the change back, with rows as they are after it and before it.
+fn sample(writer: &Writer, impact: &mut Impact, watch: &Watch) -> Result<(), Refusal> {
+    let (link, anatomy) = (&writer.link, &writer.anatomy);
+    impact
+        .look(link, anatomy, true, watch)
+        .and_then(|()| Ok(link.conn.execute_batch("ROLLBACK TO before_change")?))
+        .and_then(|()| impact.look(link, anatomy, false, watch))
+        .map_err(|why| unmade::unmeasured(why, watch))
 }
 
 /// Makes the change. Nothing stays unless `ask` allows it.
@@ -123,6 +133,17 @@ pub(super) fn run(
         let (prepared, mut impact, mut output) = attempt(writer, order, &watch, false)?;
         settled(&writer.link.conn, false)?;
         impact.effect.irreversible = prepared.checked.facts.irreversible;
+        let seen = order.seen.as_ref();
+        if seen.is_some_and(|seen| !impact.effect.is_within(seen, Bound::Keys)) {
+            // People will be asked anew, unless they approved a count, and look at rows then too.
+            sample(writer, &mut impact, &watch)?;
+            let (_, again, made) = attempt(writer, order, &watch, false)?;
+            settled(&writer.link.conn, false)?;
+            if again.effect.rows != impact.effect.rows {
+                return Err(unmade::not_the_same());
+            }
+            output = made;
+        }
         output.effect = Some(impact.effect);
         Ok(output)
     });
@@ -270,9 +291,9 @@ fn attempt(
     if conn.is_autocommit() {
         return Err(stopped(Unmeasured::Over)); // a trigger ended the transaction
     }
-    let newness = |table: &str| newness(writer, &prepared, table);
+    let marks = |table: &str| marks(writer, &prepared, table);
     let impact = before
-        .compare(conn, schema, anatomy, &newness, watch)
+        .compare(conn, schema, anatomy, &marks, watch)
         .map_err(stopped)?;
     Ok((prepared, impact, output))
 }
@@ -286,11 +307,33 @@ fn again(writer: &mut Writer, order: &Order, watch: &Watch) -> Result<Prepared, 
     order.expected.matches_version(writer.link.catalog.version)?;
     let prepared = writer.prepare(&order.request.statement, watch)?;
     order.expected.matches(&prepared.checked)?;
+    writer.gives_no_masks(&prepared, order.request.parameters.as_ref())?;
     if probe(writer, &prepared) == order.probe {
         Ok(prepared)
     } else {
         Err(pool::schema_changed())
     }
+}
+
+/// How rows of a table can be told apart at another time. What triggers and cascades give to rows is the
+/// database's own choice; what the statement gives is what people approve.
+fn marks(writer: &Writer, prepared: &Prepared, lower: &str) -> Marks {
+    let new = newness(writer, prepared, lower);
+    let target = lower == prepared.change.target.to_ascii_lowercase();
+    let given = match (writer.anatomy.tables.get(lower), prepared.told.written.get(lower)) {
+        (Some(table), _) if target && (prepared.change.replaces || prepared.change.kind == "insert") => {
+            let columns = table.columns.iter();
+            columns.map(|column| column.name.to_ascii_lowercase()).collect()
+        }
+        (_, Some(written)) if target => written.updates.clone(),
+        _ => BTreeSet::new(),
+    };
+    let given = if new == Newness::Counted {
+        BTreeSet::new()
+    } else {
+        given
+    };
+    Marks { new, given }
 }
 
 /// How new rows of a table can be told apart at another time.
@@ -332,13 +375,15 @@ fn newness(writer: &Writer, prepared: &Prepared, lower: &str) -> Newness {
         return Newness::Whole;
     };
     let is_target = lower == prepared.change.target.to_ascii_lowercase();
-    let given = prepared
-        .change
-        .columns
-        .as_ref()
-        .is_none_or(|listed| listed.contains(&alias));
+    let listed = prepared.change.columns.as_ref();
+    let updates = prepared.told.written.get(lower).map(|written| &written.updates);
+    let given = match prepared.change.verb {
+        Verb::Insert => listed.is_none_or(|listed| listed.contains(&alias)),
+        Verb::Update => updates.is_none_or(|updates| updates.contains(&alias)), // a row under a new key is a new row
+        Verb::Delete => false,
+    };
     let others = table.stored().count() > 1;
-    if is_target && prepared.change.verb == Verb::Insert && given || !others {
+    if is_target && given || !others {
         Newness::Whole
     } else {
         Newness::ButKey

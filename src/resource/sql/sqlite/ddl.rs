@@ -17,7 +17,7 @@ use super::change::{self, Ask, Order, Plan};
 use super::check::{self, Checked};
 use super::functions;
 use super::guard::Mode;
-use super::impact::{self, Before, Newness, Unmeasured};
+use super::impact::{self, Before, Marks, Newness, Unmeasured};
 use super::link::{self, Access};
 use super::oracle::Oracle;
 use super::pool::{self, Pool};
@@ -168,6 +168,12 @@ impl Desk {
         check::reserved_names(&shape)?;
         let definition = text::change::definition(statement)?;
         computes_nothing(&definition)?;
+        if definition.verb == "create" && definition.object == "view" {
+            let others = self.anatomy.objects.iter();
+            let views = others.filter(|(_, (kind, ..))| kind == "view");
+            let views = views.map(|(name, (_, _, sql))| (name.as_str(), sql.as_str()));
+            text::view_is_small(&definition.name, statement, views)?;
+        }
         let lower = definition.name.to_ascii_lowercase();
         let named = self.named(&definition, &lower)?;
         if let (Some(relation), Some(step)) = (named, &definition.step) {
@@ -323,7 +329,11 @@ impl Desk {
         let done = done.and_then(|mut statement| statement.raw_execute());
         self.clerk.enter(Mode::Ours);
         done?;
-        let impact = before.compare(&self.conn, MAIN, &self.anatomy, &|_| Newness::Whole, watch)?;
+        let by_key = |_: &str| Marks {
+            new: Newness::Whole,
+            given: BTreeSet::new(),
+        };
+        let impact = before.compare(&self.conn, MAIN, &self.anatomy, &by_key, watch)?;
         effect.rows.extend(impact.effect.rows);
         let now = Anatomy::read(&self.conn, MAIN)?;
         for (name, (kind, ..)) in &self.anatomy.objects {

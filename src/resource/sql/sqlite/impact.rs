@@ -63,6 +63,15 @@ pub(super) enum Newness {
     Counted,
 }
 
+/// How rows of a table are told apart at another time.
+#[derive(Debug)]
+pub(super) struct Marks {
+    pub(super) new: Newness,
+    /// Columns, lower case, whose new values stand for a changed row beside its key: what people saw is what
+    /// it becomes, not only that it changes.
+    pub(super) given: BTreeSet<String>,
+}
+
 /// What happened to one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -110,7 +119,7 @@ impl Before {
                 continue;
             };
             let mut known = HashMap::new();
-            scan(conn, schema, table, watch, &mut |row| {
+            scan(conn, schema, table, (&BTreeSet::new(), watch), &mut |row| {
                 rows += 1;
                 known.insert(row.key, row.content);
                 if rows > MAX_COMPARED {
@@ -133,7 +142,7 @@ impl Before {
         conn: &Connection,
         schema: &str,
         anatomy: &Anatomy,
-        newness: &dyn Fn(&str) -> Newness,
+        marks: &dyn Fn(&str) -> Marks,
         watch: &Watch,
     ) -> Result<Impact, Unmeasured> {
         let mut impact = Impact::default();
@@ -143,7 +152,7 @@ impl Before {
                 continue;
             };
             let mut changes = RowChanges::default();
-            let new = newness(lower);
+            let Marks { new, given } = marks(lower);
             let mut room = |more: usize| {
                 changed += more;
                 if changed > MAX_CHANGED {
@@ -152,10 +161,10 @@ impl Before {
                     Ok(true)
                 }
             };
-            scan(conn, schema, table, watch, &mut |row| {
+            scan(conn, schema, table, (&given, watch), &mut |row| {
                 let (fate, affected, key) = match known.remove(&row.key) {
                     Some(content) if content == row.content => return Ok(true),
-                    Some(_) => (Fate::Updated, &mut changes.updated, row.key),
+                    Some(_) => (Fate::Updated, &mut changes.updated, row.becomes),
                     None => {
                         let key = new.key(row, lower, changes.inserted.count);
                         (Fate::Inserted, &mut changes.inserted, key)
@@ -227,7 +236,7 @@ pub(super) fn whole(
     let mut count = 0;
     // A sum does not depend on the order of rows.
     let mut sum = [0_u64; 2];
-    scan(conn, schema, table, watch, &mut |row| {
+    scan(conn, schema, table, (&BTreeSet::new(), watch), &mut |row| {
         count += 1;
         for (part, of) in sum.iter_mut().zip(row.content.chunks(8)) {
             let bytes = of.try_into().unwrap_or_default();
@@ -327,12 +336,18 @@ impl Impact {
                 .iter_mut()
                 .filter(|row| row.table == lower && row.key.is_empty())
                 .collect();
-            scan(&link.conn, &link.schema, table, watch, &mut |row| {
-                if let Some(at) = missing.iter().position(|one| one.digest == row.key) {
-                    missing.swap_remove(at).key = row.values()?;
-                }
-                Ok(!missing.is_empty())
-            })?;
+            scan(
+                &link.conn,
+                &link.schema,
+                table,
+                (&BTreeSet::new(), watch),
+                &mut |row| {
+                    if let Some(at) = missing.iter().position(|one| one.digest == row.key) {
+                        missing.swap_remove(at).key = row.values()?;
+                    }
+                    Ok(!missing.is_empty())
+                },
+            )?;
         }
         Ok(())
     }
@@ -389,16 +404,18 @@ struct Row<'r, 's> {
     content: Short,
     /// Of everything but the key.
     rest: Short,
+    /// Of the key and what is given to the row.
+    becomes: Short,
     raw: &'r rusqlite::Row<'s>,
     keys: usize,
 }
 
-/// Visits the rows until told not to go on.
+/// Visits the rows until told not to go on. `given`: as in [`Marks`].
 fn scan(
     conn: &Connection,
     schema: &str,
     table: &Table,
-    watch: &Watch,
+    (given, watch): (&BTreeSet<String>, &Watch),
     visit: &mut dyn FnMut(&Row<'_, '_>) -> Result<bool, Unmeasured>,
 ) -> Result<(), Unmeasured> {
     let key = table.key();
@@ -414,9 +431,15 @@ fn scan(
         quoted(schema),
         quoted(&table.name)
     );
-    let is_key: Vec<bool> = std::iter::repeat_n(false, keys)
-        .chain(table.stored().map(|column| column.key > 0))
-        .collect();
+    let of_key = Cell {
+        is_key: true,
+        is_given: true,
+    };
+    let stored = table.stored().map(|column| Cell {
+        is_key: column.key > 0,
+        is_given: given.contains(&column.name.to_ascii_lowercase()),
+    });
+    let cells: Vec<Cell> = std::iter::repeat_n(of_key, keys).chain(stored).collect();
     let mut statement: Statement<'_> = conn.prepare(&sql)?;
     let mut rows = statement.raw_query();
     let lower = table.name.to_ascii_lowercase();
@@ -424,11 +447,12 @@ fn scan(
         if let Some(why) = watch.ended() {
             return Err(Unmeasured::Ended(why));
         }
-        let [key, content, rest] = digests(raw, &lower, keys, &is_key)?;
+        let [key, content, rest, becomes] = digests(raw, &lower, keys, &cells)?;
         let row = Row {
             key,
             content,
             rest,
+            becomes,
             raw,
             keys,
         };
@@ -439,31 +463,41 @@ fn scan(
     Ok(())
 }
 
-/// A row's key, its content, and its content without the key.
+/// What a value of a row is.
+#[derive(Clone, Copy)]
+struct Cell {
+    is_key: bool,
+    is_given: bool,
+}
+
+/// A row's key, its content, its content without the key, and its key with what is given to it.
 fn digests(
     raw: &rusqlite::Row<'_>,
     table: &str,
     keys: usize,
-    is_key: &[bool],
-) -> rusqlite::Result<[Short; 3]> {
-    let [mut key, mut content, mut rest] = [(); 3].map(|()| {
+    cells: &[Cell],
+) -> rusqlite::Result<[Short; 4]> {
+    let [mut key, mut content, mut rest, mut becomes] = [(); 4].map(|()| {
         let mut hash = Sha256::new();
         hash.update(table);
         hash.update([0]);
         hash
     });
-    for (at, is_key) in is_key.iter().enumerate() {
+    for (at, cell) in cells.iter().enumerate() {
         let value = raw.get_ref(at)?;
+        if cell.is_given {
+            feed(&mut becomes, value);
+        }
         if at < keys {
             feed(&mut key, value);
             continue;
         }
         feed(&mut content, value);
-        if !is_key {
+        if !cell.is_key {
             feed(&mut rest, value);
         }
     }
-    Ok([key, content, rest].map(short))
+    Ok([key, content, rest, becomes].map(short))
 }
 
 /// One value, so that no two rows are fed alike.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::anatomy::{Anatomy, Index, Table};
+use super::anatomy::{self, Anatomy, Index, Table};
 use super::catalog::Catalog;
 use super::text::change::{self, Definition, Step};
 use super::warden::Written;
@@ -34,28 +34,31 @@ impl Oracle<'_> {
             .reach
             .iter()
             .any(|table| !prepared.told.written.contains_key(table) && self.hides_any(table));
-        let replaces = prepared.change.kind == "replace";
         unannounced
             || prepared.told.written.iter().any(|(table, written)| {
                 let listed = prepared.change.columns.as_ref().filter(|_| *table == target);
-                let deletes = written.deletes || (replaces && *table == target);
+                let replaces = (prepared.change.replaces && *table == target) || self.replaces(table);
+                let deletes = written.deletes || replaces;
                 (written.inserts && self.insert_tells(table, listed))
                     || (deletes && self.delete_tells(table))
                     || (!written.updates.is_empty() && self.update_tells(table, written))
             })
     }
 
+    /// Whether the schema itself, or a trigger, may let rows go that are in the way of others.
+    fn replaces(&self, table: &str) -> bool {
+        let says = |sql: &str, words: &[&str]| {
+            change::words_of(sql).is_none_or(|found| words.iter().all(|word| found.contains(*word)))
+        };
+        let stored = self.anatomy.tables.get(table);
+        let mut triggers = self.anatomy.triggers.iter();
+        stored.is_none_or(|stored| says(&stored.sql, &["conflict", "replace"]))
+            || triggers.any(|(_, sql)| says(sql, &["replace"]))
+    }
+
     /// Whether a schema change could tell: it looks at the rows that are there.
     pub(super) fn of_definition(&self, definition: &Definition, table: Option<&str>) -> bool {
-        let hidden_words = |table: &str| {
-            let relation = self.catalog.relations.get(table);
-            let columns = relation
-                .map(|relation| relation.columns.as_slice())
-                .unwrap_or_default();
-            columns.iter().any(|column| {
-                column.class.is_some() && definition.words.contains(&column.name.to_ascii_lowercase())
-            })
-        };
+        let hidden_words = |table: &str| self.hides_one_of(table, Some(&definition.words));
         match (definition.verb, definition.object, &definition.step) {
             ("create", "index", _) => table.is_none_or(hidden_words),
             ("drop", "table", _) => table.is_none_or(|table| {
@@ -90,22 +93,32 @@ impl Oracle<'_> {
         relation.is_none_or(|relation| relation.columns.iter().any(|column| column.class.is_some()))
     }
 
-    fn hides_one_of(&self, table: &str, words: Option<BTreeSet<String>>) -> bool {
+    /// A word for the rowid names the column that is another name of it.
+    fn hides_one_of(&self, table: &str, words: Option<&BTreeSet<String>>) -> bool {
         let relation = self.catalog.relations.get(table);
         let columns = relation.map(|relation| relation.columns.as_slice());
         match (words, columns) {
-            (Some(words), Some(columns)) => columns
-                .iter()
-                .any(|column| column.class.is_some() && words.contains(&column.name.to_ascii_lowercase())),
+            (Some(words), Some(columns)) => {
+                let by_rowid = words.iter().any(|word| anatomy::names_rowid(word)) && self.hides_rowid(table);
+                let named = |name: &str| words.contains(&name.to_ascii_lowercase());
+                let mut columns = columns.iter();
+                by_rowid || columns.any(|column| column.class.is_some() && named(&column.name))
+            }
             _ => self.hides_any(table),
         }
+    }
+
+    fn hides_rowid(&self, table: &str) -> bool {
+        let stored = self.anatomy.tables.get(table);
+        let alias = stored.map(Table::rowid_alias);
+        alias.is_none_or(|alias| alias.is_some_and(|alias| self.hides(table, &alias.name)))
     }
 
     fn index_hides(&self, table: &str, index: &Index) -> bool {
         let columns = index.columns.iter().flatten();
         columns.into_iter().any(|column| self.hides(table, column))
             || ((index.partial || index.columns.contains(&None))
-                && self.hides_one_of(table, change::words_of(&index.sql)))
+                && self.hides_one_of(table, change::words_of(&index.sql).as_ref()))
     }
 
     /// `listed`: the columns it names; without a list, all of them.
@@ -131,6 +144,15 @@ impl Oracle<'_> {
                 given(&lower) && self.hides(table, &lower)
             })
             || self.refers(table, &|from| from.iter().all(|column| given(column)))
+            || self.checks_rowid(table, stored)
+    }
+
+    /// Whether a CHECK looks at a key that the engine gives: the next one tells of the last.
+    fn checks_rowid(&self, table: &str, stored: &Table) -> bool {
+        let alias = stored.rowid_alias().map(|alias| alias.name.to_ascii_lowercase());
+        let is_it = |word: &String| anatomy::names_rowid(word) || alias.as_ref() == Some(word);
+        let words = change::words_in_checks(&stored.sql);
+        self.hides_rowid(table) && words.is_none_or(|words| words.iter().any(is_it))
     }
 
     fn update_tells(&self, table: &str, written: &Written) -> bool {
@@ -139,7 +161,9 @@ impl Oracle<'_> {
         };
         let changed = |column: &String| written.updates.contains(column);
         let alias = stored.rowid_alias().map(|alias| alias.name.to_ascii_lowercase());
-        alias.is_some_and(|alias| changed(&alias) && self.hides(table, &alias))
+        let moves =
+            |alias: &String| changed(alias) || written.updates.iter().any(|name| anatomy::names_rowid(name));
+        alias.is_some_and(|alias| moves(&alias) && self.hides(table, &alias))
             || stored
                 .indexes
                 .iter()
@@ -171,7 +195,7 @@ impl Oracle<'_> {
         let touched = words
             .as_ref()
             .is_none_or(|words| !words.is_disjoint(&written.updates));
-        touched && self.hides_one_of(table, words)
+        touched && self.hides_one_of(table, words.as_ref())
     }
 
     /// A row that is referred to cannot go; whether it is may be classified on either side.

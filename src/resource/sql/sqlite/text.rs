@@ -25,6 +25,10 @@ pub(super) const MAX_SELECTS: usize = 400;
 /// is named: the engine copies a body for every mention while it prepares, where no watch can end it.
 pub(super) const MAX_EXPANDED: u64 = 1_000;
 
+/// The same for a view that an agent makes: every statement that names it is multiplied by this, and every
+/// connection prepares it once.
+pub(super) const MAX_VIEW: u64 = 50;
+
 /// What the text shows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -99,6 +103,29 @@ pub(super) fn read(text: &str) -> Result<Shape, Refusal> {
     }
     shape.has_where = counts.selects > 0 && counts.wheres >= counts.selects;
     Ok(shape)
+}
+
+/// Refuses a new view that comes to more than [`MAX_VIEW`] subqueries. `others`: (name, text).
+///
+/// # Errors
+/// `statement_refused`.
+pub(super) fn view_is_small<'t>(
+    name: &str,
+    text: &'t str,
+    others: impl Iterator<Item = (&'t str, &'t str)>,
+) -> Result<(), Refusal> {
+    let lower = name.to_ascii_lowercase();
+    let mut views: BTreeMap<String, &str> = others
+        .map(|(name, text)| (name.to_ascii_lowercase(), text))
+        .collect();
+    views.insert(lower.clone(), text);
+    if expansion::of_view(&lower, &views) <= MAX_VIEW {
+        return Ok(());
+    }
+    Err(refused(
+        format!("The view comes to more than {MAX_VIEW} subqueries, with those of the views it names."),
+        "Name tables in place of views, or each view fewer times.",
+    ))
 }
 
 #[derive(Debug, Default)]

@@ -84,6 +84,14 @@ pub(super) fn not_possible() -> Refusal {
     )
 }
 
+/// Done twice in one transaction, it was not the same twice.
+pub(super) fn not_the_same() -> Refusal {
+    text::refused(
+        "The statement does something else each time it runs, and more than was approved; nothing was changed.",
+        "Name the rows by their keys and the values as they are.",
+    )
+}
+
 /// Only people may let an oracle be asked.
 pub(super) fn approval_first() -> Refusal {
     Refusal::new(

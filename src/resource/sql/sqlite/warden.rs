@@ -138,8 +138,12 @@ fn judge(scope: &Scope, asked: &AuthContext<'_>, told: &mut Told) -> Result<(), 
             table_name,
             column_name,
         } if in_file => {
+            let (lower, column) = (table_name.to_ascii_lowercase(), column_name.to_ascii_lowercase());
             let table = written(scope, &asker, table_name, told)?;
-            table.updates.insert(column_name.to_ascii_lowercase());
+            if matches!(asker, Asker::TopLevel) && lower == scope.target && !scope.columns.contains(&column) {
+                return Err(Denial::Relation(lower)); // the rowid, as below
+            }
+            table.updates.insert(column);
             Ok(())
         }
         AuthAction::Read {

@@ -4,17 +4,25 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::anatomy::Anatomy;
+use serde_json::Value;
+
+use super::anatomy::{self, Anatomy};
 use super::bytecode::{self, Unfit};
 use super::catalog::{Kind, Relation};
 use super::check::{self, Checked};
 use super::guard::{Denial, Mode};
 use super::link::{Access, Key, Link};
+use super::masks;
 use super::pool::Pool;
 use super::refusals;
-use super::text::{self, Shape, change::Change, refused};
+use super::text::{
+    self, Shape,
+    change::{Change, Verb},
+    refused,
+};
 use super::warden::{Scope, Told, Warden};
 use super::watch::Watch;
+use crate::call::request::Parameters;
 use crate::call::{ClassifiedColumn, Refusal};
 
 /// A connection for one change.
@@ -87,6 +95,16 @@ impl Writer {
         if let Some(main) = self.names_main() {
             return Err(main);
         }
+        let known = |name: &str| {
+            relation
+                .columns
+                .iter()
+                .any(|column| column.name.eq_ignore_ascii_case(name))
+        };
+        let mut listed = change.columns.iter().flatten();
+        if listed.any(|name| anatomy::names_rowid(name) && !known(name)) {
+            return Err(refusals::no_relation(&change.target, &shape)); // as for reading it
+        }
         let hidden = hidden(&relation, &BTreeSet::new());
         self.allow(&relation, &change, hidden.clone())?;
         let columns: Vec<String> = relation
@@ -116,6 +134,45 @@ impl Writer {
             told,
             reach,
         })
+    }
+
+    /// Refuses values that answers show in place of others: a row that was read with masks and is written back
+    /// would lose what they hide, and no reviewer could see it, who is shown masks before and after.
+    ///
+    /// # Errors
+    /// `statement_refused`.
+    pub(super) fn gives_no_masks(
+        &self,
+        prepared: &Prepared,
+        parameters: Option<&Parameters>,
+    ) -> Result<(), Refusal> {
+        let change = &prepared.change;
+        let target = change.target.to_ascii_lowercase();
+        let updates = prepared.told.written.get(&target).map(|written| &written.updates);
+        let given = |column: &str| {
+            let listed = change
+                .columns
+                .as_ref()
+                .is_none_or(|listed| listed.contains(column));
+            (change.verb == Verb::Insert && listed) || updates.is_some_and(|names| names.contains(column))
+        };
+        let classified = self.relation(&target).is_some_and(|relation| {
+            let mut columns = relation.columns.iter();
+            columns.any(|column| column.class.is_some() && given(&column.name.to_ascii_lowercase()))
+        });
+        let is_mask = |text: &str| {
+            // A column's mask stands alone or before what it shows; a detector's anywhere in a text.
+            (classified && text.starts_with(masks::CONSTANT)) || text.contains("[masked:")
+        };
+        let spelled = change.spelled.iter().any(|text| is_mask(text));
+        let bound = parameters.is_some_and(|parameters| match parameters {
+            Parameters::Positional(values) => values.iter().filter_map(Value::as_str).any(is_mask),
+            Parameters::Named(values) => values.values().filter_map(Value::as_str).any(is_mask),
+        });
+        match change.verb {
+            Verb::Insert | Verb::Update if spelled || bound => Err(gives_a_mask()),
+            _ => Ok(()),
+        }
     }
 
     /// The statement as it runs for somebody who is shown `reveal`.
@@ -303,7 +360,7 @@ impl Change {
     /// Whether an UPDATE or DELETE is restricted by a column of its target; `None` for an INSERT.
     /// `WHERE 1` restricts nothing.
     fn columns_restricting(&self, relation: Option<&Relation>) -> Option<bool> {
-        if self.verb == text::change::Verb::Insert {
+        if self.verb == Verb::Insert {
             return None;
         }
         let words = self.restricts_by.as_ref();
@@ -360,6 +417,14 @@ fn writes_a_mask(column: &str) -> Refusal {
             "The statement reads `{column}`, which is masked here: a mask cannot be written back or decide a change."
         ),
         "Leave that column out, or name the rows by columns that sql_schema shows unmasked.",
+    )
+}
+
+fn gives_a_mask() -> Refusal {
+    refused(
+        "A value of the change is a mask, as answers show it in place of a value: writing it would overwrite what it \
+         hides.",
+        "Give only the columns you have a new value for, and leave the masked ones out.",
     )
 }
 

@@ -185,6 +185,28 @@ fn rows_that_a_conflict_clause_deletes_are_counted_and_so_are_generated_columns(
     made.does("UPDATE OR IGNORE t SET u = 'c'", json!({}));
 }
 
+/// Keys that are not what they look like: rows without one, and rows under an alias of nothing.
+#[test]
+fn rows_whose_key_is_null_are_counted_one_by_one() {
+    let made = Made::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY DESC, n INT, rowid TEXT);
+         INSERT INTO t (id, n) VALUES (NULL, 1), (NULL, 2), (NULL, 3), (7, 4);
+         CREATE TABLE u (id TEXT PRIMARY KEY, n INT);
+         INSERT INTO u VALUES (NULL, 1), (NULL, 2);",
+        &[],
+    );
+    let approved = measure(&made.pool, "UPDATE t SET n = 10 WHERE id IS NULL AND n < 2").unwrap();
+    let other = measure(&made.pool, "UPDATE t SET n = 10 WHERE id IS NULL AND n = 3").unwrap();
+    assert!(!other.is_within(&approved, Bound::Keys));
+    made.does(
+        "UPDATE t SET n = n + 10 WHERE id IS NULL",
+        json!({"t": {"updated": 3}}),
+    );
+    made.does("UPDATE u SET n = n + 10", json!({"u": {"updated": 2}}));
+    made.does("INSERT INTO t (n) VALUES (5)", json!({"t": {"inserted": 1}}));
+    made.does("DELETE FROM t WHERE id IS NULL", json!({"t": {"deleted": 4}}));
+}
+
 #[test]
 fn the_same_number_of_other_rows_is_another_effect() {
     let made = Made::new(
@@ -234,6 +256,54 @@ fn the_same_number_of_other_rows_is_another_effect() {
     let mut approved = measure(&made.pool, statement).unwrap();
     approved.sample.clear();
     assert_eq!(run(&made.pool, statement).unwrap().0, approved);
+}
+
+/// What a row becomes may come from another row, which may be another one when the change is made.
+#[test]
+fn the_same_rows_with_other_values_are_another_effect() {
+    let made = Made::new(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, role TEXT, seen INT);
+         CREATE TABLE wishes (id INTEGER PRIMARY KEY, role TEXT);
+         INSERT INTO users VALUES (1, 'none', 0), (2, 'none', 0); INSERT INTO wishes VALUES (1, 'reader');",
+        &[],
+    );
+    for statement in [
+        "UPDATE users SET role = (SELECT role FROM wishes WHERE wishes.id = users.id) WHERE id = 1",
+        "UPDATE users SET role = w.role FROM wishes w WHERE w.id = users.id",
+        "UPDATE users SET id = (SELECT length(role) FROM wishes) + 100 WHERE id = 1",
+        "REPLACE INTO users SELECT id, role, 0 FROM wishes",
+        "UPDATE OR REPLACE users SET role = (SELECT role FROM wishes WHERE wishes.id = users.id) WHERE id = 1",
+        "INSERT INTO users (id, role) SELECT id, role FROM wishes WHERE 1 ON CONFLICT (id) DO UPDATE SET role = excluded.role",
+    ] {
+        let approved = measure(&made.pool, statement).unwrap();
+        made.conn()
+            .execute("UPDATE wishes SET role = 'owner'", [])
+            .unwrap();
+        let other = measure(&made.pool, statement).unwrap();
+        assert_eq!(approved.counts(), other.counts(), "{statement}");
+        assert!(!other.is_within(&approved, Bound::Keys), "{statement}");
+        assert!(other.is_within(&approved, Bound::Count), "{statement}");
+        made.conn()
+            .execute("UPDATE wishes SET role = 'reader'", [])
+            .unwrap();
+    }
+    // Somebody else's change of another column is none of ours.
+    let statement = "UPDATE users SET role = 'reader' WHERE id = 1";
+    let approved = measure(&made.pool, statement).unwrap();
+    made.conn().execute("UPDATE users SET seen = 9", []).unwrap();
+    assert!(
+        measure(&made.pool, statement)
+            .unwrap()
+            .is_within(&approved, Bound::Keys)
+    );
+    // A value that is another one each time is told by the statement alone.
+    let statement = "UPDATE users SET seen = strftime('%s', 'now') WHERE id = 1";
+    let approved = measure(&made.pool, statement).unwrap();
+    assert!(
+        measure(&made.pool, statement)
+            .unwrap()
+            .is_within(&approved, Bound::Keys)
+    );
 }
 
 #[test]
@@ -295,6 +365,37 @@ fn what_has_no_restriction_is_irreversible() {
             "{statement}"
         );
     }
+}
+
+/// A few small views, each naming the one before many times, would be copied out by every connection that is
+/// opened later.
+#[test]
+fn views_of_views_do_not_grow_without_end() {
+    let made = Made::new("CREATE TABLE t (id INTEGER PRIMARY KEY)", &[]);
+    made.does("CREATE VIEW v0 AS SELECT id AS a FROM t", json!({}));
+    let mut refused = None;
+    for at in 1..12 {
+        let before = at - 1;
+        let statement = format!("CREATE VIEW v{at} AS SELECT x.a FROM v{before} x, v{before} y");
+        match run(&made.pool, &statement) {
+            Ok(_) => {}
+            Err(refusal) => {
+                assert_eq!(refusal.code, Code::StatementRefused, "{refusal:?}");
+                refused = Some(at);
+                break;
+            }
+        }
+    }
+    assert!(refused.is_some_and(|at| (3..8).contains(&at)), "{refused:?}");
+    let many = vec!["v1"; 60].join(", ");
+    assert!(
+        inspect(
+            &made.pool,
+            &format!("CREATE VIEW w AS SELECT 1 AS one FROM {many}")
+        )
+        .is_err()
+    );
+    made.does("CREATE VIEW w AS SELECT 1 AS one FROM v1, v2", json!({}));
 }
 
 #[test]
@@ -368,8 +469,18 @@ fn success_over_classified_values_is_an_oracle() {
          CREATE TABLE tr (id INTEGER PRIMARY KEY, n INT);
          CREATE TRIGGER peeks AFTER UPDATE ON tr WHEN EXISTS (SELECT 1 FROM p WHERE email = new.n)
            BEGIN SELECT raise(ABORT, 'x'); END;
-         CREATE TABLE plain (id INTEGER PRIMARY KEY, s TEXT, n INT UNIQUE);";
-    let made = Made::new(schema, &["p.email", "p.ssn", "g.s", "w.k", "plain.s"]);
+         CREATE TABLE plain (id INTEGER PRIMARY KEY, s TEXT, n INT UNIQUE);
+         CREATE TABLE a (id INTEGER PRIMARY KEY, n INT UNIQUE);
+         CREATE TABLE ac (id INTEGER PRIMARY KEY, n INT UNIQUE ON CONFLICT REPLACE);
+         CREATE TABLE b (id INTEGER PRIMARY KEY, a INT REFERENCES a, ac INT REFERENCES ac);
+         CREATE TABLE h (id INTEGER PRIMARY KEY, n INT, m INT);
+         CREATE TABLE hc (id INTEGER PRIMARY KEY, n INT, m INT CHECK (m IS NOT rowid));";
+    let made = Made::new(
+        schema,
+        &[
+            "p.email", "p.ssn", "g.s", "w.k", "plain.s", "h.id", "hc.id", "b.a", "b.ac",
+        ],
+    );
     for (statement, probe) in [
         ("UPDATE p SET email = 'x' WHERE id = 1", Probe::Oracle),
         ("INSERT INTO p (email) VALUES ('x')", Probe::Oracle),
@@ -403,6 +514,25 @@ fn success_over_classified_values_is_an_oracle() {
         ("CREATE UNIQUE INDEX i ON tr (n)", Probe::Measurable),
         ("ALTER TABLE p ADD COLUMN z CHECK (email <> 'x')", Probe::Oracle),
         ("DROP TABLE p", Probe::Oracle),
+        // A row that is in the way goes, if nothing masked refers to it.
+        ("UPDATE OR REPLACE a SET n = 2 WHERE id = 1", Probe::Oracle),
+        ("INSERT OR REPLACE INTO a (n) VALUES (2)", Probe::Oracle),
+        ("UPDATE a SET n = 2 WHERE id = 1", Probe::Measurable),
+        ("INSERT INTO a (n) VALUES (2)", Probe::Measurable),
+        ("UPDATE ac SET n = 2 WHERE id = 1", Probe::Oracle),
+        ("INSERT INTO ac (n) VALUES (2)", Probe::Oracle),
+        // The rowid is another name of a masked key, also where nobody spells the key's own.
+        ("CREATE UNIQUE INDEX i ON h (n) WHERE rowid < 5", Probe::Oracle),
+        ("CREATE INDEX i ON h (n) WHERE abs(h.OID) > 1", Probe::Oracle),
+        ("CREATE UNIQUE INDEX i ON h (n) WHERE m < 5", Probe::Measurable),
+        (
+            "CREATE UNIQUE INDEX i ON tr (n) WHERE rowid < 5",
+            Probe::Measurable,
+        ),
+        ("INSERT INTO h (n) VALUES (5)", Probe::Measurable),
+        ("UPDATE hc SET m = 5 WHERE n = 1", Probe::Oracle),
+        ("UPDATE hc SET n = 5 WHERE m = 1", Probe::Measurable),
+        ("INSERT INTO hc (m) VALUES (5)", Probe::Oracle),
     ] {
         let facts =
             inspect(&made.pool, statement).unwrap_or_else(|refusal| panic!("{statement}: {refusal:?}"));

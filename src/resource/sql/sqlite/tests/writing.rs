@@ -20,7 +20,11 @@ pub(in super::super) fn execute(statement: &str, parameters: Value) -> SqlExecut
 }
 
 pub(in super::super) fn inspect(pool: &Pool, statement: &str) -> Result<Facts, Refusal> {
-    let plan = change::inspect(pool, statement, &stop())?;
+    inspect_with(pool, &execute(statement, Value::Null))
+}
+
+pub(in super::super) fn inspect_with(pool: &Pool, request: &SqlExecute) -> Result<Facts, Refusal> {
+    let plan = change::inspect(pool, request, &stop())?;
     let mut facts = facts(pool, plan.action, plan.version, Some(&plan.checked));
     facts.probe = plan.probe;
     Ok(facts)
@@ -34,6 +38,7 @@ pub(in super::super) fn order(facts: &Facts, request: SqlExecute) -> Order {
         expected: Expected::of(facts).unwrap(),
         probe: facts.probe,
         approved: true,
+        seen: None,
     }
 }
 
@@ -325,6 +330,16 @@ const HOSTILE: &[&str] = &[
     "DELETE FROM contacts WHERE handle = 'alpha001'",
     "DELETE FROM contacts WHERE stored LIKE 'A%'",
     "DELETE FROM products WHERE rowid = 1",
+    // Equality probes of a masked key by the name that the engine has for it.
+    "INSERT INTO staff (rowid, team, grade) VALUES (510001, 'x', 1)",
+    "INSERT INTO staff ([_ROWID_], team) VALUES (510001, 'x')",
+    "INSERT OR IGNORE INTO staff AS s ('oid', team) VALUES (510001, 'x')",
+    "REPLACE INTO staff (rowid, team) VALUES (510001, 'x')",
+    "INSERT INTO staff (team) VALUES ('x') ON CONFLICT (rowid) DO NOTHING",
+    "UPDATE staff SET rowid = 510001 WHERE team = 'team1'",
+    "UPDATE staff SET (grade, oid) = (1, 510001) WHERE team = 'team1'",
+    "UPDATE OR IGNORE staff SET _rowid_ = 510001 WHERE grade = 1",
+    "INSERT INTO products (rowid, sku) VALUES (1, 'x')",
     // Masked values as a source.
     "UPDATE customers SET name = email",
     "UPDATE customers SET name = ssn WHERE id = 1",
@@ -438,6 +453,64 @@ const HOSTILE: &[&str] = &[
     "CREATE TABLE t (a); DROP TABLE customers",
     "ALTER VIEW customer_mail RENAME TO x",
 ];
+
+/// Reading a row and writing it back whole is what many programs do; the masks among it would replace what they
+/// hide, and the reviewer's sample is masked before and after.
+#[test]
+fn a_mask_is_not_written_over_what_it_hides() {
+    let shop = scene();
+    for (statement, parameters) in [
+        ("UPDATE customers SET notes = '***' WHERE id = 1", json!(null)),
+        (
+            "UPDATE customers SET name = 'x', card = '***7001' WHERE id = 1",
+            json!(null),
+        ),
+        (
+            "UPDATE customers SET (name, work) = ('x', '***@dept1.example.org') WHERE id = 1",
+            json!(null),
+        ),
+        (
+            "UPDATE customers SET name = ?1, notes = ?2 WHERE id = ?3",
+            json!(["x", "***", 1]),
+        ),
+        (
+            "UPDATE customers SET name = :name, notes = :notes WHERE id = 1",
+            json!({"name": "x", "notes": "***"}),
+        ),
+        (
+            "INSERT INTO customers (id, name, ssn) VALUES (99, 'x', '***')",
+            json!(null),
+        ),
+        (
+            "INSERT INTO customers (id, name, ssn) VALUES (1, 'x', '1') ON CONFLICT (id) DO UPDATE SET notes = '***'",
+            json!(null),
+        ),
+        (
+            "REPLACE INTO contacts (id, email, city) VALUES (1, ?1, 'x')",
+            json!(["***"]),
+        ),
+        (
+            "UPDATE customers SET profile = ?1 WHERE id = 1",
+            json!(["call [masked:email] back"]),
+        ),
+        (
+            "UPDATE products SET title = 'by [masked:email]' WHERE sku = 'p1'",
+            json!(null),
+        ),
+    ] {
+        let refusal = inspect_with(&shop.pool, &execute(statement, parameters)).unwrap_err();
+        assert_eq!(refusal.code, Code::StatementRefused, "{statement}: {refusal:?}");
+        assert!(refusal.message.contains("mask"), "{statement}: {refusal:?}");
+    }
+    for statement in [
+        "UPDATE products SET title = '*** new ***' WHERE sku = 'p1'",
+        "UPDATE customers SET name = '***' WHERE id = 1",
+        "UPDATE customers SET notes = 'none' WHERE id = 1",
+        "DELETE FROM products WHERE title LIKE '%[masked:email]%'",
+    ] {
+        inspect(&shop.pool, statement).unwrap();
+    }
+}
 
 #[test]
 fn what_returning_gives_is_masked_as_a_querys_answer() {

@@ -24,6 +24,8 @@ pub(in super::super) struct Change {
     pub(in super::super) verb: Verb,
     /// `insert`, `upsert`, `replace`, `update` or `delete`.
     pub(in super::super) kind: &'static str,
+    /// Whether it says REPLACE: rows that are in its way go.
+    pub(in super::super) replaces: bool,
     /// The table it names.
     pub(in super::super) target: String,
     /// Where its name stands.
@@ -122,6 +124,7 @@ pub(in super::super) fn read(text: &str) -> Result<Change, Refusal> {
             Verb::Update => "update",
             Verb::Delete => "delete",
         },
+        replaces,
         target: name,
         place: target.range.clone(),
         columns: (verb == Verb::Insert).then(|| listed(rest)).flatten(),
