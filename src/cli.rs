@@ -209,10 +209,10 @@ fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 /// Servers say what they do; a command that answers speaks up only when something is wrong. With `debug`,
 /// the stages of calls are timed and said at the end.
 fn start_logging(global: &Global, command: &Command) -> Result<Option<StageTimes>> {
-    let level = if matches!(command, Command::Serve) {
-        "info,rmcp=warn" // which would say twice of every request that it came and went
-    } else {
-        "warn"
+    let level = match command {
+        Command::Serve => "info,rmcp=warn", // which would say twice of every request that it came and went
+        Command::Check(_) => "error",       // its report says what is only worth a warning
+        _ => "warn",
     };
     let filter = global.log.clone().unwrap_or_else(|| level.to_owned());
     let timed = filter.contains("debug") || filter.contains("trace");

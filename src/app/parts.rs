@@ -507,8 +507,7 @@ pub(super) async fn audit(
     let store = Store::open(&url, &Tuning::default()).await?;
     let key = load_or_create_key(&config.audit.key_file, &config.audit.origin, world.as_ref())?;
     let mut disk = DiskRule::of(&store);
-    disk.warn_below = config.audit.disk_warn;
-    disk.refuse_below = config.audit.disk_floor;
+    (disk.warn_below, disk.refuse_below) = (config.audit.disk_warn, config.audit.disk_floor);
     let spec = AuditSpec {
         key,
         checkpoint_every: config.audit.checkpoint_every,
