@@ -97,17 +97,15 @@ impl Site {
         Ok(std::fs::write(self.path(name), format!("{text}\n{more}"))?)
     }
 
-    /// `plain.toml`: the same server without the work folder.
+    /// `plain.toml`: the same server, but that `work` is one more database.
     fn write_without_commands(&self) -> Result<()> {
         let text = std::fs::read_to_string(self.config())?;
-        let (before, work) = text
-            .split_once("[[resource]]\nname = \"work\"")
-            .context("no work folder")?;
-        let (_, after) = work.split_once("[classes]").context("no classes")?;
-        Ok(std::fs::write(
-            self.path("plain.toml"),
-            format!("{before}[classes]{after}"),
-        )?)
+        let mut kept: Vec<&str> = text.lines().collect();
+        kept.retain(|line| !line.starts_with("workdir") && !line.starts_with("programs"));
+        let text = kept
+            .join("\n")
+            .replace("\"shell\"", "\"sqlite\"\npath = \"small.db\"");
+        Ok(std::fs::write(self.path("plain.toml"), text)?)
     }
 
     /// Gives all of it to another user, who then serves it.

@@ -157,7 +157,7 @@ impl Before {
                     Some(content) if content == row.content => return Ok(true),
                     Some(_) => (Fate::Updated, &mut changes.updated, row.key),
                     None => {
-                        let key = new.key(row, lower, changes.inserted.count);
+                        let key = new.key(row, lower, changes.inserted.count)?;
                         (Fate::Inserted, &mut changes.inserted, key)
                     }
                 };
@@ -204,12 +204,12 @@ impl Shown {
 
 impl Newness {
     /// What stands for a new row.
-    fn key(self, row: &Row<'_, '_>, table: &str, nth: u64) -> Short {
-        match self {
+    fn key(self, row: &Row<'_, '_>, table: &str, nth: u64) -> rusqlite::Result<Short> {
+        Ok(match self {
             Self::Whole => row.content,
-            Self::ButKey => row.rest,
+            Self::ButKey => row.rest()?,
             Self::Counted => ordinal(table, nth),
-        }
+        })
     }
 }
 
@@ -243,7 +243,7 @@ pub(super) fn whole(
     let keys = if count == 0 {
         BTreeSet::new()
     } else {
-        BTreeSet::from([hex(&short(hash))])
+        BTreeSet::from([hex(&short(&hash.finalize()))])
     };
     Ok(RowChanges {
         deleted: Affected { count, keys },
@@ -342,6 +342,17 @@ impl Row<'_, '_> {
     fn values(&self) -> rusqlite::Result<Vec<Sql>> {
         (0..self.keys).map(|at| self.raw.get(at)).collect()
     }
+
+    /// Of everything but the key. Few rows are asked for it, so it is not made for all.
+    fn rest(&self) -> rusqlite::Result<Short> {
+        let mut rest = Feed::of(self.table);
+        for (at, _) in self.is_key.iter().enumerate().filter(|(_, is_key)| !**is_key) {
+            if at >= self.keys {
+                rest.value(self.raw.get_ref(at)?);
+            }
+        }
+        Ok(rest.take())
+    }
 }
 
 /// A row as its masking view would show it.
@@ -387,10 +398,12 @@ fn shown_row(
 struct Row<'r, 's> {
     key: Short,
     content: Short,
-    /// Of everything but the key.
-    rest: Short,
     raw: &'r rusqlite::Row<'s>,
+    /// Lower case.
+    table: &'r str,
     keys: usize,
+    /// By position in `raw`, where the first `keys` values are what names the row.
+    is_key: &'r [bool],
 }
 
 /// Visits the rows until told not to go on.
@@ -420,17 +433,22 @@ fn scan(
     let mut statement: Statement<'_> = conn.prepare(&sql)?;
     let mut rows = statement.raw_query();
     let lower = table.name.to_ascii_lowercase();
+    let (mut key, mut content) = (Feed::of(&lower), Feed::of(&lower));
     while let Some(raw) = rows.next()? {
         if let Some(why) = watch.ended() {
             return Err(Unmeasured::Ended(why));
         }
-        let [key, content, rest] = digests(raw, &lower, keys, &is_key)?;
+        for at in 0..is_key.len() {
+            let digest = if at < keys { &mut key } else { &mut content };
+            digest.value(raw.get_ref(at)?);
+        }
         let row = Row {
-            key,
-            content,
-            rest,
+            key: key.take(),
+            content: content.take(),
             raw,
+            table: &lower,
             keys,
+            is_key: &is_key,
         };
         if !visit(&row)? {
             break;
@@ -439,50 +457,63 @@ fn scan(
     Ok(())
 }
 
-/// A row's key, its content, and its content without the key.
-fn digests(
-    raw: &rusqlite::Row<'_>,
-    table: &str,
-    keys: usize,
-    is_key: &[bool],
-) -> rusqlite::Result<[Short; 3]> {
-    let [mut key, mut content, mut rest] = [(); 3].map(|()| {
-        let mut hash = Sha256::new();
-        hash.update(table);
-        hash.update([0]);
-        hash
-    });
-    for (at, is_key) in is_key.iter().enumerate() {
-        let value = raw.get_ref(at)?;
-        if at < keys {
-            feed(&mut key, value);
-            continue;
-        }
-        feed(&mut content, value);
-        if !is_key {
-            feed(&mut rest, value);
+/// Makes digests of values of one table, one after the other. Short values are gathered first: every
+/// row of a table comes through here twice, and a hash is fastest in one piece.
+struct Feed {
+    /// The table's name: what each digest begins with.
+    name: Vec<u8>,
+    hash: Sha256,
+    /// What is not in the hash yet.
+    gathered: Vec<u8>,
+}
+
+/// So many bytes are gathered; longer values are not copied.
+const GATHERED: usize = 4096;
+
+impl Feed {
+    fn of(table: &str) -> Self {
+        let mut name = table.as_bytes().to_vec();
+        name.push(0);
+        Self {
+            gathered: name.clone(),
+            name,
+            hash: Sha256::new(),
         }
     }
-    Ok([key, content, rest].map(short))
-}
 
-/// One value, so that no two rows are fed alike.
-fn feed(hash: &mut Sha256, value: ValueRef<'_>) {
-    let (kind, bytes): (u8, &[u8]) = match value {
-        ValueRef::Null => (0, &[]),
-        ValueRef::Integer(integer) => return number(hash, 1, integer.to_le_bytes()),
-        ValueRef::Real(real) => return number(hash, 2, real.to_le_bytes()),
-        ValueRef::Text(bytes) => (3, bytes),
-        ValueRef::Blob(bytes) => (4, bytes),
-    };
-    hash.update([kind]);
-    hash.update((bytes.len() as u64).to_le_bytes());
-    hash.update(bytes);
-}
+    /// One value, so that no two rows are fed alike.
+    fn value(&mut self, value: ValueRef<'_>) {
+        match value {
+            ValueRef::Null => self.number(0, [0; 8]),
+            ValueRef::Integer(integer) => self.number(1, integer.to_le_bytes()),
+            ValueRef::Real(real) => self.number(2, real.to_le_bytes()),
+            ValueRef::Text(bytes) => self.bytes(3, bytes),
+            ValueRef::Blob(bytes) => self.bytes(4, bytes),
+        }
+    }
 
-fn number(hash: &mut Sha256, kind: u8, bytes: [u8; 8]) {
-    hash.update([kind]);
-    hash.update(bytes);
+    fn bytes(&mut self, kind: u8, bytes: &[u8]) {
+        self.number(kind, (bytes.len() as u64).to_le_bytes());
+        if self.gathered.len().saturating_add(bytes.len()) > GATHERED {
+            self.hash.update(&self.gathered);
+            self.hash.update(bytes);
+            self.gathered.clear();
+        } else {
+            self.gathered.extend_from_slice(bytes);
+        }
+    }
+
+    fn number(&mut self, kind: u8, bytes: [u8; 8]) {
+        self.gathered.push(kind);
+        self.gathered.extend_from_slice(&bytes);
+    }
+
+    /// The digest of what came since the last one.
+    fn take(&mut self) -> Short {
+        self.hash.update(&self.gathered);
+        self.gathered.clone_from(&self.name);
+        short(&self.hash.finalize_reset())
+    }
 }
 
 fn ordinal(table: &str, nth: u64) -> Short {
@@ -490,14 +521,42 @@ fn ordinal(table: &str, nth: u64) -> Short {
     hash.update(table);
     hash.update(b" new ");
     hash.update(nth.to_le_bytes());
-    short(hash)
+    short(&hash.finalize())
 }
 
 /// Half of a digest: two of ten thousand rows are alike by chance once in 2^100.
-fn short(hash: Sha256) -> Short {
+fn short(digest: &[u8]) -> Short {
     let mut short = Short::default();
-    for (to, from) in short.iter_mut().zip(hash.finalize()) {
-        *to = from;
+    for (to, from) in short.iter_mut().zip(digest) {
+        *to = *from;
     }
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_of_its_own_values_however_they_are_gathered() {
+        let long = "x".repeat(GATHERED + 1);
+        let nearly = "y".repeat(GATHERED - 20);
+        let rows = [
+            vec!["a", "b"],
+            vec![&*long, "b"],
+            vec!["a", "b"],
+            vec![&*nearly, "c", "d"],
+        ];
+        let mut feed = Feed::of("t");
+        for row in rows {
+            let mut whole = b"t\0".to_vec();
+            for value in row {
+                feed.value(ValueRef::Text(value.as_bytes()));
+                whole.push(3);
+                whole.extend_from_slice(&(value.len() as u64).to_le_bytes());
+                whole.extend_from_slice(value.as_bytes());
+            }
+            assert_eq!(feed.take(), short(&Sha256::digest(whole)));
+        }
+    }
 }
