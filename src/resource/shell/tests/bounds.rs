@@ -78,8 +78,8 @@ async fn a_memory_bomb_in_shared_memory_is_stopped_by_memory() {
         ..small()
     });
     for bomb in bombs {
-        let given = site.run(&one(&["perl", "-e", &bomb]), false).await;
-        assert_eq!(given.stopped_by(), Some("memory"), "{bomb}: {}", given.err());
+        let line = one(&["perl", "-e", &bomb]);
+        assert_eq!(refused(&site, &line).await, "memory", "{bomb}");
     }
     if cfg!(target_arch = "x86_64") {
         let given = site
