@@ -147,7 +147,9 @@ async fn a_script_cut_off_by_kill_9_is_unknown_ends_with_its_server_and_never_ru
     let mut all = Governed::new(0).await;
     let server = all.serve().await;
     let agent = Agent::new(&all.site, "dev", &["developer"]);
-    let script = "echo ran >> ran.txt; sleep 1000";
+    // Its own text says which script it is, among those of other tests.
+    let marker = all.site.dir.path().display().to_string();
+    let script = format!("echo ran >> ran.txt; sleep 1000; echo {marker}");
     let arguments = json!({ "resource": "work", "argv": ["bash", "-c", script], "change": true });
     let id = pending(&agent.call("shell_run", arguments.clone()).await);
     let kim = all.person("kim", &["developer"]);
@@ -166,8 +168,17 @@ async fn a_script_cut_off_by_kill_9_is_unknown_ends_with_its_server_and_never_ru
     })
     .await;
     spent(&all.site, &id).await;
+    let script = |line: &String| line.contains(&marker) && line.contains("ran.txt");
+    assert!(
+        command_lines().iter().any(script),
+        "it is not found while it runs"
+    );
     server.kill();
     running.abort();
+    until("the script ends with its server", async || {
+        (!command_lines().iter().any(script)).then_some(())
+    })
+    .await;
 
     let server = all.serve().await;
     let agent = Agent::new(&all.site, "dev", &["developer"]);
@@ -177,4 +188,13 @@ async fn a_script_cut_off_by_kill_9_is_unknown_ends_with_its_server_and_never_ru
     assert_eq!(kim.show(&id).await["state"], json!("unknown"));
     server.terminate();
     server.exit().await;
+}
+
+/// The command lines of every process on this machine.
+fn command_lines() -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .collect()
 }

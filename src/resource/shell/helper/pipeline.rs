@@ -153,11 +153,15 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "tollgate: {text}");
 }
 
-/// Ends everything when the programs together hold more memory than they may. Without a delegated control
-/// group this is the only sum there is; a single program is bound by its address space as well.
+/// Ends everything when the programs together hold more memory than they may, and when the server is gone.
+/// Without a delegated control group this is the only sum there is; a single program is bound by its
+/// address space as well.
 fn watch_memory(limit: u64, over: &AtomicBool, server: &Server) {
     while !over.load(Ordering::Acquire) {
         std::thread::park_timeout(LOOK_EVERY);
+        if server_is_gone() {
+            std::process::exit(0);
+        }
         if memory() > limit {
             let stopped = Report::Ended {
                 code: SIGNALLED + Signal::KILL.as_raw(),
@@ -167,6 +171,18 @@ fn watch_memory(limit: u64, over: &AtomicBool, server: &Server) {
             std::process::exit(0); // and with the first process ends every other
         }
     }
+}
+
+/// Whether nobody holds the other end of our socket any more. The signal that is sent when a parent dies does
+/// not always come: bubblewrap started by root keeps no right to signal the ordinary user we run as, and it
+/// is the dying parent's rights that count.
+fn server_is_gone() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdin = std::io::stdin();
+    let mut ends = [PollFd::new(&stdin, PollFlags::empty())];
+    let asked = poll(&mut ends, Some(&Timespec::default()));
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    asked.is_ok() && ends.iter().any(|end| end.revents().intersects(gone))
 }
 
 /// Bytes that the programs hold: each one's own and what it shares with others (proc_pid_status(5)), so that
