@@ -73,6 +73,9 @@ impl People {
         if let Some(row) = newest.filter(|row| is_owner(row, &subject.arrival.principal)) {
             let row = self.fresh(&row.id).await.map_err(failed)?.unwrap_or(row);
             let open = matches!(state(&row).map_err(failed)?, State::Pending | State::Granted);
+            if !open && self.is_resumed(subject.arrival) {
+                return Err(self.ended(row, subject.arrival).await);
+            }
             if is_same(&row, ask, &asked).map_err(failed)? {
                 if open {
                     let sealed = Sealed::read(&row).map_err(failed)?;
@@ -103,6 +106,12 @@ impl People {
             Some(State::Spent | State::Refused | State::Unknown)
         );
         kind && recent && row.answered != Some(false) // what failed may be asked for again
+    }
+
+    /// Whether this call asks for an earlier request by its id. It learns what became of that one, also when
+    /// it ended a moment ago: it never opens another.
+    fn is_resumed(&self, arrival: &Arrival) -> bool {
+        self.resumed().contains_key(&arrival.call_id)
     }
 
     /// What became of a request that is not open. One that is being carried out is waited for.
@@ -237,7 +246,7 @@ impl People {
             let open = self.taken(tx, &open.id).await.map_err(failed)?.unwrap_or(open);
             let same = is_same(&open, ask, &Hash(row.asked_sha256)).map_err(failed)?;
             let is_open = matches!(open.state.as_str(), "pending" | "granted");
-            if same && (is_open || self.is_lasting(&open)) {
+            if same && (is_open || self.is_lasting(&open)) || !is_open && self.is_resumed(arrival) {
                 return Ok(open); // opened, or even carried out, since this call looked
             }
             if is_open {

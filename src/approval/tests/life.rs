@@ -403,6 +403,35 @@ async fn another_action_does_not_ride_on_an_approval() {
     assert_ne!(more.id, new.id);
 }
 
+/// Whatever the moment at which time runs out: a caller who waits for a request learns its end, and does
+/// not open another one by waiting.
+#[tokio::test]
+async fn approval_wait_never_opens_a_request() {
+    for attaches in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = bench(folder.path(), 1).await;
+        let id = bench.opened("UPDATE 1").await;
+        let (resumed, key) = bench.wait_for(bench.call("x"), &id).await.unwrap();
+        let mut call = bench.call("UPDATE 1");
+        call.arrival = resumed.arrival;
+        call.invocation.request_key = key;
+        bench.at(100_000); // after it was looked up, before it is joined
+        let ended = if attaches {
+            bench.walk(&call, asks(&[(1, "dba")]), &effect(&["1"])).await
+        } else {
+            let ask = asks(&[(1, "dba")]);
+            bench
+                .approvals
+                .satisfy(ask, call.subject(), None, &Agentless)
+                .await
+        };
+        assert_eq!(refused(ended).code, Code::ApprovalExpired);
+        let cards = bench.reviewer("dora", &["dba"]);
+        let cards = bench.approvals.list(&cards, &bench.rules()).await.unwrap();
+        assert_eq!(cards.len(), 1, "{cards:?}");
+    }
+}
+
 #[tokio::test]
 async fn approval_wait_is_for_its_owner_in_any_session_of_theirs() {
     let folder = tempfile::tempdir().unwrap();
