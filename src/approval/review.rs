@@ -268,21 +268,12 @@ impl Approvals {
             .map_err(unrecorded)?
             .ok_or(NotDecided::Unknown)?;
         let decided = people.judge(&mut tx, reviewer, rules, &row, &choice, seen).await;
-        // Committed also when it was not taken: the request may just have expired.
-        if decided == Err(NotDecided::Unrecorded) {
-            return Err(NotDecided::Unrecorded); // half of it must not stay
-        }
-        tx.commit().await.map_err(unrecorded)?;
-        people.wake();
-        people
-            .record(Some(&id.0))
-            .await
-            .map_err(|_| NotDecided::Unrecorded)?;
-        decided?;
+        people.finish(tx, decided, id).await?;
         people.card(reviewer, rules, id).await
     }
 
-    /// Withdraws a request: its requester may, and whoever may decide it.
+    /// Withdraws a request: its requester may, and whoever may decide it. A decision like the others, so it
+    /// needs a fresh sign-in too.
     ///
     /// # Errors
     /// See [`NotDecided`].
@@ -293,6 +284,7 @@ impl Approvals {
         id: &ApprovalId,
     ) -> Result<Card, NotDecided> {
         let people = self.people.as_ref().ok_or(NotDecided::Unknown)?;
+        people.signed_in(reviewer)?;
         let mut tx = people.rows.write().await.map_err(unrecorded)?;
         let row = people
             .taken(&mut tx, &id.0)
@@ -300,21 +292,25 @@ impl Approvals {
             .map_err(unrecorded)?
             .ok_or(NotDecided::Unknown)?;
         let cancelled = people.withdraw(&mut tx, reviewer, rules, &row).await;
-        if cancelled == Err(NotDecided::Unrecorded) {
-            return Err(NotDecided::Unrecorded); // half of it must not stay
-        }
-        tx.commit().await.map_err(unrecorded)?;
-        people.wake();
-        people
-            .record(Some(&id.0))
-            .await
-            .map_err(|_| NotDecided::Unrecorded)?;
-        cancelled?;
+        people.finish(tx, cancelled, id).await?;
         people.card(reviewer, rules, id).await
     }
 }
 
 impl People {
+    /// Commits, also when nothing was decided (the request may just have expired), and returns once it is on
+    /// record.
+    async fn finish(&self, tx: Tx, done: Result<(), NotDecided>, id: &ApprovalId) -> Result<(), NotDecided> {
+        if done == Err(NotDecided::Unrecorded) {
+            return done; // half of it must not stay
+        }
+        tx.commit().await.map_err(unrecorded)?;
+        self.wake();
+        let recorded = self.record(Some(&id.0)).await;
+        recorded.map_err(|_| NotDecided::Unrecorded)?;
+        done
+    }
+
     /// A decision needs a person who proved who they are a moment ago; a time to come proves nothing.
     fn signed_in(&self, reviewer: &Reviewer) -> Result<(), NotDecided> {
         let (now, at) = (self.now(), reviewer.signed_in_at.0);

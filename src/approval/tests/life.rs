@@ -303,6 +303,8 @@ async fn a_decision_needs_a_fresh_sign_in_and_what_was_really_seen() {
             .decide(&reviewer, &bench.rules(), &id, Choice::Approve, &seen)
             .await;
         assert_eq!(decided.unwrap_err(), NotDecided::SignInAgain(300));
+        let withdrawn = bench.approvals.cancel(&reviewer, &bench.rules(), &id).await;
+        assert_eq!(withdrawn.unwrap_err(), NotDecided::SignInAgain(300));
     }
     reviewer.signed_in_at = bench.clock.now();
     for wrong in ["", seen.get(1..).unwrap(), &"0".repeat(64), &seen.to_uppercase()] {
