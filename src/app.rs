@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod demo;
 mod desk;
+mod identity;
 mod journal;
 mod parts;
 mod reload;

@@ -52,7 +52,7 @@ impl Approvals {
         settings: Settings,
         url: Option<url::Url>,
     ) -> Self {
-        let rows = crate::store::approvals::Rows::new(store.clone());
+        let rows = crate::store::rows::Rows::new(store.clone());
         Self {
             people: Some(Arc::new(People::new(rows, ledger, world, settings, url))),
         }

@@ -16,7 +16,7 @@ mod unseen;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -221,6 +221,36 @@ pub struct Principal {
     pub agent: Agent,
     /// The stretch of work.
     pub session: Session,
+    /// What the credential is good for at most.
+    pub scope: Scope,
+}
+
+/// What a credential is good for at most, whoever holds it. Policy decides within it and never beyond:
+/// the scopes of a token, or what an API key was made for. `None` bounds nothing; an empty set allows
+/// nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// Tools, by name.
+    pub tools: Option<BTreeSet<String>>,
+    /// Resources, by configured name.
+    pub resources: Option<BTreeSet<String>>,
+}
+
+impl Scope {
+    /// Whether a tool is within it.
+    #[must_use]
+    pub fn has_tool(&self, tool: &str) -> bool {
+        self.tools.as_ref().is_none_or(|tools| tools.contains(tool))
+    }
+
+    /// Whether a resource is within it.
+    #[must_use]
+    pub fn has_resource(&self, resource: &str) -> bool {
+        self.resources
+            .as_ref()
+            .is_none_or(|names| names.contains(resource))
+    }
 }
 
 /// A tool call as it came in, from a known principal. Nothing in it is trusted yet.

@@ -8,6 +8,7 @@
 mod channels;
 mod check;
 mod error;
+mod facade;
 pub mod gaps;
 pub mod guard;
 mod issuers;
@@ -16,8 +17,9 @@ mod raw;
 mod resources;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use url::Url;
 
@@ -38,6 +40,10 @@ pub struct Config {
     pub store: Store,
     /// `[[issuer]]`, in order; names and URLs are distinct.
     pub issuers: Vec<Issuer>,
+    /// `[facade]`: there whenever an issuer's mode needs it.
+    pub facade: Option<Facade>,
+    /// `[scopes]`: OAuth scope = tools that need it. Empty: no tool needs one.
+    pub scopes: BTreeMap<String, BTreeSet<String>>,
     /// `[groups]`: local name = claims that put a user into it.
     pub groups: BTreeMap<String, Vec<Claim>>,
     /// `[policies]`.
@@ -67,6 +73,8 @@ pub struct Server {
     pub public_url: Url,
     /// The people's side (approvals): listener, host name, and nothing an agent's token opens.
     pub control: Option<Control>,
+    /// Whose `X-Forwarded-For` is believed when attempts are counted by address.
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
 impl Server {
@@ -101,6 +109,8 @@ pub struct Issuer {
     pub name: String,
     /// Exactly what `iss` must be; not normalised, because the comparison is by character.
     pub url: String,
+    /// How people and agents come in through it.
+    pub mode: Mode,
     /// What `aud` must contain.
     pub audience: String,
     /// The audience of the people's side, which is an OpenID Connect client of this issuer; never the
@@ -108,6 +118,8 @@ pub struct Issuer {
     pub control_audience: Option<String>,
     /// That client's secret, where it has one.
     pub control_client_secret: Option<SecretRef>,
+    /// Authentication context classes (`acr_values`) asked for when people sign in to decide.
+    pub control_acr: Vec<String>,
     /// JSON pointer (RFC 6901) to the groups. `None`: this issuer gives no groups, and no group names it.
     pub groups_claim: Option<String>,
     /// A groups claim with exactly this many entries counts as cut off; `None` for an issuer known not to.
@@ -124,6 +136,89 @@ pub struct Issuer {
     pub jwks_uri: Option<String>,
     /// Tokens valid for longer than this many seconds from now are refused.
     pub max_lifetime_seconds: u64,
+}
+
+/// How people and agents come in through an issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// Agents bring access tokens that the issuer signed, or can be asked about.
+    Bearer {
+        /// As whom we ask about opaque tokens (RFC 7662); `None`: they are refused.
+        opaque: Option<Client>,
+        /// The public client `tollgate login` uses there.
+        login_client: Option<String>,
+    },
+    /// People sign in there; agents get tokens of ours.
+    Facade(Client),
+    /// The same, by SAML 2.0.
+    Saml {
+        /// The identity provider's metadata, a file.
+        metadata: PathBuf,
+    },
+}
+
+impl Mode {
+    /// Whether agents get tokens of ours.
+    #[must_use]
+    pub fn is_facade(&self) -> bool {
+        !matches!(self, Self::Bearer { .. })
+    }
+}
+
+/// A client of ours at an issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// The client id the issuer gave us.
+    pub id: String,
+    /// Its secret; `None` for a public client.
+    pub secret: Option<SecretRef>,
+    /// The scopes asked for; always with `openid`.
+    pub scopes: Vec<String>,
+    /// Authentication context classes asked for (`acr_values`).
+    pub acr: Vec<String>,
+}
+
+/// `[facade]`: the authorization server that agents' programs talk to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facade {
+    /// Seals what providers give us for asking again: the first; the others still open.
+    pub keys: Vec<SecretRef>,
+    /// How long an access token lives.
+    pub access: Duration,
+    /// How long a session may be unused.
+    pub idle: Duration,
+    /// How long a session may last.
+    pub session: Duration,
+    /// The provider has said within this time that the person is still there, or no token works.
+    pub recheck: Duration,
+    /// How long a session may last where the provider cannot be asked.
+    pub unchecked: Duration,
+    /// Whether clients may register themselves (RFC 7591).
+    pub registration: bool,
+    /// Clients that are known by a document at their id; `None`: not accepted.
+    pub documents: Option<ClientDocuments>,
+    /// Clients that are configured.
+    pub clients: Vec<FacadeClient>,
+}
+
+/// Client-ID metadata documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientDocuments {
+    /// Hosts they may be on, in lower case; `None` is any public one, an empty set none.
+    pub hosts: Option<BTreeSet<String>>,
+    /// Whether they may be at private addresses.
+    pub allow_private: bool,
+}
+
+/// `[[facade.client]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FacadeClient {
+    /// What the program sends as `client_id`.
+    pub id: String,
+    /// What people are shown.
+    pub name: String,
+    /// Exact redirect URIs; of a loopback one the port may vary.
+    pub redirect_uris: Vec<Url>,
 }
 
 /// One entry of a group: a claim of a named issuer, or a local user.

@@ -5,6 +5,7 @@
 //! principal is the operating-system user. What is checked, and why, is in `docs/identity.md`.
 
 mod claims;
+pub mod facade;
 mod fetch;
 mod groups;
 pub mod issuer;
@@ -14,8 +15,11 @@ mod keys;
 mod local;
 mod reading;
 pub mod people;
+pub mod provider;
+pub(crate) mod reach;
 mod recent;
 mod rejection;
+pub mod seal;
 mod session;
 mod spec;
 mod standing;
@@ -27,6 +31,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 pub use fetch::{Fetch, FetchError, Fetched, Form, HttpFetch, install_tls_provider};
@@ -37,7 +42,7 @@ pub use rejection::{Reason, Rejection};
 pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, SpecError};
 
 use crate::call::refusal::Code;
-use crate::call::{Hash, Principal, Refusal, Session};
+use crate::call::{Hash, Principal, Refusal, Scope, Session};
 use crate::clock::World;
 use claims::Admitted;
 use keys::KeyRing;
@@ -51,6 +56,8 @@ use standing::Standing;
 /// A verified token is not verified again for this long: the bound on how long a key or a group
 /// taken away keeps working after the issuer's own bounds.
 const VERIFIED_FOR: Duration = Duration::from_secs(30);
+/// The longest token of our own, in bytes.
+const OWN_BYTES: usize = 256;
 /// Half of the verified tokens remembered.
 const VERIFIED_HALF: usize = 2_048;
 
@@ -77,6 +84,19 @@ impl fmt::Debug for Bearer<'_> {
     }
 }
 
+/// Tokens of our own (of the facade, of services): opaque, told apart by how they begin, and known only
+/// to whoever issued them.
+pub trait OwnTokens: Send + Sync + fmt::Debug {
+    /// How they begin; nobody else's do.
+    fn prefix(&self) -> &'static str;
+
+    /// Whose it is. The answer may be a few seconds old.
+    fn admit<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Principal, Reason>>;
+
+    /// Whether a principal they admitted some time ago still stands: `None` when it is not theirs.
+    fn stands<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, Option<bool>>;
+}
+
 /// Verifies credentials.
 #[derive(Debug)]
 pub struct Identity {
@@ -84,6 +104,7 @@ pub struct Identity {
     rings: HashMap<String, Arc<KeyRing>>,
     groups: GroupMap,
     resource: String,
+    facade: Option<String>,
     scopes: Vec<String>,
     signpost: Arc<Signpost>,
     /// By SHA-256 of the token: the token itself is not kept.
@@ -93,6 +114,7 @@ pub struct Identity {
     people: Arc<People>,
     reading: Reading,
     local: OnceLock<Principal>,
+    own: Vec<Arc<dyn OwnTokens>>,
     tally: Tally,
     world: Arc<dyn World>,
 }
@@ -130,6 +152,7 @@ impl Identity {
                 scope: spec.scopes.join(" "),
             }),
             resource: spec.resource,
+            facade: spec.facade,
             scopes: spec.scopes,
             verified: Mutex::new(Recent::new(VERIFIED_HALF)),
             sessions: Sessions::new(Arc::clone(&world)),
@@ -137,6 +160,7 @@ impl Identity {
             people,
             reading: Reading::new(),
             local: OnceLock::new(),
+            own: spec.own,
             tally: Tally::default(),
             world,
         })
@@ -162,7 +186,14 @@ impl Identity {
     ///
     /// # Errors
     /// `not_permitted`, to be retried with a fresh credential.
-    pub fn stands(&self, principal: &Principal) -> Result<(), Refusal> {
+    pub async fn stands(&self, principal: &Principal) -> Result<(), Refusal> {
+        for own in &self.own {
+            match own.stands(principal).await {
+                Some(true) => return Ok(()),
+                Some(false) => return Err(fallen()),
+                None => {}
+            }
+        }
         let configured = |name: &str| self.rings.values().any(|ring| ring.issuer().name == name);
         let stands = principal.user.issuer == LOCAL
             || (configured(&principal.user.issuer)
@@ -170,14 +201,7 @@ impl Identity {
                     .standing
                     .until(principal)
                     .is_some_and(|expires| self.world.now().seconds() < expires));
-        stands.then_some(()).ok_or_else(|| {
-            Refusal::new(
-                Code::NotPermitted,
-                "Your credential has expired since this call began.",
-                "Get a fresh access token and send the call again.",
-            )
-            .retry()
-        })
+        stands.then_some(()).ok_or_else(fallen)
     }
 
     /// People on the control side, with keys and groups of their own issuers.
@@ -192,6 +216,17 @@ impl Identity {
     /// Why not. Counted and logged without the token or anything from it.
     #[tracing::instrument(level = "debug", skip_all, name = "identity")]
     pub async fn admit(&self, bearer: Bearer<'_>) -> Result<Principal, Rejection> {
+        let own = bearer.0.and_then(|token| {
+            let mine = self.own.iter().find(|own| token.starts_with(own.prefix()));
+            mine.map(|own| (own, token))
+        });
+        if let Some((own, token)) = own {
+            let admitted = match token.len() {
+                0..=OWN_BYTES => own.admit(token).await,
+                _ => Err(Reason::Oversized),
+            };
+            return admitted.map_err(|reason| self.reject(reason, None));
+        }
         let admitted = match bearer.0 {
             None => Err((Reason::Missing, None)),
             Some(token) => self.verified(token).await,
@@ -204,6 +239,7 @@ impl Identity {
                 id: self.sessions.of(&admitted),
                 labels: BTreeSet::new(),
             },
+            scope: Scope::default(),
         };
         self.standing.note(&principal, admitted.expires);
         Ok(principal)
@@ -219,7 +255,10 @@ impl Identity {
         }
         let token = jose::Compact::parse(token).map_err(|reason| (reason, None))?;
         let ring = match token.claims.get("iss") {
-            Some(Value::String(issuer)) => self.rings.get(issuer).ok_or((Reason::Issuer, None))?,
+            Some(Value::String(issuer)) => {
+                let ring = self.rings.get(issuer).filter(|ring| ring.issuer().bearer);
+                ring.ok_or((Reason::Issuer, None))?
+            }
             _ => return Err((Reason::Claim("iss"), None)),
         };
         let admitted = self.check(&token, ring).await;
@@ -279,8 +318,10 @@ impl Identity {
     /// [`Identity::metadata_paths`] says.
     #[must_use]
     pub fn protected_resource_metadata(&self) -> Value {
-        let mut issuers: Vec<_> = self.rings.keys().collect();
+        let bearers = self.rings.iter().filter(|(_, ring)| ring.issuer().bearer);
+        let mut issuers: Vec<_> = bearers.map(|(url, _)| url).collect();
         issuers.sort();
+        issuers.splice(0..0, &self.facade); // ours first: a client that reads only one finds it
         let mut document = json!({
             "resource": self.resource,
             "authorization_servers": issuers,
@@ -321,4 +362,13 @@ impl Identity {
         found.sort();
         found
     }
+}
+
+fn fallen() -> Refusal {
+    Refusal::new(
+        Code::NotPermitted,
+        "Your credential has expired or was taken back since this call began.",
+        "Get a fresh access token and send the call again.",
+    )
+    .retry()
 }

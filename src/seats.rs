@@ -101,7 +101,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::call::{Agent, Session, User, UserKind};
+    use crate::call::{Agent, Scope, Session, User, UserKind};
 
     fn person(issuer: &str, subject: &str, client: &str) -> Principal {
         Principal {
@@ -121,6 +121,7 @@ mod tests {
                 id: client.to_owned(),
                 labels: BTreeSet::new(),
             },
+            scope: Scope::default(),
         }
     }
 

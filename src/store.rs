@@ -8,6 +8,7 @@ pub mod approvals;
 mod file;
 pub mod journal;
 pub mod read;
+pub mod rows;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -245,6 +246,7 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(vec![
         simple(1, "journal", include_str!("../migrations/0001_journal.sql")),
         simple(2, "approvals", include_str!("../migrations/0002_approvals.sql")),
+        simple(3, "identity", include_str!("../migrations/0003_identity.sql")),
     ])
 }
 

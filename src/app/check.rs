@@ -138,7 +138,7 @@ fn policies(config: &Config, loaded: Result<Policies, crate::policy::LoadError>,
 }
 
 async fn identity(config: &Config, report: &mut CheckReport) {
-    let made = parts::identity(config).and_then(|spec| {
+    let made = super::identity::spec(config).and_then(|spec| {
         let world = Arc::new(System::new());
         Ok(Identity::new(spec, Arc::new(HttpFetch::new()), world)?)
     });

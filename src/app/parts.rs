@@ -1,6 +1,6 @@
 //! The parts of one Tollgate, put together once: configuration in, a gate and its surroundings out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::config::{self, Config, Kind};
 use crate::console;
 use crate::gate::Gate;
 use crate::identity::issuer::DemoIssuer;
-use crate::identity::{DEMO, GroupMap, HttpFetch, Identity, IdentitySpec, IssuerSpec, install_tls_provider};
+use crate::identity::{DEMO, HttpFetch, Identity, install_tls_provider};
 use crate::mask::Mask;
 use crate::policy::{Policies, Scene};
 use crate::resource::{Resource, Resources, git, shell, sql::sqlite};
@@ -78,7 +78,11 @@ impl App {
         if !tests.passed() {
             bail!("the decision tests of the policies fail; run `tollgate policy test`");
         }
-        let identity = Identity::new(identity(&config)?, Arc::new(HttpFetch::new()), world.clone())?;
+        let identity = Identity::new(
+            super::identity::spec(&config)?,
+            Arc::new(HttpFetch::new()),
+            world.clone(),
+        )?;
         let resources = resources(&config, &world)?;
         let file = std::fs::read(&config.file).with_context(|| format!("read {}", config.file.display()))?;
         let start = json!({
@@ -427,69 +431,6 @@ fn resources(config: &Config, world: &Arc<dyn World>) -> Result<Resources> {
         opened.push((card, open));
     }
     Ok(Resources::new(opened))
-}
-
-/// Whose tokens are accepted, and what groups they make.
-///
-/// # Errors
-/// An entry identity does not understand.
-pub(super) fn identity(config: &Config) -> Result<IdentitySpec> {
-    let entries: BTreeMap<&str, Vec<String>> = config
-        .groups
-        .iter()
-        .map(|(group, claims)| {
-            let claims = claims
-                .iter()
-                .map(|claim| format!("{}:{}", claim.issuer, claim.value))
-                .collect();
-            (group.as_str(), claims)
-        })
-        .collect();
-    let table = entries
-        .iter()
-        .map(|(group, claims)| (*group, claims.iter().map(String::as_str)));
-    Ok(IdentitySpec {
-        issuers: config.issuers.iter().map(issuer).collect::<Result<_>>()?,
-        groups: GroupMap::parse(table)?,
-        resource: config.server.mcp_url(),
-        scopes: Vec::new(),
-    })
-}
-
-fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
-    let algorithm = |name: &String| {
-        name.parse()
-            .map_err(|_| anyhow::anyhow!("issuer `{}`: unknown algorithm {name}", issuer.name))
-    };
-    let secret = match &issuer.control_client_secret {
-        Some(reference) => Some(
-            reference
-                .resolve(|name| std::env::var(name).ok())
-                .map_err(|error| {
-                    anyhow::anyhow!(
-                        "issuer `{}`: control_client_secret {error}; {}",
-                        issuer.name,
-                        error.remedy()
-                    )
-                })?,
-        ),
-        None => None,
-    };
-    Ok(IssuerSpec {
-        name: issuer.name.clone(),
-        url: issuer.url.clone(),
-        audience: issuer.audience.clone(),
-        algorithms: issuer.algorithms.iter().map(algorithm).collect::<Result<_>>()?,
-        groups_claim: issuer.groups_claim.clone(),
-        groups_cut_at: issuer.groups_cut_at,
-        accept_typ_jwt: issuer.accept_typ_jwt,
-        client_ids: issuer.client_ids.clone(),
-        required_scopes: issuer.required_scopes.clone(),
-        jwks_uri: issuer.jwks_uri.clone(),
-        max_lifetime_seconds: issuer.max_lifetime_seconds,
-        control_audience: issuer.control_audience.clone(),
-        control_credential: secret,
-    })
 }
 
 fn seats(count: u32) -> usize {

@@ -11,7 +11,8 @@ use crate::call::request::ApprovalWait;
 use crate::call::{ApprovalId, Approved, Arrival, Effect, Hash, Principal, Refusal, Unmet};
 use crate::policy::Ask;
 use crate::store::StoreError;
-use crate::store::approvals::{ApprovalRow, Change, Tx};
+use crate::store::approvals::{ApprovalRow, Change};
+use crate::store::rows::Tx;
 
 /// How often a waiter looks at the row: decisions of other processes wake nobody here.
 const LOOK: Duration = Duration::from_millis(500);

@@ -14,7 +14,8 @@ use super::words;
 use crate::call::{ApprovalId, Arrival, CallId, Pending, Refusal, Unmet};
 use crate::clock::{Timestamp, World};
 use crate::store::StoreError;
-use crate::store::approvals::{ApprovalRow, Change, Rows, Tx};
+use crate::store::approvals::{ApprovalRow, Change};
+use crate::store::rows::{Rows, Tx};
 
 /// How long final requests are kept for people to look at; the journal keeps what happened.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -9,7 +9,8 @@ use crate::call::{ApprovalId, Approver, Bound, User, UserKind, hex};
 use crate::clock::Timestamp;
 use crate::policy::RuleSet;
 use crate::store::StoreError;
-use crate::store::approvals::{ApprovalRow, Change, DecisionRow, Tx};
+use crate::store::approvals::{ApprovalRow, Change, DecisionRow};
+use crate::store::rows::Tx;
 
 /// Requests in one list.
 const LISTED: u32 = 200;

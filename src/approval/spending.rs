@@ -10,7 +10,8 @@ use super::terms::{Sealed, Terms, approvers, requester, state};
 use super::words;
 use crate::call::{ApprovalId, Approved, CallId, Effect, Refusal, Unmet};
 use crate::store::StoreError;
-use crate::store::approvals::{ApprovalRow, Change, Ended, Tx};
+use crate::store::approvals::{ApprovalRow, Change, Ended};
+use crate::store::rows::Tx;
 
 /// What came of trying to take an approval.
 enum Taken {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::review::State;
 use crate::call::{
-    Agent, Approved, Approver, Arrival, Bound, Effect, Facts, Hash, Invocation, Principal, Session,
+    Agent, Approved, Approver, Arrival, Bound, Effect, Facts, Hash, Invocation, Principal, Scope, Session,
     Transport, User, UserKind,
 };
 use crate::policy::{Ask, ObligationKind, quorum};
@@ -51,6 +51,9 @@ pub(super) struct Sealed {
     claimed_name: String,
     claimed_version: String,
     labels: BTreeSet<String>,
+    /// What the credential was good for; an older row bounds nothing, as there were no bounds then.
+    #[serde(default)]
+    scope: Scope,
     stdio: bool,
 }
 
@@ -109,7 +112,12 @@ impl Terms {
 
 impl Sealed {
     pub(super) fn of(arrival: &Arrival, invocation: &Invocation, effect: Option<Effect>) -> Self {
-        let Principal { user, agent, session } = &arrival.principal;
+        let Principal {
+            user,
+            agent,
+            session,
+            scope,
+        } = &arrival.principal;
         Self {
             arguments: arrival.arguments.clone(),
             runs: invocation.request.runs(),
@@ -124,6 +132,7 @@ impl Sealed {
             claimed_name: agent.claimed_name.clone(),
             claimed_version: agent.claimed_version.clone(),
             labels: session.labels.clone(),
+            scope: scope.clone(),
             stdio: arrival.transport == Transport::Stdio,
         }
     }
@@ -156,6 +165,7 @@ impl Sealed {
                 id: row.session.clone(),
                 labels: self.labels.clone(),
             },
+            scope: self.scope.clone(),
         }
     }
 

@@ -16,7 +16,7 @@ use super::*;
 use crate::call::refusal::Code;
 use crate::call::request::ListResources;
 use crate::call::{
-    Action, Agent, CallId, Hash, Principal, Probe, Session, Target, Transport, User, UserKind,
+    Action, Agent, CallId, Hash, Principal, Probe, Scope, Session, Target, Transport, User, UserKind,
 };
 use crate::call::{Confirmation, is_unseen};
 use crate::policy::{Decision, Obligation};
@@ -67,6 +67,7 @@ fn arrival(arguments: Value) -> Arrival {
                 id: "s".to_owned(),
                 labels: BTreeSet::new(),
             },
+            scope: Scope::default(),
         },
         transport: Transport::Http,
         tool: "sql_query".to_owned(),

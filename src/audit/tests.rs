@@ -27,7 +27,8 @@ use super::verify::{Report, Trust};
 use super::*;
 use crate::call::request::{ListResources, Request};
 use crate::call::{
-    Action, Agent, Facts, Hash, Invocation, Principal, Probe, Session, Target, Transport, User, UserKind,
+    Action, Agent, Facts, Hash, Invocation, Principal, Probe, Scope, Session, Target, Transport, User,
+    UserKind,
 };
 use crate::clock::Timestamp;
 use crate::policy::Decision;
@@ -222,6 +223,7 @@ pub(super) fn arrival(world: &dyn World, tool: &str, arguments: &Value) -> Arriv
                 id: "session-1".into(),
                 labels: BTreeSet::new(),
             },
+            scope: Scope::default(),
         },
         transport: Transport::Http,
         tool: tool.into(),

@@ -1,17 +1,18 @@
 //! From the file as written to checked values; every problem is collected, none stops the others.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use toml::Spanned;
 use url::{Host, Url};
 
 use super::error::Problems;
 use super::guard::{Need, Role};
 use super::raw::{self, Number, Text};
 use super::{Audit, Config, ConfigError, Control, Limits, Policies, Server, Store};
-use super::{channels, issuers, resources};
+use super::{channels, facade, issuers, resources};
 use crate::approval::Settings;
 use crate::call::Limits as CallLimits;
 use crate::secret::SecretRef;
@@ -57,6 +58,8 @@ impl Check<'_> {
         let server = self.server(&raw.server);
         let store = self.store(raw.store.as_ref());
         let issuers = issuers::issuers(&raw.issuer, server.as_ref(), self);
+        let facade = facade::facade(raw.facade.as_ref(), &issuers, self);
+        let scopes = facade::scopes(&raw.scopes, self);
         let groups = issuers::groups(&raw.groups, &raw.issuer, self);
         let policies = self.policies(&raw.policies);
         let tools = raw.tools.as_ref().map(|tools| self.file(&tools.dir, Role::Tools));
@@ -71,6 +74,8 @@ impl Check<'_> {
             server: server?,
             store: store?,
             issuers,
+            facade,
+            scopes,
             groups,
             policies: policies?,
             tools: match tools {
@@ -110,7 +115,24 @@ impl Check<'_> {
             listen: listen?,
             public_url: public_url?,
             control,
+            trusted_proxies: self.proxies(raw.trusted_proxies.as_ref()),
         })
+    }
+
+    fn proxies(&mut self, raw: Option<&Spanned<Vec<Text>>>) -> Vec<IpAddr> {
+        let entries = raw.map_or(&[][..], |list| list.get_ref());
+        let address = |entry: &Text| {
+            let parsed = entry.get_ref().parse().ok();
+            if parsed.is_none() {
+                self.problems.at(
+                    entry.span(),
+                    "trusted_proxies names something that is not an address",
+                    "write the address your TLS proxy connects from, e.g. \"127.0.0.1\"",
+                );
+            }
+            parsed
+        };
+        entries.iter().filter_map(address).collect()
     }
 
     fn control(
@@ -442,6 +464,11 @@ impl Check<'_> {
             );
         }
         value
+    }
+
+    /// A problem of the file as a whole: something is not there.
+    pub(super) fn whole(&mut self, message: impl Into<String>, remedy: impl Into<String>) {
+        self.problems.whole(message, remedy);
     }
 
     pub(super) fn problem(

@@ -25,6 +25,8 @@ pub(super) enum Role {
     Store,
     /// Made when the first checkpoint is published.
     Checkpoint,
+    /// An identity provider's: whoever can change it can vouch for anybody.
+    Metadata,
     /// A target: only has to be there. Who may write it is the organisation's own matter.
     Repository,
     /// A target, as above.
@@ -58,6 +60,7 @@ pub(super) fn check(file: &Path, needs: &[Need], problems: &mut Problems<'_>) {
             Role::Key if need.path.exists() => private(&need.path),
             Role::Store | Role::Workdir if need.path.exists() => unwritable(&need.path),
             Role::Key | Role::Store | Role::Checkpoint | Role::Workdir => home(&need.path),
+            Role::Metadata => unwritable(&need.path),
             Role::Repository => present(&need.path, "git init --bare, or correct the path"),
             Role::Database => present(&need.path, "correct the path; Tollgate makes no databases"),
         };

@@ -6,8 +6,9 @@ use toml::Spanned;
 use url::Url;
 
 use super::check::{Check, is_private_enough};
+use super::guard::Role;
 use super::raw::{self, Text};
-use super::{Claim, Issuer, Server, names};
+use super::{Claim, Client, Issuer, Mode, Server, names};
 use crate::secret::SecretRef;
 
 /// Signature algorithms an issuer may be allowed to use: asymmetric ones alone, so that no published
@@ -36,7 +37,7 @@ pub(super) fn issuers(raw: &[raw::Issuer], server: Option<&Server>, check: &mut 
 }
 
 fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> Option<Issuer> {
-    mode(raw.mode.as_ref(), check);
+    let mode = mode(raw, check);
     let name = name(&raw.name, check);
     let url = url(&raw.url, check);
     let audience = match &raw.audience {
@@ -69,9 +70,11 @@ fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> 
     Some(Issuer {
         name: name?,
         url: url?,
+        mode: mode?,
         audience: audience?,
         control_audience,
         control_client_secret,
+        control_acr: words(&raw.control_acr, "control_acr", check),
         groups_claim,
         groups_cut_at: usize::try_from(cut_at?).ok().filter(|cut| *cut > 0),
         algorithms: algorithms(raw.algorithms.as_ref(), check),
@@ -151,24 +154,117 @@ fn has_more_than_a_place(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some() || url.fragment().is_some()
 }
 
-fn mode(mode: Option<&Text>, check: &mut Check<'_>) {
-    let Some(mode) = mode else { return };
-    match mode.get_ref().as_str() {
-        "bearer" => {}
-        "facade" => check.problem(
-            mode.span(),
-            "mode \"facade\" is not available in this version",
-            "write mode = \"bearer\" and let clients get their tokens from the issuer",
-        ),
+fn mode(raw: &raw::Issuer, check: &mut Check<'_>) -> Option<Mode> {
+    let written = raw.mode.as_ref().map_or("facade", |mode| mode.get_ref().as_str());
+    match written {
+        "bearer" => {
+            unused(raw.metadata.as_ref(), "metadata", written, check);
+            unused(raw.scopes.as_ref(), "scopes", written, check);
+            let opaque = raw.opaque.as_ref().is_some_and(|opaque| *opaque.get_ref());
+            if !opaque {
+                unused(
+                    raw.client_id.as_ref(),
+                    "client_id",
+                    "bearer without opaque = true",
+                    check,
+                );
+            }
+            let login_client = raw.login_client_id.as_ref();
+            Some(Mode::Bearer {
+                opaque: if opaque { Some(client(raw, check)?) } else { None },
+                login_client: login_client.and_then(|text| check.filled(text, "login_client_id")),
+            })
+        }
+        "facade" => {
+            unused(raw.metadata.as_ref(), "metadata", written, check);
+            unused(raw.opaque.as_ref(), "opaque", written, check);
+            unused(raw.login_client_id.as_ref(), "login_client_id", written, check);
+            client(raw, check).map(Mode::Facade)
+        }
+        "saml" => {
+            unused(raw.client_id.as_ref(), "client_id", written, check);
+            unused(raw.opaque.as_ref(), "opaque", written, check);
+            let Some(metadata) = &raw.metadata else {
+                check.problem(
+                    raw.name.span(),
+                    "mode \"saml\" needs the identity provider's metadata",
+                    "add metadata = \"idp-metadata.xml\"",
+                );
+                return None;
+            };
+            let metadata = check.file(metadata, Role::Metadata)?;
+            Some(Mode::Saml { metadata })
+        }
         other => {
-            let remedy = names::suggest(other, &["bearer"], "modes of this version");
-            check.problem(
-                mode.span(),
-                format!("unknown mode `{}`", other.escape_debug()),
-                remedy,
-            );
+            let remedy = names::suggest(other, &["facade", "bearer", "saml"], "modes");
+            let span = raw.mode.as_ref().map_or(0..0, Text::span);
+            check.problem(span, format!("unknown mode `{}`", other.escape_debug()), remedy);
+            None
         }
     }
+}
+
+/// A key that would be silently ignored in this mode.
+fn unused<T>(written: Option<&Spanned<T>>, key: &str, mode: &str, check: &mut Check<'_>) {
+    if let Some(written) = written {
+        check.problem(
+            written.span(),
+            format!("{key} is of no use in mode {mode}"),
+            "leave it out, or change the mode",
+        );
+    }
+}
+
+/// Our client at the issuer.
+fn client(raw: &raw::Issuer, check: &mut Check<'_>) -> Option<Client> {
+    let Some(id) = &raw.client_id else {
+        let (span, message) = match &raw.mode {
+            Some(mode) => (mode.span(), "there is no client_id"),
+            None => (
+                raw.name.span(),
+                "there is no client_id, which mode \"facade\" (the default) needs",
+            ),
+        };
+        check.problem(
+            span,
+            message,
+            "add client_id, the id of the client you registered there for Tollgate; or mode = \"bearer\" if agents bring its access tokens",
+        );
+        return None;
+    };
+    let secret = raw
+        .client_secret
+        .as_ref()
+        .and_then(|text| check.secret(text, "client_secret"));
+    let scopes = raw.scopes.as_ref().map_or(&[][..], |scopes| scopes.get_ref());
+    let mut scopes: Vec<String> = scopes.iter().filter_map(|one| scope(one, check)).collect();
+    if !scopes.iter().any(|one| one == "openid") {
+        scopes.insert(0, "openid".to_owned());
+    }
+    Some(Client {
+        id: check.filled(id, "client_id")?,
+        secret,
+        scopes,
+        acr: words(&raw.acr, "acr", check),
+    })
+}
+
+/// Texts that are not empty and hold no space: they are sent joined by spaces.
+fn words(raw: &[Text], key: &str, check: &mut Check<'_>) -> Vec<String> {
+    let mut words = Vec::new();
+    for word in raw {
+        if let Some(text) = check.filled(word, key) {
+            if text.contains(char::is_whitespace) {
+                check.problem(
+                    word.span(),
+                    format!("{key} has an entry with a space"),
+                    "write each as its own text",
+                );
+            }
+            words.push(text);
+        }
+    }
+    words
 }
 
 /// A JSON pointer (RFC 6901): `/`-led tokens in which `~` is followed by 0 or 1. The empty pointer
@@ -229,7 +325,7 @@ fn clients(raw: Option<&Spanned<Vec<Text>>>, check: &mut Check<'_>) -> Option<BT
 }
 
 /// One scope-token (RFC 6749, section 3.3).
-fn scope(raw: &Text, check: &mut Check<'_>) -> Option<String> {
+pub(super) fn scope(raw: &Text, check: &mut Check<'_>) -> Option<String> {
     let fits = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     let text = raw.get_ref();
     if !text.is_empty() && text.bytes().all(fits) {

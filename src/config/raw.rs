@@ -19,6 +19,9 @@ pub(super) struct File {
     pub(super) store: Option<Store>,
     #[serde(default)]
     pub(super) issuer: Vec<Issuer>,
+    pub(super) facade: Option<Facade>,
+    #[serde(default)]
+    pub(super) scopes: BTreeMap<Text, Vec<Text>>,
     #[serde(default)]
     pub(super) groups: BTreeMap<Text, Vec<Text>>,
     #[serde(default)]
@@ -43,6 +46,7 @@ pub(super) struct Server {
     pub(super) public_url: Option<Text>,
     pub(super) control_listen: Option<Text>,
     pub(super) control_url: Option<Text>,
+    pub(super) trusted_proxies: Option<Spanned<Vec<Text>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,6 +64,16 @@ pub(super) struct Issuer {
     pub(super) audience: Option<Text>,
     pub(super) control_audience: Option<Text>,
     pub(super) control_client_secret: Option<Text>,
+    #[serde(default)]
+    pub(super) control_acr: Vec<Text>,
+    pub(super) client_id: Option<Text>,
+    pub(super) client_secret: Option<Text>,
+    pub(super) scopes: Option<Spanned<Vec<Text>>>,
+    #[serde(default)]
+    pub(super) acr: Vec<Text>,
+    pub(super) opaque: Option<Spanned<bool>>,
+    pub(super) login_client_id: Option<Text>,
+    pub(super) metadata: Option<Text>,
     pub(super) groups_claim: Option<Text>,
     pub(super) groups_cut_at: Option<Number>,
     pub(super) algorithms: Option<Spanned<Vec<Text>>>,
@@ -70,6 +84,34 @@ pub(super) struct Issuer {
     pub(super) required_scopes: Vec<Text>,
     pub(super) jwks_uri: Option<Text>,
     pub(super) max_lifetime_seconds: Option<Number>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Facade {
+    pub(super) key: Option<Text>,
+    pub(super) former_key: Option<Text>,
+    pub(super) access_seconds: Option<Number>,
+    pub(super) idle_seconds: Option<Number>,
+    pub(super) session_seconds: Option<Number>,
+    pub(super) recheck_seconds: Option<Number>,
+    pub(super) unchecked_seconds: Option<Number>,
+    #[serde(default)]
+    pub(super) registration: bool,
+    pub(super) client_documents: Option<Spanned<bool>>,
+    pub(super) client_document_hosts: Option<Spanned<Vec<Text>>>,
+    #[serde(default)]
+    pub(super) client_documents_private: bool,
+    #[serde(default)]
+    pub(super) client: Vec<FacadeClient>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FacadeClient {
+    pub(super) id: Text,
+    pub(super) name: Option<Text>,
+    pub(super) redirect_uris: Spanned<Vec<Text>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,5 +1,6 @@
 //! Every request to the control side: under which name, where to, and within which bounds.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -190,7 +191,7 @@ impl Site for Front {
 
     fn ledger(&self) {}
 
-    async fn answer(&self, request: Request<Incoming>, _: &Arc<()>) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, _: IpAddr, _: &Arc<()>) -> Answer {
         if request.uri().path() == "/healthz" {
             let up = answer::json(&serde_json::json!({"status": "ok"})); // probes know no host name
             return secured(up);

@@ -4,7 +4,6 @@
 //! given up is in the store, so a restart forgets nothing; a notice may come twice, with the same
 //! `webhook-id`.
 
-mod reach;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::approval::{Approvals, Event};
 use crate::call::Hash;
 use crate::clock::World;
+use crate::identity::reach::Reach;
 use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::approvals::Delivery;
@@ -83,7 +83,7 @@ impl Channel {
     /// [`ChannelError`].
     pub fn new(url: Url, secret: &Secret, allow_private: bool) -> Result<Self, ChannelError> {
         let key = key(secret).ok_or(ChannelError::Secret)?;
-        let reach = reach::Reach::of(&url, allow_private).ok_or(ChannelError::Private)?;
+        let reach = Reach::of(&url, allow_private).ok_or(ChannelError::Private)?;
         crate::identity::install_tls_provider();
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())

@@ -50,7 +50,7 @@ impl<'a> Last<'a> {
         let rules = self.gate.policies.current();
         let still = rules.decide(arrival, invocation, facts, self.evidence).permit();
         let _unused = still.map_err(|denial| denial.refusal)?; // the right to run was taken before
-        self.gate.identity.stands(&arrival.principal)?;
+        self.gate.identity.stands(&arrival.principal).await?;
         let spent = self
             .gate
             .approvals

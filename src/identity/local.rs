@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::groups::GroupMap;
 use super::spec::LOCAL;
-use crate::call::{Agent, Principal, Session, User, UserKind};
+use crate::call::{Agent, Principal, Scope, Session, User, UserKind};
 
 /// The operating-system user of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,7 @@ impl LocalUser {
                 id: session.to_owned(),
                 labels: BTreeSet::new(),
             },
+            scope: Scope::default(),
         }
     }
 }

@@ -71,6 +71,15 @@ pub enum Reason {
     /// On the people's side: not an ID token.
     #[error("the token is not an ID token of the client for the people's side")]
     NotAnIdToken,
+    /// Not a token by which a provider ends sessions (OpenID Connect Back-Channel Logout 1.0).
+    #[error("the token is not a logout token")]
+    NotALogoutToken,
+    /// It has the form of our own tokens or keys, and is none, or was taken back, or its session has ended.
+    #[error("the token is none of ours, or its session has ended")]
+    Ended,
+    /// It cannot be checked now: the store, or the issuer that would be asked, does not answer.
+    #[error("the token cannot be checked now")]
+    Unavailable,
     /// Bound to a key of the sender (`cnf`): useless without the proof we do not check.
     #[error(
         "the token is bound to its sender (DPoP or mTLS), which is not supported: issue plain bearer tokens for this audience"
@@ -110,6 +119,9 @@ impl Reason {
             Self::Lifetime => "lifetime",
             Self::NotAnAccessToken => "not_an_access_token",
             Self::NotAnIdToken => "not_an_id_token",
+            Self::NotALogoutToken => "not_a_logout_token",
+            Self::Ended => "ended",
+            Self::Unavailable => "unavailable",
             Self::SenderConstrained => "sender_constrained",
             Self::Client => "client",
             Self::Scope => "scope",
@@ -126,7 +138,10 @@ impl Reason {
             Self::NotYetValid => "The token is not valid yet.",
             Self::Audience => "The token is for another resource; request one for this resource.",
             Self::Type | Self::NotAnAccessToken => "An access token is required.",
-            Self::KeysUnavailable => "The token cannot be checked at the moment; try again later.",
+            Self::Ended => "The token has been taken back or its session has ended; sign in again.",
+            Self::KeysUnavailable | Self::Unavailable => {
+                "The token cannot be checked at the moment; try again later."
+            }
             Self::Scope => "The token lacks a required scope.",
             Self::Groups(_) => {
                 "Your group membership cannot be read from the token; tell your operator, whose log has the cause."
@@ -175,7 +190,7 @@ impl Rejection {
     pub fn status(&self) -> u16 {
         match self.reason {
             Reason::Scope => 403,
-            Reason::KeysUnavailable => 503,
+            Reason::KeysUnavailable | Reason::Unavailable => 503,
             _ => 401,
         }
     }
@@ -196,7 +211,7 @@ impl Rejection {
             value.push_str(&format!(", scope=\"{scope}\""));
         }
         let error = match self.reason {
-            Reason::Missing | Reason::KeysUnavailable => return value,
+            Reason::Missing | Reason::KeysUnavailable | Reason::Unavailable => return value,
             Reason::Scope => "insufficient_scope",
             _ => "invalid_token",
         };
@@ -227,7 +242,7 @@ impl std::error::Error for Rejection {}
 pub(super) struct Tally([AtomicU64; Tally::WORDS.len()]);
 
 impl Tally {
-    const WORDS: [&'static str; 21] = [
+    const WORDS: [&'static str; 23] = [
         "missing",
         "oversized",
         "opaque",
@@ -245,6 +260,8 @@ impl Tally {
         "not_yet_valid",
         "lifetime",
         "not_an_access_token",
+        "ended",
+        "unavailable",
         "sender_constrained",
         "client",
         "scope",

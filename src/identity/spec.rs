@@ -1,9 +1,11 @@
 //! What identity is told about issuers, checked before anything trusts it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
+use super::OwnTokens;
 use super::groups::GroupMap;
 use super::jose::Algorithm;
 use crate::secret::Secret;
@@ -24,6 +26,10 @@ pub struct IdentitySpec {
     pub resource: String,
     /// The scopes a client should ask for; may be empty.
     pub scopes: Vec<String>,
+    /// The identifier of our own authorization server, where there is one (RFC 8414 §2).
+    pub facade: Option<String>,
+    /// Tokens of our own.
+    pub own: Vec<Arc<dyn OwnTokens>>,
 }
 
 /// One issuer of access tokens.
@@ -33,6 +39,8 @@ pub struct IssuerSpec {
     pub name: String,
     /// The exact `iss` value, character for character; discovery starts from it.
     pub url: String,
+    /// Whether agents may bring tokens that it signed; otherwise people sign in there and no more.
+    pub bearer: bool,
     /// The exact `aud` value its tokens for us carry.
     pub audience: String,
     /// The algorithms it may sign with.
@@ -67,6 +75,7 @@ impl IssuerSpec {
         Self {
             name: name.into(),
             url: url.into(),
+            bearer: true,
             audience: audience.into(),
             algorithms: Algorithm::DEFAULT.to_vec(),
             groups_claim: Some("/groups".to_owned()),

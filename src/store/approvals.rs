@@ -4,18 +4,14 @@
 
 mod events;
 
-use std::sync::{Arc, Mutex, PoisonError};
-
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
+use super::StoreError;
 use super::journal::{to_i64, to_u64};
-use super::{Store, StoreError};
+use super::rows::Tx;
 
 pub use events::{Delivery, EventRow};
-
-/// Connections kept for the next transaction.
-const IDLE: usize = 4;
 
 /// One request. Times are Unix milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,20 +76,6 @@ pub enum Ended {
     Nothing,
 }
 
-/// The requests in a store. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Rows {
-    store: Store,
-    idle: Arc<Mutex<Vec<SqliteConnection>>>,
-}
-
-/// One transaction. Dropped without a commit, it has changed nothing: its connection closes.
-#[derive(Debug)]
-pub struct Tx {
-    conn: SqliteConnection,
-    idle: Arc<Mutex<Vec<SqliteConnection>>>,
-}
-
 macro_rules! approvals {
     ($($rest:expr),+) => {
         concat!(
@@ -105,62 +87,7 @@ macro_rules! approvals {
     };
 }
 
-impl Rows {
-    /// The requests of this store.
-    #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self {
-            store,
-            idle: Arc::default(),
-        }
-    }
-
-    /// Begins a transaction that writes: from here on no other process writes.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn write(&self) -> Result<Tx, StoreError> {
-        self.begin("BEGIN IMMEDIATE").await
-    }
-
-    /// Begins a transaction that only reads, from one snapshot.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn read(&self) -> Result<Tx, StoreError> {
-        self.begin("BEGIN").await
-    }
-
-    async fn begin(&self, how: &'static str) -> Result<Tx, StoreError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let conn = match idle {
-            Some(conn) => conn,
-            None => self.store.connect().await?,
-        };
-        let mut tx = Tx {
-            conn,
-            idle: Arc::clone(&self.idle),
-        };
-        sqlx::query(how).execute(&mut tx.conn).await?;
-        Ok(tx)
-    }
-}
-
 impl Tx {
-    /// Makes everything durable.
-    ///
-    /// # Errors
-    /// See [`StoreError`]; it is then open whether it happened.
-    pub async fn commit(mut self) -> Result<(), StoreError> {
-        sqlx::query("COMMIT").execute(&mut self.conn).await?;
-        let Self { conn, idle } = self;
-        let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE {
-            idle.push(conn);
-        }
-        Ok(())
-    }
-
     /// The request of that id.
     ///
     /// # Errors

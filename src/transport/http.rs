@@ -4,12 +4,14 @@
 //! a peer that takes nothing. `front` looks at each request before the protocol does; `sessions` binds
 //! the older era's sessions to the principal that opened them.
 
+pub mod annex;
 mod fault;
 mod front;
 pub(crate) mod listen;
 pub(crate) mod names;
 mod sessions;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +62,8 @@ pub struct HttpSpec {
     pub documents: Vec<(String, Value)>,
     /// Public form endpoints by path, e.g. an issuer's token endpoint.
     pub forms: Vec<(String, FormAnswer)>,
+    /// Whatever else is served beside the endpoint, asked in this order.
+    pub annexes: Vec<Arc<dyn annex::Annex>>,
     /// Public pages by path, e.g. an issuer's authorization endpoint.
     pub pages: Vec<(String, PageAnswer)>,
     /// Largest request body in bytes.
@@ -118,6 +122,7 @@ impl HttpSpec {
             allowed_origins,
             documents: Vec::new(),
             forms: Vec::new(),
+            annexes: Vec::new(),
             pages: Vec::new(),
             max_body_bytes: 1024 * 1024,
             max_connections: 2048,
@@ -175,8 +180,8 @@ impl listen::Site for Front {
         Ledger::new(Arc::clone(self.door()))
     }
 
-    async fn answer(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Answer {
-        Self::answer(self, request, ledger).await
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr, ledger: &Arc<Ledger>) -> Answer {
+        Self::answer(self, request, from, ledger).await
     }
 
     fn turn_away(&self) -> Answer {

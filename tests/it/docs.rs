@@ -86,7 +86,7 @@ fn the_readme_describes_a_set_up_that_starts() {
 
 #[test]
 fn the_configurations_of_the_documents_load() {
-    const BEFORE: &str = "[store]\nurl = \"sqlite:t.db\"\n[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\ngroups_claim = \"/groups\"\n";
+    const BEFORE: &str = "[store]\nurl = \"sqlite:t.db\"\n[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\nmode = \"bearer\"\ngroups_claim = \"/groups\"\n";
     let mut seen = 0;
     for name in ["docs/configuration.md", "docs/git.md", "docs/sqlite.md"] {
         for block in blocks(&read(name), "toml") {

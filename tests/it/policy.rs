@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate::call::request::{ListResources, SqlQuery, SqlSchema};
 use tollgate::call::{
     Action, Agent, Arrival, CallId, ClassifiedColumn, Evidence, Facts, FileFacts, Hash, Invocation, Limits,
-    Principal, Probe, Request, ResourceCard, ResourceKind, Session, SqlFacts, Target, Transport, User,
+    Principal, Probe, Request, ResourceCard, ResourceKind, Scope, Session, SqlFacts, Target, Transport, User,
     UserKind,
 };
 use tollgate::policy::{Denial, Permit, Policies, Scene, Verdict};
@@ -110,6 +110,7 @@ pub(crate) fn principal(groups: &[&str]) -> Principal {
             id: "s-1".to_owned(),
             labels: BTreeSet::new(),
         },
+        scope: Scope::default(),
     }
 }
 

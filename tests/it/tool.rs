@@ -16,7 +16,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tollgate::call::{
     Action, Agent, Arrival, CallId, Invocation, Principal, Refusal, Request, ResourceCard, ResourceKind,
-    Session, Transport, User, UserKind, Visible,
+    Scope, Session, Transport, User, UserKind, Visible,
 };
 use tollgate::tool::{Misfit, ToolCard, Tools};
 
@@ -87,6 +87,7 @@ fn arrival(tool: &str, arguments: Value) -> Arrival {
                 id: "s1".into(),
                 labels: BTreeSet::new(),
             },
+            scope: Scope::default(),
         },
         transport: Transport::Http,
         tool: tool.to_owned(),

@@ -16,7 +16,7 @@ use crate::approval::*;
 use crate::call::effect::{Affected, RowChanges};
 use crate::call::request::{ApprovalWait, SqlExecute};
 use crate::call::{
-    Action, Agent, Bound, Confirmation, Limits, Principal, Probe, ResourceCard, ResourceKind, Session,
+    Action, Agent, Bound, Confirmation, Limits, Principal, Probe, ResourceCard, ResourceKind, Scope, Session,
     Target, Transport, User, UserKind,
 };
 use crate::clock::Timestamp;
@@ -270,6 +270,7 @@ impl Bench {
                         id: session.to_owned(),
                         labels: BTreeSet::new(),
                     },
+                    scope: Scope::default(),
                 },
                 transport: Transport::Http,
                 tool: "sql_execute".to_owned(),
@@ -358,7 +359,7 @@ impl Bench {
     }
 
     pub(super) async fn row(&self, id: &ApprovalId) -> crate::store::approvals::ApprovalRow {
-        let rows = crate::store::approvals::Rows::new(self.store.clone());
+        let rows = crate::store::rows::Rows::new(self.store.clone());
         let mut tx = rows.read().await.unwrap();
         let row = tx.row(&id.0).await.unwrap().unwrap();
         tx.commit().await.unwrap();

@@ -54,7 +54,7 @@ impl Two {
     }
 
     async fn transitions(&self, id: &ApprovalId) -> Vec<String> {
-        let rows = crate::store::approvals::Rows::new(self.here.store.clone());
+        let rows = crate::store::rows::Rows::new(self.here.store.clone());
         let mut tx = rows.read().await.unwrap();
         let events = tx.events_of(&id.0).await.unwrap();
         tx.commit().await.unwrap();

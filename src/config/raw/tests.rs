@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor, value};
 use serde::forward_to_deserialize_any;
 
-use super::{Approval, Audit, Channel, File, Issuer, Limits, Policies, Resource, Server, Store, Tools};
+use super::{
+    Approval, Audit, Channel, Facade, File, Issuer, Limits, Policies, Resource, Server, Store, Tools,
+};
 
 /// A deserializer that only listens to which fields a struct asks for.
 struct Listener<'a>(&'a mut &'static [&'static str]);
@@ -60,10 +62,15 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         .into_iter()
         .filter(|key| *key != "channel")
         .collect();
-    let sections: [(&str, BTreeSet<&str>); 10] = [
+    let facade = keys::<Facade>()
+        .into_iter()
+        .filter(|key| *key != "client")
+        .collect();
+    let sections: [(&str, BTreeSet<&str>); 11] = [
         ("## `[server]`", keys::<Server>()),
         ("## `[store]`", keys::<Store>()),
         ("## `[[issuer]]`", keys::<Issuer>()),
+        ("## `[facade]`", facade),
         ("## `[policies]`", keys::<Policies>()),
         ("## `[tools]`", keys::<Tools>()),
         ("## `[limits]`", keys::<Limits>()),

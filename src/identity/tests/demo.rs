@@ -42,6 +42,8 @@ fn identity(issuer: &DemoIssuer, clock: &Arc<Clock>) -> Identity {
         groups: GroupMap::parse([("analyst", vec!["demo:analysts"])]).unwrap(),
         resource: RESOURCE.to_owned(),
         scopes: vec![],
+        facade: None,
+        own: Vec::new(),
     };
     Identity::new(spec, network, clock.clone()).unwrap()
 }

@@ -175,6 +175,8 @@ pub(super) fn spec(issuers: Vec<IssuerSpec>) -> IdentitySpec {
         groups: GroupMap::parse([("analyst", vec!["corp:analysts"])]).unwrap(),
         resource: RESOURCE.to_owned(),
         scopes: vec!["mcp:read".to_owned(), "mcp:write".to_owned()],
+        facade: None,
+        own: Vec::new(),
     }
 }
 

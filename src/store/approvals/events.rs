@@ -3,9 +3,9 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::Tx;
 use crate::store::StoreError;
 use crate::store::journal::{to_i64, to_u64};
+use crate::store::rows::Tx;
 
 /// One transition, with what may be told of its request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Every request, before the protocol sees it: where it is for, where it comes from, who sends it, and
 //! whether it is small and shallow enough. In that order, so that a stranger costs little.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +17,7 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::annex::{self, Annex};
 use super::fault::{Answer, Fault, document, in_our_words, is_json};
 use super::names::{Foreign, Names, Seldom};
 use super::sessions::{InUse, OPENING, Opening, Owner, Sessions};
@@ -130,8 +132,17 @@ impl Front {
     }
 
     /// One request to one response; never fails.
-    pub(super) async fn answer(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Answer {
-        secured(self.route(request, ledger).await.unwrap_or_else(Answer::from))
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        from: IpAddr,
+        ledger: &Arc<Ledger>,
+    ) -> Answer {
+        secured(
+            self.route(request, from, ledger)
+                .await
+                .unwrap_or_else(Answer::from),
+        )
     }
 
     /// What a connection beyond the limit hears.
@@ -146,7 +157,12 @@ impl Front {
         secured(Fault::overloaded().into())
     }
 
-    async fn route(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Result<Answer, Fault> {
+    async fn route(
+        &self,
+        request: Request<Incoming>,
+        from: IpAddr,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Answer, Fault> {
         let path = request.uri().path();
         if path == "/healthz" {
             only(&request, &[Method::GET, Method::HEAD])?;
@@ -159,6 +175,9 @@ impl Front {
         if METADATA.contains(&path) {
             only(&request, &[Method::GET, Method::HEAD])?;
             return Ok(document(&self.door.protected_resource_metadata()));
+        }
+        if let Some(annex) = self.spec.annexes.iter().find(|annex| annex.serves(path)) {
+            return self.annex(annex.as_ref(), request, from).await;
         }
         if let Some((_, published)) = self.spec.documents.iter().find(|(at, _)| at == path) {
             only(&request, &[Method::GET, Method::HEAD])?;
@@ -301,8 +320,27 @@ impl Front {
         }
     }
 
+    /// Requests of strangers: bounded in number, size and time like everybody's.
+    async fn annex(
+        &self,
+        annex: &dyn Annex,
+        request: Request<Incoming>,
+        from: IpAddr,
+    ) -> Result<Answer, Fault> {
+        let permit = Arc::clone(&self.exchanges).try_acquire_owned();
+        let _permit = permit.map_err(|_| Fault::overloaded())?;
+        let (parts, body) = request.into_parts();
+        let body = self.read_at_most(body, annex::BODY_BYTES).await?;
+        let request = Request::from_parts(parts, body.to_vec());
+        Ok(annex.answer(request, from).await.map(Body::from))
+    }
+
     async fn read(&self, body: Incoming) -> Result<Bytes, Fault> {
-        let read = Limited::new(body, self.spec.max_body_bytes).collect();
+        self.read_at_most(body, self.spec.max_body_bytes).await
+    }
+
+    async fn read_at_most(&self, body: Incoming, most: usize) -> Result<Bytes, Fault> {
+        let read = Limited::new(body, most).collect();
         match tokio::time::timeout(self.spec.body_within, read).await {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::invalid(

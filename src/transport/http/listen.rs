@@ -1,6 +1,7 @@
 //! Connections with bounds: how many, how long a head may take, how long a peer may take nothing.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,10 +44,11 @@ pub(crate) trait Site: Send + Sync + 'static {
     fn bounds(&self) -> Bounds;
     /// The ledger of one new connection.
     fn ledger(&self) -> Self::Ledger;
-    /// One request to one response; never fails.
+    /// One request, from the address at the other end of its connection, to one response; never fails.
     fn answer(
         &self,
         request: Request<Incoming>,
+        from: IpAddr,
         ledger: &Arc<Self::Ledger>,
     ) -> impl Future<Output = Answer> + Send;
     /// What a connection beyond the limit hears.
@@ -70,8 +72,8 @@ pub(crate) async fn accept<S: Site>(
             Some(_) = open.join_next(), if !open.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match accepted {
+            Ok((stream, from)) => (stream, from.ip()),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: let some close
@@ -87,7 +89,7 @@ pub(crate) async fn accept<S: Site>(
         };
         open.spawn(connection(
             Arc::clone(site),
-            stream,
+            (stream, from),
             shutdown.clone(),
             permit,
             welcome,
@@ -98,7 +100,7 @@ pub(crate) async fn accept<S: Site>(
 /// One connection, until it closes or the server stops.
 async fn connection<S: Site>(
     site: Arc<S>,
-    stream: TcpStream,
+    (stream, from): (TcpStream, IpAddr),
     shutdown: CancellationToken,
     _permit: OwnedSemaphorePermit,
     welcome: bool,
@@ -114,7 +116,7 @@ async fn connection<S: Site>(
         let (site, ledger) = (Arc::clone(&site), Arc::clone(&ledger));
         async move {
             Ok::<_, Infallible>(if welcome {
-                site.answer(request, &ledger).await
+                site.answer(request, from, &ledger).await
             } else {
                 site.turn_away()
             })

@@ -11,8 +11,8 @@ use super::people::People;
 use crate::approval::standing::Standing;
 use crate::call::refusal::Code;
 use crate::call::{
-    Action, Agent, ApprovalId, Arrival, CallId, Caller, Confirmation, Principal, Session, Transport, User,
-    UserKind,
+    Action, Agent, ApprovalId, Arrival, CallId, Caller, Confirmation, Principal, Scope, Session, Transport,
+    User, UserKind,
 };
 use crate::identity::Bearer;
 use crate::mask::Masked;
@@ -90,6 +90,7 @@ pub(in crate::transport) fn principal(token: &str) -> Option<Principal> {
                 id: format!("s-{subject}{session}"),
                 labels: BTreeSet::new(),
             },
+            scope: Scope::default(),
         })
 }
 

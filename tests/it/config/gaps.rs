@@ -36,7 +36,7 @@ fn limits_of_what_tollgate_is_are_always_said() {
 
 #[test]
 fn each_avoidable_gap_is_closed_by_what_it_advises() {
-    let issuer = "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\n";
+    let issuer = "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\nmode = \"bearer\"\n";
     closes("no-issuer", "", issuer);
     closes(
         "any-client",
@@ -85,9 +85,8 @@ fn each_avoidable_gap_is_closed_by_what_it_advises() {
 #[test]
 fn h3_that_people_of_two_issuers_can_be_one_is_said() {
     let control = "[server]\ncontrol_listen = \"127.0.0.1:1\"\ncontrol_url = \"http://localhost:1\"\n";
-    let one =
-        "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\ncontrol_audience = \"people\"\n";
-    let two = "[[issuer]]\nname = \"partner\"\nurl = \"https://login.example.org\"\n";
+    let one = "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\nmode = \"bearer\"\ncontrol_audience = \"people\"\n";
+    let two = "[[issuer]]\nname = \"partner\"\nurl = \"https://login.example.org\"\nmode = \"bearer\"\n";
     closes(
         "one-person-two-issuers",
         &format!("{control}{one}{two}"),

@@ -9,7 +9,7 @@ use super::{LEAST, parse, refusal, refusal_of};
 const GIT: &str =
     "[[resource]]\nname = \"web\"\nkind = \"git\"\npath = \"web.git\"\nrefs = [\"refs/heads/main\"]\n";
 const SQLITE: &str = "[[resource]]\nname = \"shop\"\nkind = \"sqlite\"\npath = \"shop.db\"\n";
-const ISSUER: &str = "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\n";
+const ISSUER: &str = "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\nmode = \"bearer\"\n";
 
 #[test]
 fn the_smallest_configuration_has_these_defaults() {

@@ -40,6 +40,8 @@ impl Certified {
             groups: GroupMap::parse([("dba", vec!["idp:analysts"])]).unwrap(),
             resource: "http://127.0.0.1:7330/mcp".to_owned(),
             scopes: Vec::new(),
+            facade: None,
+            own: Vec::new(),
         };
         let world = Arc::new(System::new());
         let identity = Identity::new(spec, Arc::new(HttpFetch::new()), world.clone()).unwrap();

@@ -230,6 +230,8 @@ impl Place {
             groups: GroupMap::parse([("dba", vec!["demo:dba"])]).unwrap(),
             resource: "http://127.0.0.1:1/mcp".to_owned(),
             scopes: Vec::new(),
+            facade: None,
+            own: Vec::new(),
         };
         let identity = Identity::new(spec, Arc::new(HttpFetch::new()), world.clone()).unwrap();
         let desk = Arc::new(OneRequest::new(sheet));

@@ -27,6 +27,8 @@ impl Desk {
             groups: GroupMap::parse([("dba", vec!["corp:dba"])]).unwrap(),
             resource: "http://127.0.0.1:1/mcp".to_owned(),
             scopes: Vec::new(),
+            facade: None,
+            own: Vec::new(),
         };
         let world = Arc::new(System::new());
         let now = world.now().seconds();

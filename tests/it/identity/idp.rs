@@ -164,6 +164,8 @@ impl Desk {
                 .unwrap(),
             resource: RESOURCE.to_owned(),
             scopes: vec!["mcp:read".to_owned()],
+            facade: None,
+            own: Vec::new(),
         };
         let fetch = Arc::new(HttpFetch::new());
         Self {

@@ -1,4 +1,4 @@
-//! Where a notice may go: looked up by us, so that a name cannot lead into the inside (SSRF, DNS
+//! Where we may go on a stranger's word: looked up by us, so that a name cannot lead into the inside (SSRF, DNS
 //! rebinding). The address that was checked is the one that is used.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 /// Which addresses are within reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// Public ones.
     Public,
     /// This machine: the url says so itself.
@@ -19,7 +19,7 @@ pub(super) enum Reach {
 
 impl Reach {
     /// For this url; `None` when it names an address out of reach itself.
-    pub(super) fn of(url: &Url, allow_private: bool) -> Option<Self> {
+    pub(crate) fn of(url: &Url, allow_private: bool) -> Option<Self> {
         if allow_private {
             return Some(Self::Any);
         }

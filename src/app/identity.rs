@@ -1,0 +1,83 @@
+//! Who is let in, by what: the identity stage from the configuration.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::config::{self, Config};
+use crate::identity::{GroupMap, IdentitySpec, IssuerSpec};
+use crate::secret::{Secret, SecretRef};
+
+/// Whose tokens are accepted, and what groups they make.
+///
+/// # Errors
+/// An entry identity does not understand.
+pub(super) fn spec(config: &Config) -> Result<IdentitySpec> {
+    let entries: BTreeMap<&str, Vec<String>> = config
+        .groups
+        .iter()
+        .map(|(group, claims)| {
+            let claims = claims
+                .iter()
+                .map(|claim| format!("{}:{}", claim.issuer, claim.value))
+                .collect();
+            (group.as_str(), claims)
+        })
+        .collect();
+    let table = entries
+        .iter()
+        .map(|(group, claims)| (*group, claims.iter().map(String::as_str)));
+    Ok(IdentitySpec {
+        issuers: config.issuers.iter().map(issuer).collect::<Result<_>>()?,
+        groups: GroupMap::parse(table)?,
+        resource: config.server.mcp_url(),
+        scopes: config.scopes.keys().cloned().collect(),
+        facade: config
+            .issuers
+            .iter()
+            .any(|issuer| issuer.mode.is_facade())
+            .then(|| facade_url(config)),
+        own: Vec::new(),
+    })
+}
+
+fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
+    let algorithm = |name: &String| {
+        name.parse()
+            .map_err(|_| anyhow::anyhow!("issuer `{}`: unknown algorithm {name}", issuer.name))
+    };
+    let secret = issuer.control_client_secret.as_ref();
+    let about = |error| anyhow::anyhow!("issuer `{}`: control_client_secret {error}", issuer.name);
+    let secret = secret.map(resolved).transpose().map_err(about)?;
+    Ok(IssuerSpec {
+        name: issuer.name.clone(),
+        url: issuer.url.clone(),
+        bearer: !issuer.mode.is_facade(),
+        audience: issuer.audience.clone(),
+        algorithms: issuer.algorithms.iter().map(algorithm).collect::<Result<_>>()?,
+        groups_claim: issuer.groups_claim.clone(),
+        groups_cut_at: issuer.groups_cut_at,
+        accept_typ_jwt: issuer.accept_typ_jwt,
+        client_ids: issuer.client_ids.clone(),
+        required_scopes: issuer.required_scopes.clone(),
+        jwks_uri: issuer.jwks_uri.clone(),
+        max_lifetime_seconds: issuer.max_lifetime_seconds,
+        control_audience: issuer.control_audience.clone(),
+        control_credential: secret,
+    })
+}
+
+/// The identifier of our own authorization server: the public address, without a slash at its end
+/// (RFC 8414 section 2).
+pub(super) fn facade_url(config: &Config) -> String {
+    config.server.public_url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// The secret a reference of the configuration points to.
+///
+/// # Errors
+/// What is wrong with it and what to do, without the name of the key.
+pub(super) fn resolved(reference: &SecretRef) -> Result<Secret> {
+    let found = reference.resolve(|name| std::env::var(name).ok());
+    found.map_err(|error| anyhow::anyhow!("{error}; {}", error.remedy()))
+}
