@@ -11,12 +11,13 @@ pub mod effect;
 mod facts;
 pub mod refusal;
 pub mod request;
+mod scope;
 mod unseen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ pub use effect::{Bound, Effect};
 pub use facts::{ClassifiedColumn, Facts, FileFacts, Probe, ShellFacts, SqlFacts, Target};
 pub use refusal::{Code, Refusal};
 pub use request::Request;
+pub use scope::Scope;
 pub use unseen::is_unseen;
 
 /// Names one call, everywhere: in the answer, in the journal, in a target's own log.
@@ -223,34 +225,6 @@ pub struct Principal {
     pub session: Session,
     /// What the credential is good for at most.
     pub scope: Scope,
-}
-
-/// What a credential is good for at most, whoever holds it. Policy decides within it and never beyond:
-/// the scopes of a token, or what an API key was made for. `None` bounds nothing; an empty set allows
-/// nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scope {
-    /// Tools, by name.
-    pub tools: Option<BTreeSet<String>>,
-    /// Resources, by configured name.
-    pub resources: Option<BTreeSet<String>>,
-}
-
-impl Scope {
-    /// Whether a tool is within it.
-    #[must_use]
-    pub fn has_tool(&self, tool: &str) -> bool {
-        self.tools.as_ref().is_none_or(|tools| tools.contains(tool))
-    }
-
-    /// Whether a resource is within it.
-    #[must_use]
-    pub fn has_resource(&self, resource: &str) -> bool {
-        self.resources
-            .as_ref()
-            .is_none_or(|names| names.contains(resource))
-    }
 }
 
 /// A tool call as it came in, from a known principal. Nothing in it is trusted yet.

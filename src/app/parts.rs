@@ -92,14 +92,7 @@ impl App {
         });
         // Last, so that a start that is refused is not on record as one.
         let (audit, store, journal) = audit(&config, &mask, &world, start).await?;
-        for call in &journal.interrupted {
-            tracing::warn!(
-                call_id = call.call_id,
-                tool = call.tool,
-                user = call.user,
-                "interrupted by an earlier stop"
-            );
-        }
+        interrupted(&journal);
         let approvals = if people {
             approvals(&config, &store, &audit, &world).await?
         } else {
@@ -245,6 +238,18 @@ impl App {
             }
         });
         Keeper { stop, task }
+    }
+}
+
+/// Says what an earlier stop cut off.
+fn interrupted(journal: &StartReport) {
+    for call in &journal.interrupted {
+        tracing::warn!(
+            call_id = call.call_id,
+            tool = call.tool,
+            user = call.user,
+            "interrupted by an earlier stop"
+        );
     }
 }
 
