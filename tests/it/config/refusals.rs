@@ -245,10 +245,10 @@ fn issuers() {
       instead: add client_id, the id of the client you registered there for Tollgate; or mode = "bearer" if agents bring its access tokens
     "#);
     assert_snapshot!(refusal_of(&format!("{facade}client_id = \"x\"\nopaque = true\n")), @r#"
-    tollgate.toml:7:10: opaque is of no use in mode facade
-      instead: leave it out, or change the mode
     tollgate.toml: [facade] has no key: what identity providers give us for asking again must not lie open in the store
       instead: add [facade] with key = "env:TOLLGATE_FACADE_KEY", and make one with `openssl rand -base64 32`
+    tollgate.toml:7:10: opaque is of no use in mode facade
+      instead: leave it out, or change the mode
     "#);
     assert_snapshot!(issuer("audience = \" \""), @r#"
     tollgate.toml:7:12: audience is empty
