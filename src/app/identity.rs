@@ -64,6 +64,7 @@ fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
         max_lifetime_seconds: issuer.max_lifetime_seconds,
         control_audience: issuer.control_audience.clone(),
         control_credential: secret,
+        control_acr: issuer.control_acr.clone(),
     })
 }
 

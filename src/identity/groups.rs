@@ -86,7 +86,9 @@ impl GroupMap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GroupsFault {
     /// The claim is absent.
-    #[error("the groups claim is missing: let the issuer put it into access tokens, or correct groups_claim")]
+    #[error(
+        "the groups claim is missing: let the issuer put it into the tokens it gives for Tollgate (signing in: the ID token or userinfo), or correct groups_claim"
+    )]
     Missing,
     /// The claim is not a list of strings.
     #[error("the groups claim is not a list of strings")]

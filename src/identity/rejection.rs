@@ -80,6 +80,9 @@ pub enum Reason {
     /// It cannot be checked now: the store, or the issuer that would be asked, does not answer.
     #[error("the token cannot be checked now")]
     Unavailable,
+    /// The person signed in by a weaker method than is asked for (`acr`).
+    #[error("the sign-in did not use a method that is required here (acr)")]
+    Weak,
     /// Bound to a key of the sender (`cnf`): useless without the proof we do not check.
     #[error(
         "the token is bound to its sender (DPoP or mTLS), which is not supported: issue plain bearer tokens for this audience"
@@ -122,6 +125,7 @@ impl Reason {
             Self::NotALogoutToken => "not_a_logout_token",
             Self::Ended => "ended",
             Self::Unavailable => "unavailable",
+            Self::Weak => "weak",
             Self::SenderConstrained => "sender_constrained",
             Self::Client => "client",
             Self::Scope => "scope",
@@ -138,6 +142,7 @@ impl Reason {
             Self::NotYetValid => "The token is not valid yet.",
             Self::Audience => "The token is for another resource; request one for this resource.",
             Self::Type | Self::NotAnAccessToken => "An access token is required.",
+            Self::Weak => "A sign-in by a stronger method is required.",
             Self::Ended => "The token has been taken back or its session has ended; sign in again.",
             Self::KeysUnavailable | Self::Unavailable => {
                 "The token cannot be checked at the moment; try again later."
@@ -242,7 +247,7 @@ impl std::error::Error for Rejection {}
 pub(super) struct Tally([AtomicU64; Tally::WORDS.len()]);
 
 impl Tally {
-    const WORDS: [&'static str; 23] = [
+    const WORDS: [&'static str; 26] = [
         "missing",
         "oversized",
         "opaque",
@@ -260,8 +265,11 @@ impl Tally {
         "not_yet_valid",
         "lifetime",
         "not_an_access_token",
+        "not_an_id_token",
+        "not_a_logout_token",
         "ended",
         "unavailable",
+        "weak",
         "sender_constrained",
         "client",
         "scope",

@@ -66,6 +66,9 @@ pub struct IssuerSpec {
     pub control_audience: Option<String>,
     /// That client's secret, where it has one.
     pub control_credential: Option<Secret>,
+    /// Authentication context classes, one of which a sign-in on the people's side must meet (`acr`);
+    /// empty asks for none.
+    pub control_acr: Vec<String>,
 }
 
 impl IssuerSpec {
@@ -87,10 +90,11 @@ impl IssuerSpec {
             max_lifetime_seconds: 86_400,
             control_audience: None,
             control_credential: None,
+            control_acr: Vec::new(),
         }
     }
 
-    fn check(&self) -> Result<(), SpecError> {
+    pub(super) fn check(&self) -> Result<(), SpecError> {
         let wrong = |what: String| SpecError(format!("issuer `{}`: {what}", self.name));
         if !is_name(&self.name) {
             return Err(wrong(

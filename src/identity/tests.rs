@@ -4,6 +4,7 @@
 mod demo;
 mod desk;
 mod refusals;
+mod relying;
 mod rotation;
 mod signatures;
 mod specs;

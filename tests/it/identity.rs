@@ -13,6 +13,7 @@
 
 mod fetching;
 pub(crate) mod idp;
+mod relying;
 
 use serde_json::{Value, json};
 use tollgate::call::UserKind;
