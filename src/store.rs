@@ -9,6 +9,7 @@ mod file;
 pub mod journal;
 pub mod read;
 pub mod rows;
+pub mod sign_ins;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
