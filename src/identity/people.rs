@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
-use super::claims::{LEEWAY, audiences, name, seconds, times};
+use super::claims::{LEEWAY, audiences, name, seconds, subject, times};
 use super::fetch::Fetch;
 use super::groups::{self, GroupMap};
 use super::jose::{Compact, Header, TOKEN_BYTES};
@@ -196,7 +196,7 @@ fn person(
         return Err(Reason::Client);
     }
     id_token_only(claims)?;
-    let subject = name(claims, "sub")?.ok_or(Reason::Claim("sub"))?;
+    let subject = subject(claims, issuer)?;
     if subject == client.id {
         return Err(Reason::Claim("sub")); // the client itself is no person
     }

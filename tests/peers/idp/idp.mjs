@@ -5,6 +5,7 @@
 //   /test/login?user=&client=&resource=   a real authorization code flow with PKCE; the token answer
 //   /test/service?resource=[&dpop=1]      a real client credentials grant, bound to a DPoP key or not
 //   /test/sign?header=&claims=[&with=]    signs any header and claims text; `with` says how (below)
+//   /test/revoke?token=[&client=]         takes a token back (RFC 7009)
 //   /test/rotate                          new keys; the old ones are published no more
 //   /test/counts                          how often discovery and key set were read
 import { createHash, createHmac, createPublicKey, randomBytes, sign as rawSign } from 'node:crypto';
@@ -73,6 +74,15 @@ function newProvider() {
     response_types: [],
     redirect_uris: [],
   });
+  // The resource server that asks about opaque tokens (RFC 7662); its secret has what must be encoded.
+  clients.push({
+    client_id: 'tollgate:asks',
+    client_secret: 's e+cret/%-of-this-test-alone-0123456789',
+    token_endpoint_auth_method: 'client_secret_basic',
+    grant_types: [],
+    response_types: [],
+    redirect_uris: [],
+  });
   const instance = new Provider(issuer, {
     clients,
     jwks: { keys },
@@ -86,6 +96,8 @@ function newProvider() {
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         useGrantedResource: () => true,
@@ -229,6 +241,14 @@ async function sign({ header, claims, with: how = 'key' }) {
   }
 }
 
+// What the person, or an administrator, can do: the token is taken back (RFC 7009).
+async function revoke({ token: taken, client = 'agent-ES256' }) {
+  const body = new URLSearchParams({ token: taken, client_id: client });
+  const answer = await fetch(`${issuer}/token/revocation`, { method: 'POST', body });
+  if (!answer.ok) throw new Error(await answer.text());
+  return { revoked: true };
+}
+
 async function rotate() {
   retired = [...keys, ...retired];
   keys = await freshKeys();
@@ -236,7 +256,7 @@ async function rotate() {
   return { generation };
 }
 
-const TESTS = { login, service, sign, rotate, counts: () => counts };
+const TESTS = { login, service, sign, rotate, revoke, counts: () => counts };
 
 const server = http.createServer({ maxHeaderSize: 256 * 1024 }, async (req, res) => {
   const url = new URL(req.url, issuer);
