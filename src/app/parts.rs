@@ -82,7 +82,8 @@ impl App {
             super::identity::spec(&config)?,
             Arc::new(HttpFetch::new()),
             world.clone(),
-        )?;
+        )?
+        .scoped(super::identity::scopes(&config, &tools)?);
         let resources = resources(&config, &world)?;
         let file = std::fs::read(&config.file).with_context(|| format!("read {}", config.file.display()))?;
         let start = json!({

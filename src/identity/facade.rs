@@ -54,6 +54,8 @@ pub mod prefix {
     pub const DEVICE: &str = "tgd_";
     /// An API key of a service.
     pub const KEY: &str = "tgk_";
+    /// All of them: what begins so is shown to nobody else.
+    pub const ALL: [&str; 5] = [ACCESS, REFRESH, CODE, DEVICE, KEY];
 }
 
 /// Where everything is, below the server's public address.

@@ -3,6 +3,8 @@
 
 mod demo;
 mod desk;
+mod introspection;
+mod issuers;
 mod refusals;
 mod relying;
 mod rotation;

@@ -278,7 +278,7 @@ fn issuers() {
     "#);
     assert_snapshot!(issuer("jwks_uri = \"http://keys.example.com\""), @r#"
     tollgate.toml:7:12: jwks_uri is not an https URL
-      instead: write the address of the issuer's key set, or leave it out to use its discovery document
+      instead: write the address, or leave it out to use the issuer's discovery document
     "#);
     let issuer = &parse(&format!("{LEAST}{ISSUER}groups_cut_at = 0\n"))
         .unwrap()

@@ -8,6 +8,7 @@
 //   /test/visit?url=&to=&user=[&acr=]     a browser in small: where it ends, having signed in as this user
 //   /test/dismiss?user=                   the account is no more
 //   /test/log-out?client=&user=&sid=      the logout token that the provider really sends to this client
+//   /test/revoke?token=[&client=]         takes a token back (RFC 7009)
 //   /test/rotate                          new keys; the old ones are published no more
 //   /test/counts                          how often discovery and key set were read
 import { createHash, createHmac, createPublicKey, randomBytes, sign as rawSign } from 'node:crypto';
@@ -92,6 +93,15 @@ function newProvider() {
     response_types: [],
     redirect_uris: [],
   });
+  // The resource server that asks about opaque tokens (RFC 7662); its secret has what must be encoded.
+  clients.push({
+    client_id: 'tollgate:asks',
+    client_secret: 's e+cret/%-of-this-test-alone-0123456789',
+    token_endpoint_auth_method: 'client_secret_basic',
+    grant_types: [],
+    response_types: [],
+    redirect_uris: [],
+  });
   const instance = new Provider(issuer, {
     clients,
     jwks: { keys },
@@ -108,6 +118,7 @@ function newProvider() {
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true },
       backchannelLogout: { enabled: true },
       resourceIndicators: {
@@ -283,6 +294,14 @@ async function sign({ header, claims, with: how = 'key' }) {
   }
 }
 
+// What the person, or an administrator, can do: the token is taken back (RFC 7009).
+async function revoke({ token: taken, client = 'agent-ES256' }) {
+  const body = new URLSearchParams({ token: taken, client_id: client });
+  const answer = await fetch(`${issuer}/token/revocation`, { method: 'POST', body });
+  if (!answer.ok) throw new Error(await answer.text());
+  return { revoked: true };
+}
+
 async function rotate() {
   retired = [...keys, ...retired];
   keys = await freshKeys();
@@ -290,7 +309,7 @@ async function rotate() {
   return { generation };
 }
 
-const TESTS = { login, service, sign, visit, dismiss, 'log-out': logOut, rotate, counts: () => counts };
+const TESTS = { login, service, sign, visit, dismiss, 'log-out': logOut, rotate, revoke, counts: () => counts };
 
 const server = http.createServer({ maxHeaderSize: 256 * 1024 }, async (req, res) => {
   const url = new URL(req.url, issuer);
