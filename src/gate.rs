@@ -51,7 +51,7 @@ impl Gate {
     /// The tools that exist for this principal, by the same policies that decide calls.
     #[must_use]
     pub fn list(&self, principal: &Principal) -> Vec<ToolCard> {
-        self.tools.listed(&self.policies.current().visible(principal))
+        self.tools.listed(&self.policies.current().listed(principal))
     }
 
     /// One call, from arrival to an answer that is masked and on record.

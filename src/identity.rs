@@ -20,6 +20,7 @@ pub(crate) mod reach;
 mod recent;
 mod rejection;
 pub mod seal;
+pub mod services;
 mod session;
 mod spec;
 mod standing;
@@ -39,7 +40,7 @@ pub use groups::{GroupMap, GroupsFault};
 pub use jose::{Algorithm, UnknownAlgorithm};
 pub use local::LocalUser;
 pub use rejection::{Reason, Rejection};
-pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, SpecError};
+pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, SERVICE, SpecError};
 
 use crate::call::refusal::Code;
 use crate::call::{Hash, Principal, Refusal, Scope, Session};

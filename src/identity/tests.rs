@@ -7,3 +7,4 @@ mod refusals;
 mod rotation;
 mod signatures;
 mod specs;
+mod services;
