@@ -28,6 +28,7 @@ use crate::resource::sql::{ColumnsDefault, MaskStyle};
 use crate::secret::SecretRef;
 
 pub use error::{ConfigError, Problem};
+pub(crate) use names::suggest;
 
 /// Everything the configuration file says, checked, with relative paths made absolute.
 #[derive(Debug, Clone)]

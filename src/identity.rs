@@ -23,6 +23,7 @@ mod recent;
 mod rejection;
 mod scopes;
 pub mod seal;
+pub mod services;
 mod session;
 mod spec;
 mod standing;
@@ -43,7 +44,7 @@ pub use jose::{Algorithm, UnknownAlgorithm};
 pub use local::LocalUser;
 pub use rejection::{Reason, Rejection};
 pub use scopes::Scopes;
-pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, Opaque, SpecError};
+pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, Opaque, SERVICE, SpecError};
 
 use crate::call::refusal::Code;
 use crate::call::{Hash, Principal, Refusal, Scope, Session, UserKind};

@@ -7,6 +7,7 @@
 pub mod approvals;
 mod file;
 pub mod journal;
+pub mod keys;
 pub mod read;
 pub mod rows;
 pub mod sign_ins;

@@ -226,8 +226,11 @@ impl Tools {
         })
     }
 
-    /// A tool exists iff some visible resource of its kind admits its action.
+    /// A tool exists iff its name is within bounds and some visible resource of its kind admits its action.
     fn exists(&self, tool: &Tool, visible: &Visible) -> bool {
+        if !visible.admits(&tool.card.name) {
+            return false;
+        }
         let declared = tool.declared.as_ref();
         if let Some(steps) = declared.and_then(Declared::steps) {
             return self.steps_exist(steps, visible);
@@ -235,7 +238,7 @@ impl Tools {
         let fixed = declared.and_then(|declared| declared.resource.as_ref());
         match (fixed, tool.kind) {
             (Some(name), _) => visible.may(tool.card.action, name),
-            (None, None) => !visible.0.is_empty(),
+            (None, None) => !visible.resources.is_empty(),
             (None, Some(kind)) => self
                 .kinds
                 .iter()
@@ -279,7 +282,7 @@ impl Tools {
             .tools
             .iter()
             .filter(|other| other.kind == Some(its) && other.declared.is_none())
-            .filter(|other| visible.may(other.card.action, name))
+            .filter(|other| visible.admits(&other.card.name) && visible.may(other.card.action, name))
             .map(|other| other.card.name.clone())
             .collect();
         let suggestion = match fitting.is_empty() {

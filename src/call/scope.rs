@@ -30,4 +30,10 @@ impl Scope {
             .as_ref()
             .is_none_or(|names| names.contains(resource))
     }
+
+    /// Whether it bounds nothing.
+    #[must_use]
+    pub fn is_unbounded(&self) -> bool {
+        self.tools.is_none() && self.resources.is_none()
+    }
 }

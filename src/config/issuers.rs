@@ -135,6 +135,14 @@ fn client_secret(raw: &raw::Issuer, check: &mut Check<'_>) -> Option<SecretRef> 
 /// Narrower than other names: it is the first part of every user's id.
 fn name(raw: &Text, check: &mut Check<'_>) -> Option<String> {
     let name = names::unreserved(raw, "an issuer", &mut check.problems)?;
+    if name == "service" {
+        check.problem(
+            raw.span(),
+            "`service` is the issuer of API keys, which Tollgate keeps for itself",
+            "give an issuer another name",
+        );
+        return None;
+    }
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
     if name.len() > 63 || !name.chars().all(fits) {
         check.problem(
@@ -427,6 +435,14 @@ fn claim(raw: &Text, issuers: &[raw::Issuer], check: &mut Check<'_>) -> Option<C
         );
         return None;
     };
+    if issuer == "service" {
+        check.problem(
+            raw.span(),
+            "a service is in the groups that its API key names, and in no others",
+            "leave it out, and name the group when the key is made: tollgate keys create --group",
+        );
+        return None;
+    }
     let configured = issuers.iter().find(|one| one.name.get_ref() == issuer);
     if configured.is_none() && issuer != "local" {
         let mut known: Vec<&str> = issuers.iter().map(|one| one.name.get_ref().as_str()).collect();

@@ -12,6 +12,9 @@ use crate::secret::Secret;
 
 /// The issuer name of stdio principals; no configured issuer may take it.
 pub const LOCAL: &str = "local";
+/// The issuer name of services, which authenticate with API keys ([`super::services`]); no configured
+/// issuer may take it.
+pub const SERVICE: &str = "service";
 /// The issuer name of the demo issuer ([`super::issuer`]): loopback only.
 pub const DEMO: &str = "demo";
 
@@ -128,6 +131,11 @@ impl IssuerSpec {
         if self.name == LOCAL {
             return Err(wrong(
                 "the name `local` is kept for the users of stdio".to_owned(),
+            ));
+        }
+        if self.name == SERVICE {
+            return Err(wrong(
+                "the name `service` is kept for services, which have API keys".to_owned(),
             ));
         }
         let url = secure(&self.url).map_err(|why| wrong(format!("url `{}` {why}", self.url)))?;

@@ -10,3 +10,4 @@ mod relying;
 mod rotation;
 mod signatures;
 mod specs;
+mod services;
