@@ -17,7 +17,6 @@ mod reading;
 pub mod people;
 pub mod provider;
 pub(crate) mod reach;
-mod recent;
 mod rejection;
 pub mod seal;
 mod session;
@@ -44,6 +43,7 @@ pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, SpecError};
 use crate::call::refusal::Code;
 use crate::call::{Hash, Principal, Refusal, Scope, Session};
 use crate::clock::World;
+use crate::recent;
 use claims::Admitted;
 use keys::KeyRing;
 use people::People;
@@ -92,6 +92,12 @@ pub trait OwnTokens: Send + Sync + fmt::Debug {
 
     /// Whose it is. The answer may be a few seconds old.
     fn admit<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Principal, Reason>>;
+
+    /// Whether this very token was found good a moment ago: cheap, and no promise that it still is. It is
+    /// not held up by what others try from the same address.
+    fn knows(&self, _token: &str) -> bool {
+        false
+    }
 
     /// Whether a principal they admitted some time ago still stands: `None` when it is not theirs.
     fn stands<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, Option<bool>>;
@@ -243,6 +249,18 @@ impl Identity {
         };
         self.standing.note(&principal, admitted.expires);
         Ok(principal)
+    }
+
+    /// Whether this very token was found good a moment ago: cheap, and no promise that it still is.
+    #[must_use]
+    pub fn knows(&self, bearer: Bearer<'_>) -> bool {
+        let Some(token) = bearer.0.filter(|token| token.len() <= jose::TOKEN_BYTES) else {
+            return false;
+        };
+        match self.own.iter().find(|own| token.starts_with(own.prefix())) {
+            Some(own) => token.len() <= OWN_BYTES && own.knows(token),
+            None => self.remembered(&Hash::of(token.as_bytes())).is_some(),
+        }
     }
 
     async fn verified(&self, token: &str) -> Result<Arc<Admitted>, (Reason, Option<&KeyRing>)> {

@@ -45,6 +45,8 @@ pub struct Unreadable;
 pub trait Door: Send + Sync + 'static {
     /// Who asks, by the bearer token of one request.
     fn admit<'a>(&'a self, bearer: Bearer<'a>) -> BoxFuture<'a, Result<Principal, Challenge>>;
+    /// Whether this very token was found good a moment ago: cheap, and no promise that it still is.
+    fn knows(&self, bearer: Bearer<'_>) -> bool;
     /// The tools that exist for a principal, in a fixed order.
     fn list(&self, principal: &Principal) -> Vec<ToolCard>;
     /// One call, from arrival to an answer that is masked and on record.
@@ -79,6 +81,10 @@ impl Door for Gate {
                 .await
                 .map_err(|rejection| Challenge(rejection.challenge()))
         })
+    }
+
+    fn knows(&self, bearer: Bearer<'_>) -> bool {
+        self.identity.knows(bearer)
     }
 
     fn list(&self, principal: &Principal) -> Vec<ToolCard> {

@@ -1,5 +1,6 @@
 //! The transport against real sockets and pipes, with a door that the test holds.
 
+pub(super) mod annex;
 mod client;
 mod confirm;
 mod credentials;
@@ -10,5 +11,6 @@ mod limits;
 mod people;
 mod sessions;
 mod stdio;
+mod strangers;
 mod tasks;
 pub(super) mod world;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::{Body, Bytes};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -17,11 +17,13 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::HttpSpec;
 use super::annex::{self, Annex};
 use super::fault::{Answer, Fault, document, in_our_words, is_json};
+use super::headers::{Headers, NOTHING};
 use super::names::{Foreign, Names, Seldom};
 use super::sessions::{InUse, OPENING, Opening, Owner, Sessions};
-use super::{FormAnswer, HttpSpec, PageAnswer};
+use crate::attempts::{Kind, Proxies, TooMany};
 use crate::call::Principal;
 use crate::identity::Bearer;
 use crate::seats::{Seat, Seats};
@@ -38,6 +40,7 @@ const METADATA: [&str; 2] = [
     "/.well-known/oauth-protected-resource/mcp",
 ];
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// What stands in front of the protocol.
@@ -45,6 +48,8 @@ pub(super) struct Front {
     door: Arc<dyn Door>,
     spec: HttpSpec,
     names: Names,
+    headers: Headers,
+    proxies: Proxies,
     service: StreamableHttpService<Mcp, Sessions>,
     sessions: Arc<Sessions>,
     calls: Calls,
@@ -56,6 +61,7 @@ pub(super) struct Front {
     refused: AtomicU64,
     foreign: Seldom,
     turned_away: Seldom,
+    tried: Seldom,
 }
 
 impl Front {
@@ -90,6 +96,8 @@ impl Front {
                 &spec.allowed_origins,
                 spec.public_url.scheme(),
             )?,
+            headers: Headers::new(&spec.public_url, NOTHING),
+            proxies: Proxies::new(&spec.trusted_proxies),
             service: StreamableHttpService::new(move || Ok(mcp.clone()), Arc::clone(&sessions), config),
             exchanges: permits(spec.max_exchanges),
             streams: permits(spec.max_streams),
@@ -103,6 +111,7 @@ impl Front {
             refused: AtomicU64::new(0),
             foreign: Seldom::default(),
             turned_away: Seldom::default(),
+            tried: Seldom::default(),
         })
     }
 
@@ -138,11 +147,9 @@ impl Front {
         from: IpAddr,
         ledger: &Arc<Ledger>,
     ) -> Answer {
-        secured(
-            self.route(request, from, ledger)
-                .await
-                .unwrap_or_else(Answer::from),
-        )
+        let from = self.client(request.headers(), from);
+        let answer = self.route(request, from, ledger).await;
+        self.headers.on(answer.unwrap_or_else(Answer::from))
     }
 
     /// What a connection beyond the limit hears.
@@ -154,7 +161,19 @@ impl Front {
                 "turned a connection away"
             );
         }
-        secured(Fault::overloaded().into())
+        self.headers.on(Fault::overloaded().into())
+    }
+
+    /// Whether connections from there are a proxy's, and so everybody's.
+    pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.trusts(peer)
+    }
+
+    /// Whose attempt a request is.
+    fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        let forwarded = headers.get_all(FORWARDED).iter();
+        let forwarded = forwarded.map(|value| value.to_str().unwrap_or_default());
+        self.proxies.client(peer, forwarded)
     }
 
     async fn route(
@@ -170,7 +189,7 @@ impl Front {
         }
         self.check_host(&request)?;
         if path == ENDPOINT {
-            return self.mcp(request, ledger).await;
+            return self.mcp(request, from, ledger).await;
         }
         if METADATA.contains(&path) {
             only(&request, &[Method::GET, Method::HEAD])?;
@@ -179,26 +198,19 @@ impl Front {
         if let Some(annex) = self.spec.annexes.iter().find(|annex| annex.serves(path)) {
             return self.annex(annex.as_ref(), request, from).await;
         }
-        if let Some((_, published)) = self.spec.documents.iter().find(|(at, _)| at == path) {
-            only(&request, &[Method::GET, Method::HEAD])?;
-            return Ok(document(published));
-        }
-        if let Some((_, form)) = self.spec.forms.iter().find(|(at, _)| at == path) {
-            only(&request, &[Method::POST])?;
-            return self.form(form, request).await;
-        }
-        if let Some((_, page)) = self.spec.pages.iter().find(|(at, _)| at == path) {
-            only(&request, &[Method::GET, Method::HEAD, Method::POST])?;
-            return self.page(page, request).await;
-        }
         Err(Fault::refused(StatusCode::NOT_FOUND, "Not found"))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "transport")]
-    async fn mcp(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Result<Answer, Fault> {
+    async fn mcp(
+        &self,
+        request: Request<Incoming>,
+        from: IpAddr,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Answer, Fault> {
         only(&request, &[Method::POST, Method::GET, Method::DELETE])?;
         self.check_origin(request.headers())?;
-        let principal = self.admit(request.headers()).await?;
+        let principal = self.admit(request.headers(), from).await?;
         let owner = Owner::of(&principal);
         let (mut parts, body) = request.into_parts();
         let in_use = self.session(&mut parts.headers, &owner)?;
@@ -253,8 +265,9 @@ impl Front {
     }
 
     /// Only the Authorization header carries a credential (RFC 6750 section 2.1): never the query, a
-    /// cookie or the body.
-    async fn admit(&self, headers: &HeaderMap) -> Result<Principal, Fault> {
+    /// cookie or the body. Tokens that are not known to be good are few per address, whatever they turn out
+    /// to be; good ones cost nothing, and those known to be good are not held up by what others try.
+    async fn admit(&self, headers: &HeaderMap, from: IpAddr) -> Result<Principal, Fault> {
         let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
         let first = credentials.next();
         if credentials.next().is_some() {
@@ -264,12 +277,28 @@ impl Front {
             ));
         }
         let token = first.and_then(|value| value.to_str().ok()).and_then(bearer);
+        let attempts = &self.spec.attempts;
+        let counts = token.is_some() && !self.door.knows(Bearer(token));
+        if counts {
+            let taken = attempts.take(Kind::Credential, from);
+            taken.map_err(|wait| self.too_many(wait))?;
+        }
         let admitted = self.door.admit(Bearer(token)).await;
+        if counts && admitted.is_ok() {
+            attempts.give_back(Kind::Credential, from);
+        }
         admitted.map_err(|challenge| {
             let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::debug!(refused, "refused a credential"); // counted, not journalled: strangers can send any number
             Fault::unauthorized(&challenge.0)
         })
+    }
+
+    fn too_many(&self, wait: TooMany) -> Fault {
+        if let Some(times) = self.tried.count() {
+            tracing::warn!(times, "turned away an address that tries too often");
+        }
+        Fault::too_many(wait)
     }
 
     /// The session named by the request, if it is the sender's. The newest revision has no sessions, so
@@ -320,19 +349,33 @@ impl Front {
         }
     }
 
-    /// Requests of strangers: bounded in number, size and time like everybody's.
+    /// Requests of strangers: bounded in number, size and time like everybody's, and in how many one address
+    /// may send.
     async fn annex(
         &self,
         annex: &dyn Annex,
         request: Request<Incoming>,
         from: IpAddr,
     ) -> Result<Answer, Fault> {
+        let path = request.uri().path();
+        let kind = annex.kind(path);
+        if let Err(wait) = self.spec.attempts.take(kind, from) {
+            let _logged = self.too_many(wait);
+            return Ok(annex::too_many(kind, wait).map(Body::from));
+        }
+        if request.method() == Method::POST && annex.is_own_form(path) {
+            self.check_origin(request.headers())?;
+        }
         let permit = Arc::clone(&self.exchanges).try_acquire_owned();
         let _permit = permit.map_err(|_| Fault::overloaded())?;
         let (parts, body) = request.into_parts();
         let body = self.read_at_most(body, annex::BODY_BYTES).await?;
         let request = Request::from_parts(parts, body.to_vec());
-        Ok(annex.answer(request, from).await.map(Body::from))
+        let answer = annex.answer(request, from).await;
+        if annex::is_failure(&answer) {
+            self.spec.attempts.failed(kind, from);
+        }
+        Ok(answer.map(Body::from))
     }
 
     async fn read(&self, body: Incoming) -> Result<Bytes, Fault> {
@@ -354,30 +397,6 @@ impl Front {
             )),
         }
     }
-
-    async fn page(&self, page: &PageAnswer, request: Request<Incoming>) -> Result<Answer, Fault> {
-        let permit = Arc::clone(&self.exchanges).try_acquire_owned();
-        let _permit = permit.map_err(|_| Fault::overloaded())?;
-        let submitted = request.method() == Method::POST;
-        let fields = if submitted {
-            self.check_origin(request.headers())?; // a form of this very page
-            self.read(request.into_body()).await?
-        } else {
-            Bytes::from(request.uri().query().unwrap_or_default().to_owned())
-        };
-        let fields = url::form_urlencoded::parse(&fields).into_owned().collect();
-        Ok(super::fault::page(page(fields, submitted)))
-    }
-
-    async fn form(&self, form: &FormAnswer, request: Request<Incoming>) -> Result<Answer, Fault> {
-        let permit = Arc::clone(&self.exchanges).try_acquire_owned();
-        let _permit = permit.map_err(|_| Fault::overloaded())?;
-        let body = self.read(request.into_body()).await?;
-        let (status, published) = form(url::form_urlencoded::parse(&body).into_owned().collect());
-        let mut answer = document(&published);
-        *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Ok(answer)
-    }
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -391,16 +410,6 @@ fn only(request: &Request<Incoming>, methods: &[Method]) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::method(methods))
-}
-
-fn secured(mut answer: Answer) -> Answer {
-    let headers = answer.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    answer
 }
 
 /// As many permits as a semaphore can hold.

@@ -174,6 +174,11 @@ impl Door for Held {
         Box::pin(std::future::ready(admitted))
     }
 
+    /// Tokens that begin with `known` are.
+    fn knows(&self, Bearer(token): Bearer<'_>) -> bool {
+        token.is_some_and(|token| token.starts_with("known"))
+    }
+
     fn list(&self, principal: &Principal) -> Vec<ToolCard> {
         match principal.user.subject.as_str() {
             "bob" => vec![card("echo", Action::Describe)],
