@@ -5,6 +5,7 @@
 //! principal is the operating-system user. What is checked, and why, is in `docs/identity.md`.
 
 mod claims;
+pub mod ends;
 pub mod facade;
 mod fetch;
 mod groups;
@@ -45,6 +46,7 @@ use crate::call::{Hash, Principal, Refusal, Scope, Session};
 use crate::clock::World;
 use crate::recent;
 use claims::Admitted;
+use ends::Ends;
 use keys::KeyRing;
 use people::People;
 use reading::Reading;
@@ -122,6 +124,7 @@ pub struct Identity {
     local: OnceLock<Principal>,
     own: Vec<Arc<dyn OwnTokens>>,
     tally: Tally,
+    ends: Ends,
     world: Arc<dyn World>,
 }
 
@@ -168,8 +171,37 @@ impl Identity {
             local: OnceLock::new(),
             own: spec.own,
             tally: Tally::default(),
+            ends: Ends::default(),
             world,
         })
+    }
+
+    /// With the place where those who keep sessions of our own tell their ends.
+    #[must_use]
+    pub fn with_ends(mut self, ends: Ends) -> Self {
+        self.ends = ends;
+        self
+    }
+
+    /// The ids of sessions that end from now on, of whatever kind. See [`Ends::listen`].
+    #[must_use]
+    pub fn ended(&self) -> tokio::sync::broadcast::Receiver<Arc<str>> {
+        self.ends.listen()
+    }
+
+    /// Whether the session of a principal is one of ours and does not stand. Asks the store.
+    pub async fn has_fallen(&self, principal: &Principal) -> bool {
+        for own in &self.own {
+            if let Some(stands) = own.stands(principal).await {
+                return !stands;
+            }
+        }
+        false
+    }
+
+    /// Forgets what a session has read from: it has ended, and nothing is decided in it any more.
+    pub fn forget(&self, session: &str) {
+        self.reading.forget(session);
     }
 
     /// Adds to a principal what its session has read from so far.

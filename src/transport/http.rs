@@ -9,8 +9,11 @@ mod fault;
 mod front;
 pub(crate) mod headers;
 pub(crate) mod listen;
+mod lives;
 pub(crate) mod names;
 mod sessions;
+
+pub(super) use lives::Alive;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -68,6 +71,9 @@ pub struct HttpSpec {
     pub max_sessions_per_person: usize,
     /// How long a session may be unused. Agents idle for hours and then go on.
     pub session_idle: Duration,
+    /// How often it is asked whether the sessions still stand that something is held for: they may have
+    /// ended on another replica.
+    pub look_every: Duration,
     /// How long a request's head may take, and how long a connection may be unused.
     pub head_within: Duration,
     /// How long a request's body may take.
@@ -118,6 +124,7 @@ impl HttpSpec {
             max_sessions: 4096,
             max_sessions_per_person: 32,
             session_idle: Duration::from_hours(4),
+            look_every: Duration::from_secs(10),
             head_within: Duration::from_mins(1),
             body_within: Duration::from_secs(30),
             write_within: Duration::from_secs(30),
@@ -142,8 +149,10 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let front = Arc::new(Front::new(door, spec).map_err(invalid)?);
+    let keeper = tokio::spawn(Front::keep_ends(Arc::clone(&front)));
     let open = listen::accept(&front, listener, &shutdown).await;
     drain(&front, open).await;
+    keeper.abort();
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod client;
 mod confirm;
 mod credentials;
 pub(super) mod door;
+mod ends;
 mod eras;
 mod life;
 mod limits;

@@ -68,6 +68,13 @@ impl Fault {
         .with(header::WWW_AUTHENTICATE, value)
     }
 
+    /// The session of the credential ended while the request was under way.
+    pub(super) fn ended() -> Self {
+        Self::unauthorized(
+            "Bearer error=\"invalid_token\", error_description=\"The session of this token has ended\"",
+        )
+    }
+
     /// RFC 6585 section 4.
     pub(super) fn too_many(TooMany(seconds): TooMany) -> Self {
         Self::refused(

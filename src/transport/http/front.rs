@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::{Body, Bytes};
+use futures::future::Either;
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 use rmcp::model::ProtocolVersion;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -21,14 +23,15 @@ use super::HttpSpec;
 use super::annex::{self, Annex};
 use super::fault::{Answer, Fault, document, in_our_words, is_json};
 use super::headers::{Headers, NOTHING};
+use super::lives::{Alive, Lives};
 use super::names::{Foreign, Names, Seldom};
-use super::sessions::{InUse, OPENING, Opening, Owner, Sessions};
+use super::sessions::{InUse, OPENING, Opening, Sessions};
 use crate::attempts::{Kind, Proxies, TooMany};
 use crate::call::Principal;
 use crate::identity::Bearer;
 use crate::seats::{Seat, Seats};
 use crate::transport::Door;
-use crate::transport::delivery::{Delivery, Ledger, Tracked};
+use crate::transport::delivery::{Delivery, Ledger, Tracked, exhaust};
 use crate::transport::depth;
 use crate::transport::mcp::{Calls, Exchange, Mcp, Origin, Pace};
 
@@ -50,7 +53,9 @@ pub(super) struct Front {
     names: Names,
     headers: Headers,
     proxies: Proxies,
-    service: StreamableHttpService<Mcp, Sessions>,
+    service: Arc<StreamableHttpService<Mcp, Sessions>>,
+    mcp: Mcp,
+    lives: Arc<Lives>,
     sessions: Arc<Sessions>,
     calls: Calls,
     exchanges: Arc<Semaphore>,
@@ -98,7 +103,13 @@ impl Front {
             )?,
             headers: Headers::new(&spec.public_url, NOTHING),
             proxies: Proxies::new(&spec.trusted_proxies),
-            service: StreamableHttpService::new(move || Ok(mcp.clone()), Arc::clone(&sessions), config),
+            mcp: mcp.clone(),
+            service: Arc::new(StreamableHttpService::new(
+                move || Ok(mcp.clone()),
+                Arc::clone(&sessions),
+                config,
+            )),
+            lives: Arc::new(Lives::new(Arc::clone(&door))),
             exchanges: permits(spec.max_exchanges),
             streams: permits(spec.max_streams),
             people: Seats::new(usize::MAX, spec.max_exchanges_per_person),
@@ -211,29 +222,98 @@ impl Front {
         only(&request, &[Method::POST, Method::GET, Method::DELETE])?;
         self.check_origin(request.headers())?;
         let principal = self.admit(request.headers(), from).await?;
-        let owner = Owner::of(&principal);
+        let alive = self.lives.enter(&principal).ok_or_else(Fault::ended)?;
+        let alive = Arc::new(alive);
+        let opening = Opening::new(&principal);
         let (mut parts, body) = request.into_parts();
-        let in_use = self.session(&mut parts.headers, &owner)?;
+        let in_use = self.session(&mut parts.headers, &principal)?;
         let room = self.room(&parts.method, &principal)?;
         let body = self.body(&parts, body).await?;
         let delivery = Arc::new(Delivery::default());
         parts.extensions.insert(Exchange {
             principal,
             delivery: Arc::clone(&delivery),
+            alive: Arc::clone(&alive),
         });
         let was_json = is_json(&parts.headers);
         let ends_session = parts.method == Method::DELETE;
         let request = Request::from_parts(parts, Full::new(body));
-        let opening = Opening::new(owner);
-        let response = OPENING.scope(opening.clone(), self.service.handle(request)).await;
+        let held = (room, in_use, Arc::clone(&alive));
+        let Some((response, held)) = self.handled(request, opening.clone(), &alive, held).await else {
+            return Err(Fault::ended());
+        };
         if opening.was_full() {
             return Err(Fault::overloaded());
         }
-        let mut response = in_our_words(response.map(Body::new), was_json)?;
+        let mut response = in_our_words(response, was_json)?;
         if ends_session {
             *response.status_mut() = StatusCode::NO_CONTENT; // done, not merely accepted; clients look for it
         }
-        Ok(response.map(|body| Body::new(Tracked::new(body, delivery, Arc::clone(ledger), (room, in_use)))))
+        let ledger = Arc::clone(ledger);
+        Ok(response.map(|body| Body::new(Tracked::new(body, delivery, ledger, held, alive.end()))))
+    }
+
+    /// The protocol's answer, unless the session ends before there is one: then nobody gets it, and what
+    /// cannot be stopped any more comes to its end without them.
+    async fn handled<H: Send + 'static>(
+        &self,
+        request: Request<Full<Bytes>>,
+        opening: Opening,
+        alive: &Alive,
+        held: H,
+    ) -> Option<(Answer, H)> {
+        let service = Arc::clone(&self.service);
+        let work = async move { service.handle(request).await.map(Body::new) };
+        let work = Box::pin(OPENING.scope(opening, work));
+        match futures::future::select(work, Box::pin(alive.end().cancelled())).await {
+            Either::Left((answer, _)) => Some((answer, held)),
+            Either::Right(((), work)) => {
+                tokio::spawn(async move {
+                    exhaust(work.await.into_body()).await;
+                    drop(held);
+                });
+                None
+            }
+        }
+    }
+
+    /// Lets go of what is held for sessions that have ended, until the server stops.
+    pub(super) async fn keep_ends(self: Arc<Self>) {
+        let mut ended = self.door.ended();
+        let mut look = tokio::time::interval(self.spec.look_every);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.end.cancelled() => return,
+                told = ended.recv() => match told {
+                    Ok(session) => self.session_ended(&session).await,
+                    Err(RecvError::Lagged(_)) => self.look().await,
+                    Err(RecvError::Closed) => ended = self.door.ended(),
+                },
+                _ = look.tick() => self.look().await,
+            }
+        }
+    }
+
+    async fn session_ended(&self, session: &str) {
+        self.lives.end(session);
+        self.let_go(session).await;
+        self.door.leave(session).await;
+    }
+
+    /// Sessions also end on other replicas, and while nobody listened.
+    async fn look(&self) {
+        for principal in self.lives.open() {
+            if self.door.has_fallen(&principal).await {
+                self.lives.cut(&principal.session.id);
+                self.let_go(&principal.session.id).await;
+            }
+        }
+    }
+
+    async fn let_go(&self, session: &str) {
+        self.mcp.end_tasks(session);
+        self.sessions.close_of(session).await;
     }
 
     /// See [`Names::check_host`].
@@ -303,7 +383,7 @@ impl Front {
 
     /// The session named by the request, if it is the sender's. The newest revision has no sessions, so
     /// there the header is dropped: it must not lead into one by another route.
-    fn session(&self, headers: &mut HeaderMap, owner: &Owner) -> Result<Option<InUse>, Fault> {
+    fn session(&self, headers: &mut HeaderMap, principal: &Principal) -> Result<Option<InUse>, Fault> {
         let newest = headers
             .get(&VERSION)
             .and_then(|value| value.to_str().ok())
@@ -322,7 +402,7 @@ impl Front {
                 "More than one Mcp-Session-Id header",
             ));
         }
-        let session = id.to_str().ok().and_then(|id| self.sessions.enter(id, owner));
+        let session = id.to_str().ok().and_then(|id| self.sessions.enter(id, principal));
         session.map(Some).ok_or_else(Fault::no_session)
     }
 
