@@ -9,6 +9,7 @@
 mod asking;
 mod confirm;
 mod events;
+mod leaving;
 mod people;
 pub mod review;
 mod spending;

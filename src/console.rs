@@ -19,6 +19,7 @@ mod problem;
 mod sessions;
 mod sheet;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::approval::review::{Card, Choice, NotDecided, Reviewer, Sheet};
+use crate::attempts::Attempts;
 use crate::call::ApprovalId;
 use crate::clock::World;
 use crate::identity::people::People;
@@ -68,6 +70,12 @@ pub struct Spec {
     pub max_age: u64,
     /// Most open connections.
     pub max_connections: usize,
+    /// Most open connections from one address (an IPv6 /64).
+    pub max_connections_per_address: usize,
+    /// What each address tries: to be shared with whatever else listens.
+    pub attempts: Arc<Attempts>,
+    /// Whose `X-Forwarded-For` is believed when attempts are counted, and whose connections are everybody's.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Most requests under way.
     pub max_exchanges: usize,
     /// How long a request's head may take, and how long a connection may be unused.
@@ -88,6 +96,9 @@ impl Spec {
             url,
             max_age,
             max_connections: 512,
+            max_connections_per_address: 128,
+            attempts: Arc::new(Attempts::new(Arc::clone(&world))),
+            trusted_proxies: Vec::new(),
             max_exchanges: 128,
             head_within: Duration::from_secs(30),
             body_within: Duration::from_secs(15),

@@ -6,6 +6,7 @@
 
 mod claims;
 mod discovery;
+pub mod ends;
 pub mod facade;
 mod fetch;
 mod groups;
@@ -19,7 +20,6 @@ mod reading;
 pub mod people;
 pub mod provider;
 pub(crate) mod reach;
-mod recent;
 mod rejection;
 mod scopes;
 pub mod seal;
@@ -49,7 +49,9 @@ pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, Opaque, SERVICE, SpecError
 use crate::call::refusal::Code;
 use crate::call::{Hash, Principal, Refusal, Scope, Session, UserKind};
 use crate::clock::World;
+use crate::recent;
 use claims::Admitted;
+use ends::Ends;
 use introspection::Introspector;
 use keys::KeyRing;
 use people::People;
@@ -99,6 +101,12 @@ pub trait OwnTokens: Send + Sync + fmt::Debug {
     /// Whose it is. The answer may be a few seconds old.
     fn admit<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Principal, Reason>>;
 
+    /// Whether this very token was found good a moment ago: cheap, and no promise that it still is. It is
+    /// not held up by what others try from the same address.
+    fn knows(&self, _token: &str) -> bool {
+        false
+    }
+
     /// Whether a principal they admitted some time ago still stands: `None` when it is not theirs.
     fn stands<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, Option<bool>>;
 }
@@ -127,6 +135,7 @@ pub struct Identity {
     local: OnceLock<Principal>,
     own: Vec<Arc<dyn OwnTokens>>,
     tally: Tally,
+    ends: Ends,
     world: Arc<dyn World>,
 }
 
@@ -178,6 +187,7 @@ impl Identity {
             local: OnceLock::new(),
             own: spec.own,
             tally: Tally::default(),
+            ends: Ends::default(),
             world,
         })
     }
@@ -187,6 +197,34 @@ impl Identity {
     pub fn scoped(mut self, scopes: Scopes) -> Self {
         self.scopes = scopes;
         self
+    }
+
+    /// With the place where those who keep sessions of our own tell their ends.
+    #[must_use]
+    pub fn with_ends(mut self, ends: Ends) -> Self {
+        self.ends = ends;
+        self
+    }
+
+    /// The ids of sessions that end from now on, of whatever kind. See [`Ends::listen`].
+    #[must_use]
+    pub fn ended(&self) -> tokio::sync::broadcast::Receiver<Arc<str>> {
+        self.ends.listen()
+    }
+
+    /// Whether the session of a principal is one of ours and does not stand. Asks the store.
+    pub async fn has_fallen(&self, principal: &Principal) -> bool {
+        for own in &self.own {
+            if let Some(stands) = own.stands(principal).await {
+                return !stands;
+            }
+        }
+        false
+    }
+
+    /// Forgets what a session has read from: it has ended, and nothing is decided in it any more.
+    pub fn forget(&self, session: &str) {
+        self.reading.forget(session);
     }
 
     /// Adds to a principal what its session has read from so far.
@@ -269,6 +307,18 @@ impl Identity {
         };
         self.standing.note(&principal, admitted.expires);
         Ok(principal)
+    }
+
+    /// Whether this very token was found good a moment ago: cheap, and no promise that it still is.
+    #[must_use]
+    pub fn knows(&self, bearer: Bearer<'_>) -> bool {
+        let Some(token) = bearer.0.filter(|token| token.len() <= jose::TOKEN_BYTES) else {
+            return false;
+        };
+        match self.own.iter().find(|own| token.starts_with(own.prefix())) {
+            Some(own) => token.len() <= OWN_BYTES && own.knows(token),
+            None => self.remembered(&Hash::of(token.as_bytes())).is_some(),
+        }
     }
 
     async fn verified(&self, token: &str) -> Result<Arc<Admitted>, (Reason, Option<&IssuerSpec>)> {

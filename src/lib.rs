@@ -10,6 +10,8 @@ pub mod secret;
 pub mod call;
 pub mod store;
 
+pub(crate) mod recent;
+pub mod attempts;
 pub mod identity;
 pub mod tool;
 pub mod policy;

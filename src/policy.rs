@@ -30,7 +30,7 @@ use serde::Serialize;
 
 use crate::call::{
     Action, Arrival, Bound, Code, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal,
-    ResourceCard, User, UserKind, Visible,
+    ResourceCard, User, Visible,
 };
 use cases::TestReport;
 pub use load::{Fault, LoadError};

@@ -22,8 +22,11 @@ mod tasks;
 mod tests;
 mod wire;
 
+use std::sync::Arc;
+
 use futures::TryFutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::broadcast;
 
 use crate::approval::standing::Standing;
 use crate::call::{ApprovalId, Arrival, CallId, Caller, Principal};
@@ -62,6 +65,8 @@ pub trait Door: Send + Sync + 'static {
     /// What the principal's token lacks for a call of this tool, if another token of theirs could have
     /// it and they may know of the tool.
     fn step_up(&self, principal: &Principal, tool: &str) -> Option<Challenge>;
+    /// Whether this very token was found good a moment ago: cheap, and no promise that it still is.
+    fn knows(&self, bearer: Bearer<'_>) -> bool;
     /// The tools that exist for a principal, in a fixed order.
     fn list(&self, principal: &Principal) -> Vec<ToolCard>;
     /// One call, from arrival to an answer that is masked and on record.
@@ -83,6 +88,16 @@ pub trait Door: Send + Sync + 'static {
         principal: &'a Principal,
         id: &'a ApprovalId,
     ) -> BoxFuture<'a, Result<bool, Unreadable>>;
+    /// The ids of sessions that end from now on.
+    fn ended(&self) -> broadcast::Receiver<Arc<str>>;
+    /// Lets go of what waits in a session that has ended, beyond this process: its open requests.
+    fn leave<'a>(&'a self, session: &'a str) -> BoxFuture<'a, ()>;
+    /// Whether a principal's session has ended, as far as is known here. Asks the store.
+    fn has_fallen<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, bool>;
+    /// Whether a call has taken its approval: it then runs to its end, whoever has left.
+    fn has_spent(&self, call_id: &CallId) -> bool;
+    /// Nothing is decided any more in a session that has ended.
+    fn forget(&self, session: &str);
     /// The operating system took every byte of the answer to this call.
     fn accepted(&self, call_id: &CallId);
     /// RFC 9728 metadata of the MCP endpoint.
@@ -96,6 +111,10 @@ impl Door for Gate {
 
     fn step_up(&self, principal: &Principal, tool: &str) -> Option<Challenge> {
         Self::step_up(self, principal, tool).map(Challenge::from)
+    }
+
+    fn knows(&self, bearer: Bearer<'_>) -> bool {
+        self.identity.knows(bearer)
     }
 
     fn list(&self, principal: &Principal) -> Vec<ToolCard> {
@@ -124,6 +143,30 @@ impl Door for Gate {
         id: &'a ApprovalId,
     ) -> BoxFuture<'a, Result<bool, Unreadable>> {
         Box::pin(self.approvals.withdraw(principal, id).map_err(unreadable))
+    }
+
+    fn ended(&self) -> broadcast::Receiver<Arc<str>> {
+        self.identity.ended()
+    }
+
+    fn leave<'a>(&'a self, session: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.approvals.end_session(session).await {
+                tracing::error!("approvals of a session that ended: {error}"); // the next tick tries again
+            }
+        })
+    }
+
+    fn has_fallen<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, bool> {
+        Box::pin(self.identity.has_fallen(principal))
+    }
+
+    fn has_spent(&self, call_id: &CallId) -> bool {
+        self.approvals.has_spent(call_id)
+    }
+
+    fn forget(&self, session: &str) {
+        self.identity.forget(session);
     }
 
     fn accepted(&self, call_id: &CallId) {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::approval::Approvals;
+use crate::attempts::Attempts;
 use crate::audit::{Audit, AuditSpec, DiskRule, StartReport, load_or_create_key};
 use crate::call::{Caller, Confirmation, Hash, ResourceCard};
 use crate::clock::{System, World};
@@ -54,6 +55,8 @@ pub struct App {
     world: Arc<dyn World>,
     demo: Option<Arc<DemoIssuer>>,
     services: Arc<Services>,
+    /// What each address tries, on every listener.
+    attempts: Arc<Attempts>,
 }
 
 impl App {
@@ -113,6 +116,7 @@ impl App {
         Ok(Self {
             gate: Arc::new(gate),
             config,
+            attempts: Arc::new(Attempts::new(world.clone())),
             world,
             demo,
             services,
@@ -139,8 +143,12 @@ impl App {
     ) -> Result<()> {
         let mut spec = HttpSpec::new(self.config.server.public_url.clone(), self.world.clone());
         spec.max_body_bytes = usize::try_from(self.config.limits.body_bytes).unwrap_or(usize::MAX);
+        spec.attempts = self.attempts.clone();
+        spec.trusted_proxies
+            .clone_from(&self.config.server.trusted_proxies);
         if let Some(issuer) = &self.demo {
-            super::demo::mount(&mut spec, issuer);
+            let annex = super::demo::Pages::new(issuer.clone(), self.attempts.clone());
+            spec.annexes.push(Arc::new(annex));
         }
         let keeper = self.keep_journal();
         let stop = CancellationToken::new();
@@ -191,6 +199,9 @@ impl App {
             &self.gate,
             &self.services,
         )));
+        spec.attempts = self.attempts.clone();
+        spec.trusted_proxies
+            .clone_from(&self.config.server.trusted_proxies);
         let desk = Arc::new(super::desk::Reviews(self.gate.clone()));
         console::serve(desk, self.gate.identity.people(), spec, listener, shutdown).await
     }

@@ -263,6 +263,7 @@ impl People {
         for row in overdue {
             self.expired(&row.id).await?;
         }
+        self.leave_ended().await?;
         let unknown = self.reconcile().await?;
         if self.record(None).await.is_err() {
             tracing::error!("approvals: the journal cannot be written; decisions wait");

@@ -1,5 +1,6 @@
 mod bench;
 mod kill;
+mod leaving;
 mod life;
 mod model;
 mod races;

@@ -1,14 +1,14 @@
 //! Responses, and the headers every one of them carries.
 
 use axum::body::Body;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
 /// A response, whatever it says.
 pub(super) type Answer = Response<Body>;
 
 /// No script at all, nothing from elsewhere, nobody's frame. `form-action` keeps forms here.
-const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
 
 /// A body of one type, status 200.
@@ -52,31 +52,6 @@ pub(super) fn with_cookie(mut answer: Answer, name: &str, value: &str, seconds: 
     let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         answer.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    answer
-}
-
-/// What every answer carries.
-pub(super) fn secured(mut answer: Answer) -> Answer {
-    // `same-origin`, not `no-referrer`: with that, browsers send `Origin: null` with our own forms.
-    let fixed: [(HeaderName, &str); 8] = [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "same-origin"),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
-        (HeaderName::from_static("x-robots-tag"), "noindex"),
-    ];
-    for (name, value) in fixed {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     answer
 }

@@ -12,6 +12,7 @@ use super::keys;
 use super::openapi;
 use super::problem::Problem;
 use crate::approval::review::{Choice, Reviewer};
+use crate::attempts::Kind;
 use crate::call::ApprovalId;
 use crate::identity::{Bearer, Reason};
 
@@ -65,18 +66,18 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
         }
         Place::List => {
             asked.only(reads)?;
-            let reviewer = reviewer(front, &asked.headers).await?;
+            let reviewer = reviewer(front, &asked).await?;
             let cards = front.desk.list(&reviewer).await?;
             Ok(answer::json(&json!({ "approvals": cards })))
         }
         Place::Show(id) => {
             asked.only(reads)?;
-            let reviewer = reviewer(front, &asked.headers).await?;
+            let reviewer = reviewer(front, &asked).await?;
             Ok(answer::json(&front.desk.show(&reviewer, &id).await?))
         }
         Place::Act(id, verb) => {
             asked.only(acts)?;
-            let reviewer = reviewer(front, &asked.headers).await?;
+            let reviewer = reviewer(front, &asked).await?;
             act(front, &reviewer, &id, verb, asked).await
         }
         Place::Keys(place) => keys::answer(front, place, asked).await,
@@ -136,8 +137,8 @@ async fn body(front: &Front, reviewer: &Reviewer, asked: Asked) -> Result<Bytes,
 }
 
 /// Only the Authorization header carries a credential here: never a cookie, the query or the body.
-pub(super) async fn reviewer(front: &Front, headers: &HeaderMap) -> Result<Reviewer, Problem> {
-    let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
+pub(super) async fn reviewer(front: &Front, asked: &Asked) -> Result<Reviewer, Problem> {
+    let mut credentials = asked.headers.get_all(header::AUTHORIZATION).iter();
     let first = credentials.next();
     if credentials.next().is_some() {
         return Err(Problem::malformed("There is more than one Authorization header."));
@@ -147,7 +148,15 @@ pub(super) async fn reviewer(front: &Front, headers: &HeaderMap) -> Result<Revie
         Some(Ok(text)) => Some(text),
         Some(Err(_)) => return Err(Problem::unauthenticated(Reason::Malformed)),
     };
-    let admitted = front.people.admit(Bearer::from_authorization(text)).await;
+    let bearer = Bearer::from_authorization(text);
+    let counts = bearer.0.is_some();
+    if counts {
+        front.attempt(Kind::Credential, asked.from)?;
+    }
+    let admitted = front.people.admit(bearer).await;
+    if counts && admitted.is_ok() {
+        front.spec.attempts.give_back(Kind::Credential, asked.from);
+    }
     let person = admitted.map_err(Problem::unauthenticated)?;
     Ok(Reviewer {
         user: person.user,

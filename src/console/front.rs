@@ -10,13 +10,15 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
-use super::answer::{self, Answer, secured};
+use super::answer::{self, Answer};
 use super::problem::Problem;
 use super::sessions::Sessions;
 use super::{Desk, Spec, api, html, keys, pages};
 use crate::approval::review::Reviewer;
+use crate::attempts::{Kind, Proxies};
 use crate::call::ApprovalId;
 use crate::identity::people::People;
+use crate::transport::http::headers::Headers;
 use crate::transport::http::listen::{Bounds, Site};
 use crate::transport::http::names::{Names, Seldom};
 
@@ -30,12 +32,17 @@ pub(super) struct Front {
     pub(super) sessions: Sessions,
     pub(super) spec: Spec,
     pub(super) names: Names,
+    headers: Headers,
+    proxies: Proxies,
     exchanges: Arc<Semaphore>,
     foreign: Seldom,
+    tried: Seldom,
 }
 
 /// One request, taken apart.
 pub(super) struct Asked {
+    /// Whose attempt it is.
+    pub(super) from: IpAddr,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     /// Decoded; empty when there is none.
@@ -89,19 +96,42 @@ impl Front {
         let host = format!("{host}{port}");
         let origin = format!("{}://{host}", spec.url.scheme());
         Ok(Self {
+            headers: Headers::new(&spec.url, answer::POLICY),
+            proxies: Proxies::new(&spec.trusted_proxies),
             names: Names::new(&[host], &[origin], spec.url.scheme())?,
             sessions: Sessions::new(Arc::clone(&spec.world)),
             exchanges: Arc::new(Semaphore::new(spec.max_exchanges)),
             foreign: Seldom::default(),
+            tried: Seldom::default(),
             desk,
             people,
             spec,
         })
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Answer {
+    async fn answered(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
+        if request.uri().path() == "/healthz" {
+            return answer::json(&serde_json::json!({"status": "ok"})); // probes know no host name
+        }
+        if self.names.check_host(&request).is_err() {
+            if let Some(times) = self.foreign.count() {
+                tracing::warn!(times, "refused a foreign Host on the control side");
+            }
+            return Problem::misdirected().document();
+        }
+        let Ok(_permit) = Arc::clone(&self.exchanges).try_acquire_owned() else {
+            return Problem::overloaded().document();
+        };
+        self.route(request, peer).await
+    }
+
+    async fn route(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
         let (parts, body) = request.into_parts();
+        let forwarded = parts.headers.get_all("x-forwarded-for").iter();
+        let forwarded = forwarded.map(|value| value.to_str().unwrap_or_default());
+        let from = self.proxies.client(peer, forwarded);
         let asked = Asked {
+            from,
             method: parts.method,
             headers: parts.headers,
             query: parts.uri.query().map_or_else(Vec::new, |query| {
@@ -149,6 +179,19 @@ impl Front {
         }
     }
 
+    /// One attempt of a stranger.
+    pub(super) fn attempt(&self, kind: Kind, from: IpAddr) -> Result<(), Problem> {
+        self.spec.attempts.take(kind, from).map_err(|wait| {
+            if let Some(times) = self.tried.count() {
+                tracing::warn!(
+                    times,
+                    "turned away an address that tries too often on the control side"
+                );
+            }
+            Problem::too_many(wait)
+        })
+    }
+
     /// Whether a person may decide now: they proved themselves interactively a moment ago.
     pub(super) fn fresh(&self, reviewer: &Reviewer) -> Result<(), Problem> {
         let age = self
@@ -191,6 +234,7 @@ impl Site for Front {
     fn bounds(&self) -> Bounds {
         Bounds {
             connections: self.spec.max_connections,
+            per_address: self.spec.max_connections_per_address,
             head_within: self.spec.head_within,
             write_within: self.spec.head_within,
         }
@@ -198,25 +242,16 @@ impl Site for Front {
 
     fn ledger(&self) {}
 
-    async fn answer(&self, request: Request<Incoming>, _: IpAddr, _: &Arc<()>) -> Answer {
-        if request.uri().path() == "/healthz" {
-            let up = answer::json(&serde_json::json!({"status": "ok"})); // probes know no host name
-            return secured(up);
-        }
-        if self.names.check_host(&request).is_err() {
-            if let Some(times) = self.foreign.count() {
-                tracing::warn!(times, "refused a foreign Host on the control side");
-            }
-            return secured(Problem::misdirected().document());
-        }
-        let Ok(_permit) = Arc::clone(&self.exchanges).try_acquire_owned() else {
-            return self.turn_away();
-        };
-        secured(self.route(request).await)
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr, _: &Arc<()>) -> Answer {
+        self.headers.on(self.answered(request, peer).await)
+    }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.trusts(peer)
     }
 
     fn turn_away(&self) -> Answer {
-        secured(Problem::overloaded().document())
+        self.headers.on(Problem::overloaded().document())
     }
 }
 

@@ -177,7 +177,7 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
     let reads = [Method::GET, Method::HEAD].contains(&asked.method);
     match place {
         Place::All if reads => {
-            let who = api::reviewer(front, &asked.headers).await?;
+            let who = api::reviewer(front, &asked).await?;
             let now = front.spec.world.now();
             let keys = desk.list(&who).await?;
             let keys: Vec<Value> = keys.iter().map(|key| described(key, now)).collect();
@@ -185,14 +185,14 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
         }
         Place::All => {
             asked.only(&[Method::GET, Method::HEAD, Method::POST])?;
-            let who = api::reviewer(front, &asked.headers).await?;
+            let who = api::reviewer(front, &asked).await?;
             let new: Create = api::acting(front, &who, asked).await?;
             let made = desk.create(&who, terms(new)).await?;
             Ok(shown(&made))
         }
         Place::Act(id, verb) => {
             asked.only(&[Method::POST])?;
-            let who = api::reviewer(front, &asked.headers).await?;
+            let who = api::reviewer(front, &asked).await?;
             match verb {
                 KeyVerb::Rotate => {
                     let how: Rotate = api::acting(front, &who, asked).await?;

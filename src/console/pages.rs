@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::sessions::{LIFE, Seated};
 use super::{html, sheet};
 use crate::approval::review::{Choice, Reviewer};
+use crate::attempts::Kind;
 use crate::call::ApprovalId;
 
 const SESSION: &str = "__Host-tollgate-session";
@@ -48,10 +49,12 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
         }
         Place::SignIn => {
             asked.only(reads)?;
+            front.attempt(Kind::Page, asked.from)?;
             sign_in(front, &asked).await
         }
         Place::SignedIn(issuer) => {
             asked.only(reads)?;
+            front.attempt(Kind::Page, asked.from)?;
             signed_in(front, &issuer, &asked).await
         }
         Place::SignOut => {
@@ -159,6 +162,7 @@ async fn signed_in(front: &Front, issuer: &str, asked: &Asked) -> Result<Answer,
     let (person, back) = match finished {
         Ok(finished) => finished,
         Err(why) => {
+            front.spec.attempts.failed(Kind::Page, asked.from);
             tracing::info!(issuer, %why, "nobody signed in on the control side");
             return Ok(answer::with_cookie(Problem::from(why).page(), SIGN_IN, "", 0));
         }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::answer::{self, Answer};
 use super::html;
 use crate::approval::review::NotDecided;
+use crate::attempts::TooMany;
 use crate::identity::Reason;
 use crate::identity::people::SignInError;
 
@@ -103,6 +104,17 @@ impl Problem {
             "Try again in a few seconds.",
         )
         .with(header::RETRY_AFTER, "2")
+    }
+
+    /// RFC 6585 section 4.
+    pub(super) fn too_many(TooMany(seconds): TooMany) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many",
+            "Too many attempts",
+            format!("There were too many attempts from your address. Try again in {seconds} seconds."),
+        )
+        .with(header::RETRY_AFTER, seconds.to_string())
     }
 
     /// RFC 6750 section 3. What a stranger learns is what to send, not what was wrong with what they sent.

@@ -21,6 +21,12 @@ impl Reading {
         Self(Mutex::new(Recent::new(HALF)))
     }
 
+    /// Forgets a session.
+    pub(super) fn forget(&self, session: &str) {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.remove(&session.to_owned());
+    }
+
     /// Adds what is known of the session to its labels.
     pub(super) fn recall(&self, session: &mut Session) {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);

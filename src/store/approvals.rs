@@ -3,6 +3,7 @@
 //! means is `approval`'s business: here are only rows.
 
 mod events;
+mod sessions;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Door;
 use crate::call::CallId;
@@ -88,10 +88,17 @@ impl Flushed for Ledger {
 }
 
 /// A response body that knows when it was taken to the end, and holds what the exchange holds.
-pub(super) struct Tracked<G> {
+pub(super) struct Tracked<G: Send + 'static> {
     inner: Body,
     open: Option<Open>,
-    _held: G,
+    held: Option<G>,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+/// Takes a body to its end, for nobody.
+pub(super) async fn exhaust(mut body: Body) {
+    use http_body_util::BodyExt;
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// An exchange whose answer has not been taken to its end.
@@ -103,14 +110,38 @@ impl Drop for Open {
     }
 }
 
-impl<G> Tracked<G> {
+impl<G: Send + 'static> Tracked<G> {
     /// `held` is dropped with the body: a permit, a session in use.
-    pub(super) fn new(inner: Body, delivery: Arc<Delivery>, ledger: Arc<Ledger>, held: G) -> Self {
+    pub(super) fn new(
+        inner: Body,
+        delivery: Arc<Delivery>,
+        ledger: Arc<Ledger>,
+        held: G,
+        end: &CancellationToken,
+    ) -> Self {
         Self {
             inner,
             open: Some(Open(delivery, ledger)),
-            _held: held,
+            held: Some(held),
+            ended: Box::pin(end.clone().cancelled_owned()),
         }
+    }
+
+    /// The session has ended: nobody gets the rest, and what cannot be stopped any more comes to its end
+    /// without them. A stream just ends; a document that is not whole breaks off.
+    fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let inner = std::mem::take(&mut self.inner);
+        let whole = http_body::Body::is_end_stream(&inner);
+        let is_stream = http_body::Body::size_hint(&inner).exact().is_none();
+        let held = (self.open.take(), self.held.take());
+        tokio::spawn(async move {
+            exhaust(inner).await;
+            drop(held);
+        });
+        Poll::Ready((!whole && !is_stream).then(|| {
+            let broken = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
+            Err(axum::Error::new(broken))
+        }))
     }
 
     fn end(&mut self) {
@@ -128,6 +159,9 @@ impl<G: Unpin + Send + 'static> http_body::Body for Tracked<G> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.open.is_some() && self.ended.as_mut().poll(cx).is_ready() {
+            return self.cut();
+        }
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         match &polled {
             Poll::Ready(None) => self.end(),
@@ -264,7 +298,8 @@ mod tests {
             let delivery = Arc::new(Delivery::default());
             let call = CallId::new(u64::from(whole), &[0; 10]);
             delivery.note(call.clone());
-            let mut body = Tracked::new(Body::from("answer"), delivery, Arc::clone(&ledger), ());
+            let end = CancellationToken::new();
+            let mut body = Tracked::new(Body::from("answer"), delivery, Arc::clone(&ledger), (), &end);
             if whole {
                 http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
             }

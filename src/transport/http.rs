@@ -7,9 +7,13 @@
 pub mod annex;
 mod fault;
 mod front;
+pub(crate) mod headers;
 pub(crate) mod listen;
+mod lives;
 pub(crate) mod names;
 mod sessions;
+
+pub(super) use lives::Alive;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +21,6 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,25 +30,11 @@ use self::front::Front;
 use self::listen::Bounds;
 use super::Door;
 use super::delivery::Ledger;
+use crate::attempts::Attempts;
 use crate::clock::World;
 
 /// What is left of a drain after its bound: to settle cancelled calls and to close.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// A public form endpoint: takes the decoded fields, gives a status and a JSON document.
-pub type FormAnswer = Arc<dyn Fn(Vec<(String, String)>) -> (u16, Value) + Send + Sync>;
-
-/// A public page: takes the decoded fields of a query or a form, and whether it was a form (POST).
-pub type PageAnswer = Arc<dyn Fn(Vec<(String, String)>, bool) -> PageContent + Send + Sync>;
-
-/// What a page answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PageContent {
-    /// A status and an HTML document.
-    Html(u16, String),
-    /// 303 to there.
-    See(String),
-}
 
 /// How to serve. [`HttpSpec::new`] gives the defaults; every field may be changed.
 #[derive(Clone)]
@@ -58,18 +47,18 @@ pub struct HttpSpec {
     /// Accepted `Origin` values of browsers, `scheme://name[:port]`. Empty accepts none; a request
     /// without an `Origin` is not a browser's.
     pub allowed_origins: Vec<String>,
-    /// Public JSON documents by path, e.g. an issuer's discovery document and key set.
-    pub documents: Vec<(String, Value)>,
-    /// Public form endpoints by path, e.g. an issuer's token endpoint.
-    pub forms: Vec<(String, FormAnswer)>,
     /// Whatever else is served beside the endpoint, asked in this order.
     pub annexes: Vec<Arc<dyn annex::Annex>>,
-    /// Public pages by path, e.g. an issuer's authorization endpoint.
-    pub pages: Vec<(String, PageAnswer)>,
+    /// What each address tries: to be shared with whatever else listens.
+    pub attempts: Arc<Attempts>,
+    /// Whose `X-Forwarded-For` is believed when attempts are counted, and whose connections are everybody's.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
     /// Most open connections.
     pub max_connections: usize,
+    /// Most open connections from one address (an IPv6 /64).
+    pub max_connections_per_address: usize,
     /// Most requests under way; beyond that 503.
     pub max_exchanges: usize,
     /// Most requests of one person under way: slow ones must not take everybody's room.
@@ -82,6 +71,9 @@ pub struct HttpSpec {
     pub max_sessions_per_person: usize,
     /// How long a session may be unused. Agents idle for hours and then go on.
     pub session_idle: Duration,
+    /// How often it is asked whether the sessions still stand that something is held for: they may have
+    /// ended on another replica.
+    pub look_every: Duration,
     /// How long a request's head may take, and how long a connection may be unused.
     pub head_within: Duration,
     /// How long a request's body may take.
@@ -120,18 +112,19 @@ impl HttpSpec {
             public_url,
             allowed_hosts,
             allowed_origins,
-            documents: Vec::new(),
-            forms: Vec::new(),
             annexes: Vec::new(),
-            pages: Vec::new(),
+            attempts: Arc::new(Attempts::new(Arc::clone(&world))),
+            trusted_proxies: Vec::new(),
             max_body_bytes: 1024 * 1024,
             max_connections: 2048,
+            max_connections_per_address: 256,
             max_exchanges: 1024,
             max_exchanges_per_person: 64,
             max_streams: 1024,
             max_sessions: 4096,
             max_sessions_per_person: 32,
             session_idle: Duration::from_hours(4),
+            look_every: Duration::from_secs(10),
             head_within: Duration::from_mins(1),
             body_within: Duration::from_secs(30),
             write_within: Duration::from_secs(30),
@@ -156,8 +149,10 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let front = Arc::new(Front::new(door, spec).map_err(invalid)?);
+    let keeper = tokio::spawn(Front::keep_ends(Arc::clone(&front)));
     let open = listen::accept(&front, listener, &shutdown).await;
     drain(&front, open).await;
+    keeper.abort();
     Ok(())
 }
 
@@ -171,6 +166,7 @@ impl listen::Site for Front {
     fn bounds(&self) -> Bounds {
         Bounds {
             connections: self.spec().max_connections,
+            per_address: self.spec().max_connections_per_address,
             head_within: self.spec().head_within,
             write_within: self.spec().write_within,
         }
@@ -182,6 +178,10 @@ impl listen::Site for Front {
 
     async fn answer(&self, request: Request<Incoming>, from: IpAddr, ledger: &Arc<Ledger>) -> Answer {
         Self::answer(self, request, from, ledger).await
+    }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        Self::is_proxy(self, peer)
     }
 
     fn turn_away(&self) -> Answer {

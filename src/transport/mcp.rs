@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::confirm::{Desk, Questions, is_modern};
 use super::delivery::Delivery;
+use super::http::Alive;
 use super::progress::{News, Teller};
 use super::tasks::{Running, wants_tasks};
 use super::{Door, wire};
@@ -38,6 +39,8 @@ pub(super) struct Exchange {
     pub(super) principal: Principal,
     /// Where to note the calls this exchange answers.
     pub(super) delivery: Arc<Delivery>,
+    /// The session of the credential, while anything is held for it.
+    pub(super) alive: Arc<Alive>,
 }
 
 /// Told which call answers which request.
@@ -167,14 +170,30 @@ impl Mcp {
         }
     }
 
-    /// Cancels a call that waits for people when its client has gone, in the era in which a broken
-    /// connection alone is no cancellation. Nothing is approved for nobody.
-    async fn left(&self, ctx: &RequestContext<RoleServer>, news: &News, cancel: &CancellationToken) {
-        match exchange(ctx) {
-            Some(exchange) => news.left_waiting(exchange.delivery.gone()).await,
-            None => std::future::pending().await, // on stdio the end of the input cancels
+    /// Cancels a call: when its client says so; when the client has gone while the call waits for people, in
+    /// the era in which a broken connection alone is no cancellation (nothing is approved for nobody); and
+    /// when its session ends, unless the call has taken its approval by then: that is over with this call,
+    /// which runs to its end and is recorded, and nobody is answered.
+    async fn stop(
+        &self,
+        ctx: &RequestContext<RoleServer>,
+        news: &News,
+        call_id: &CallId,
+        cancel: &CancellationToken,
+    ) {
+        let Some(exchange) = exchange(ctx) else {
+            ctx.ct.cancelled().await; // on stdio the end of the input cancels
+            return cancel.cancel();
+        };
+        let end = exchange.alive.end();
+        tokio::select! {
+            () = ctx.ct.cancelled() => {}
+            () = news.left_waiting(exchange.delivery.gone()) => {}
+            () = end.cancelled() => {}
         }
-        cancel.cancel();
+        if !(end.is_cancelled() && self.door.has_spent(call_id)) {
+            cancel.cancel();
+        }
     }
 
     /// Tells a client that asked for it what there is to tell, until `done`.
@@ -223,7 +242,7 @@ impl ServerHandler for Mcp {
             principal,
             request.name.to_string(),
             arguments,
-            ctx.ct.child_token(),
+            CancellationToken::new(),
         );
         let tasks = wants_tasks(&ctx).then(|| arrival.principal.clone());
         arrival.hold = tasks.as_ref().map(|_| Duration::ZERO); // it polls instead of waiting
@@ -233,8 +252,8 @@ impl ServerHandler for Mcp {
         let done = CancellationToken::new();
         let work = async {
             let call = std::pin::pin!(self.door.call(arrival, &desk));
-            let left = std::pin::pin!(self.left(&ctx, desk.news(), &cancel));
-            let answer = match futures::future::select(call, left).await {
+            let stop = std::pin::pin!(self.stop(&ctx, desk.news(), &call_id, &cancel));
+            let answer = match futures::future::select(call, stop).await {
                 Either::Left((answer, _)) => answer,
                 Either::Right(((), call)) => call.await,
             };
@@ -304,7 +323,7 @@ impl ServerHandler for Mcp {
     }
 }
 
-fn exchange(ctx: &RequestContext<RoleServer>) -> Option<&Exchange> {
+pub(super) fn exchange(ctx: &RequestContext<RoleServer>) -> Option<&Exchange> {
     ctx.extensions
         .get::<http::request::Parts>()?
         .extensions

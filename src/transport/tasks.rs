@@ -10,7 +10,7 @@
 //! The revision has neither `tasks/list` nor `tasks/result`: a result comes with `tasks/get`.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -21,11 +21,12 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::confirm::{declared, is_modern};
-use super::mcp::Mcp;
+use super::http::Alive;
+use super::mcp::{Mcp, exchange};
 use super::wire;
 use crate::approval::review::State;
 use crate::approval::standing::Standing;
-use crate::call::{ApprovalId, Caller, Confirmation, Principal};
+use crate::call::{ApprovalId, CallId, Caller, Confirmation, Principal};
 use crate::mask::Masked;
 
 /// How often a client should ask, in milliseconds.
@@ -56,6 +57,8 @@ struct Watch {
     session: String,
     news: Mutex<Option<String>>,
     cancel: CancellationToken,
+    /// The execution, once it has begun.
+    call: OnceLock<CallId>,
 }
 
 impl Caller for Watch {
@@ -115,12 +118,27 @@ impl Running {
             session: session.to_owned(),
             news: Mutex::default(),
             cancel: end.child_token(),
+            call: OnceLock::new(),
         });
         if let Some(Run::UnderWay(theirs)) = runs.get(key) {
             return Known::UnderWay(Arc::clone(theirs)); // a moment ago
         }
         runs.insert(key.clone(), Run::UnderWay(Arc::clone(&watch)));
         Known::Started(watch)
+    }
+}
+
+impl Running {
+    /// The executions of a session under way; what ended in it is forgotten.
+    fn end(&self, session: &str) -> Vec<Arc<Watch>> {
+        let mut runs = self.lock();
+        runs.retain(|_, run| !matches!(run, Run::Ended(own, _) if own == session));
+        let under_way = runs.values().filter_map(|run| match run {
+            Run::UnderWay(watch) => Some(watch),
+            Run::Ended(..) => None,
+        });
+        let mine = under_way.filter(|watch| watch.session == session);
+        mine.cloned().collect()
     }
 }
 
@@ -181,7 +199,8 @@ impl Mcp {
             (_, State::Granted) => match self.running.start(&key, &session, &self.end) {
                 Known::Ended(result) => TaskPayload::Completed { result },
                 Known::Started(watch) => {
-                    self.execute(principal, key, watch);
+                    let alive = exchange(ctx).map(|exchange| Arc::clone(&exchange.alive));
+                    self.execute(principal, key, watch, alive);
                     TaskPayload::Working
                 }
                 Known::UnderWay(watch) => {
@@ -221,6 +240,16 @@ impl Mcp {
         Ok(())
     }
 
+    /// A session has ended: its executions stop, but for those that have taken their approval.
+    pub(super) fn end_tasks(&self, session: &str) {
+        for watch in self.running.end(session) {
+            let spent = |call: &CallId| self.door.has_spent(call);
+            if !watch.call.get().is_some_and(spent) {
+                watch.cancel.cancel();
+            }
+        }
+    }
+
     /// Whether this task is the caller's.
     pub(super) async fn owns(&self, id: String, ctx: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
         let standing = self.standing(&self.principal(ctx)?, &ApprovalId(id)).await;
@@ -234,16 +263,17 @@ impl Mcp {
     }
 
     /// Runs what was granted, whatever its client does meanwhile.
-    fn execute(&self, principal: Principal, key: Key, watch: Arc<Watch>) {
+    fn execute(&self, principal: Principal, key: Key, watch: Arc<Watch>, alive: Option<Arc<Alive>>) {
         let mcp = self.clone();
         let execution = Execution {
             running: Arc::clone(&self.running),
             key,
         };
         tokio::spawn(async move {
-            let _under_way = mcp.calls().enter();
+            let _under_way = (mcp.calls().enter(), alive);
             let id = execution.key.3.clone();
             let arrival = mcp.waiting(principal.clone(), &id, watch.cancel.clone());
+            let _first = watch.call.set(arrival.call_id.clone());
             let Ok(masked) = mcp.door.call(arrival, &*watch).await else {
                 return;
             };
@@ -264,7 +294,7 @@ impl Mcp {
         principal: Principal,
         id: &ApprovalId,
         cancel: CancellationToken,
-    ) -> Result<(Masked, crate::call::CallId), ErrorData> {
+    ) -> Result<(Masked, CallId), ErrorData> {
         let arrival = self.waiting(principal, id, cancel);
         let call_id = arrival.call_id.clone();
         let masked = self.door.call(arrival, &Watch::default()).await;

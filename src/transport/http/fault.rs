@@ -5,7 +5,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::PageContent;
+use crate::attempts::TooMany;
 use crate::transport::Challenge;
 
 /// JSON-RPC codes of refusals that come before the protocol.
@@ -83,6 +83,25 @@ impl Fault {
         Self::refused(status, message).with(header::WWW_AUTHENTICATE, value)
     }
 
+    /// The session of the credential ended while the request was under way.
+    pub(super) fn ended() -> Self {
+        Self::challenged(&Challenge {
+            status: 401,
+            value:
+                "Bearer error=\"invalid_token\", error_description=\"The session of this token has ended\""
+                    .to_owned(),
+        })
+    }
+
+    /// RFC 6585 section 4.
+    pub(super) fn too_many(TooMany(seconds): TooMany) -> Self {
+        Self::refused(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many attempts from your address. Check the access token, and try again when Retry-After says.",
+        )
+        .with(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     /// RFC 9110 section 15.5.6.
     pub(super) fn method(allowed: &[Method]) -> Self {
         let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
@@ -130,38 +149,6 @@ pub(super) fn document(value: &Value) -> Answer {
     answer
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
-}
-
-/// A page that runs nothing, loads nothing and is nobody's frame.
-pub(super) fn page(content: PageContent) -> Answer {
-    let mut answer = match content {
-        PageContent::Html(status, html) => {
-            let mut answer = Response::new(Body::from(html));
-            *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            answer
-        }
-        PageContent::See(place) => {
-            let mut answer = Response::new(Body::empty());
-            *answer.status_mut() = StatusCode::SEE_OTHER;
-            if let Ok(place) = HeaderValue::from_str(&place) {
-                answer.headers_mut().insert(header::LOCATION, place);
-            }
-            answer
-        }
-    };
-    let fixed = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
-        ),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "same-origin"),
-    ];
-    for (name, value) in fixed {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
     answer
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::{Body, Bytes};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use futures::future::Either;
+use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -15,19 +16,23 @@ use rmcp::model::ProtocolVersion;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::HttpSpec;
 use super::annex::{self, Annex};
 use super::fault::{Answer, Fault, document, in_our_words, is_json};
+use super::headers::{Headers, NOTHING};
+use super::lives::{Alive, Lives};
 use super::names::{Foreign, Names, Seldom};
-use super::sessions::{InUse, OPENING, Opening, Owner, Sessions};
-use super::{FormAnswer, HttpSpec, PageAnswer};
+use super::sessions::{InUse, OPENING, Opening, Sessions};
+use crate::attempts::{Kind, Proxies, TooMany};
 use crate::call::Principal;
 use crate::identity::Bearer;
 use crate::seats::{Seat, Seats};
 use crate::transport::Door;
-use crate::transport::delivery::{Delivery, Ledger, Tracked};
+use crate::transport::delivery::{Delivery, Ledger, Tracked, exhaust};
 use crate::transport::depth;
 use crate::transport::mcp::{Calls, Exchange, Mcp, Origin, Pace};
 
@@ -39,6 +44,7 @@ const METADATA: [&str; 2] = [
     "/.well-known/oauth-protected-resource/mcp",
 ];
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// What stands in front of the protocol.
@@ -46,7 +52,11 @@ pub(super) struct Front {
     door: Arc<dyn Door>,
     spec: HttpSpec,
     names: Names,
-    service: StreamableHttpService<Mcp, Sessions>,
+    headers: Headers,
+    proxies: Proxies,
+    service: Arc<StreamableHttpService<Mcp, Sessions>>,
+    mcp: Mcp,
+    lives: Arc<Lives>,
     sessions: Arc<Sessions>,
     calls: Calls,
     exchanges: Arc<Semaphore>,
@@ -57,6 +67,7 @@ pub(super) struct Front {
     refused: AtomicU64,
     foreign: Seldom,
     turned_away: Seldom,
+    tried: Seldom,
 }
 
 impl Front {
@@ -91,7 +102,15 @@ impl Front {
                 &spec.allowed_origins,
                 spec.public_url.scheme(),
             )?,
-            service: StreamableHttpService::new(move || Ok(mcp.clone()), Arc::clone(&sessions), config),
+            headers: Headers::new(&spec.public_url, NOTHING),
+            proxies: Proxies::new(&spec.trusted_proxies),
+            mcp: mcp.clone(),
+            service: Arc::new(StreamableHttpService::new(
+                move || Ok(mcp.clone()),
+                Arc::clone(&sessions),
+                config,
+            )),
+            lives: Arc::new(Lives::new(Arc::clone(&door))),
             exchanges: permits(spec.max_exchanges),
             streams: permits(spec.max_streams),
             people: Seats::new(usize::MAX, spec.max_exchanges_per_person),
@@ -104,6 +123,7 @@ impl Front {
             refused: AtomicU64::new(0),
             foreign: Seldom::default(),
             turned_away: Seldom::default(),
+            tried: Seldom::default(),
         })
     }
 
@@ -139,11 +159,9 @@ impl Front {
         from: IpAddr,
         ledger: &Arc<Ledger>,
     ) -> Answer {
-        secured(
-            self.route(request, from, ledger)
-                .await
-                .unwrap_or_else(Answer::from),
-        )
+        let from = self.client(request.headers(), from);
+        let answer = self.route(request, from, ledger).await;
+        self.headers.on(answer.unwrap_or_else(Answer::from))
     }
 
     /// What a connection beyond the limit hears.
@@ -155,7 +173,19 @@ impl Front {
                 "turned a connection away"
             );
         }
-        secured(Fault::overloaded().into())
+        self.headers.on(Fault::overloaded().into())
+    }
+
+    /// Whether connections from there are a proxy's, and so everybody's.
+    pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.trusts(peer)
+    }
+
+    /// Whose attempt a request is.
+    fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        let forwarded = headers.get_all(FORWARDED).iter();
+        let forwarded = forwarded.map(|value| value.to_str().unwrap_or_default());
+        self.proxies.client(peer, forwarded)
     }
 
     async fn route(
@@ -171,7 +201,7 @@ impl Front {
         }
         self.check_host(&request)?;
         if path == ENDPOINT {
-            return self.mcp(request, ledger).await;
+            return self.mcp(request, from, ledger).await;
         }
         if METADATA.contains(&path) {
             only(&request, &[Method::GET, Method::HEAD])?;
@@ -180,29 +210,24 @@ impl Front {
         if let Some(annex) = self.spec.annexes.iter().find(|annex| annex.serves(path)) {
             return self.annex(annex.as_ref(), request, from).await;
         }
-        if let Some((_, published)) = self.spec.documents.iter().find(|(at, _)| at == path) {
-            only(&request, &[Method::GET, Method::HEAD])?;
-            return Ok(document(published));
-        }
-        if let Some((_, form)) = self.spec.forms.iter().find(|(at, _)| at == path) {
-            only(&request, &[Method::POST])?;
-            return self.form(form, request).await;
-        }
-        if let Some((_, page)) = self.spec.pages.iter().find(|(at, _)| at == path) {
-            only(&request, &[Method::GET, Method::HEAD, Method::POST])?;
-            return self.page(page, request).await;
-        }
         Err(Fault::refused(StatusCode::NOT_FOUND, "Not found"))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "transport")]
-    async fn mcp(&self, request: Request<Incoming>, ledger: &Arc<Ledger>) -> Result<Answer, Fault> {
+    async fn mcp(
+        &self,
+        request: Request<Incoming>,
+        from: IpAddr,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Answer, Fault> {
         only(&request, &[Method::POST, Method::GET, Method::DELETE])?;
         self.check_origin(request.headers())?;
-        let principal = self.admit(request.headers()).await?;
-        let owner = Owner::of(&principal);
+        let principal = self.admit(request.headers(), from).await?;
+        let alive = self.lives.enter(&principal).ok_or_else(Fault::ended)?;
+        let alive = Arc::new(alive);
+        let opening = Opening::new(&principal);
         let (mut parts, body) = request.into_parts();
-        let in_use = self.session(&mut parts.headers, &owner)?;
+        let in_use = self.session(&mut parts.headers, &principal)?;
         let room = self.room(&parts.method, &principal)?;
         let body = self.body(&parts, body).await?;
         self.scope(&principal, &body)?;
@@ -210,20 +235,87 @@ impl Front {
         parts.extensions.insert(Exchange {
             principal,
             delivery: Arc::clone(&delivery),
+            alive: Arc::clone(&alive),
         });
         let was_json = is_json(&parts.headers);
         let ends_session = parts.method == Method::DELETE;
         let request = Request::from_parts(parts, Full::new(body));
-        let opening = Opening::new(owner);
-        let response = OPENING.scope(opening.clone(), self.service.handle(request)).await;
+        let held = (room, in_use, Arc::clone(&alive));
+        let Some((response, held)) = self.handled(request, opening.clone(), &alive, held).await else {
+            return Err(Fault::ended());
+        };
         if opening.was_full() {
             return Err(Fault::overloaded());
         }
-        let mut response = in_our_words(response.map(Body::new), was_json)?;
+        let mut response = in_our_words(response, was_json)?;
         if ends_session {
             *response.status_mut() = StatusCode::NO_CONTENT; // done, not merely accepted; clients look for it
         }
-        Ok(response.map(|body| Body::new(Tracked::new(body, delivery, Arc::clone(ledger), (room, in_use)))))
+        let ledger = Arc::clone(ledger);
+        Ok(response.map(|body| Body::new(Tracked::new(body, delivery, ledger, held, alive.end()))))
+    }
+
+    /// The protocol's answer, unless the session ends before there is one: then nobody gets it, and what
+    /// cannot be stopped any more comes to its end without them.
+    async fn handled<H: Send + 'static>(
+        &self,
+        request: Request<Full<Bytes>>,
+        opening: Opening,
+        alive: &Alive,
+        held: H,
+    ) -> Option<(Answer, H)> {
+        let service = Arc::clone(&self.service);
+        let work = async move { service.handle(request).await.map(Body::new) };
+        let work = Box::pin(OPENING.scope(opening, work));
+        match futures::future::select(work, Box::pin(alive.end().cancelled())).await {
+            Either::Left((answer, _)) => Some((answer, held)),
+            Either::Right(((), work)) => {
+                tokio::spawn(async move {
+                    exhaust(work.await.into_body()).await;
+                    drop(held);
+                });
+                None
+            }
+        }
+    }
+
+    /// Lets go of what is held for sessions that have ended, until the server stops.
+    pub(super) async fn keep_ends(self: Arc<Self>) {
+        let mut ended = self.door.ended();
+        let mut look = tokio::time::interval(self.spec.look_every);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.end.cancelled() => return,
+                told = ended.recv() => match told {
+                    Ok(session) => self.session_ended(&session).await,
+                    Err(RecvError::Lagged(_)) => self.look().await,
+                    Err(RecvError::Closed) => ended = self.door.ended(),
+                },
+                _ = look.tick() => self.look().await,
+            }
+        }
+    }
+
+    async fn session_ended(&self, session: &str) {
+        self.lives.end(session);
+        self.let_go(session).await;
+        self.door.leave(session).await;
+    }
+
+    /// Sessions also end on other replicas, and while nobody listened.
+    async fn look(&self) {
+        for principal in self.lives.open() {
+            if self.door.has_fallen(&principal).await {
+                self.lives.cut(&principal.session.id);
+                self.let_go(&principal.session.id).await;
+            }
+        }
+    }
+
+    async fn let_go(&self, session: &str) {
+        self.mcp.end_tasks(session);
+        self.sessions.close_of(session).await;
     }
 
     /// See [`Names::check_host`].
@@ -255,8 +347,9 @@ impl Front {
     }
 
     /// Only the Authorization header carries a credential (RFC 6750 section 2.1): never the query, a
-    /// cookie or the body.
-    async fn admit(&self, headers: &HeaderMap) -> Result<Principal, Fault> {
+    /// cookie or the body. Tokens that are not known to be good are few per address, whatever they turn out
+    /// to be; good ones cost nothing, and those known to be good are not held up by what others try.
+    async fn admit(&self, headers: &HeaderMap, from: IpAddr) -> Result<Principal, Fault> {
         let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
         let first = credentials.next();
         if credentials.next().is_some() {
@@ -266,7 +359,16 @@ impl Front {
             ));
         }
         let token = first.and_then(|value| value.to_str().ok()).and_then(bearer);
+        let attempts = &self.spec.attempts;
+        let counts = token.is_some() && !self.door.knows(Bearer(token));
+        if counts {
+            let taken = attempts.take(Kind::Credential, from);
+            taken.map_err(|wait| self.too_many(wait))?;
+        }
         let admitted = self.door.admit(Bearer(token)).await;
+        if counts && admitted.is_ok() {
+            attempts.give_back(Kind::Credential, from);
+        }
         admitted.map_err(|challenge| {
             let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::debug!(refused, "refused a credential"); // counted, not journalled: strangers can send any number
@@ -274,9 +376,16 @@ impl Front {
         })
     }
 
+    fn too_many(&self, wait: TooMany) -> Fault {
+        if let Some(times) = self.tried.count() {
+            tracing::warn!(times, "turned away an address that tries too often");
+        }
+        Fault::too_many(wait)
+    }
+
     /// The session named by the request, if it is the sender's. The newest revision has no sessions, so
     /// there the header is dropped: it must not lead into one by another route.
-    fn session(&self, headers: &mut HeaderMap, owner: &Owner) -> Result<Option<InUse>, Fault> {
+    fn session(&self, headers: &mut HeaderMap, principal: &Principal) -> Result<Option<InUse>, Fault> {
         let newest = headers
             .get(&VERSION)
             .and_then(|value| value.to_str().ok())
@@ -295,7 +404,7 @@ impl Front {
                 "More than one Mcp-Session-Id header",
             ));
         }
-        let session = id.to_str().ok().and_then(|id| self.sessions.enter(id, owner));
+        let session = id.to_str().ok().and_then(|id| self.sessions.enter(id, principal));
         session.map(Some).ok_or_else(Fault::no_session)
     }
 
@@ -339,19 +448,33 @@ impl Front {
         }
     }
 
-    /// Requests of strangers: bounded in number, size and time like everybody's.
+    /// Requests of strangers: bounded in number, size and time like everybody's, and in how many one address
+    /// may send.
     async fn annex(
         &self,
         annex: &dyn Annex,
         request: Request<Incoming>,
         from: IpAddr,
     ) -> Result<Answer, Fault> {
+        let path = request.uri().path();
+        let kind = annex.kind(path);
+        if let Err(wait) = self.spec.attempts.take(kind, from) {
+            let _logged = self.too_many(wait);
+            return Ok(annex::too_many(kind, wait).map(Body::from));
+        }
+        if request.method() == Method::POST && annex.is_own_form(path) {
+            self.check_origin(request.headers())?;
+        }
         let permit = Arc::clone(&self.exchanges).try_acquire_owned();
         let _permit = permit.map_err(|_| Fault::overloaded())?;
         let (parts, body) = request.into_parts();
         let body = self.read_at_most(body, annex::BODY_BYTES).await?;
         let request = Request::from_parts(parts, body.to_vec());
-        Ok(annex.answer(request, from).await.map(Body::from))
+        let answer = annex.answer(request, from).await;
+        if annex::is_failure(&answer) {
+            self.spec.attempts.failed(kind, from);
+        }
+        Ok(answer.map(Body::from))
     }
 
     async fn read(&self, body: Incoming) -> Result<Bytes, Fault> {
@@ -372,30 +495,6 @@ impl Front {
                 "The request body took too long",
             )),
         }
-    }
-
-    async fn page(&self, page: &PageAnswer, request: Request<Incoming>) -> Result<Answer, Fault> {
-        let permit = Arc::clone(&self.exchanges).try_acquire_owned();
-        let _permit = permit.map_err(|_| Fault::overloaded())?;
-        let submitted = request.method() == Method::POST;
-        let fields = if submitted {
-            self.check_origin(request.headers())?; // a form of this very page
-            self.read(request.into_body()).await?
-        } else {
-            Bytes::from(request.uri().query().unwrap_or_default().to_owned())
-        };
-        let fields = url::form_urlencoded::parse(&fields).into_owned().collect();
-        Ok(super::fault::page(page(fields, submitted)))
-    }
-
-    async fn form(&self, form: &FormAnswer, request: Request<Incoming>) -> Result<Answer, Fault> {
-        let permit = Arc::clone(&self.exchanges).try_acquire_owned();
-        let _permit = permit.map_err(|_| Fault::overloaded())?;
-        let body = self.read(request.into_body()).await?;
-        let (status, published) = form(url::form_urlencoded::parse(&body).into_owned().collect());
-        let mut answer = document(&published);
-        *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Ok(answer)
     }
 }
 
@@ -425,16 +524,6 @@ fn only(request: &Request<Incoming>, methods: &[Method]) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::method(methods))
-}
-
-fn secured(mut answer: Answer) -> Answer {
-    let headers = answer.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    answer
 }
 
 /// As many permits as a semaphore can hold.

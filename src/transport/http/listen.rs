@@ -1,8 +1,9 @@
 //! Connections with bounds: how many, how long a head may take, how long a peer may take nothing.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Request;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::fault::Answer;
+use crate::attempts::place;
 use crate::transport::delivery::{Flushed, Line};
 
 /// Largest request head in bytes (tokens with many groups reach some 16 KiB).
@@ -30,6 +32,8 @@ const TURNED_AWAY: usize = 64;
 pub(crate) struct Bounds {
     /// Most open connections.
     pub(crate) connections: usize,
+    /// Most open connections from one address, unless it is a proxy's.
+    pub(crate) per_address: usize,
     /// How long a request's head may take, and how long a connection may be unused.
     pub(crate) head_within: Duration,
     /// How long a write may make no progress.
@@ -51,6 +55,8 @@ pub(crate) trait Site: Send + Sync + 'static {
         from: IpAddr,
         ledger: &Arc<Self::Ledger>,
     ) -> impl Future<Output = Answer> + Send;
+    /// Whether connections from there are a proxy's, and so everybody's.
+    fn is_proxy(&self, peer: IpAddr) -> bool;
     /// What a connection beyond the limit hears.
     fn turn_away(&self) -> Answer;
 }
@@ -65,6 +71,7 @@ pub(crate) async fn accept<S: Site>(
     let most = site.bounds().connections.min(Semaphore::MAX_PERMITS);
     let connections = Arc::new(Semaphore::new(most));
     let beyond = Arc::new(Semaphore::new(TURNED_AWAY));
+    let crowd = Arc::new(Crowd::default());
     let mut open = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -80,10 +87,18 @@ pub(crate) async fn accept<S: Site>(
                 continue;
             }
         };
-        let (permit, welcome) = match Arc::clone(&connections).try_acquire_owned() {
-            Ok(permit) => (permit, true),
-            Err(_) => match Arc::clone(&beyond).try_acquire_owned() {
-                Ok(permit) => (permit, false),
+        let one = match site.is_proxy(from) {
+            true => Ok(None),
+            false => crowd.enter(place(from), site.bounds().per_address).map(Some),
+        };
+        let room = one.and_then(|one| {
+            let permit = Arc::clone(&connections).try_acquire_owned().ok();
+            permit.map(|permit| (permit, one)).ok_or(Full)
+        });
+        let (held, welcome) = match room {
+            Ok(held) => (held, true),
+            Err(Full) => match Arc::clone(&beyond).try_acquire_owned() {
+                Ok(permit) => ((permit, None), false),
                 Err(_) => continue,
             },
         };
@@ -91,9 +106,51 @@ pub(crate) async fn accept<S: Site>(
             Arc::clone(site),
             (stream, from),
             shutdown.clone(),
-            permit,
+            held,
             welcome,
         ));
+    }
+}
+
+/// No room.
+#[derive(Debug)]
+struct Full;
+
+/// How many connections each address has open. Its size is bounded by their number.
+#[derive(Debug, Default)]
+struct Crowd(Mutex<HashMap<IpAddr, usize>>);
+
+/// One connection of an address, counted until it is dropped.
+#[derive(Debug)]
+struct One {
+    crowd: Arc<Crowd>,
+    place: IpAddr,
+}
+
+impl Crowd {
+    fn enter(self: &Arc<Self>, place: IpAddr, most: usize) -> Result<One, Full> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = open.get(&place).copied().unwrap_or(0);
+        if mine >= most {
+            return Err(Full);
+        }
+        open.insert(place, mine + 1);
+        Ok(One {
+            crowd: Arc::clone(self),
+            place,
+        })
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        let mut open = self.crowd.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mine) = open.get_mut(&self.place) {
+            *mine = mine.saturating_sub(1);
+            if *mine == 0 {
+                open.remove(&self.place);
+            }
+        }
     }
 }
 
@@ -102,7 +159,7 @@ async fn connection<S: Site>(
     site: Arc<S>,
     (stream, from): (TcpStream, IpAddr),
     shutdown: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, Option<One>),
     welcome: bool,
 ) {
     // Answers leave in several small writes: with Nagle's algorithm each would wait for an ACK.

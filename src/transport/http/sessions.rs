@@ -22,7 +22,7 @@ use crate::clock::World;
 
 /// Who a session belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Owner {
+struct Owner {
     issuer: String,
     subject: String,
     client: String,
@@ -30,7 +30,7 @@ pub(super) struct Owner {
 
 impl Owner {
     /// The owner a principal is.
-    pub(super) fn of(principal: &Principal) -> Self {
+    fn of(principal: &Principal) -> Self {
         Self {
             issuer: principal.user.issuer.clone(),
             subject: principal.user.subject.clone(),
@@ -47,14 +47,16 @@ impl Owner {
 #[derive(Debug, Clone)]
 pub(super) struct Opening {
     owner: Owner,
+    session: String,
     full: Arc<AtomicBool>,
 }
 
 impl Opening {
-    /// A request of this owner.
-    pub(super) fn new(owner: Owner) -> Self {
+    /// A request of this principal.
+    pub(super) fn new(principal: &Principal) -> Self {
         Self {
-            owner,
+            owner: Owner::of(principal),
+            session: principal.session.id.clone(),
             full: Arc::default(),
         }
     }
@@ -87,6 +89,8 @@ pub(super) enum SessionsError {
 #[derive(Debug)]
 struct Held {
     owner: Owner,
+    /// The session of the credential that used it last.
+    session: String,
     used: Duration,
     in_use: usize,
 }
@@ -123,16 +127,17 @@ impl Sessions {
     }
 
     /// Uses a session, if it exists for this owner. Another's session and none look the same.
-    pub(super) fn enter(self: &Arc<Self>, id: &str, owner: &Owner) -> Option<InUse> {
+    pub(super) fn enter(self: &Arc<Self>, id: &str, principal: &Principal) -> Option<InUse> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let (id, session) = held.get_key_value(id).map(|(id, _)| id.clone()).and_then(|id| {
             let session = held.get_mut(&id)?;
             Some((id, session))
         })?;
-        if session.owner != *owner {
+        if session.owner != Owner::of(principal) {
             return None;
         }
         session.in_use += 1;
+        session.session.clone_from(&principal.session.id);
         session.used = self.world.monotonic();
         Some(InUse {
             sessions: Arc::clone(self),
@@ -140,8 +145,29 @@ impl Sessions {
         })
     }
 
+    /// Closes what was last used with a credential of this session, which has ended.
+    pub(super) async fn close_of(&self, session: &str) {
+        let mut gone = Vec::new();
+        {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.retain(|id, one| {
+                let stays = one.session != session;
+                if !stays {
+                    gone.push(Arc::clone(id));
+                }
+                stays
+            });
+        }
+        for id in gone {
+            if let Err(error) = self.inner.close_session(&id).await {
+                tracing::debug!(%error, "a session was gone already");
+            }
+        }
+    }
+
     /// Binds a new session to its owner, and says which older one has to go for it.
-    fn bind(&self, id: &SessionId, owner: &Owner) -> Result<Option<SessionId>, SessionsError> {
+    fn bind(&self, id: &SessionId, opening: &Opening) -> Result<Option<SessionId>, SessionsError> {
+        let owner = &opening.owner;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = held
             .iter()
@@ -163,6 +189,7 @@ impl Sessions {
             Arc::clone(id),
             Held {
                 owner: owner.clone(),
+                session: opening.session.clone(),
                 used: self.world.monotonic(),
                 in_use: 0,
             },
@@ -191,7 +218,7 @@ impl SessionManager for Sessions {
             .try_with(Clone::clone)
             .map_err(|_| SessionsError::NoOwner)?;
         let (id, transport) = self.inner.create_session().await?;
-        match self.bind(&id, &opening.owner) {
+        match self.bind(&id, &opening) {
             Ok(None) => Ok((id, transport)),
             Ok(Some(gone)) => {
                 self.inner.close_session(&gone).await?;

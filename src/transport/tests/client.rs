@@ -228,6 +228,12 @@ impl Reply {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Every value of a header.
+    pub(super) fn headers_named(&self, name: &str) -> Vec<&str> {
+        let named = self.headers.iter().filter(|(n, _)| n == name);
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
     /// The JSON-RPC message: the whole body, or the last event of a stream.
     pub(super) fn message(&self) -> Value {
         self.messages()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::annex::Issuer;
 use super::client::{Request, Server};
 use super::door::{CHALLENGE, STEP_UP};
 
@@ -233,20 +234,7 @@ async fn a_host_list_that_cannot_be_understood_does_not_start() {
 
 #[tokio::test]
 async fn metadata_and_published_documents_are_public_and_nothing_else_is() {
-    let server = Server::start_with(|spec| {
-        spec.documents = vec![(
-            "/issuer/.well-known/openid-configuration".to_owned(),
-            json!({"issuer": "i"}),
-        )];
-        spec.forms = vec![(
-            "/issuer/token".to_owned(),
-            Arc::new(|fields: Vec<(String, String)>| match fields.as_slice() {
-                [(name, value)] if name == "code" && value == "a b" => (200, json!({"access_token": "t"})),
-                _ => (400, json!({"error": "invalid_request"})),
-            }),
-        )];
-    })
-    .await;
+    let server = Server::start_with(|spec| spec.annexes.push(Arc::new(Issuer))).await;
     for path in [
         "/.well-known/oauth-protected-resource",
         "/.well-known/oauth-protected-resource/mcp",

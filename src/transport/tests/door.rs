@@ -1,11 +1,12 @@
 //! A door the test holds: it tells what comes through, and keeps a call inside until told to let go.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::people::People;
 use crate::approval::standing::Standing;
@@ -15,6 +16,7 @@ use crate::call::{
     User, UserKind,
 };
 use crate::identity::Bearer;
+use crate::identity::ends::Ends;
 use crate::mask::Masked;
 use crate::tool::{ToolCard, UnknownTool};
 use crate::transport::{Challenge, Door, Unreadable};
@@ -47,6 +49,14 @@ pub(in crate::transport) struct Held {
     pub(in crate::transport) let_go: Semaphore,
     /// Every token that was shown, as it was shown.
     pub(in crate::transport) shown: Mutex<Vec<Option<String>>>,
+    /// Where the test ends sessions.
+    pub(in crate::transport) ends: Ends,
+    /// Sessions that have ended elsewhere.
+    pub(in crate::transport) fallen: Mutex<BTreeSet<String>>,
+    /// Calls count as having taken their approval.
+    pub(in crate::transport) spent: AtomicBool,
+    /// What was let go of: sessions left, and forgotten.
+    pub(in crate::transport) let_go_of: Mutex<Vec<(&'static str, String)>>,
     /// People who decide, as the test says.
     pub(in crate::transport) people: People,
 }
@@ -58,6 +68,10 @@ impl Held {
             events,
             let_go: Semaphore::new(0),
             shown: Mutex::default(),
+            ends: Ends::default(),
+            fallen: Mutex::default(),
+            spent: AtomicBool::new(false),
+            let_go_of: Mutex::default(),
             people: People::default(),
         };
         (Arc::new(door), told)
@@ -191,6 +205,11 @@ impl Door for Held {
         })
     }
 
+    /// Tokens that begin with `known` are.
+    fn knows(&self, Bearer(token): Bearer<'_>) -> bool {
+        token.is_some_and(|token| token.starts_with("known"))
+    }
+
     fn list(&self, principal: &Principal) -> Vec<ToolCard> {
         match principal.user.subject.as_str() {
             "bob" => vec![card("echo", Action::Describe)],
@@ -225,6 +244,31 @@ impl Door for Held {
         id: &'a ApprovalId,
     ) -> BoxFuture<'a, Result<bool, Unreadable>> {
         Box::pin(std::future::ready(Ok(self.people.withdraw(principal, id))))
+    }
+
+    fn ended(&self) -> broadcast::Receiver<Arc<str>> {
+        self.ends.listen()
+    }
+
+    fn leave<'a>(&'a self, session: &'a str) -> BoxFuture<'a, ()> {
+        self.let_go_of.lock().unwrap().push(("left", session.to_owned()));
+        Box::pin(std::future::ready(()))
+    }
+
+    fn has_fallen<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, bool> {
+        let fallen = self.fallen.lock().unwrap().contains(&principal.session.id);
+        Box::pin(std::future::ready(fallen))
+    }
+
+    fn has_spent(&self, _call_id: &CallId) -> bool {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    fn forget(&self, session: &str) {
+        self.let_go_of
+            .lock()
+            .unwrap()
+            .push(("forgot", session.to_owned()));
     }
 
     fn accepted(&self, call_id: &CallId) {

@@ -7,7 +7,7 @@ use std::hash::Hash;
 /// one and the former old one is dropped. What is used moves to the young one, so an entry is
 /// forgotten only after `half` others were used since. Every operation takes constant time.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
+pub(crate) struct Recent<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     half: usize,
@@ -15,7 +15,7 @@ pub(super) struct Recent<K, V> {
 
 impl<K: Hash + Eq + Clone, V> Recent<K, V> {
     /// Holds between `half` and twice `half` of the entries last used.
-    pub(super) fn new(half: usize) -> Self {
+    pub(crate) fn new(half: usize) -> Self {
         Self {
             young: HashMap::new(),
             old: HashMap::new(),
@@ -24,7 +24,7 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
     }
 
     /// The entry, which now counts as used.
-    pub(super) fn get(&mut self, key: &K) -> Option<&mut V> {
+    pub(crate) fn get(&mut self, key: &K) -> Option<&mut V> {
         if let Some(value) = self.old.remove(key) {
             self.put(key.clone(), value);
         }
@@ -32,7 +32,7 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
     }
 
     /// Adds or replaces an entry.
-    pub(super) fn put(&mut self, key: K, value: V) {
+    pub(crate) fn put(&mut self, key: K, value: V) {
         if self.young.len() >= self.half && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
@@ -40,8 +40,14 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
         self.young.insert(key, value);
     }
 
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// Removes an entry.
-    pub(super) fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         self.young.remove(key);
         self.old.remove(key);
     }
