@@ -26,10 +26,10 @@ pub(super) async fn check(
     ring.check(&token).await?;
     let claims = &token.claims;
     let lower = token.header.media_type.as_deref().map(str::to_ascii_lowercase);
-    let typed = match lower.as_deref() {
-        None | Some("jwt" | "logout+jwt" | "application/logout+jwt") => true,
-        _ => false,
-    };
+    let typed = matches!(
+        lower.as_deref(),
+        None | Some("jwt" | "logout+jwt" | "application/logout+jwt")
+    );
     // Item 6: the event says what it is. Item 7: with a nonce it could be an ID token in disguise.
     let event = claims.get("events").and_then(|events| events.get(EVENT));
     if !typed || !event.is_some_and(Value::is_object) || claims.contains_key("nonce") {
