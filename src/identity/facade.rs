@@ -249,7 +249,7 @@ impl Facade {
         self.world.random(&mut *bytes);
         let mut text = Zeroizing::new(String::with_capacity(prefix.len() + 43));
         text.push_str(prefix);
-        URL_SAFE_NO_PAD.encode_string(&*bytes, &mut text);
+        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
         text
     }
 
