@@ -164,7 +164,7 @@ async fn csrf_the_form_counts_only_from_our_own_page() {
     let get = browser
         .get(&place.facade, &format!("/oauth/consent?{body}"))
         .await;
-    assert_eq!(get.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_stays(&get, "not by GET");
     let here = [
         ("origin", "http://127.0.0.1:7330"),
         ("content-type", "text/plain"),
