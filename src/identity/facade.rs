@@ -160,9 +160,6 @@ struct Asked<'a> {
     query: &'a str,
     headers: &'a HeaderMap,
     body: &'a [u8],
-    /// Where it came from.
-    #[expect(dead_code, reason = "endpoints that count failures by address read it")]
-    from: IpAddr,
 }
 
 /// Whole answers: there is nothing here to stream.
@@ -192,28 +189,26 @@ impl Facade {
         }
     }
 
-    /// Whether a path is answered here.
+    /// Whether a path is answered here: all of them but those that no browser comes to (tokens, devices).
     #[must_use]
     pub fn serves(&self, path: &str) -> bool {
         let named = |prefix: &str| path.strip_prefix(prefix).is_some_and(|name| !name.is_empty());
         match path {
-            path::AUTHORIZE | path::CONSENT | path::TOKEN | path::REVOKE => true,
-            path::DEVICE | path::DEVICE_AUTHORIZATION => true,
+            path::AUTHORIZE | path::CONSENT => true,
             path::REGISTER => self.spec.registration,
             _ => path::SERVER_METADATA.contains(&path) || named(path::CALLBACK) || named(path::SAML),
         }
     }
 
-    /// One request to one answer, from an address. Never fails: what went wrong is in the answer, in words for
-    /// whoever asked, and nothing secret is in any of them.
-    pub async fn answer(&self, request: Request<Vec<u8>>, from: IpAddr) -> Response<Vec<u8>> {
+    /// One request to one answer. Never fails: what went wrong is in the answer, in words for whoever asked, and
+    /// nothing secret is in any of them. How often an address may ask is the business of whoever listens.
+    pub async fn answer(&self, request: Request<Vec<u8>>, _from: IpAddr) -> Response<Vec<u8>> {
         let asked = Asked {
             method: request.method(),
             path: request.uri().path(),
             query: request.uri().query().unwrap_or_default(),
             headers: request.headers(),
             body: request.body(),
-            from,
         };
         match asked.path {
             _ if asked.query.len() > QUERY_BYTES => pages::problem(
@@ -225,7 +220,6 @@ impl Facade {
             path::AUTHORIZE => self.authorize(&asked).await,
             path::CONSENT => self.consent(&asked).await,
             path::REGISTER if self.spec.registration => self.register(&asked).await,
-            path::TOKEN | path::REVOKE | path::DEVICE_AUTHORIZATION | path::DEVICE => pages::not_found(),
             path => match (path.strip_prefix(path::CALLBACK), path.strip_prefix(path::SAML)) {
                 (Some(issuer), _) => self.callback(&asked, issuer).await,
                 (_, Some(issuer)) => self.saml(&asked, issuer).await,
@@ -251,7 +245,7 @@ impl Facade {
         self.world.random(&mut *bytes);
         let mut text = Zeroizing::new(String::with_capacity(prefix.len() + 43));
         text.push_str(prefix);
-        URL_SAFE_NO_PAD.encode_string(&*bytes, &mut text);
+        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
         text
     }
 

@@ -272,7 +272,7 @@ impl Tx {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn deny_device(&mut self, device: &[u8; 32]) -> Result<(), StoreError> {
+    pub async fn refuse_device(&mut self, device: &[u8; 32]) -> Result<(), StoreError> {
         sqlx::query("UPDATE device SET denied = 1 WHERE hash = ?1 AND code IS NULL")
             .bind(&device[..])
             .execute(&mut self.conn)

@@ -19,6 +19,7 @@ mod control;
 mod demo;
 mod docs;
 mod effects;
+mod facade;
 mod faults;
 mod git;
 mod identity;

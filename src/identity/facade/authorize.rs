@@ -54,7 +54,7 @@ impl Facade {
                     scope,
                     device: None,
                 };
-                self.ask(wanted).await
+                self.ask(&wanted).await
             }
             Err(error) => self.turned_down(&client, &redirect, state, &error),
         }

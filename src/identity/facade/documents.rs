@@ -294,8 +294,8 @@ impl DocumentFetch {
             Some(reach @ (Reach::Public | Reach::Any)) => reach,
             _ => return Err(FetchError("the address is out of reach".to_owned())),
         };
-        let secure = url.scheme() == "https";
-        if !secure && !(self.allow_private && url.scheme() == "http" && is_loopback(url)) {
+        let plain = self.allow_private && url.scheme() == "http" && is_loopback(url);
+        if url.scheme() != "https" && !plain {
             return Err(FetchError("only https is fetched".to_owned()));
         }
         let built = self.client.get_or_init(|| {

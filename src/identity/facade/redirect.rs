@@ -60,7 +60,11 @@ impl Redirect {
         let url = Url::parse(text).ok()?;
         let fits = url.username().is_empty() && url.password().is_none();
         let scheme = match url.scheme() {
-            "https" => url.has_host() && text.starts_with("https://"),
+            // The host stands where every reader looks for it, written as every reader writes it.
+            "https" => {
+                let rest = text.strip_prefix("https://");
+                rest.is_some_and(|rest| url.host_str().is_some_and(|host| rest.starts_with(host)))
+            }
             "http" => after_host(text).is_some(),
             scheme => text.starts_with(&format!("{scheme}:")) && !BROWSERS.contains(&scheme),
         };
@@ -218,6 +222,8 @@ mod tests {
             "https://agent.example.com\\cb",
             "https:agent.example.com/cb",
             "https:///cb",
+            "https://0x7f000001/cb",
+            "https://AGENT.example.com/cb",
             "/cb",
             "agent.example.com/cb",
             "https://agént.example/cb",

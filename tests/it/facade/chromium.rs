@@ -1,0 +1,197 @@
+//! A real, headless browser, driven as W3C WebDriver says.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Stdio};
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::support::until;
+
+/// How WebDriver names an element in JSON.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A running driver; it and its browsers end with this value.
+pub(super) struct Driver {
+    process: Child,
+    _output: BufReader<ChildStdout>,
+    url: String,
+    http: Client,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Driver {
+    /// Starts it on a port of its choice. A missing one is a failure, never a skipped test.
+    #[expect(clippy::disallowed_methods, reason = "the driver is another program")]
+    pub(super) fn start() -> Self {
+        let mut process = std::process::Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("chromedriver is not installed: run scripts/setup test");
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let port = loop {
+            let mut line = String::new();
+            assert_ne!(
+                output.read_line(&mut line).unwrap(),
+                0,
+                "the driver did not start"
+            );
+            if let Some((_, rest)) = line.split_once("successfully on port ") {
+                break rest.trim().trim_end_matches('.').to_owned();
+            }
+        };
+        tollgate::identity::install_tls_provider();
+        Self {
+            process,
+            _output: output,
+            url: format!("http://127.0.0.1:{port}"),
+            http: Client::builder().no_proxy().tls_certs_only([]).build().unwrap(),
+        }
+    }
+
+    /// A fresh browser: no cookies, nobody signed in.
+    pub(super) async fn browser(&self) -> Browser<'_> {
+        let profile = tempfile::tempdir().unwrap();
+        let mut arguments: Vec<String> = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--no-proxy-server",
+        ]
+        .map(str::to_owned)
+        .into();
+        arguments.push(format!("--user-data-dir={}", profile.path().display()));
+        let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}});
+        let answer = self
+            .http
+            .post(format!("{}/session", self.url))
+            .json(&wanted)
+            .send()
+            .await
+            .unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        let session = answer["value"]["sessionId"].as_str();
+        let session = session.unwrap_or_else(|| panic!("no browser: {answer}"));
+        Browser {
+            url: format!("{}/session/{session}", self.url),
+            http: &self.http,
+            _profile: profile,
+        }
+    }
+}
+
+/// One browser of one person.
+pub(super) struct Browser<'a> {
+    url: String,
+    http: &'a Client,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser<'_> {
+    async fn post(&self, what: &str, body: &Value) -> Value {
+        let answer = self
+            .http
+            .post(format!("{}/{what}", self.url))
+            .json(body)
+            .send()
+            .await
+            .unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert!(answer["value"].get("error").is_none(), "{what} {body}: {answer}");
+        answer["value"].clone()
+    }
+
+    async fn get(&self, what: &str) -> Value {
+        let answer = self
+            .http
+            .get(format!("{}/{what}", self.url))
+            .send()
+            .await
+            .unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        answer["value"].clone()
+    }
+
+    pub(super) async fn open(&self, url: &str) {
+        self.post("url", &json!({"url": url})).await;
+    }
+
+    pub(super) async fn url(&self) -> Url {
+        Url::parse(self.get("url").await.as_str().unwrap()).unwrap()
+    }
+
+    pub(super) async fn html(&self) -> String {
+        self.get("source").await.as_str().unwrap().to_owned()
+    }
+
+    /// Waits for what this selector finds.
+    async fn find(&self, css: &str) -> String {
+        let body = json!({"using": "css selector", "value": css});
+        until(css, async || {
+            let answer = self
+                .http
+                .post(format!("{}/element", self.url))
+                .json(&body)
+                .send()
+                .await
+                .unwrap();
+            let answer: Value = answer.json().await.unwrap();
+            Some(answer["value"].get(ELEMENT)?.as_str()?.to_owned())
+        })
+        .await
+    }
+
+    pub(super) async fn click(&self, css: &str) {
+        let element = self.find(css).await;
+        self.post(&format!("element/{element}/click"), &json!({})).await;
+    }
+
+    pub(super) async fn write(&self, css: &str, text: &str) {
+        let element = self.find(css).await;
+        self.post(&format!("element/{element}/value"), &json!({"text": text}))
+            .await;
+    }
+
+    /// Waits until the page is one that begins so, and gives its address.
+    pub(super) async fn at(&self, begins: &str) -> Url {
+        until(begins, async || {
+            let url = self.url().await;
+            url.as_str().starts_with(begins).then_some(url)
+        })
+        .await
+    }
+
+    /// Waits until the page says so.
+    pub(super) async fn says(&self, words: &str) -> String {
+        until(words, async || {
+            let html = self.html().await;
+            html.contains(words).then_some(html)
+        })
+        .await
+    }
+
+    /// Names and values of the cookies of this page's host.
+    pub(super) async fn cookies(&self) -> Vec<Value> {
+        self.get("cookie").await.as_array().unwrap().clone()
+    }
+
+    /// Ends the browser.
+    pub(super) async fn close(self) {
+        let _ = self.http.delete(&self.url).send().await;
+    }
+}
