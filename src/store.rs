@@ -9,6 +9,7 @@ mod file;
 pub mod journal;
 pub mod read;
 pub mod rows;
+pub mod sessions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

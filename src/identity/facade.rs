@@ -10,6 +10,11 @@
 //! provider issues is handed on, and nothing of ours is a credential anywhere else. Everything that
 //! must survive a restart or be seen by another replica is in the store, tokens only as SHA-256.
 
+pub mod device;
+pub mod fields;
+pub mod revoke;
+pub mod token;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
