@@ -14,7 +14,7 @@ async fn a_replayed_code_ends_the_session_it_was_redeemed_for() {
     assert_eq!(bench.redeem(&code).await.unwrap_err(), Refused::Grant);
     assert_eq!(bench.admit(&issued.access).await.unwrap_err(), Reason::Ended);
     assert_eq!(bench.refresh(&issued.refresh).await.unwrap_err(), Refused::Grant);
-    assert_eq!(bench.told(), [issued.session.clone()]);
+    assert_eq!(bench.told(), std::slice::from_ref(&issued.session));
     let row = bench.session(&issued.session).await;
     assert_eq!(row.ended_why.as_deref(), Some("code_replayed"));
 }
