@@ -17,6 +17,7 @@ CREATE TABLE session (
     created_at  INTEGER NOT NULL,
     used_at     INTEGER NOT NULL,
     checked_at  INTEGER NOT NULL,          -- when the provider last said that the person is still there
+    asking_until INTEGER,                  -- a process asks the provider now; until then no other does
     ends_at     INTEGER NOT NULL,
     ended_at    INTEGER,
     ended_why   TEXT
@@ -31,6 +32,14 @@ BEGIN SELECT RAISE(ABORT, 'a session ends once'); END;
 CREATE TRIGGER session_whose BEFORE UPDATE OF id, issuer, subject, client_id, verified, created_at ON session
 BEGIN SELECT RAISE(ABORT, 'a session belongs to whom it was opened for'); END;
 
+-- Ends in the order in which they happened, for the processes that share this file: numbers are never
+-- used twice, so whoever has seen one has seen all before it, whatever the clocks say.
+CREATE TABLE session_end (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    session     TEXT NOT NULL,
+    at          INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE token (
     hash        BLOB PRIMARY KEY,
     session     TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
@@ -39,9 +48,10 @@ CREATE TABLE token (
     scope       TEXT NOT NULL,             -- not wider than the session's
     created_at  INTEGER NOT NULL,
     expires_at  INTEGER NOT NULL,
-    replaced_at INTEGER                    -- a refresh token that was exchanged
+    generation  INTEGER NOT NULL,          -- of refresh tokens: how many exchanges came before
+    replaced_at INTEGER                    -- a refresh token whose generation was exchanged
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX token_session ON token (session);
+CREATE INDEX token_session ON token (session, kind, generation);
 CREATE INDEX token_expires ON token (expires_at);
 
 -- An authorization request under way (RFC 6749 4.1.1), from the first page to the provider's answer.

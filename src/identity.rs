@@ -25,6 +25,7 @@ mod scopes;
 pub mod seal;
 pub mod services;
 mod session;
+pub mod sessions;
 mod spec;
 mod standing;
 #[cfg(test)]
@@ -66,6 +67,8 @@ use standing::Standing;
 const VERIFIED_FOR: Duration = Duration::from_secs(30);
 /// The longest token of our own, in bytes.
 const OWN_BYTES: usize = 256;
+/// The random part of each, in characters of base64url: 32 bytes.
+const TOKEN_BYTES: usize = 43;
 /// Half of the verified tokens remembered.
 const VERIFIED_HALF: usize = 2_048;
 

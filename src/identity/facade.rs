@@ -19,6 +19,10 @@ mod pages;
 mod authorize;
 mod consent;
 mod callback;
+pub mod device;
+pub mod fields;
+pub mod revoke;
+pub mod token;
 #[cfg(test)]
 mod tests;
 
