@@ -444,6 +444,14 @@ impl Identity {
         self.tally.read()
     }
 
+    /// Asks the issuer of opaque tokens, if there is one, about a token nobody has: (issuer name, the
+    /// endpoint or what failed), for `tollgate check`. Changes nothing.
+    pub async fn probe_opaque(&self) -> Option<(String, Result<String, String>)> {
+        let introspector = self.introspector.as_ref()?;
+        let found = introspector.probe().await.map(String::from);
+        Some((introspector.issuer().name.clone(), found))
+    }
+
     /// Asks every issuer for its keys now: (issuer name, usable keys or what failed), for
     /// `tollgate check`. Changes nothing.
     pub async fn probe(&self) -> Vec<(String, Result<usize, String>)> {

@@ -176,6 +176,16 @@ async fn identity(config: &Config, report: &mut CheckReport) {
             ),
         }
     }
+    if let Some((name, found)) = identity.probe_opaque().await {
+        match found {
+            Ok(endpoint) => report.ok("identity", format!("{name}: opaque tokens are asked about at {endpoint}")),
+            Err(error) => report.warn(
+                "identity",
+                format!("{name} cannot be asked about opaque tokens: {error}"),
+                "mend client_id and client_secret, or set introspection_endpoint; until then such tokens are refused with 503",
+            ),
+        }
+    }
     for (name, found) in identity.people().probe().await {
         match found {
             Ok(()) => report.ok("identity", format!("{name}: people can sign in")),

@@ -55,12 +55,6 @@ impl Metadata {
         Some(list.iter().any(|one| one == word))
     }
 
-    /// The texts of a list.
-    pub(super) fn list(&self, name: &str) -> Option<Vec<&str>> {
-        let list = self.document.get(name)?.as_array()?;
-        Some(list.iter().filter_map(Value::as_str).collect())
-    }
-
     /// An address that must be on the issuer's own origin: a document cannot send us elsewhere. `key` is
     /// what to configure when it rightly is elsewhere.
     pub(super) fn own(&self, name: &str, key: &str) -> Result<Url, String> {

@@ -54,13 +54,16 @@ impl World for Clock {
     }
 }
 
+/// A form, and its `Authorization`.
+type Posted = (BTreeMap<String, String>, Option<String>);
+
 /// Documents by address; everything else is unreachable. Counts every request.
 #[derive(Default)]
 pub(super) struct Network {
     pages: Mutex<HashMap<String, Fetched>>,
     asked: Mutex<Vec<String>>,
     /// Forms as they were sent, each with its `Authorization`.
-    pub(super) posted: Mutex<Vec<(BTreeMap<String, String>, Option<String>)>>,
+    pub(super) posted: Mutex<Vec<Posted>>,
     /// Taken by every request: a test that holds it keeps answers from arriving.
     pub(super) wire: tokio::sync::Mutex<()>,
 }
