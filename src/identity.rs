@@ -6,6 +6,7 @@
 
 mod claims;
 mod discovery;
+pub mod doctor;
 pub mod facade;
 mod fetch;
 mod groups;

@@ -25,6 +25,9 @@ pub async fn check(config: &Config) -> CheckReport {
     match Tools::load(config.tools.as_deref(), &cards) {
         Ok(tools) => {
             report.ok("tools", counted(tools.names().count() as u64, "tool"));
+            if let Err(error) = super::identity::scopes(config, &tools) {
+                report.error("tools", error.to_string(), "mend [scopes]");
+            }
             let scene = parts::scene(config, cards, &tools);
             policies(
                 config,

@@ -37,16 +37,24 @@ impl Metadata {
             issuer: base,
             document,
         };
-        if metadata.text("issuer") == Some(issuer) {
-            Ok(metadata)
-        } else {
-            Err("the discovery document names another issuer".to_owned())
+        match metadata.text("issuer") {
+            Some(named) if named == issuer => Ok(metadata),
+            named => {
+                let named = named.unwrap_or_default().chars().take(120);
+                let named: String = named.flat_map(char::escape_debug).collect();
+                Err(format!("the discovery document names another issuer: `{named}`"))
+            }
         }
     }
 
     /// A text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.document.get(name).and_then(Value::as_str)
+    }
+
+    /// A yes; `false` where nothing is said.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.document.get(name) == Some(&Value::Bool(true))
     }
 
     /// Whether a list has a word; `None` where there is no such list.
