@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod demo;
 mod desk;
+mod doctor;
 mod identity;
 mod journal;
 mod keys;
@@ -27,6 +28,7 @@ use crate::telemetry::LineMask;
 pub use ask::{policy_explain, policy_reload, policy_test};
 pub use check::check;
 pub use desk::dead_letters;
+pub use doctor::{Examined, doctor_identity, doctor_login};
 pub use journal::{
     audit_erase, audit_export, audit_list, audit_replay, audit_show, audit_verify, audit_verify_export,
 };

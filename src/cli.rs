@@ -6,6 +6,7 @@
 mod approvals;
 mod audit;
 mod check;
+mod doctor;
 mod init;
 mod keys;
 mod out;
@@ -101,6 +102,9 @@ enum Command {
     Stdio,
     /// Check configuration, tools and policies, and say what this set-up does not protect against
     Check(check::Check),
+    /// Ask identity providers whether they are as the configuration says, with what to do
+    #[command(subcommand)]
+    Doctor(doctor::Doctor),
     /// Write a commented configuration with starter policies and a tool
     Init(init::Init),
     /// Read the journal: what was asked, decided and offered
@@ -184,6 +188,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Keys(keys) => {
             let mut notes = Out::stderr(global.color);
             on_runtime(keys.run(&global.config, &mut out, &mut notes))
+        }
+        Command::Doctor(doctor) => {
+            let mut notes = Out::stderr(global.color);
+            on_runtime(doctor.run(&global.config, &mut out, &mut notes))
         }
         Command::Policy(policy) => on_runtime(policy.run(&global.config, &mut out)),
     };

@@ -6,6 +6,7 @@
 
 mod claims;
 mod discovery;
+pub mod doctor;
 pub mod ends;
 pub mod facade;
 mod fetch;
@@ -496,6 +497,14 @@ impl Identity {
     #[must_use]
     pub fn rejections(&self) -> BTreeMap<&'static str, u64> {
         self.tally.read()
+    }
+
+    /// Asks the issuer of opaque tokens, if there is one, about a token nobody has: (issuer name, the
+    /// endpoint or what failed), for `tollgate check`. Changes nothing.
+    pub async fn probe_opaque(&self) -> Option<(String, Result<String, String>)> {
+        let introspector = self.introspector.as_ref()?;
+        let found = introspector.probe().await.map(String::from);
+        Some((introspector.issuer().name.clone(), found))
     }
 
     /// Asks every issuer for its keys now: (issuer name, usable keys or what failed), for

@@ -25,6 +25,9 @@ pub async fn check(config: &Config) -> CheckReport {
     match Tools::load(config.tools.as_deref(), &cards) {
         Ok(tools) => {
             report.ok("tools", counted(tools.names().count() as u64, "tool"));
+            if let Err(error) = super::identity::scopes(config, &tools) {
+                report.error("tools", error.to_string(), "mend [scopes]");
+            }
             let scene = parts::scene(config, cards, &tools);
             policies(
                 config,
@@ -173,6 +176,16 @@ async fn identity(config: &Config, report: &mut CheckReport) {
                 "identity",
                 format!("{name} cannot be reached from here: {error}"),
                 "tokens of this issuer are refused until it answers",
+            ),
+        }
+    }
+    if let Some((name, found)) = identity.probe_opaque().await {
+        match found {
+            Ok(endpoint) => report.ok("identity", format!("{name}: opaque tokens are asked about at {endpoint}")),
+            Err(error) => report.warn(
+                "identity",
+                format!("{name} cannot be asked about opaque tokens: {error}"),
+                "mend client_id and client_secret, or set introspection_endpoint; until then such tokens are refused with 503",
             ),
         }
     }

@@ -37,10 +37,13 @@ impl Metadata {
             issuer: base,
             document,
         };
-        if metadata.text("issuer") == Some(issuer) {
-            Ok(metadata)
-        } else {
-            Err("the discovery document names another issuer".to_owned())
+        match metadata.text("issuer") {
+            Some(named) if named == issuer => Ok(metadata),
+            named => {
+                let named = named.unwrap_or_default().chars().take(120);
+                let named: String = named.flat_map(char::escape_debug).collect();
+                Err(format!("the discovery document names another issuer: `{named}`"))
+            }
         }
     }
 
@@ -49,16 +52,15 @@ impl Metadata {
         self.document.get(name).and_then(Value::as_str)
     }
 
+    /// A yes; `false` where nothing is said.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.document.get(name) == Some(&Value::Bool(true))
+    }
+
     /// Whether a list has a word; `None` where there is no such list.
     pub(super) fn lists(&self, name: &str, word: &str) -> Option<bool> {
         let list = self.document.get(name)?.as_array()?;
         Some(list.iter().any(|one| one == word))
-    }
-
-    /// The texts of a list.
-    pub(super) fn list(&self, name: &str) -> Option<Vec<&str>> {
-        let list = self.document.get(name)?.as_array()?;
-        Some(list.iter().filter_map(Value::as_str).collect())
     }
 
     /// An address that must be on the issuer's own origin: a document cannot send us elsewhere. `key` is

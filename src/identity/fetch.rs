@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use reqwest::{Client, ClientBuilder};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use url::Url;
 
 use super::spec::is_loopback;
@@ -45,11 +47,23 @@ pub trait Fetch: Send + Sync + std::fmt::Debug {
         Box::pin(async move { Err(FetchError(format!("{url}: nothing is sent from here"))) })
     }
 
+    /// What time `url`'s server says it is (RFC 9110 §6.6.1), in seconds since the epoch. Whoever does not
+    /// implement it does not know.
+    fn date<'a>(&'a self, _url: &'a Url) -> BoxFuture<'a, Result<Option<u64>, FetchError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Posts `form` to `url`, with an `Authorization` header where one is given; the same bounds. Nothing
     /// of what is sent is in an error. Unless somebody implements it, nothing is sent.
     fn post<'a>(&'a self, url: &'a Url, _form: Form<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
         Box::pin(async move { Err(FetchError(format!("{url}: nothing is sent from here"))) })
     }
+}
+
+/// A time of HTTP (RFC 9110 §5.6.7, the form that is written today), in seconds since the epoch.
+fn http_date(text: &str) -> Option<u64> {
+    let time = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+    u64::try_from(time.unix_timestamp()).ok()
 }
 
 /// What is posted.
@@ -169,6 +183,15 @@ impl Fetch for HttpFetch {
         Box::pin(self.bounded(url, None, Some(authorization)))
     }
 
+    fn date<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Option<u64>, FetchError>> {
+        Box::pin(async move {
+            let request = self.client(url)?.head(url.clone());
+            let answer = request.send().await.map_err(|error| chain(&error))?;
+            let date = answer.headers().get("date").and_then(|value| value.to_str().ok());
+            Ok(date.and_then(http_date))
+        })
+    }
+
     fn post<'a>(&'a self, url: &'a Url, form: Form<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
         Box::pin(self.bounded(url, Some(form), form.authorization))
     }
@@ -190,4 +213,17 @@ fn chain(error: &dyn std::error::Error) -> FetchError {
         next = cause.source();
     }
     FetchError(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::http_date;
+
+    #[test]
+    fn the_time_of_a_server_is_read() {
+        assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        for not in ["", "now", "1994-11-06T08:49:37Z", "Sun, 06 Nov 0000 08:49:37 GMT"] {
+            assert_eq!(http_date(not), None, "{not}");
+        }
+    }
 }

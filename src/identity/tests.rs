@@ -2,7 +2,7 @@
 //! in `tests/it/identity`.
 
 mod demo;
-mod desk;
+pub(super) mod desk;
 mod introspection;
 mod issuers;
 mod refusals;

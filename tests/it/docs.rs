@@ -103,6 +103,29 @@ fn the_configurations_of_the_documents_load() {
     assert!(seen >= 3, "{seen}");
 }
 
+/// Each is whole together with what the page says every file begins with.
+#[test]
+fn the_configuration_of_every_provider_loads_and_makes_its_identity_stage() {
+    let page = read("docs/providers.md");
+    let blocks = blocks(&page, "toml");
+    let [before, issuers @ ..] = &blocks[..] else {
+        panic!("what every file begins with, and a block per provider")
+    };
+    let mut seen = BTreeSet::new();
+    for block in issuers {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("policies")).unwrap();
+        let file = folder.path().join("tollgate.toml");
+        write(&file, &format!("{before}\n{block}"));
+        let config = Config::load(&file).unwrap_or_else(|error| panic!("{error}\n{block}"));
+        assert_eq!(config.issuers.len(), 1, "{block}");
+        seen.insert(config.issuers[0].name.clone());
+    }
+    for provider in ["okta", "entra", "google", "keycloak", "auth0", "corp", "cognito"] {
+        assert!(seen.contains(provider), "{provider}");
+    }
+}
+
 /// A folder with the demo's configuration, which the documents speak of.
 fn shop_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@
     reason = "helpers of tests may panic"
 )]
 
+mod doctor;
 mod fetching;
 pub(crate) mod idp;
 mod relying;

@@ -8,3 +8,4 @@ mod full;
 mod leaks;
 mod life;
 mod reload;
+mod scopes;

@@ -18,21 +18,22 @@ use crate::identity::{
     Bearer, Fetch, FetchError, Fetched, Form, GroupMap, Identity, IdentitySpec, IssuerSpec, Reason, Rejection,
 };
 
-pub(super) const NOW: u64 = 1_800_000_000;
-pub(super) const ISSUER: &str = "https://login.example.com/realm";
-pub(super) const DISCOVERY: &str = "https://login.example.com/realm/.well-known/openid-configuration";
-pub(super) const JWKS: &str = "https://login.example.com/realm/keys";
-pub(super) const RESOURCE: &str = "https://tollgate.example.com/mcp";
+pub(in crate::identity) const NOW: u64 = 1_800_000_000;
+pub(in crate::identity) const ISSUER: &str = "https://login.example.com/realm";
+pub(in crate::identity) const DISCOVERY: &str =
+    "https://login.example.com/realm/.well-known/openid-configuration";
+pub(in crate::identity) const JWKS: &str = "https://login.example.com/realm/keys";
+pub(in crate::identity) const RESOURCE: &str = "https://tollgate.example.com/mcp";
 
 /// A clock that moves when told to, and bytes that never repeat.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(in crate::identity) struct Clock {
     seconds: AtomicU64,
     random: AtomicU64,
 }
 
 impl Clock {
-    pub(super) fn advance(&self, seconds: u64) {
+    pub(in crate::identity) fn advance(&self, seconds: u64) {
         self.seconds.fetch_add(seconds, Ordering::SeqCst);
     }
 }
@@ -54,19 +55,28 @@ impl World for Clock {
     }
 }
 
+/// A form, and its `Authorization`.
+type Posted = (BTreeMap<String, String>, Option<String>);
+
 /// Documents by address; everything else is unreachable. Counts every request.
 #[derive(Default)]
-pub(super) struct Network {
+pub(in crate::identity) struct Network {
     pages: Mutex<HashMap<String, Fetched>>,
     asked: Mutex<Vec<String>>,
     /// Forms as they were sent, each with its `Authorization`.
-    pub(super) posted: Mutex<Vec<(BTreeMap<String, String>, Option<String>)>>,
+    pub(in crate::identity) posted: Mutex<Vec<Posted>>,
     /// Taken by every request: a test that holds it keeps answers from arriving.
-    pub(super) wire: tokio::sync::Mutex<()>,
+    pub(in crate::identity) wire: tokio::sync::Mutex<()>,
 }
 
 impl Network {
-    pub(super) fn serve(&self, url: &str, status: u16, body: &Value, cache_control: Option<&str>) {
+    pub(in crate::identity) fn serve(
+        &self,
+        url: &str,
+        status: u16,
+        body: &Value,
+        cache_control: Option<&str>,
+    ) {
         let page = Fetched {
             status,
             cache_control: cache_control.map(str::to_owned),
@@ -75,11 +85,11 @@ impl Network {
         self.pages.lock().unwrap().insert(url.to_owned(), page);
     }
 
-    pub(super) fn cut(&self, url: &str) {
+    pub(in crate::identity) fn cut(&self, url: &str) {
         self.pages.lock().unwrap().remove(url);
     }
 
-    pub(super) fn count(&self, url: &str) -> usize {
+    pub(in crate::identity) fn count(&self, url: &str) -> usize {
         self.asked
             .lock()
             .unwrap()
@@ -88,7 +98,7 @@ impl Network {
             .count()
     }
 
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(in crate::identity) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -127,42 +137,42 @@ impl Fetch for Network {
 }
 
 /// An issuer's key pair.
-pub(super) struct Pair(pub(super) SigningKey);
+pub(in crate::identity) struct Pair(pub(super) SigningKey);
 
 impl Pair {
-    pub(super) fn new(seed: u8) -> Self {
+    pub(in crate::identity) fn new(seed: u8) -> Self {
         Self(SigningKey::from_bytes(&[seed; 32]))
     }
 
-    pub(super) fn x(&self) -> String {
+    pub(in crate::identity) fn x(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes())
     }
 
-    pub(super) fn jwk(&self, kid: &str) -> Value {
+    pub(in crate::identity) fn jwk(&self, kid: &str) -> Value {
         json!({"kty": "OKP", "crv": "Ed25519", "x": self.x(), "kid": kid, "use": "sig", "alg": "EdDSA"})
     }
 
     /// Signs whatever it is given, like an issuer gone mad.
-    pub(super) fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub(in crate::identity) fn sign(&self, header: &Value, claims: &Value) -> String {
         self.sign_text(&header.to_string(), &claims.to_string())
     }
 
-    pub(super) fn sign_text(&self, header: &str, claims: &str) -> String {
+    pub(in crate::identity) fn sign_text(&self, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", b64(header), b64(claims));
         let signature = self.0.sign(signed.as_bytes()).to_bytes();
         format!("{signed}.{}", b64(signature))
     }
 }
 
-pub(super) fn b64(bytes: impl AsRef<[u8]>) -> String {
+pub(in crate::identity) fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-pub(super) fn header() -> Value {
+pub(in crate::identity) fn header() -> Value {
     json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "k1"})
 }
 
-pub(super) fn claims() -> Value {
+pub(in crate::identity) fn claims() -> Value {
     json!({
         "iss": ISSUER, "aud": RESOURCE, "sub": "alice", "client_id": "agent-1",
         "iat": NOW, "nbf": NOW, "exp": NOW + 600, "groups": ["analysts", "unmapped"], "scope": "mcp:read",
@@ -170,7 +180,7 @@ pub(super) fn claims() -> Value {
 }
 
 /// `base` with some fields replaced; null removes one.
-pub(super) fn with(mut base: Value, changes: Value) -> Value {
+pub(in crate::identity) fn with(mut base: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
         let fields = base.as_object_mut().unwrap();
         match value {
@@ -182,18 +192,18 @@ pub(super) fn with(mut base: Value, changes: Value) -> Value {
 }
 
 /// Identity in front of one issuer, `corp`, whose key is `k1`.
-pub(super) struct Desk {
-    pub(super) identity: Arc<Identity>,
-    pub(super) clock: Arc<Clock>,
-    pub(super) network: Arc<Network>,
-    pub(super) key: Pair,
+pub(in crate::identity) struct Desk {
+    pub(in crate::identity) identity: Arc<Identity>,
+    pub(in crate::identity) clock: Arc<Clock>,
+    pub(in crate::identity) network: Arc<Network>,
+    pub(in crate::identity) key: Pair,
 }
 
-pub(super) fn corp() -> IssuerSpec {
+pub(in crate::identity) fn corp() -> IssuerSpec {
     IssuerSpec::new("corp", ISSUER, RESOURCE)
 }
 
-pub(super) fn spec(issuers: Vec<IssuerSpec>) -> IdentitySpec {
+pub(in crate::identity) fn spec(issuers: Vec<IssuerSpec>) -> IdentitySpec {
     IdentitySpec {
         issuers,
         groups: GroupMap::parse([("analyst", vec!["corp:analysts"])]).unwrap(),
@@ -205,11 +215,11 @@ pub(super) fn spec(issuers: Vec<IssuerSpec>) -> IdentitySpec {
 }
 
 impl Desk {
-    pub(super) fn new() -> Self {
+    pub(in crate::identity) fn new() -> Self {
         Self::with(corp())
     }
 
-    pub(super) fn with(issuer: IssuerSpec) -> Self {
+    pub(in crate::identity) fn with(issuer: IssuerSpec) -> Self {
         let (clock, network, key) = (Arc::<Clock>::default(), Arc::<Network>::default(), Pair::new(1));
         network.serve(DISCOVERY, 200, &json!({"issuer": ISSUER, "jwks_uri": JWKS}), None);
         network.serve(JWKS, 200, &json!({"keys": [key.jwk("k1")]}), None);
@@ -223,32 +233,32 @@ impl Desk {
         }
     }
 
-    pub(super) fn good(&self) -> String {
+    pub(in crate::identity) fn good(&self) -> String {
         self.key.sign(&header(), &claims())
     }
 
-    pub(super) async fn admit(&self, token: &str) -> Result<Principal, Rejection> {
+    pub(in crate::identity) async fn admit(&self, token: &str) -> Result<Principal, Rejection> {
         self.identity.admit(Bearer(Some(token))).await
     }
 
     /// Why the token is refused; panics when it is not.
-    pub(super) async fn refuse(&self, token: &str) -> Reason {
+    pub(in crate::identity) async fn refuse(&self, token: &str) -> Reason {
         self.admit(token).await.unwrap_err().reason()
     }
 
     /// Why a good token with these claims changed is refused.
-    pub(super) async fn refuse_claims(&self, changes: Value) -> Reason {
+    pub(in crate::identity) async fn refuse_claims(&self, changes: Value) -> Reason {
         self.refuse(&self.key.sign(&header(), &with(claims(), changes)))
             .await
     }
 
-    pub(super) async fn admit_claims(&self, changes: Value) -> Principal {
+    pub(in crate::identity) async fn admit_claims(&self, changes: Value) -> Principal {
         self.admit(&self.key.sign(&header(), &with(claims(), changes)))
             .await
             .unwrap()
     }
 }
 
-pub(super) fn set(names: &[&str]) -> BTreeSet<String> {
+pub(in crate::identity) fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
