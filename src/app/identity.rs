@@ -64,6 +64,10 @@ fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
         max_lifetime_seconds: issuer.max_lifetime_seconds,
         control_audience: issuer.control_audience.clone(),
         control_credential: secret,
+        login_client: match &issuer.mode {
+            config::Mode::Bearer { login_client, .. } => login_client.clone(),
+            _ => None,
+        },
     })
 }
 

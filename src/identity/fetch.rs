@@ -35,6 +35,15 @@ pub trait Fetch: Send + Sync + std::fmt::Debug {
     /// Gets `url`. A status other than 200 is an answer, not an error.
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Fetched, FetchError>>;
 
+    /// The same with an `Authorization` header. Unless somebody implements it, nothing is sent.
+    fn get_as<'a>(
+        &'a self,
+        url: &'a Url,
+        _authorization: &'a str,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(async move { Err(FetchError(format!("{url}: nothing is sent from here"))) })
+    }
+
     /// Posts `form` to `url`, with an `Authorization` header where one is given; the same bounds. Nothing
     /// of what is sent is in an error. Unless somebody implements it, nothing is sent.
     fn post<'a>(&'a self, url: &'a Url, _form: Form<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
@@ -84,7 +93,12 @@ impl HttpFetch {
         client.as_ref().map_err(Clone::clone)
     }
 
-    async fn bounded(&self, url: &Url, form: Option<Form<'_>>) -> Result<Fetched, FetchError> {
+    async fn bounded(
+        &self,
+        url: &Url,
+        form: Option<Form<'_>>,
+        authorization: Option<&str>,
+    ) -> Result<Fetched, FetchError> {
         let client = self.client(url)?;
         let mut request = match form {
             None => client.get(url.clone()),
@@ -98,7 +112,7 @@ impl HttpFetch {
                 ),
         };
         request = request.header("accept", "application/json");
-        if let Some(authorization) = form.and_then(|form| form.authorization) {
+        if let Some(authorization) = authorization {
             let mut value = reqwest::header::HeaderValue::from_str(authorization)
                 .map_err(|_| FetchError("the client's credentials cannot be sent in a header".to_owned()))?;
             value.set_sensitive(true);
@@ -143,11 +157,19 @@ fn built(builder: ClientBuilder) -> Result<Client, FetchError> {
 
 impl Fetch for HttpFetch {
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Fetched, FetchError>> {
-        Box::pin(self.bounded(url, None))
+        Box::pin(self.bounded(url, None, None))
+    }
+
+    fn get_as<'a>(
+        &'a self,
+        url: &'a Url,
+        authorization: &'a str,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(self.bounded(url, None, Some(authorization)))
     }
 
     fn post<'a>(&'a self, url: &'a Url, form: Form<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
-        Box::pin(self.bounded(url, Some(form)))
+        Box::pin(self.bounded(url, Some(form), form.authorization))
     }
 }
 

