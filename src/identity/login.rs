@@ -20,6 +20,8 @@ mod grant;
 mod keyring;
 mod loopback;
 mod runner;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

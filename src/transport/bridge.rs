@@ -15,6 +15,8 @@ mod events;
 mod local;
 mod message;
 mod pipe;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
