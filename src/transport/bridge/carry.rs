@@ -113,6 +113,9 @@ impl Carrier {
             Failure::Token(error) if error.needs_login() => {
                 local::answer(request, &local::logged_out(server, &error.to_string()), world)
             }
+            Failure::Token(error @ LoginError::Environment(_)) => {
+                local::answer(request, &local::no_identity(server, &error.to_string()), world)
+            }
             Failure::Token(error) => {
                 local::answer(request, &local::no_token(server, &error.to_string()), world)
             }

@@ -123,6 +123,15 @@ pub(super) fn no_token(server: &str, why: &str) -> Refusal {
     .retry()
 }
 
+/// The identity that the job's environment gives is no use, and stays so.
+pub(super) fn no_identity(server: &str, why: &str) -> Refusal {
+    Refusal::new(
+        Code::NotPermitted,
+        format!("Nothing was carried to {server}: {why}."),
+        "Tell your person: the identity of this job has to be put right.",
+    )
+}
+
 /// The server did not get it.
 pub(super) fn unreachable(server: &str) -> Refusal {
     Refusal::new(
