@@ -8,6 +8,7 @@ mod doctor;
 mod identity;
 mod journal;
 mod keys;
+pub mod login;
 mod parts;
 mod reload;
 pub mod report;
@@ -33,6 +34,7 @@ pub use journal::{
     audit_erase, audit_export, audit_list, audit_replay, audit_show, audit_verify, audit_verify_export,
 };
 pub use keys::{KeyChange, keys_change, keys_list};
+pub use login::bridge;
 pub use parts::{App, Purpose, http_client};
 
 /// The one masking engine of this process: answers, journal and log lines pass through the same.

@@ -9,6 +9,7 @@ mod check;
 mod doctor;
 mod init;
 mod keys;
+mod login;
 mod out;
 mod policy;
 
@@ -99,7 +100,27 @@ enum Command {
     /// Serve MCP over standard input and output, for yourself
     ///
     /// Register it in an agent: claude mcp add shop -- tollgate stdio --config /path/to/tollgate.toml
-    Stdio,
+    ///
+    /// With --server it serves nothing itself: it carries messages to that server, with your login
+    /// (`tollgate login`).
+    Stdio {
+        /// Carry messages to this server instead, e.g. https://gate.example.com
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
+    },
+    /// Log in at a server, for agents that start on this machine
+    ///
+    /// In a browser on this machine; over SSH or without a desktop, by a code that you type into a browser
+    /// elsewhere. The login is kept for you alone, and renewed while it lasts.
+    Login(login::Login),
+    /// Log out: the server ends the login, and it is forgotten here
+    Logout(login::Logout),
+    /// Say who the server takes you for
+    Whoami(login::Whoami),
+    /// Print an access token for agents, e.g. for a header helper
+    ///
+    /// Nothing else goes to standard output. The token is an agent's: it opens nothing on the people's side.
+    Token(login::Token),
     /// Check configuration, tools and policies, and say what this set-up does not protect against
     Check(check::Check),
     /// Ask identity providers whether they are as the configuration says, with what to do
@@ -170,7 +191,17 @@ fn run(cli: Cli) -> Result<ExitCode> {
             on_runtime(play(&options)).map(|()| ExitCode::SUCCESS)
         }
         Command::Serve => on_runtime(app::serve(load(&global.config)?)).map(|()| ExitCode::SUCCESS),
-        Command::Stdio => {
+        Command::Stdio { server: Some(server) } => {
+            on_runtime(app::bridge(&server)).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Login(login) => {
+            let mut notes = Out::stderr(global.color);
+            on_runtime(login.run(&mut out, &mut notes))
+        }
+        Command::Logout(logout) => on_runtime(logout.run(&mut out)),
+        Command::Whoami(whoami) => on_runtime(whoami.run(&mut out)),
+        Command::Token(token) => on_runtime(token.run(&mut out)),
+        Command::Stdio { server: None } => {
             let config = load(&global.config)?;
             if std::io::stdin().is_terminal() {
                 Out::stderr(global.color).line(

@@ -17,6 +17,7 @@ mod jose;
 mod jwks;
 mod keys;
 mod local;
+pub mod login;
 mod reading;
 pub mod people;
 pub mod provider;
@@ -474,6 +475,15 @@ impl Identity {
             "bearer_methods_supported": ["header"],
             "resource_name": "Tollgate",
         });
+        let clients = self.rings.values().filter_map(|ring| {
+            let issuer = ring.issuer();
+            let client = issuer.login_client.as_deref().filter(|_| issuer.bearer)?;
+            Some((issuer.url.as_str(), client))
+        });
+        let clients: BTreeMap<&str, &str> = clients.collect();
+        if let (false, Some(fields)) = (clients.is_empty(), document.as_object_mut()) {
+            fields.insert(login::CLIENTS.to_owned(), json!(clients));
+        }
         if !self.asked.is_empty()
             && let Some(fields) = document.as_object_mut()
         {

@@ -94,6 +94,12 @@ struct Tool {
     declared: Option<Declared>,
 }
 
+/// What agents are told of the built-in tools, which every server has.
+#[must_use]
+pub fn built_in() -> Vec<ToolCard> {
+    BUILT_IN.iter().map(catalogue::BuiltIn::card).collect()
+}
+
 impl Tools {
     /// Loads the built-in tools and those declared by the `*.toml` files directly inside `dir`.
     ///

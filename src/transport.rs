@@ -9,6 +9,7 @@
 //!
 //! rmcp logs whole requests and answers at `debug` and `trace`: `telemetry` keeps its target at `warn`.
 
+pub mod bridge;
 pub mod http;
 pub mod stdio;
 

@@ -69,6 +69,10 @@ fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
         control_audience: issuer.control_audience.clone(),
         control_credential: secret,
         control_acr: issuer.control_acr.clone(),
+        login_client: match &issuer.mode {
+            config::Mode::Bearer { login_client, .. } => login_client.clone(),
+            _ => None,
+        },
     })
 }
 

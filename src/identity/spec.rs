@@ -81,6 +81,8 @@ pub struct IssuerSpec {
     /// Authentication context classes, one of which a sign-in on the people's side must meet (`acr`);
     /// empty asks for none.
     pub control_acr: Vec<String>,
+    /// The public client that `tollgate login` is at this issuer.
+    pub login_client: Option<String>,
 }
 
 /// As whom, and where, an issuer is asked about opaque tokens (RFC 7662).
@@ -118,6 +120,7 @@ impl IssuerSpec {
             control_audience: None,
             control_credential: None,
             control_acr: Vec::new(),
+            login_client: None,
         }
     }
 

@@ -24,6 +24,7 @@ mod faults;
 mod git;
 mod identity;
 mod incidents;
+mod login;
 mod mask;
 mod matrix;
 mod peers;

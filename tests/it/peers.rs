@@ -68,7 +68,7 @@ fn terminal(
         .unwrap()
 }
 
-async fn python(spec: Value) -> Value {
+pub(crate) async fn python(spec: Value) -> Value {
     script("session.py", spec).await
 }
 

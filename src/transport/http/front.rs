@@ -43,6 +43,8 @@ const METADATA: [&str; 2] = [
     "/.well-known/oauth-protected-resource",
     "/.well-known/oauth-protected-resource/mcp",
 ];
+/// Who the bearer of a token is, for `tollgate whoami`.
+const WHOAMI: &str = "/whoami";
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -202,6 +204,11 @@ impl Front {
         self.check_host(&request)?;
         if path == ENDPOINT {
             return self.mcp(request, from, ledger).await;
+        }
+        if path == WHOAMI {
+            only(&request, &[Method::GET])?;
+            self.check_origin(request.headers())?;
+            return Ok(whoami(&self.admit(request.headers()).await?));
         }
         if METADATA.contains(&path) {
             only(&request, &[Method::GET, Method::HEAD])?;
@@ -517,6 +524,15 @@ fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim_start_matches(' ');
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// A principal, to themselves.
+fn whoami(principal: &Principal) -> Answer {
+    let (user, agent) = (&principal.user, &principal.agent);
+    document(&json!({
+        "user": {"id": user.id(), "kind": user.kind, "groups": user.groups},
+        "agent": {"client_id": agent.client_id, "verified": agent.verified},
+    }))
 }
 
 fn only(request: &Request<Incoming>, methods: &[Method]) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 """One session of the official Python SDK against a Tollgate, told as JSON on standard output.
 
-The only argument is a JSON object: {"url", "token"} or {"command", "args"}, the SDK's "mode"
+The only argument is a JSON object: {"url", "token"} or {"command", "args", "env"}, the SDK's "mode"
 ("auto" negotiates the newest revision, "legacy" sends initialize), "calls": [[tool, arguments] …], and
 "follow": whether to do as the instructions say when people are asked (call approval_wait until there is an
 answer).
@@ -17,7 +17,7 @@ from mcp.shared._httpx_utils import create_mcp_http_client
 
 def target(spec):
     if "command" in spec:
-        return StdioServerParameters(command=spec["command"], args=spec["args"])
+        return StdioServerParameters(command=spec["command"], args=spec["args"], env=spec.get("env"))
     http = create_mcp_http_client(headers={"Authorization": "Bearer " + spec["token"]})
     return streamable_http_client(spec["url"], http_client=http)
 
