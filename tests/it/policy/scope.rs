@@ -68,6 +68,7 @@ proptest! {
         call.arrival.principal.scope = scope.clone();
         if service {
             call.arrival.principal.user.kind = UserKind::Service;
+            call.arrival.principal.user.issuer = "service".to_owned();
         }
         let named = call.invocation.resource.clone();
         let inside = scope.has_tool(&call.invocation.tool)
@@ -128,6 +129,7 @@ fn a_person_is_told_of_tools_their_token_leaves_out_and_a_service_is_not() {
     let rules = PERMISSIVE.policies.current();
     assert!(rules.listed(&who).admits("sql_query") && !rules.visible(&who).admits("sql_query"));
     who.user.kind = UserKind::Service;
+    who.user.issuer = "service".to_owned();
     assert!(!rules.listed(&who).admits("sql_query") && rules.listed(&who).admits("sql_schema"));
 }
 
