@@ -32,7 +32,6 @@ use crate::call::{
     Action, Arrival, Bound, Code, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal,
     ResourceCard, User, Visible,
 };
-use crate::identity::SERVICE;
 use cases::TestReport;
 pub use load::{Fault, LoadError};
 use request::Asking;
@@ -242,20 +241,6 @@ impl RuleSet {
             return visible;
         }
         Arc::new(visible.within(&principal.scope))
-    }
-
-    /// What a principal is told of. A person sees the tools as well that the scopes of their token leave
-    /// out: a client can ask them for more (step-up) only if it knows of more. Whoever shows an API key sees
-    /// what it is for and nothing else, and of resources nobody sees more than the credential is good for.
-    #[must_use]
-    pub fn listed(&self, principal: &Principal) -> Arc<Visible> {
-        let visible = self.visible(principal);
-        if principal.user.issuer == SERVICE || visible.tools.is_none() {
-            return visible;
-        }
-        let mut visible = Arc::unwrap_or_clone(visible);
-        visible.tools = None;
-        Arc::new(visible)
     }
 
     /// Decides one call.

@@ -10,6 +10,7 @@ pub mod journal;
 pub mod keys;
 pub mod read;
 pub mod rows;
+pub mod sign_ins;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -135,6 +135,16 @@ impl Tools {
             .collect()
     }
 
+    /// The tools a call of this one takes: itself, and those of its steps. `None` when it does not exist for
+    /// the caller.
+    #[must_use]
+    pub fn taken_by(&self, name: &str, visible: &Visible) -> Option<Vec<&str>> {
+        let tool = self.find(name, visible).ok()?;
+        let steps = tool.declared.as_ref().and_then(Declared::steps);
+        let steps = steps.into_iter().flatten().map(|step| step.tool.as_str());
+        Some(std::iter::once(tool.card.name.as_str()).chain(steps).collect())
+    }
+
     /// Names of every tool that is loaded, in the order of [`Tools::listed`]; for `check` and the matrix.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tools.iter().map(|tool| tool.card.name.as_str())

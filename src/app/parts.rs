@@ -83,7 +83,8 @@ impl App {
         let services = super::keys::services(&config, &world).await?;
         let mut spec = super::identity::spec(&config)?;
         spec.own.push(services.clone());
-        let identity = Identity::new(spec, Arc::new(HttpFetch::new()), world.clone())?;
+        let identity = Identity::new(spec, Arc::new(HttpFetch::new()), world.clone())?
+            .scoped(super::identity::scopes(&config, &tools)?);
         let resources = resources(&config, &world)?;
         let file = std::fs::read(&config.file).with_context(|| format!("read {}", config.file.display()))?;
         let start = json!({
@@ -93,14 +94,7 @@ impl App {
         });
         // Last, so that a start that is refused is not on record as one.
         let (audit, store, journal) = audit(&config, &mask, &world, start).await?;
-        for call in &journal.interrupted {
-            tracing::warn!(
-                call_id = call.call_id,
-                tool = call.tool,
-                user = call.user,
-                "interrupted by an earlier stop"
-            );
-        }
+        interrupted(&journal);
         let approvals = if people {
             approvals(&config, &store, &audit, &world).await?
         } else {
@@ -252,6 +246,18 @@ impl App {
             }
         });
         Keeper { stop, task }
+    }
+}
+
+/// Says what an earlier stop cut off.
+fn interrupted(journal: &StartReport) {
+    for call in &journal.interrupted {
+        tracing::warn!(
+            call_id = call.call_id,
+            tool = call.tool,
+            user = call.user,
+            "interrupted by an earlier stop"
+        );
     }
 }
 

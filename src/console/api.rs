@@ -161,7 +161,13 @@ fn ways(front: &Front) -> Answer {
         .ways()
         .into_iter()
         .map(|way| {
-            json!({"name": way.issuer, "url": way.url, "client_id": way.client_id, "public": way.is_public})
+            json!({
+                "name": way.issuer,
+                "url": way.url,
+                "client_id": way.client_id,
+                "public": way.is_public,
+                "acr_values": way.acr_values,
+            })
         })
         .collect();
     answer::json(&json!({"issuers": ways, "max_age_seconds": front.spec.max_age}))

@@ -91,12 +91,8 @@ proptest! {
                     }
                 }
             }
-            for visible in [rules.visible(&call.arrival.principal), rules.listed(&call.arrival.principal)] {
-                prop_assert!(visible.resources.keys().all(|name| scope.has_resource(name)));
-                let hidden = TOOLS.iter().all(|tool| scope.has_tool(tool) || !visible.admits(tool));
-                prop_assert!(hidden || !service);
-            }
             let visible = rules.visible(&call.arrival.principal);
+            prop_assert!(visible.resources.keys().all(|name| scope.has_resource(name)));
             prop_assert!(TOOLS.iter().all(|tool| visible.admits(tool) == scope.has_tool(tool)));
         }
     }
@@ -119,18 +115,6 @@ fn outside_and_invented_read_the_same() {
     let mut inside = Call::describe(&["analyst"], "code");
     inside.arrival.principal.scope.resources = Some(words(&["code"]));
     permitted(inside.unasked(&PERMISSIVE.policies));
-}
-
-/// A person's client can ask for more, so it is told of more; a service's cannot.
-#[test]
-fn a_person_is_told_of_tools_their_token_leaves_out_and_a_service_is_not() {
-    let mut who = super::principal(&["analyst"]);
-    who.scope.tools = Some(words(&["sql_schema"]));
-    let rules = PERMISSIVE.policies.current();
-    assert!(rules.listed(&who).admits("sql_query") && !rules.visible(&who).admits("sql_query"));
-    who.user.kind = UserKind::Service;
-    who.user.issuer = "service".to_owned();
-    assert!(!rules.listed(&who).admits("sql_query") && rules.listed(&who).admits("sql_schema"));
 }
 
 #[test]
