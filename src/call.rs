@@ -28,7 +28,7 @@ pub use effect::{Bound, Effect};
 pub use facts::{ClassifiedColumn, Facts, FileFacts, Probe, ShellFacts, SqlFacts, Target};
 pub use refusal::{Code, Refusal};
 pub use request::Request;
-pub use scope::Scope;
+pub use scope::{Scope, Visible};
 pub use unseen::is_unseen;
 
 /// Names one call, everywhere: in the answer, in the journal, in a target's own log.
@@ -394,62 +394,6 @@ pub struct Invocation {
     pub arguments: Value,
     /// SHA-256 over JCS{user, client_id, session, tool, resource, canonical arguments}.
     pub request_key: Hash,
-}
-
-/// What exists for a principal: every resource some policy might let them use, and for what.
-///
-/// Derived from the scopes of the same policies that decide calls, so the catalogue cannot promise
-/// what a call will not find.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Visible {
-    /// What may be done with each resource that exists.
-    pub resources: BTreeMap<String, BTreeSet<Action>>,
-    /// Tools that exist at most; `None` bounds nothing.
-    pub tools: Option<BTreeSet<String>>,
-}
-
-impl Visible {
-    /// These resources, through any tool.
-    #[must_use]
-    pub fn of(resources: BTreeMap<String, BTreeSet<Action>>) -> Self {
-        Self {
-            resources,
-            tools: None,
-        }
-    }
-
-    /// What of it is within a scope.
-    #[must_use]
-    pub fn within(&self, scope: &Scope) -> Self {
-        let resources = self.resources.iter();
-        let inside = resources.filter(|(name, _)| scope.has_resource(name));
-        Self {
-            resources: inside
-                .map(|(name, actions)| (name.clone(), actions.clone()))
-                .collect(),
-            tools: scope.tools.clone(),
-        }
-    }
-
-    /// Whether a tool of that name can exist for this principal.
-    #[must_use]
-    pub fn admits(&self, tool: &str) -> bool {
-        self.tools.as_ref().is_none_or(|tools| tools.contains(tool))
-    }
-
-    /// Whether the resource exists for this principal at all.
-    #[must_use]
-    pub fn has(&self, resource: &str) -> bool {
-        self.resources.contains_key(resource)
-    }
-
-    /// Whether some policy might allow `action` on `resource`.
-    #[must_use]
-    pub fn may(&self, action: Action, resource: &str) -> bool {
-        self.resources
-            .get(resource)
-            .is_some_and(|actions| actions.contains(&action))
-    }
 }
 
 /// Bounds on one effect. Every field is an upper bound; the smallest of all sources wins.

@@ -173,8 +173,12 @@ struct Nothing {}
 
 /// One request to `/api/keys`.
 pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<Answer, Problem> {
+    asked.only(match place {
+        Place::All => &[Method::GET, Method::HEAD, Method::POST],
+        Place::Act(..) => &[Method::POST],
+    })?;
     let desk = desk(front)?;
-    let reads = [Method::GET, Method::HEAD].contains(&asked.method);
+    let reads = asked.method != Method::POST;
     match place {
         Place::All if reads => {
             let who = api::reviewer(front, &asked).await?;
@@ -184,14 +188,12 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
             Ok(answer::json(&json!({ "keys": keys })))
         }
         Place::All => {
-            asked.only(&[Method::GET, Method::HEAD, Method::POST])?;
             let who = api::reviewer(front, &asked).await?;
             let new: Create = api::acting(front, &who, asked).await?;
             let made = desk.create(&who, terms(new)).await?;
             Ok(shown(&made))
         }
         Place::Act(id, verb) => {
-            asked.only(&[Method::POST])?;
             let who = api::reviewer(front, &asked).await?;
             match verb {
                 KeyVerb::Rotate => {

@@ -18,10 +18,13 @@ pub fn document(url: &Url) -> Value {
         },
         "servers": [{"url": server}],
         "security": [{"id_token": []}],
-        "paths": paths(),
+        "paths": all_paths(),
         "components": {
             "securitySchemes": {"id_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT (ID token)"}},
-            "parameters": {"id": {
+            "parameters": {"key": {
+                "name": "key", "in": "path", "required": true,
+                "schema": {"type": "string", "pattern": "^[a-z2-9]{12}$"},
+            }, "id": {
                 "name": "id", "in": "path", "required": true,
                 "schema": {"type": "string", "pattern": "^[a-z0-9]{32}$"},
             }},
@@ -30,6 +33,72 @@ pub fn document(url: &Url) -> Value {
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
             }},
             "schemas": schemas(),
+        },
+    })
+}
+
+fn all_paths() -> Value {
+    let mut all = paths();
+    if let (Some(all), Value::Object(keys)) = (all.as_object_mut(), key_paths()) {
+        all.extend(keys);
+    }
+    all
+}
+
+/// API keys of services: docs/services.md.
+fn key_paths() -> Value {
+    let names = json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true, "maxItems": 256});
+    let life = json!({"type": "integer", "minimum": 60, "maximum": 31_536_000});
+    let create = json!({
+        "type": "object", "required": ["service", "life_seconds"], "additionalProperties": false,
+        "properties": {
+            "service": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
+            "groups": names, "tools": names, "resources": names, "life_seconds": life,
+        },
+    });
+    let rotate = json!({
+        "type": "object", "required": ["overlap_seconds"], "additionalProperties": false,
+        "properties": {
+            "overlap_seconds": {"type": "integer", "minimum": 0, "maximum": 2_592_000}, "life_seconds": life,
+        },
+    });
+    let nothing = json!({"type": "object", "additionalProperties": false});
+    let key = json!({"$ref": "#/components/schemas/Key"});
+    let made = json!({"allOf": [key], "type": "object", "required": ["key"], "properties": {
+        "key": {"type": "string", "description": "The key itself: in this answer and never again"},
+    }});
+    let post = |id: &str, summary: &str, body: &Value, status: &str, schema: &Value| {
+        let mut responses = responses("The key", schema);
+        if let (true, Some(members)) = (status != "200", responses.as_object_mut())
+            && let Some(good) = members.remove("200")
+        {
+            members.insert(status.to_owned(), good);
+        }
+        json!({
+            "operationId": id, "summary": summary, "responses": responses,
+            "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
+        })
+    };
+    let all = json!({
+        "type": "object", "required": ["keys"],
+        "properties": {"keys": {"type": "array", "items": key}},
+    });
+    let one = json!([{"$ref": "#/components/parameters/key"}]);
+    json!({
+        "/api/keys": {
+            "get": {
+                "operationId": "listKeys", "summary": "The API keys of services that you may administer",
+                "responses": responses("The keys, without what it takes to use them", &all),
+            },
+            "post": post("createKey", "Make a key for a service that has none that works", &create, "201", &made),
+        },
+        "/api/keys/{key}/rotate": {
+            "parameters": one,
+            "post": post("rotateKey", "Make a second key for the same; the old one ends after the overlap", &rotate, "201", &made),
+        },
+        "/api/keys/{key}/revoke": {
+            "parameters": one,
+            "post": post("revokeKey", "Take a key back", &nothing, "200", &key),
         },
     })
 }
@@ -112,7 +181,19 @@ fn schemas() -> Value {
         "approved_by": {"type": "array", "items": {"type": "object"}},
         "may_decide": {"type": "boolean"}, "may_refuse": {"type": "boolean"}, "may_withdraw": {"type": "boolean"},
     });
+    let names = json!({"type": "array", "items": text});
     json!({
+        "Key": {
+            "type": "object",
+            "required": ["id", "service", "state", "groups", "tools", "resources", "made_by", "created_at", "expires_at"],
+            "properties": {
+                "id": text, "service": text, "state": {"enum": ["live", "expired", "revoked"]},
+                "groups": names, "tools": names, "resources": names, "made_by": text,
+                "created_at": {"type": "string", "format": "date-time"},
+                "expires_at": {"type": "string", "format": "date-time"},
+                "used_at": maybe, "revoked_at": maybe, "revoked_by": maybe,
+            },
+        },
         "Problem": {
             "type": "object", "required": ["type", "title", "status", "detail"],
             "properties": {"type": text, "title": text, "status": {"type": "integer"}, "detail": text},

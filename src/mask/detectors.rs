@@ -173,6 +173,12 @@ pub(super) static DETECTORS: &[Detector] = &[
         r"[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}",
         checks::token,
     ),
+    row(
+        "tollgate-token",
+        &["tga_", "tgr_", "tgc_", "tgd_", "tgk_"],
+        r"tg[arcdk]_[A-Za-z0-9_-]{43,80}",
+        checks::token,
+    ),
     row("npm-token", &["npm_"], r"npm_[A-Za-z0-9]{36}", checks::token),
     row(
         "pypi-token",

@@ -138,6 +138,25 @@ async fn every_user_tool_and_resource() {
             writeln!(page, "{}", row.trim_end()).unwrap();
         }
     }
+    writeln!(
+        page,
+        "a service of all these groups, whose key names {} on shop and work",
+        SERVICE_TOOLS.join(", ")
+    )
+    .unwrap();
+    let service = service(&site).await;
+    for tool in &tools {
+        let mut row = format!("  {tool:<20}");
+        let name = tool.split(':').next().unwrap();
+        for resource in ["shop", "code", "work", "elsewhere"] {
+            let word = match service.call(name, arguments(tool, resource)).await {
+                Ok(result) => word(&result),
+                Err(_) => "-".to_owned(),
+            };
+            write!(row, " {resource}: {word:<24}").unwrap();
+        }
+        writeln!(page, "{}", row.trim_end()).unwrap();
+    }
     let unvouched = site.unvouched_client("analyst", &["analyst"]);
     let arguments = arguments("sql_query", "shop");
     let answer = word(&unvouched.call("sql_query", arguments).await.unwrap());
@@ -188,6 +207,33 @@ async fn every_user_tool_and_resource() {
             assert!(seen.contains(tool), "tools/{name} does not appear in the matrix");
         }
     }
+}
+
+/// What the service of the matrix may call; a tool with steps without those of its steps.
+const SERVICE_TOOLS: [&str; 5] = [
+    "sql_query",
+    "file_read",
+    "shell_run",
+    "list_resources",
+    "customer_overview",
+];
+
+/// A service in every group whose key names little.
+async fn service(site: &Site) -> tollgate::demo::client::Client {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let terms = tollgate::identity::services::Terms {
+        service: "matrix".to_owned(),
+        groups: words(&["analyst", "developer", "dba"]),
+        tools: words(&SERVICE_TOOLS),
+        resources: words(&["shop", "work"]),
+        life: std::time::Duration::from_secs(3600),
+    };
+    let config = tollgate::config::Config::load(&site.config()).unwrap();
+    let change = tollgate::app::KeyChange::Create(terms);
+    let (_, key) = tollgate::app::keys_change(&config, change).await.unwrap();
+    let http = tollgate::app::http_client().unwrap();
+    let key = key.unwrap().expose().to_owned();
+    tollgate::demo::client::Client::new(http, &site.endpoint(), key, "test")
 }
 
 /// Policy id → how the calls ended that it decided, from the journal.

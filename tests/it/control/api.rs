@@ -292,6 +292,7 @@ async fn the_description_is_of_these_very_addresses() {
     for (path, item) in described["paths"].as_object().unwrap() {
         for method in ["get", "post", "put", "delete", "patch"] {
             let address = format!("{}{}", place.url, path.replace("{id}", &"z".repeat(32)));
+            let address = address.replace("{key}", &"z".repeat(12));
             let verb = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let mut request = http().request(verb, address).bearer_auth(&token);
             if method != "get" {
@@ -312,11 +313,15 @@ async fn the_description_is_of_these_very_addresses() {
         [
             "get /api/approvals",
             "get /api/approvals/{id}",
+            "get /api/keys",
             "get /api/openapi.json",
             "get /api/sign-in",
             "post /api/approvals/{id}/approve",
             "post /api/approvals/{id}/cancel",
             "post /api/approvals/{id}/refuse",
+            "post /api/keys",
+            "post /api/keys/{key}/revoke",
+            "post /api/keys/{key}/rotate",
         ]
     );
 }

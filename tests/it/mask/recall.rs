@@ -69,6 +69,8 @@ fn tokens(r: &mut Random) -> Vec<(&'static str, String)> {
         ("google-oauth", format!("GOC{}{}", "SPX-", r.url(28))),
         ("google-oauth", format!("ya{}{}", "29.", r.url(120))),
         ("azure-key", format!("{}8Q{}{}", r.alnum(3), "~", r.alnum(34))),
+        ("tollgate-token", format!("tg{}{}", "a_", r.url(43))),
+        ("tollgate-token", format!("tg{}{}_{}", "k_", r.hex(12), r.url(43))),
         ("npm-token", format!("np{}{}", "m_", r.alnum(36))),
         ("pypi-token", format!("py{}{}", "pi-AgEIcHlwaS5vcmc", r.url(90))),
         ("anthropic-key", format!("sk-{}-{}", "ant-api03", r.url(95))),

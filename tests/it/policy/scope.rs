@@ -68,6 +68,7 @@ proptest! {
         call.arrival.principal.scope = scope.clone();
         if service {
             call.arrival.principal.user.kind = UserKind::Service;
+            call.arrival.principal.user.issuer = "service".to_owned();
         }
         let named = call.invocation.resource.clone();
         let inside = scope.has_tool(&call.invocation.tool)
