@@ -19,6 +19,7 @@ pub mod provider;
 pub(crate) mod reach;
 mod recent;
 mod rejection;
+pub mod saml;
 pub mod seal;
 mod session;
 mod spec;

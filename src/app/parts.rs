@@ -83,6 +83,7 @@ impl App {
             Arc::new(HttpFetch::new()),
             world.clone(),
         )?;
+        super::identity::saml(&config, &world)?;
         let resources = resources(&config, &world)?;
         let file = std::fs::read(&config.file).with_context(|| format!("read {}", config.file.display()))?;
         let start = json!({

@@ -27,6 +27,8 @@ mod mask;
 mod matrix;
 mod peers;
 mod policy;
+#[cfg(feature = "saml")]
+mod saml;
 mod sqlite;
 mod tidy;
 mod together;
