@@ -2,6 +2,8 @@
 
 mod attacks;
 mod idp;
+mod metadata;
+mod properties;
 
 use std::collections::BTreeSet;
 
@@ -107,4 +109,49 @@ async fn what_we_say_of_ourselves_is_what_we_accept() {
     let begin = client.provider.begin(&question(None)).await.unwrap();
     let (action, _) = idp.sign_in(begin.as_str(), "alice").await;
     assert_eq!(action, format!("{GATE}/oauth/saml/corp"));
+}
+
+#[tokio::test]
+async fn a_fresh_proof_is_asked_for_and_insisted_on() {
+    let idp = Idp::start();
+    let client = idp.client("corp").await;
+    let answer = client.asked_with(&idp, "alice", question(Some(0))).await;
+    client.clock.advance(61);
+    assert_eq!(client.post(&answer).await.unwrap_err(), SignInError::NotFresh);
+    client.clock.advance(-30);
+    client.post(&answer).await.unwrap();
+}
+
+/// SimpleSAMLphp answers with the class it has, whatever class was asked for.
+#[tokio::test]
+async fn a_class_that_was_asked_for_is_insisted_on() {
+    let idp = Idp::start();
+    let client = idp.client("corp").await;
+    let class = |name: &str| format!("urn:oasis:names:tc:SAML:2.0:ac:classes:{name}");
+    let mut asked = question(None);
+    asked.acr_values = vec![class("Smartcard")];
+    let answer = client.asked_with(&idp, "alice", asked.clone()).await;
+    let refused = SignInError::Refused("NoAuthnContext".to_owned());
+    assert_eq!(client.post(&answer).await.unwrap_err(), refused);
+    asked.acr_values = vec![class("Smartcard"), class("Password")];
+    let answer = client.asked_with(&idp, "alice", asked).await;
+    client.post(&answer).await.unwrap();
+}
+
+/// A status other than success says its standard name, and nothing that it was made of.
+#[tokio::test]
+async fn a_refusal_there_is_a_refusal_here() {
+    let idp = Idp::start();
+    let client = idp.client("corp").await;
+    let answer = client.asked(&idp, "alice").await;
+    let success = "urn:oasis:names:tc:SAML:2.0:status:Success";
+    for (status, said) in [
+        ("urn:oasis:names:tc:SAML:2.0:status:AuthnFailed", "AuthnFailed"),
+        ("urn:oasis:names:tc:SAML:2.0:status:Injected", "another status"),
+        ("urn:example:anything", "another status"),
+    ] {
+        let changed = answer.xml.replace(success, status);
+        let refused = client.post_changed(&answer, &changed).await;
+        assert_eq!(refused, SignInError::Refused(said.to_owned()));
+    }
 }

@@ -47,6 +47,7 @@ const MADE: &[&str] = &[
     ".venv",
     "__pycache__",
     "demo-run",
+    "installed",
 ];
 
 /// Every file of the repository, with its path from the root, in order.

@@ -121,6 +121,15 @@ impl Inner {
                 cut_at: self.spec.groups_cut_at,
             },
         )?;
+        // A provider that ignores what class was asked for has not met it.
+        if !question.acr_values.is_empty()
+            && !statement
+                .class
+                .as_ref()
+                .is_some_and(|met| question.acr_values.contains(met))
+        {
+            return Err(SignInError::Refused("NoAuthnContext".to_owned()));
+        }
         let (Some(outer), Some(id)) = (shape::id(shape.response), shape::id(shape.assertion)) else {
             return Err(SignInError::Token(Reason::Malformed));
         };

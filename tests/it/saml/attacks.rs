@@ -263,6 +263,7 @@ async fn an_assertion_for_somebody_else_is_refused() {
     for name in ["audience", "place"] {
         let client = idp.client(name).await;
         let answer = client.asked(&idp, "alice").await;
+        corp.clock.set(&answer);
         let refused = corp.post(&answer).await.unwrap_err();
         assert_eq!(refused, SignInError::Token(Reason::Audience), "{name}");
     }

@@ -41,7 +41,7 @@ fn folder() -> PathBuf {
 
 /// A file that `tests/peers/setup-saml` made: a missing one is a failure, never a skipped test.
 pub(super) fn made(name: &str) -> String {
-    let file = folder().join("keys").join(name);
+    let file = folder().join("installed/keys").join(name);
     std::fs::read_to_string(file).expect("the SAML provider is not set up: run tests/peers/setup-saml")
 }
 
@@ -49,12 +49,12 @@ impl Idp {
     /// Starts it on a port of its own choice and waits for the line that names it.
     #[expect(clippy::disallowed_methods, reason = "the provider is another program")]
     pub(super) fn start() -> Self {
-        made(".made");
+        made("idp.crt");
         tollgate::identity::install_tls_provider();
         let scratch = tempfile::tempdir().unwrap();
         let mut process = std::process::Command::new("php")
             .args(["-d", "display_errors=0", "-S", "127.0.0.1:0", "-t"])
-            .arg("/usr/share/simplesamlphp/www")
+            .arg(folder().join("installed/program/www"))
             .env("SIMPLESAMLPHP_CONFIG_DIR", folder().join("config"))
             .env("TOLLGATE_IDP_DIR", scratch.path())
             .stdin(Stdio::null())
@@ -185,11 +185,24 @@ pub(super) fn spec(name: &str, metadata: String) -> SamlSpec {
     }
 }
 
-/// The provider's clock is this machine's, so ours starts there; from then on it is the test's.
+/// Ours is set from what the provider answers, so that no test depends on how long something took.
 #[derive(Debug)]
 pub(super) struct Clock(AtomicU64);
 
 impl Clock {
+    /// The moment an answer was made.
+    pub(super) fn set(&self, answer: &Answer) {
+        let written = Regex::new(r#"<saml:Assertion [^>]*IssueInstant="([^"]*)""#).unwrap();
+        let sealed = Regex::new(r#"IssueInstant="([^"]*)""#).unwrap();
+        let found = written
+            .captures(&answer.xml)
+            .or_else(|| sealed.captures(&answer.xml));
+        let format = &time::format_description::well_known::Rfc3339;
+        let at = time::OffsetDateTime::parse(&found.unwrap()[1], format).unwrap();
+        self.0
+            .store(at.unix_timestamp().cast_unsigned(), Ordering::SeqCst);
+    }
+
     pub(super) fn advance(&self, seconds: i64) {
         self.0.fetch_add(seconds.cast_unsigned(), Ordering::SeqCst);
     }
@@ -237,8 +250,7 @@ pub(super) fn question(max_age: Option<u64>) -> Question {
 
 impl Client {
     pub(super) fn new(spec: SamlSpec) -> Self {
-        let now = tollgate::clock::System::new().now().seconds();
-        let clock = Arc::new(Clock(AtomicU64::new(now)));
+        let clock = Arc::new(Clock(AtomicU64::new(1_800_000_000)));
         Self {
             provider: saml::provider(spec, clock.clone()).unwrap(),
             clock,
@@ -259,10 +271,12 @@ impl Client {
         };
         assert_eq!(field("RelayState"), *question.state);
         let xml = STANDARD.decode(field("SAMLResponse")).unwrap();
-        Answer {
+        let answer = Answer {
             question,
             xml: String::from_utf8(xml).unwrap(),
-        }
+        };
+        self.clock.set(&answer);
+        answer
     }
 
     pub(super) async fn post(&self, answer: &Answer) -> Result<SignedIn, SignInError> {

@@ -2,12 +2,12 @@
 // SimpleSAMLphp as the identity provider of tests: any free port, nothing outside its own folder.
 $config = [
     'baseurlpath' => 'http://' . ($_SERVER['HTTP_HOST'] ?? '127.0.0.1') . '/',
-    'certdir' => __DIR__ . '/../keys/',
+    'certdir' => __DIR__ . '/../installed/keys/',
     'loggingdir' => getenv('TOLLGATE_IDP_DIR') . '/',
     'datadir' => getenv('TOLLGATE_IDP_DIR') . '/',
     'tempdir' => getenv('TOLLGATE_IDP_DIR') . '/',
     'metadatadir' => __DIR__ . '/../metadata/',
-    'attributenamemapdir' => '/etc/simplesamlphp/attributemap/',
+    'attributenamemapdir' => __DIR__ . '/',
     'technicalcontact_name' => 'Tests',
     'technicalcontact_email' => 'na@example.org',
     'timezone' => 'UTC',
