@@ -27,4 +27,4 @@ bench: ## each governed call beside the same work done directly
 check: ## format and lints, as continuous integration checks them
 	@scripts/setup build
 	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --all-targets --all-features --locked -- -D warnings

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod desk;
 mod doctor;
+mod facade;
 mod identity;
 mod journal;
 mod keys;

@@ -23,6 +23,7 @@ pub mod people;
 pub mod provider;
 pub(crate) mod reach;
 mod rejection;
+pub mod saml;
 mod scopes;
 pub mod seal;
 pub mod services;

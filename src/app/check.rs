@@ -7,7 +7,7 @@ use super::report::{CheckReport, counted};
 use crate::audit::{LogKey, load_or_create_key};
 use crate::clock::{System, World};
 use crate::config::gaps::gaps;
-use crate::config::{Config, Kind};
+use crate::config::{Config, Issuer, Kind, Mode};
 use crate::identity::{DEMO, HttpFetch, Identity};
 use crate::policy::{CandidateReport, Policies};
 use crate::resource::Resource;
@@ -163,9 +163,15 @@ async fn identity(config: &Config, report: &mut CheckReport) {
             "`tollgate serve` does not start with it; `tollgate stdio` does",
         );
     }
+    saml(config, report);
+    let by_saml = |name: &str| {
+        let of = |issuer: &&Issuer| issuer.name == name;
+        let issuer = config.issuers.iter().find(of);
+        issuer.is_some_and(|issuer| matches!(issuer.mode, Mode::Saml { .. }))
+    };
     for (name, keys) in identity.probe().await {
-        if name == DEMO {
-            continue; // gone with the demo
+        if name == DEMO || by_saml(&name) {
+            continue; // gone with the demo; has no key set
         }
         match keys {
             Ok(count) => report.ok(
@@ -198,6 +204,21 @@ async fn identity(config: &Config, report: &mut CheckReport) {
                 "nobody of this issuer can decide a request until that is mended",
             ),
         }
+    }
+}
+
+fn saml(config: &Config, report: &mut CheckReport) {
+    let world: Arc<dyn World> = Arc::new(System::new());
+    match super::identity::saml(config, &world) {
+        Ok(providers) => {
+            for provider in providers {
+                report.ok(
+                    "identity",
+                    format!("{}: its SAML metadata is understood", provider.name()),
+                );
+            }
+        }
+        Err(error) => report.error("identity", format!("{error:#}"), "mend the [[issuer]]"),
     }
 }
 

@@ -87,7 +87,11 @@ pub async fn doctor_login(
         )
     })?;
     let (fetch, world) = surroundings();
-    let at = (issuer.url.as_str(), client.as_str());
+    let at = terminal::At {
+        issuer: &issuer.url,
+        client_id: &client,
+        acr_values: &issuer.control_acr,
+    };
     let token = terminal::sign_in(fetch.as_ref(), world.as_ref(), at, show).await;
     let token = token.with_context(|| {
         format!("signing in with client `{client}` (its redirect URI must be {LOOPBACK}, any port)")

@@ -1,10 +1,16 @@
 //! Who is let in, by what: the identity stage from the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::clock::World;
 use crate::config::{self, Config};
+use crate::identity::provider::Provider;
+use crate::identity::saml::{self, METADATA_BYTES, SamlSpec};
 use crate::identity::{GroupMap, IdentitySpec, IssuerSpec, Opaque, Scopes};
 use crate::secret::{Secret, SecretRef};
 use crate::tool::Tools;
@@ -29,7 +35,7 @@ pub(super) fn spec(config: &Config) -> Result<IdentitySpec> {
         .iter()
         .map(|(group, claims)| (*group, claims.iter().map(String::as_str)));
     Ok(IdentitySpec {
-        issuers: config.issuers.iter().map(issuer).collect::<Result<_>>()?,
+        issuers: config.issuers.iter().map(provider_spec).collect::<Result<_>>()?,
         groups: GroupMap::parse(table)?,
         resource: config.server.mcp_url(),
         scopes: config.scopes.keys().cloned().collect(),
@@ -42,7 +48,11 @@ pub(super) fn spec(config: &Config) -> Result<IdentitySpec> {
     })
 }
 
-fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
+/// One issuer.
+///
+/// # Errors
+/// An entry identity does not understand.
+pub(super) fn provider_spec(issuer: &config::Issuer) -> Result<IssuerSpec> {
     let algorithm = |name: &String| {
         name.parse()
             .map_err(|_| anyhow::anyhow!("issuer `{}`: unknown algorithm {name}", issuer.name))
@@ -116,4 +126,55 @@ pub(super) fn facade_url(config: &Config) -> String {
 pub(super) fn resolved(reference: &SecretRef) -> Result<Secret> {
     let found = reference.resolve(|name| std::env::var(name).ok());
     found.map_err(|error| anyhow::anyhow!("{error}; {}", error.remedy()))
+}
+
+/// The providers that people sign in with by SAML.
+///
+/// # Errors
+/// A metadata file that cannot be used, two issuers that are one provider, a key of the configuration that
+/// means nothing there; or that this build has no SAML.
+pub(super) fn saml(config: &Config, world: &Arc<dyn World>) -> Result<Vec<Arc<dyn Provider>>> {
+    let mut providers = Vec::new();
+    let mut files = BTreeSet::new();
+    for issuer in &config.issuers {
+        let config::Mode::Saml { metadata } = &issuer.mode else {
+            continue;
+        };
+        let about = |what: &str| anyhow::anyhow!("issuer `{}`: {what}", issuer.name);
+        if issuer.control_audience.is_some() {
+            return Err(about(
+                "control_audience is a client of OpenID Connect, which the people's side signs in with; \
+                 leave it out with mode \"saml\"",
+            ));
+        }
+        let text = xml(metadata).map_err(|error| about(&error))?;
+        if !files.insert(text.clone()) {
+            return Err(about(
+                "another issuer has the same metadata; name each provider once",
+            ));
+        }
+        let spec = SamlSpec {
+            name: issuer.name.clone(),
+            public_url: facade_url(config),
+            metadata: text,
+            groups_claim: issuer.groups_claim.clone(),
+            groups_cut_at: issuer.groups_cut_at,
+            max_lifetime_seconds: issuer.max_lifetime_seconds,
+        };
+        providers.push(saml::provider(spec, Arc::clone(world))?);
+    }
+    Ok(providers)
+}
+
+fn xml(file: &Path) -> Result<String, String> {
+    let named = |what: &str| format!("its SAML metadata {}: {what}", file.display());
+    let opened = std::fs::File::open(file).map_err(|error| named(&error.to_string()))?;
+    let mut bytes = Vec::new();
+    let most = u64::try_from(METADATA_BYTES).unwrap_or(u64::MAX);
+    let read = opened.take(most + 1).read_to_end(&mut bytes);
+    read.map_err(|error| named(&error.to_string()))?;
+    if bytes.len() > METADATA_BYTES {
+        return Err(named("larger than 1 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|_| named("not UTF-8"))
 }

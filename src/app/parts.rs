@@ -19,7 +19,7 @@ use crate::console;
 use crate::gate::Gate;
 use crate::identity::issuer::DemoIssuer;
 use crate::identity::services::Services;
-use crate::identity::{DEMO, HttpFetch, Identity, install_tls_provider};
+use crate::identity::{DEMO, install_tls_provider};
 use crate::mask::Mask;
 use crate::policy::{Policies, Scene};
 use crate::resource::{Resource, Resources, git, shell, sql::sqlite};
@@ -55,6 +55,7 @@ pub struct App {
     world: Arc<dyn World>,
     demo: Option<Arc<DemoIssuer>>,
     services: Arc<Services>,
+    facade: Option<Arc<super::facade::Server>>,
     /// What each address tries, on every listener.
     attempts: Arc<Attempts>,
 }
@@ -67,7 +68,8 @@ impl App {
     pub async fn build(config: Config, purpose: Purpose) -> Result<Self> {
         let world: Arc<dyn World> = Arc::new(System::new());
         let mask = super::mask();
-        let people = !matches!(purpose, Purpose::Stdio) && config.server.control.is_some();
+        let serves = !matches!(purpose, Purpose::Stdio);
+        let people = serves && config.server.control.is_some();
         let demo = match purpose {
             Purpose::Demo(issuer) => Some(issuer),
             Purpose::Stdio => None,
@@ -84,10 +86,7 @@ impl App {
             bail!("the decision tests of the policies fail; run `tollgate policy test`");
         }
         let services = super::keys::services(&config, &world).await?;
-        let mut spec = super::identity::spec(&config)?;
-        spec.own.push(services.clone());
-        let identity = Identity::new(spec, Arc::new(HttpFetch::new()), world.clone())?
-            .scoped(super::identity::scopes(&config, &tools)?);
+        let (identity, facade) = super::facade::identity(&config, &tools, &services, serves, &world).await?;
         let resources = resources(&config, &world)?;
         let file = std::fs::read(&config.file).with_context(|| format!("read {}", config.file.display()))?;
         let start = json!({
@@ -120,6 +119,7 @@ impl App {
             world,
             demo,
             services,
+            facade,
         })
     }
 
@@ -149,6 +149,9 @@ impl App {
         if let Some(issuer) = &self.demo {
             let annex = super::demo::Pages::new(issuer.clone(), self.attempts.clone());
             spec.annexes.push(Arc::new(annex));
+        }
+        if let Some(facade) = &self.facade {
+            spec.annexes.push(facade.clone());
         }
         let keeper = self.keep_journal();
         let stop = CancellationToken::new();
@@ -233,6 +236,7 @@ impl App {
     fn keep_journal(&self) -> Keeper {
         let audit = self.gate.audit.clone();
         let gate = self.gate.clone();
+        let facade = self.facade.clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -244,7 +248,11 @@ impl App {
                     () = stopped.cancelled() => return,
                     _ = second.tick() => ticks += 1,
                 }
-                keep_approvals(&gate, ticks.is_multiple_of(PRUNE_TICKS)).await;
+                let pruning = ticks.is_multiple_of(PRUNE_TICKS);
+                keep_approvals(&gate, pruning).await;
+                if let Some(facade) = &facade {
+                    keep_sessions(facade, pruning).await;
+                }
                 let signing = ticks.is_multiple_of(CHECKPOINT_TICKS);
                 let kept = if signing {
                     audit.checkpoint().await
@@ -293,6 +301,20 @@ async fn keep_approvals(gate: &Arc<Gate>, pruning: bool) {
                 tracing::warn!(%call_id, "an approved call names a tool that is gone");
             }
         });
+    }
+}
+
+/// What sessions need now and then: to hear of ends elsewhere, and that what is over goes.
+async fn keep_sessions(facade: &super::facade::Server, pruning: bool) {
+    let kept = async {
+        facade.watch().await?;
+        if pruning {
+            facade.prune().await?;
+        }
+        Ok::<_, crate::store::StoreError>(())
+    };
+    if let Err(error) = kept.await {
+        tracing::error!("sessions: {error}");
     }
 }
 

@@ -21,6 +21,7 @@ mod consent;
 mod callback;
 pub mod device;
 pub mod fields;
+pub mod logged_out;
 pub mod revoke;
 pub mod token;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use url::Url;
 use zeroize::Zeroizing;
@@ -43,6 +45,7 @@ use super::seal::Seal;
 use crate::clock::World;
 use crate::store::StoreError;
 use crate::store::rows::Rows;
+use crate::store::sessions::DeviceRow;
 
 pub use documents::DocumentFetch;
 
@@ -265,6 +268,19 @@ impl Facade {
     /// Browsers keep `Secure` cookies for TLS; on loopback there is none.
     fn is_secure(&self) -> bool {
         self.spec.url.starts_with("https://")
+    }
+}
+
+impl token::Front for Facade {
+    fn named<'a>(&'a self, client_id: &'a str) -> BoxFuture<'a, Option<token::Named>> {
+        Box::pin(async move {
+            let (name, verified) = self.client_name(client_id).await?;
+            Some(token::Named { name, verified })
+        })
+    }
+
+    fn begin_for<'a>(&'a self, device: &'a DeviceRow) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        Box::pin(self.begin_for_device(&device.client_id, &device.scope, device.hash))
     }
 }
 

@@ -195,4 +195,8 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     fn forget<'a>(&'a self, _upstream: &'a Upstream) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
+    /// What the provider is to be told of us, where there is such a document (SAML metadata).
+    fn metadata(&self) -> Option<String> {
+        None
+    }
 }

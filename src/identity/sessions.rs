@@ -16,7 +16,6 @@
 
 mod ending;
 mod opening;
-mod scopes;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -31,14 +30,15 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::sync::broadcast;
 
+use super::ends::Ends;
 use super::facade::{Times, prefix};
 use super::groups::GroupMap;
 use super::provider::Provider;
 use super::recent::Recent;
 use super::rejection::Reason;
 use super::seal::Seal;
-use super::{OwnTokens, TOKEN_BYTES};
-use crate::call::{Agent, Hash, Principal, Session, User, UserKind};
+use super::{OwnTokens, Scopes, TOKEN_BYTES};
+use crate::call::{Agent, Hash, Principal, Scope, Session, User, UserKind};
 use crate::clock::World;
 use crate::store::StoreError;
 use crate::store::rows::Rows;
@@ -47,7 +47,6 @@ use crate::store::sessions::{SessionRow, TokenRow};
 pub use ending::{SessionCard, Why};
 pub(crate) use opening::fresh;
 pub use opening::{Issued, Proof, Redeem, Refresh, Refused};
-pub use scopes::Scopes;
 pub use upstream::{open_upstream, seal_upstream};
 
 /// What is known of a token is not read again for this long.
@@ -76,7 +75,7 @@ pub struct Parts {
     /// How long things live.
     pub times: Times,
     /// Where the ids of ended sessions are told.
-    pub ended: broadcast::Sender<Arc<str>>,
+    pub ended: Ends,
     /// Time and randomness.
     pub world: Arc<dyn World>,
 }
@@ -93,7 +92,7 @@ struct Inner {
     scopes: Scopes,
     resource: String,
     times: Times,
-    ended: broadcast::Sender<Arc<str>>,
+    ended: Ends,
     world: Arc<dyn World>,
     /// By SHA-256 of the token.
     remembered: Mutex<Recent<Hash, Remembered>>,
@@ -160,7 +159,7 @@ impl Sessions {
     /// for ended that they know of, or look each up.
     #[must_use]
     pub fn ended(&self) -> broadcast::Receiver<Arc<str>> {
-        self.0.ended.subscribe()
+        self.0.ended.listen()
     }
 
     fn now(&self) -> u64 {
@@ -276,7 +275,10 @@ impl Sessions {
                 id: session.id.clone(),
                 labels: BTreeSet::new(),
             },
-            scope: self.0.scopes.of(scope),
+            scope: Scope {
+                tools: self.0.scopes.tools(scope.split(' ')),
+                resources: None,
+            },
         })
     }
 

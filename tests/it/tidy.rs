@@ -25,6 +25,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rusqlite", &["resource/sql", "demo/shop", "cli/init"]),
     ("jsonwebtoken", &["identity"]),
     ("openidconnect", &["identity/provider"]),
+    ("saml_rs", &["identity/saml"]),
+    ("quick_xml", &["identity/saml"]),
+    ("x509_cert", &["identity/saml"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli", "app", "demo", "main"]),
     ("toml", &["config", "policy", "tool"]),
@@ -45,6 +48,7 @@ const MADE: &[&str] = &[
     ".venv",
     "__pycache__",
     "demo-run",
+    "installed",
 ];
 
 /// Every file of the repository, with its path from the root, in order.

@@ -196,7 +196,7 @@ impl Exchange {
             let device = tx.waiting_device(&code, self.world.now().0).await?;
             tx.commit().await?;
             match device {
-                Some(device) => self.front.begin_for(&device).await.map(Some),
+                Some(device) => self.front.begin_for(&device).await,
                 None => Ok(None),
             }
         };

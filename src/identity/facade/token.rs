@@ -37,8 +37,9 @@ pub trait Front: Send + Sync + std::fmt::Debug {
     /// The client of that id; `None` when it is not known.
     fn named<'a>(&'a self, client_id: &'a str) -> BoxFuture<'a, Option<Named>>;
 
-    /// Begins a sign-in for a device. Gives the page to go to: the one that asks for consent.
-    fn begin_for<'a>(&'a self, device: &'a DeviceRow) -> BoxFuture<'a, Result<String, StoreError>>;
+    /// Begins a sign-in for a device. Gives the page to go to: the one that asks for consent. `None` when the
+    /// client is not known any more.
+    fn begin_for<'a>(&'a self, device: &'a DeviceRow) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 }
 
 /// The half of the facade that is not a browser's: tokens, revocation, devices.

@@ -195,7 +195,7 @@ impl Sessions {
             return;
         }
         told.put(id.to_owned(), ());
-        let _ = self.0.ended.send(Arc::from(id)); // nobody may be listening
+        self.0.ended.tell(id);
     }
 
     /// Hears of sessions that other processes ended, and ends those whose time is over. To be called every

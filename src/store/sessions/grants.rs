@@ -175,50 +175,6 @@ impl Tx {
         Ok(())
     }
 
-    /// A person has signed in for a device: leaves it the code, which is then good for as long as the device
-    /// is. `false` when the device does not wait any more at `now`: the code must not stay.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn link_device(
-        &mut self,
-        device: &[u8; 32],
-        code: &[u8; 32],
-        now: u64,
-    ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "UPDATE device SET code = ?2 WHERE hash = ?1 AND code IS NULL AND denied = 0 AND expires_at > ?3",
-        )
-        .bind(&device[..])
-        .bind(&code[..])
-        .bind(to_i64(now))
-        .execute(&mut self.conn)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Ok(false);
-        }
-        sqlx::query(
-            "UPDATE code SET expires_at = (SELECT expires_at FROM device WHERE hash = ?1) WHERE hash = ?2",
-        )
-        .bind(&device[..])
-        .bind(&code[..])
-        .execute(&mut self.conn)
-        .await?;
-        Ok(true)
-    }
-
-    /// A person has refused a device, unless somebody has signed in for it.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn deny_device(&mut self, device: &[u8; 32]) -> Result<(), StoreError> {
-        sqlx::query("UPDATE device SET denied = 1 WHERE hash = ?1 AND code IS NULL")
-            .bind(&device[..])
-            .execute(&mut self.conn)
-            .await?;
-        Ok(())
-    }
-
     /// Leaves a code, as a sign-in does.
     ///
     /// # Errors

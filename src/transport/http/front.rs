@@ -208,7 +208,7 @@ impl Front {
         if path == WHOAMI {
             only(&request, &[Method::GET])?;
             self.check_origin(request.headers())?;
-            return Ok(whoami(&self.admit(request.headers()).await?));
+            return Ok(whoami(&self.admit(request.headers(), from).await?));
         }
         if METADATA.contains(&path) {
             only(&request, &[Method::GET, Method::HEAD])?;

@@ -1,0 +1,211 @@
+//! The facade from the configuration: providers, sessions, and what is served of them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use futures::future::BoxFuture;
+use http::{Request, Response};
+
+use super::identity::{facade_url, provider_spec, resolved, saml, scopes};
+use crate::clock::World;
+use crate::config::{self, Config, Mode};
+use crate::identity::ends::Ends;
+use crate::identity::facade::logged_out::Notices;
+use crate::identity::facade::token::Exchange;
+use crate::identity::facade::{DocumentFetch, Documents, Facade, FacadeSpec, KnownClient, Times};
+use crate::identity::provider::{Oidc, OidcClient, Provider};
+use crate::identity::seal::Seal;
+use crate::identity::services::Services;
+use crate::identity::sessions::{Parts, Sessions};
+use crate::identity::{GroupMap, HttpFetch, Identity};
+use crate::store::rows::Rows;
+use crate::store::{Store, StoreError, Tuning};
+use crate::tool::Tools;
+use crate::transport::http::annex::Annex;
+
+/// The authorization server: both halves of it, and where providers tell of people who left.
+pub(super) struct Server {
+    facade: Arc<Facade>,
+    exchange: Exchange,
+    notices: Notices,
+    /// The sessions it opens.
+    pub(super) sessions: Sessions,
+}
+
+impl Server {
+    /// What it needs every second.
+    pub(super) async fn watch(&self) -> Result<(), StoreError> {
+        self.sessions.watch().await
+    }
+
+    /// What it needs every hour.
+    pub(super) async fn prune(&self) -> Result<(), StoreError> {
+        self.facade.prune().await?;
+        self.sessions.prune().await
+    }
+}
+
+impl Annex for Server {
+    fn serves(&self, path: &str) -> bool {
+        self.facade.serves(path) || Exchange::serves(path) || self.notices.serves(path)
+    }
+
+    fn answer<'a>(&'a self, request: Request<Vec<u8>>, from: IpAddr) -> BoxFuture<'a, Response<Vec<u8>>> {
+        Box::pin(async move {
+            let path = request.uri().path();
+            if Exchange::serves(path) {
+                self.exchange.answer(request, from).await
+            } else if self.notices.serves(path) {
+                self.notices.answer(request).await
+            } else {
+                self.facade.answer(request, from).await
+            }
+        })
+    }
+}
+
+/// The identity stage, and the authorization server where an issuer's mode needs one and `serves` says that
+/// there is somebody to serve.
+///
+/// # Errors
+/// What is wrong with an issuer, a provider, a secret or the store.
+pub(super) async fn identity(
+    config: &Config,
+    tools: &Tools,
+    services: &Arc<Services>,
+    serves: bool,
+    world: &Arc<dyn World>,
+) -> Result<(Identity, Option<Arc<Server>>)> {
+    let mut spec = super::identity::spec(config)?;
+    let ends = Ends::default();
+    let server = if serves {
+        server(config, tools, &spec.groups, &ends, world).await?
+    } else {
+        None
+    };
+    spec.own.push(services.clone());
+    if let Some(server) = &server {
+        spec.own.push(Arc::new(server.sessions.clone()));
+    }
+    let identity = Identity::new(spec, Arc::new(HttpFetch::new()), world.clone())?
+        .scoped(scopes(config, tools)?)
+        .with_ends(ends);
+    Ok((identity, server))
+}
+
+async fn server(
+    config: &Config,
+    tools: &Tools,
+    groups: &GroupMap,
+    ends: &Ends,
+    world: &Arc<dyn World>,
+) -> Result<Option<Arc<Server>>> {
+    let Some(facade) = config.facade.as_ref().filter(|_| is_needed(config)) else {
+        return Ok(None);
+    };
+    let keys: Vec<_> = facade
+        .keys
+        .iter()
+        .map(resolved)
+        .collect::<Result<_>>()
+        .context("[facade] key")?;
+    let seal = Arc::new(Seal::new(keys).context("[facade] key")?);
+    let mut providers = oidc(config, world)?;
+    providers.extend(saml(config, world)?);
+    let url = format!("sqlite:{}", config.store.path.display());
+    let rows = Rows::new(Store::open(&url, &Tuning::default()).await?);
+    let spec = spec(config, facade);
+    let sessions = Sessions::start(Parts {
+        rows: rows.clone(),
+        seal: seal.clone(),
+        providers: providers.clone(),
+        groups: groups.clone(),
+        scopes: scopes(config, tools)?,
+        resource: spec.resource.clone(),
+        times: spec.times,
+        ended: ends.clone(),
+        world: world.clone(),
+    })
+    .await?;
+    let allow_private = spec
+        .documents
+        .as_ref()
+        .is_some_and(|documents| documents.allow_private);
+    let front = Arc::new(Facade::new(
+        spec.clone(),
+        rows.clone(),
+        providers.clone(),
+        seal,
+        Arc::new(DocumentFetch::new(allow_private)),
+        world.clone(),
+    ));
+    let exchange = Exchange::new(
+        sessions.clone(),
+        rows,
+        Arc::new(spec),
+        front.clone(),
+        world.clone(),
+    );
+    Ok(Some(Arc::new(Server {
+        facade: front,
+        exchange,
+        notices: Notices::new(providers, sessions.clone()),
+        sessions,
+    })))
+}
+
+fn is_needed(config: &Config) -> bool {
+    config.issuers.iter().any(|issuer| issuer.mode.is_facade())
+}
+
+fn spec(config: &Config, facade: &config::Facade) -> FacadeSpec {
+    FacadeSpec {
+        url: facade_url(config),
+        resource: config.server.mcp_url(),
+        scopes: config.scopes.clone(),
+        times: Times {
+            access: facade.access,
+            idle: facade.idle,
+            session: facade.session,
+            recheck: facade.recheck,
+            unchecked: facade.unchecked,
+        },
+        registration: facade.registration,
+        documents: facade.documents.as_ref().map(|documents| Documents {
+            hosts: documents.hosts.clone(),
+            allow_private: documents.allow_private,
+        }),
+        clients: facade
+            .clients
+            .iter()
+            .map(|client| KnownClient {
+                id: client.id.clone(),
+                name: client.name.clone(),
+                redirect_uris: client.redirect_uris.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// The providers that speak OpenID Connect.
+fn oidc(config: &Config, world: &Arc<dyn World>) -> Result<Vec<Arc<dyn Provider>>> {
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    for issuer in &config.issuers {
+        let Mode::Facade(client) = &issuer.mode else {
+            continue;
+        };
+        let secret = client.secret.as_ref().map(resolved).transpose();
+        let secret = secret.with_context(|| format!("issuer `{}`: client_secret", issuer.name))?;
+        let client = OidcClient {
+            id: client.id.clone(),
+            secret,
+            scopes: client.scopes.clone(),
+            acr_values: client.acr.clone(),
+        };
+        let fetch = Arc::new(HttpFetch::new());
+        let provider = Oidc::new(provider_spec(issuer)?, client, fetch, world.clone())?;
+        providers.push(Arc::new(provider));
+    }
+    Ok(providers)
+}
