@@ -131,6 +131,12 @@ impl Oidc {
         found.inspect_err(|error| tracing::warn!(issuer = issuer.name, %error, "people cannot sign in"))
     }
 
+    /// Tells the operator, who alone can help.
+    fn tell(&self, error: &SignInError) {
+        let issuer = &self.ring.issuer().name;
+        tracing::warn!(issuer, %error, "a code cannot be redeemed: compare client_id and secret with the issuer's");
+    }
+
     fn party<'a>(&'a self, place: &'a Endpoints) -> Party<'a> {
         Party {
             place,
@@ -163,7 +169,8 @@ impl Oidc {
         let place = self.place().await?;
         let code = place.code(fields, question)?;
         let party = self.party(&place);
-        let tokens = party.redeem(self.fetch.as_ref(), question, &code).await?;
+        let tokens = party.redeem(self.fetch.as_ref(), question, &code).await;
+        let tokens = tokens.inspect_err(|error| self.tell(error))?;
         let token = tokens.id.as_ref();
         let token = token.ok_or_else(|| wrong("its token endpoint sent no ID token"))?;
         let vouched = self.checked(token, &tokens).await?;
@@ -274,7 +281,11 @@ impl Oidc {
         let mut tokens = match self.party(&place).refresh(self.fetch.as_ref(), refresh).await {
             Ok(tokens) => tokens,
             Err(Denied::Gone) => return Ok(Again::Gone),
-            Err(Denied::Error(error)) => return Err(error),
+            Err(Denied::Error(error)) => {
+                let issuer = &self.ring.issuer().name;
+                tracing::warn!(issuer, %error, "the issuer cannot be asked whether somebody is still there");
+                return Err(error);
+            }
         };
         let is_new = tokens.refresh.as_ref().is_some_and(|new| new.as_str() != refresh);
         let now = self.newest(&place, &tokens, subject).await;

@@ -53,6 +53,10 @@ type Fault = RequestTokenError<WireError, StandardErrorResponse<CoreErrorRespons
 /// The lengths of a PKCE verifier (RFC 7636 section 4.1).
 const VERIFIER: std::ops::RangeInclusive<usize> = 43..=128;
 
+/// Google knows no `offline_access`: it has a parameter of its own, and gives a refresh token only when
+/// consent is asked for.
+const GOOGLE: &str = "https://accounts.google.com";
+
 /// Who we are at an issuer.
 #[derive(Clone, Copy)]
 pub(in crate::identity) struct Party<'a> {
@@ -88,6 +92,12 @@ impl Party<'_> {
         let client = self.client()?;
         let (state, nonce) = (question.state.to_string(), question.nonce.to_string());
         let redirect = redirect(question)?;
+        let at_google = self.place.issuer == GOOGLE;
+        let (offline, scopes): (Vec<&String>, _) = self
+            .scopes
+            .iter()
+            .filter(|scope| *scope != "openid")
+            .partition(|scope| at_google && *scope == "offline_access");
         let mut request = client
             .authorize_url(
                 AuthenticationFlow::<CoreResponseType>::AuthorizationCode,
@@ -96,13 +106,12 @@ impl Party<'_> {
             )
             .set_redirect_uri(Cow::Owned(redirect))
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier(question)?))
-            .add_scopes(
-                self.scopes
-                    .iter()
-                    .filter(|scope| *scope != "openid")
-                    .cloned()
-                    .map(Scope::new),
-            );
+            .add_scopes(scopes.into_iter().cloned().map(Scope::new));
+        if !offline.is_empty() {
+            request = request
+                .add_extra_param("access_type", "offline")
+                .add_prompt(CoreAuthPrompt::Consent);
+        }
         if let Some(max_age) = question.max_age {
             request = request.set_max_age(Duration::from_secs(max_age));
         }

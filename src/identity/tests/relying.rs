@@ -6,6 +6,8 @@ mod bench;
 mod logout;
 mod noise;
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 
 use super::desk::{ISSUER, NOW, b64, set, with};
@@ -62,6 +64,25 @@ async fn what_is_asked_for_is_in_the_address() {
     assert!(!recent.contains_key("prompt"));
     bench.remake(|client| client.acr_values = vec!["configured".to_owned()]);
     assert_eq!(bench.asked(&question()).await["acr_values"], "configured");
+}
+
+#[tokio::test]
+async fn google_is_asked_for_refresh_tokens_in_its_own_words() {
+    let mut bench = Bench::new();
+    bench.issuer(|issuer| issuer.url = "https://accounts.google.com".to_owned());
+    let document = bench.document(json!({"issuer": "https://accounts.google.com"}));
+    let at = "https://accounts.google.com/.well-known/openid-configuration";
+    bench.net.page(at, 200, document.to_string().into_bytes());
+    let asked = bench.asked(&question()).await;
+    assert_eq!(asked["access_type"], "offline");
+    assert_eq!(asked["prompt"], "consent");
+    assert_eq!(
+        asked["scope"], "openid groups",
+        "it refuses scopes it does not know"
+    );
+    bench.remake(|client| client.scopes.clear());
+    let asked = bench.asked(&question()).await;
+    assert!(!asked.contains_key("access_type") && !asked.contains_key("prompt"));
 }
 
 #[tokio::test]
@@ -550,4 +571,68 @@ async fn metadata_is_of_this_very_issuer_and_looked_up_with_restraint() {
     bench.clock.advance(1);
     assert!(bench.oidc.probe().await.is_ok());
     assert_eq!(bench.net.count(DISCOVERY), 2);
+}
+
+/// Everything logged while it lives, at every level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn nothing_secret_is_in_a_log_an_error_or_debug() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let bench = Bench::new();
+    let mut seen = String::new();
+    let good = bench.sign_in(json!({})).await.unwrap();
+    let id_token = bench.id_token(json!({}));
+    seen.push_str(&format!("{good:?} {:?}", bench.oidc));
+    let echo = |status| json!({"error": "invalid_grant", "error_description": format!("{status} {SECRET} the-code")});
+    for status in [200, 400, 401, 500] {
+        bench
+            .net
+            .posts(TOKEN, status, echo(status).to_string().into_bytes());
+        bench.net.page(USERINFO, status, ACCESS.as_bytes().to_vec());
+        seen.push_str(&format!(
+            "{:?}",
+            bench.oidc.finish(&question(), &fields(&[])).await
+        ));
+        seen.push_str(&format!("{:?}", bench.oidc.again("alice", &good.upstream).await));
+        bench.oidc.forget(&good.upstream).await;
+        seen.push_str(&format!("{:?}", bench.sign_in(json!({"groups": null})).await));
+        seen.push_str(&format!("{:?}", bench.sign_in(json!({"nonce": "x"})).await));
+        seen.push_str(&format!("{:?}", bench.oidc.logged_out(&id_token).await));
+    }
+    drop(guard);
+    seen.push_str(&String::from_utf8(log.0.lock().unwrap().clone()).unwrap());
+    assert!(seen.contains("cannot be redeemed"), "the log is on: {seen}");
+    let (_, signature) = id_token.rsplit_once('.').unwrap();
+    let secrets = [
+        ACCESS,
+        SECRET,
+        "upstream-refresh",
+        "the-code",
+        "the-state",
+        "the-nonce",
+        VERIFIER,
+        signature,
+    ];
+    for secret in secrets {
+        assert!(!seen.contains(secret), "{secret} in {seen}");
+    }
 }

@@ -19,9 +19,15 @@ struct Desk {
 
 impl Desk {
     async fn new() -> Self {
+        Self::asking(&[]).await
+    }
+
+    /// One whose people must meet one of these authentication context classes.
+    async fn asking(classes: &[&str]) -> Self {
         let issuer = Issuer::start().await;
         let mut spec = IssuerSpec::new("corp", issuer.url.clone(), "http://127.0.0.1:1/mcp");
         spec.control_audience = Some(CLIENT.to_owned());
+        spec.control_acr = classes.iter().map(|class| (*class).to_owned()).collect();
         let spec = IdentitySpec {
             issuers: vec![spec],
             groups: GroupMap::parse([("dba", vec!["corp:dba"])]).unwrap(),
@@ -136,4 +142,29 @@ async fn whatever_else_the_issuer_signs_is_not() {
     let forged = stranger.sign_as(Some("JWT"), &forged);
     let refused = desk.people.admit(Bearer(Some(&forged))).await;
     assert_eq!(refused, Err(Reason::Signature));
+}
+
+#[tokio::test]
+async fn a_sign_in_by_a_weaker_method_than_asked_for_decides_nothing() {
+    let desk = Desk::asking(&["phr", "mfa"]).await;
+    assert_eq!(desk.people.ways()[0].acr_values, ["phr", "mfa"]);
+    for (acr, met) in [
+        (json!("mfa"), Ok(Some("mfa".to_owned()))),
+        (json!("pwd"), Err(Reason::Weak)),
+        (json!(""), Err(Reason::Claim("acr"))),
+        (json!(["mfa"]), Err(Reason::Claim("acr"))),
+    ] {
+        let mut claims = desk.good();
+        claims["acr"] = acr.clone();
+        let person = desk.admit(Some("JWT"), &claims).await;
+        assert_eq!(person.map(|person| person.acr), met, "{acr}");
+    }
+    let silent = desk.admit(Some("JWT"), &desk.good()).await;
+    assert_eq!(silent, Err(Reason::Weak));
+    let begun = desk
+        .people
+        .begin("corp", "https://control.example.com/signed-in/corp", "/", 300);
+    let url = begun.await.unwrap().url;
+    let asked = url.query_pairs().find(|(name, _)| name == "acr_values");
+    assert_eq!(asked.unwrap().1, "phr mfa");
 }

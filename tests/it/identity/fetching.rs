@@ -87,3 +87,48 @@ async fn https_to_a_server_without_tls_is_an_error() {
     url.set_scheme("https").unwrap();
     get(&url).await.unwrap_err();
 }
+
+/// Keeps the head of the one request it answers.
+async fn listening(answer: Vec<u8>) -> (Url, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/me", listener.local_addr().unwrap())).unwrap();
+    let heard = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            let mut part = [0; 1024];
+            let read = stream.read(&mut part).await.unwrap();
+            assert!(read > 0, "it ended before its head did");
+            head.extend_from_slice(&part[..read]);
+        }
+        stream.write_all(&answer).await.unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    (url, heard)
+}
+
+#[tokio::test]
+async fn a_credential_goes_where_it_is_sent_and_nowhere_else() {
+    let (url, heard) = listening(answer("200 OK", b"{}")).await;
+    let fetched = HttpFetch::new().get_as(&url, "Bearer sesame").await.unwrap();
+    assert_eq!(fetched.status, 200);
+    let head = heard.await.unwrap().to_ascii_lowercase();
+    assert!(head.starts_with("get /me http/1.1") && head.contains("authorization: bearer sesame\r\n"));
+    let (elsewhere, untouched) = listening(Vec::new()).await;
+    let (url, _heard) = listening(answer(&format!("307 Moved\r\nlocation: {elsewhere}"), b"")).await;
+    let moved = HttpFetch::new().get_as(&url, "Bearer sesame").await.unwrap();
+    assert_eq!(moved.status, 307, "an answer, not followed");
+    assert!(!untouched.is_finished());
+    untouched.abort();
+    let unsendable = HttpFetch::new()
+        .get_as(&url, "Bearer ses\name")
+        .await
+        .unwrap_err();
+    assert!(!unsendable.to_string().contains("ses"), "{unsendable}");
+    let plain = Url::parse("http://192.0.2.1/me").unwrap();
+    let refused = HttpFetch::new()
+        .get_as(&plain, "Bearer sesame")
+        .await
+        .unwrap_err();
+    assert!(!refused.to_string().contains("sesame"), "{refused}");
+}
