@@ -72,6 +72,8 @@ impl Driver {
             "--disable-sync",
             "--disable-dev-shm-usage",
             "--no-proxy-server",
+            // Nothing from elsewhere: pages of the provider name fonts of the internet, and would wait for them.
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         ]
         .map(str::to_owned)
         .into();

@@ -5,7 +5,12 @@
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
-import { Provider } from 'oidc-provider';
+import { interactionPolicy, Provider } from 'oidc-provider';
+
+// Who has consented once is sent straight back, also to a program on their own machine: the case in which a browser
+// goes through provider and callback by redirects alone.
+const policy = interactionPolicy.base();
+policy.get('consent').checks.remove('native_client_prompt');
 
 const server = http.createServer();
 server.listen(0, '127.0.0.1', async () => {
@@ -17,6 +22,7 @@ server.listen(0, '127.0.0.1', async () => {
         client_id: 'gate',
         application_type: 'native',
         token_endpoint_auth_method: 'none',
+        id_token_signed_response_alg: 'ES256',
         grant_types: ['authorization_code'],
         response_types: ['code'],
         redirect_uris: ['http://127.0.0.1/oauth/callback/corp'], // of loopback, any port
@@ -27,6 +33,7 @@ server.listen(0, '127.0.0.1', async () => {
     claims: { openid: ['sub', 'groups'] },
     conformIdTokenClaims: false,
     findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, groups: ['analysts'] }) }),
+    interactions: { policy },
     features: { devInteractions: { enabled: true } },
   });
   provider.on('server_error', (_ctx, error) => console.error(error));
