@@ -7,9 +7,11 @@
 pub mod approvals;
 mod file;
 pub mod journal;
+pub mod keys;
 pub mod read;
 pub mod rows;
 pub mod sessions;
+pub mod sign_ins;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

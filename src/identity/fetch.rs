@@ -1,4 +1,4 @@
-//! The one way identity reaches out: a bounded GET. A trait, so that tests count and fail fetches.
+//! The one way identity reaches out: a bounded GET or POST. A trait, so that tests count and fail fetches.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -34,6 +34,16 @@ pub struct FetchError(pub String);
 pub trait Fetch: Send + Sync + std::fmt::Debug {
     /// Gets `url`. A status other than 200 is an answer, not an error.
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Fetched, FetchError>>;
+
+    /// Gets `url` with this `Authorization` header; the same bounds. Nothing of what is sent is in an error.
+    /// Unless somebody implements it, nothing is sent.
+    fn get_as<'a>(
+        &'a self,
+        url: &'a Url,
+        _authorization: &'a str,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(async move { Err(FetchError(format!("{url}: nothing is sent from here"))) })
+    }
 
     /// Posts `form` to `url`, with an `Authorization` header where one is given; the same bounds. Nothing
     /// of what is sent is in an error. Unless somebody implements it, nothing is sent.
@@ -84,7 +94,12 @@ impl HttpFetch {
         client.as_ref().map_err(Clone::clone)
     }
 
-    async fn bounded(&self, url: &Url, form: Option<Form<'_>>) -> Result<Fetched, FetchError> {
+    async fn bounded(
+        &self,
+        url: &Url,
+        form: Option<Form<'_>>,
+        authorization: Option<&str>,
+    ) -> Result<Fetched, FetchError> {
         let client = self.client(url)?;
         let mut request = match form {
             None => client.get(url.clone()),
@@ -98,9 +113,9 @@ impl HttpFetch {
                 ),
         };
         request = request.header("accept", "application/json");
-        if let Some(authorization) = form.and_then(|form| form.authorization) {
+        if let Some(authorization) = authorization {
             let mut value = reqwest::header::HeaderValue::from_str(authorization)
-                .map_err(|_| FetchError("the client's credentials cannot be sent in a header".to_owned()))?;
+                .map_err(|_| FetchError("our credentials there cannot be sent in a header".to_owned()))?;
             value.set_sensitive(true);
             request = request.header("authorization", value);
         }
@@ -143,11 +158,19 @@ fn built(builder: ClientBuilder) -> Result<Client, FetchError> {
 
 impl Fetch for HttpFetch {
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Fetched, FetchError>> {
-        Box::pin(self.bounded(url, None))
+        Box::pin(self.bounded(url, None, None))
+    }
+
+    fn get_as<'a>(
+        &'a self,
+        url: &'a Url,
+        authorization: &'a str,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(self.bounded(url, None, Some(authorization)))
     }
 
     fn post<'a>(&'a self, url: &'a Url, form: Form<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
-        Box::pin(self.bounded(url, Some(form)))
+        Box::pin(self.bounded(url, Some(form), form.authorization))
     }
 }
 

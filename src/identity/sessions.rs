@@ -16,10 +16,9 @@
 
 mod ending;
 mod opening;
-mod scopes;
 mod standing;
 #[cfg(test)]
-mod tests;
+pub(in crate::identity) mod tests;
 mod upstream;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -37,8 +36,8 @@ use super::provider::Provider;
 use super::recent::Recent;
 use super::rejection::Reason;
 use super::seal::Seal;
-use super::{OwnTokens, TOKEN_BYTES};
-use crate::call::{Agent, Hash, Principal, Session, User, UserKind};
+use super::{OwnTokens, Scopes, TOKEN_BYTES};
+use crate::call::{Agent, Hash, Principal, Scope, Session, User, UserKind};
 use crate::clock::World;
 use crate::store::StoreError;
 use crate::store::rows::Rows;
@@ -47,7 +46,6 @@ use crate::store::sessions::{SessionRow, TokenRow};
 pub use ending::{SessionCard, Why};
 pub(crate) use opening::fresh;
 pub use opening::{Issued, Proof, Redeem, Refresh, Refused};
-pub use scopes::Scopes;
 pub use upstream::{open_upstream, seal_upstream};
 
 /// What is known of a token is not read again for this long.
@@ -69,7 +67,7 @@ pub struct Parts {
     pub providers: Vec<Arc<dyn Provider>>,
     /// From the groups of providers to ours.
     pub groups: GroupMap,
-    /// What the scopes of a token are good for.
+    /// What the scopes of a token are worth.
     pub scopes: Scopes,
     /// The one resource tokens are for.
     pub resource: String,
@@ -276,7 +274,10 @@ impl Sessions {
                 id: session.id.clone(),
                 labels: BTreeSet::new(),
             },
-            scope: self.0.scopes.of(scope),
+            scope: Scope {
+                tools: self.0.scopes.tools(scope.split(' ')),
+                resources: None,
+            },
         })
     }
 
