@@ -12,8 +12,7 @@ use crate::clock::World;
 use crate::config::{self, Config, Mode};
 use crate::identity::ends::Ends;
 use crate::identity::facade::logged_out::Notices;
-use crate::identity::facade::token::Exchange;
-use crate::identity::facade::{DocumentFetch, Documents, Facade, FacadeSpec, KnownClient, Times};
+use crate::identity::facade::{DocumentFetch, Documents, Exchange, Facade, FacadeSpec, KnownClient, Times};
 use crate::identity::provider::{Oidc, OidcClient, Provider};
 use crate::identity::seal::Seal;
 use crate::identity::services::Services;
@@ -26,7 +25,6 @@ use crate::transport::http::annex::Annex;
 
 /// The authorization server: both halves of it, and where providers tell of people who left.
 pub(super) struct Server {
-    facade: Arc<Facade>,
     exchange: Exchange,
     notices: Notices,
     /// The sessions it opens.
@@ -41,25 +39,22 @@ impl Server {
 
     /// What it needs every hour.
     pub(super) async fn prune(&self) -> Result<(), StoreError> {
-        self.facade.prune().await?;
-        self.sessions.prune().await
+        self.exchange.prune().await
     }
 }
 
 impl Annex for Server {
     fn serves(&self, path: &str) -> bool {
-        self.facade.serves(path) || Exchange::serves(path) || self.notices.serves(path)
+        self.exchange.serves(path) || self.notices.serves(path)
     }
 
     fn answer<'a>(&'a self, request: Request<Vec<u8>>, from: IpAddr) -> BoxFuture<'a, Response<Vec<u8>>> {
         Box::pin(async move {
             let path = request.uri().path();
-            if Exchange::serves(path) {
-                self.exchange.answer(request, from).await
-            } else if self.notices.serves(path) {
+            if self.notices.serves(path) {
                 self.notices.answer(request).await
             } else {
-                self.facade.answer(request, from).await
+                self.exchange.answer(request, from).await
             }
         })
     }
@@ -132,24 +127,16 @@ async fn server(
         .documents
         .as_ref()
         .is_some_and(|documents| documents.allow_private);
-    let front = Arc::new(Facade::new(
-        spec.clone(),
-        rows.clone(),
+    let front = Facade::new(
+        spec,
+        rows,
         providers.clone(),
         seal,
         Arc::new(DocumentFetch::new(allow_private)),
         world.clone(),
-    ));
-    let exchange = Exchange::new(
-        sessions.clone(),
-        rows,
-        Arc::new(spec),
-        front.clone(),
-        world.clone(),
     );
     Ok(Some(Arc::new(Server {
-        facade: front,
-        exchange,
+        exchange: Exchange::new(front, sessions.clone()),
         notices: Notices::new(providers, sessions.clone()),
         sessions,
     })))

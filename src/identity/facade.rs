@@ -19,11 +19,10 @@ mod pages;
 mod authorize;
 mod consent;
 mod callback;
-pub mod device;
-pub mod fields;
+mod token;
+mod revoke;
+mod device;
 pub mod logged_out;
-pub mod revoke;
-pub mod token;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +33,6 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use url::Url;
 use zeroize::Zeroizing;
@@ -45,9 +43,9 @@ use super::seal::Seal;
 use crate::clock::World;
 use crate::store::StoreError;
 use crate::store::rows::Rows;
-use crate::store::sessions::DeviceRow;
 
 pub use documents::DocumentFetch;
+pub use token::{DEVICE_GRANT, Exchange};
 
 /// How our secrets begin, so that a scanner (ours, and everybody's) can tell what was found.
 pub mod prefix {
@@ -268,19 +266,6 @@ impl Facade {
     /// Browsers keep `Secure` cookies for TLS; on loopback there is none.
     fn is_secure(&self) -> bool {
         self.spec.url.starts_with("https://")
-    }
-}
-
-impl token::Front for Facade {
-    fn named<'a>(&'a self, client_id: &'a str) -> BoxFuture<'a, Option<token::Named>> {
-        Box::pin(async move {
-            let (name, verified) = self.client_name(client_id).await?;
-            Some(token::Named { name, verified })
-        })
-    }
-
-    fn begin_for<'a>(&'a self, device: &'a DeviceRow) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
-        Box::pin(self.begin_for_device(&device.client_id, &device.scope, device.hash))
     }
 }
 

@@ -18,7 +18,7 @@ mod ending;
 mod opening;
 mod standing;
 #[cfg(test)]
-mod tests;
+pub(in crate::identity) mod tests;
 mod upstream;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -68,7 +68,7 @@ pub struct Parts {
     pub providers: Vec<Arc<dyn Provider>>,
     /// From the groups of providers to ours.
     pub groups: GroupMap,
-    /// What the scopes of a token are good for.
+    /// What the scopes of a token are worth.
     pub scopes: Scopes,
     /// The one resource tokens are for.
     pub resource: String,

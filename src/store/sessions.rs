@@ -11,7 +11,7 @@ use super::StoreError;
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
 
-pub use grants::{CodeRow, DeviceRow};
+pub use grants::DeviceRow;
 
 /// One session. Times are Unix milliseconds.
 #[derive(Clone, PartialEq, Eq)]
@@ -424,7 +424,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets what can be of no use any more: tokens, codes and devices expired at `expired`, and
+    /// Forgets what can be of no use any more: tokens and devices expired at `expired`, and
     /// sessions (with what is left of them) ended before `ended`.
     ///
     /// # Errors
@@ -432,7 +432,6 @@ impl Tx {
     pub async fn prune_sessions(&mut self, expired: u64, ended: u64) -> Result<(), StoreError> {
         for statement in [
             "DELETE FROM token WHERE expires_at <= ?1",
-            "DELETE FROM code WHERE expires_at <= ?1",
             "DELETE FROM device WHERE expires_at <= ?1",
         ] {
             sqlx::query(statement)

@@ -215,7 +215,7 @@ impl Facade {
     }
 
     /// Browsers say where a form comes from: `Origin` always, `Sec-Fetch-Site` the newer ones. Both must say: here.
-    fn is_from_here(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn is_from_here(&self, headers: &HeaderMap) -> bool {
         let origin = headers.get(header::ORIGIN);
         let site = headers.get("sec-fetch-site");
         origin.is_some_and(|origin| origin.as_bytes() == self.spec.url.as_bytes())

@@ -8,19 +8,19 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use url::Url;
 
-use super::fields::Fields;
-use super::token::{Exchange, Fault, client_form, client_id, only};
-use super::{path, prefix};
+use super::authorize::{self, Wanted};
+use super::clients::Unknown;
+use super::token::{Exchange, Fault, client_form, client_id};
+use super::{Answer, Asked, Fields, pages, path, prefix};
 use crate::call::Hash;
 use crate::clock::World;
 use crate::identity::recent::Recent;
 use crate::identity::sessions::{Issued, Proof, Redeem, Refused, fresh, is_well_formed};
+use crate::store::StoreError;
 use crate::store::sessions::DeviceRow;
 
 /// How long a person has, in milliseconds.
@@ -47,25 +47,30 @@ const ADDRESSES_HALF: usize = 8_192;
 
 impl Exchange {
     /// Section 3.1: a device begins.
-    pub(super) async fn authorize_device(&self, headers: &HeaderMap, body: &[u8]) -> Result<Value, Fault> {
-        let fields = client_form(headers, body)?;
+    pub(super) async fn authorize_device(&self, asked: &Asked<'_>) -> Result<Value, Fault> {
+        let fields = client_form(asked)?;
         let client_id = client_id(&fields)?;
-        let resource = fields.get("resource").unwrap_or(&self.spec.resource);
-        if resource != self.spec.resource {
-            return Err(Refused::Target.into());
-        }
-        let scope = self.scope(fields.get("scope"))?;
-        let client = self.front.named(client_id).await;
-        let client = client.ok_or(Fault::client("There is no such client."))?;
-        let now = self.world.now().0;
-        let secret = fresh(prefix::DEVICE, self.world.as_ref());
-        let mut row = DeviceRow {
+        self.resource(&fields)?;
+        let scope = self.facade.scope_of(fields.get("scope"));
+        let scope = scope.map_err(|error| Fault::new(error.0, error.1))?;
+        let client = self
+            .facade
+            .client(client_id)
+            .await
+            .map_err(|unknown| match unknown {
+                Unknown::Store(error) => Fault::from(error),
+                _ => Fault::client("There is no such client."),
+            })?;
+        let world = self.facade.world.as_ref();
+        let now = world.now().0;
+        let secret = fresh(prefix::DEVICE, world);
+        let row = DeviceRow {
             hash: Hash::of(secret.as_bytes()).0,
             user_code: String::new(),
             client_id: client_id.to_owned(),
+            verified: client.is_verified(),
             client_name: client.name,
-            verified: client.verified,
-            resource: resource.to_owned(),
+            resource: self.facade.spec.resource.clone(),
             scope,
             created_at: now,
             expires_at: now.saturating_add(WITHIN),
@@ -74,43 +79,31 @@ impl Exchange {
             denied: false,
             code: None,
         };
-        let mut tx = self.rows.write().await?;
+        let user_code = self.waiting(row).await?.ok_or(Fault::UNAVAILABLE)?;
+        let page = self.facade.at(path::DEVICE);
+        Ok(json!({
+            "device_code": secret.as_str(),
+            "user_code": user_code,
+            "verification_uri": page,
+            "verification_uri_complete": format!("{page}?user_code={user_code}"),
+            "expires_in": WITHIN / 1000,
+            "interval": PAUSE / 1000,
+        }))
+    }
+
+    /// Lets a device wait. Gives its user code; `None` when too many wait.
+    async fn waiting(&self, mut row: DeviceRow) -> Result<Option<String>, StoreError> {
+        let mut tx = self.facade.rows.write().await?;
         let mut waits = false;
         for _ in 0..ATTEMPTS {
-            row.user_code = user_code(self.world.as_ref());
+            row.user_code = user_code(self.facade.world.as_ref());
             waits = tx.insert_device(&row, WAITING).await?;
             if waits {
                 break;
             }
         }
         tx.commit().await?;
-        if !waits {
-            return Err(Fault::UNAVAILABLE);
-        }
-        let page = format!("{}{}", self.spec.url, path::DEVICE);
-        Ok(json!({
-            "device_code": secret.as_str(),
-            "user_code": row.user_code,
-            "verification_uri": page,
-            "verification_uri_complete": format!("{page}?user_code={}", row.user_code),
-            "expires_in": WITHIN / 1000,
-            "interval": PAUSE / 1000,
-        }))
-    }
-
-    /// The scopes asked for, sorted; all there are when none is named.
-    fn scope(&self, asked: Option<&str>) -> Result<String, Fault> {
-        let known = &self.spec.scopes;
-        let mut scopes: Vec<&str> = match asked {
-            Some(asked) => asked.split(' ').filter(|scope| !scope.is_empty()).collect(),
-            None => known.keys().map(String::as_str).collect(),
-        };
-        if scopes.iter().any(|scope| !known.contains_key(*scope)) {
-            return Err(Fault::new("invalid_scope", "There is no such scope."));
-        }
-        scopes.sort_unstable();
-        scopes.dedup();
-        Ok(scopes.join(" "))
+        Ok(waits.then_some(row.user_code))
     }
 
     /// Section 3.4: a device asks whether somebody has signed in for it.
@@ -124,8 +117,8 @@ impl Exchange {
             return Err(Refused::Grant.into());
         }
         let hash = Hash::of(secret.as_bytes());
-        let mut tx = self.rows.write().await?;
-        let now = self.world.now().0;
+        let mut tx = self.facade.rows.write().await?;
+        let now = self.facade.world.now().0;
         let device = tx.device(&hash.0).await?;
         let Some(device) = device.filter(|device| device.client_id == client_id) else {
             tx.commit().await?;
@@ -159,71 +152,78 @@ impl Exchange {
     }
 
     /// Where people type the code.
-    pub(super) async fn device_page(&self, request: &Request<Vec<u8>>, from: IpAddr) -> Response<Vec<u8>> {
-        match *request.method() {
+    pub(super) async fn device_page(&self, asked: &Asked<'_>, from: IpAddr) -> Answer {
+        match *asked.method {
             Method::GET => {
-                let query = request.uri().query().unwrap_or_default();
-                let fields = Fields::of(query.as_bytes()).ok();
-                let typed = fields.as_ref().and_then(|fields| fields.get("user_code"));
-                page(StatusCode::OK, typed.and_then(canonical).as_deref(), None)
+                let (fields, _) = Fields::parse(asked.query.as_bytes());
+                let typed = fields.get("user_code").and_then(canonical);
+                form(StatusCode::OK, typed.as_deref(), None)
             }
-            Method::POST if !self.is_from_here(request.headers()) => page(
+            Method::POST if !self.facade.is_from_here(asked.headers) || !authorize::is_form(asked) => form(
                 StatusCode::FORBIDDEN,
                 None,
-                Some("This form was sent from another page. Type the code here."),
+                Some("That did not come from this page. Type the code here."),
             ),
-            Method::POST => self.typed(request, from).await,
-            _ => only("GET, POST"),
+            Method::POST => self.typed(asked, from).await,
+            _ => pages::wrong_method("GET, POST"),
         }
     }
 
-    async fn typed(&self, request: &Request<Vec<u8>>, from: IpAddr) -> Response<Vec<u8>> {
-        let Ok(fields) = Fields::of_body(request.headers(), request.body()) else {
-            return page(StatusCode::BAD_REQUEST, None, Some("The form cannot be read."));
+    async fn typed(&self, asked: &Asked<'_>, from: IpAddr) -> Answer {
+        let (fields, None) = Fields::parse(asked.body) else {
+            return form(StatusCode::BAD_REQUEST, None, Some("The form cannot be read."));
         };
-        let code = fields.get("user_code").and_then(canonical);
         let guess = match self.guesses.guess(from) {
             Ok(guess) => guess,
             Err(wait) => return too_many(wait),
         };
-        let wrong =
-            "That code is not known. Codes last ten minutes and work once: compare it, or begin again.";
-        let Some(code) = code else {
-            return page(StatusCode::NOT_FOUND, None, Some(wrong));
+        let device = match fields.get("user_code").and_then(canonical) {
+            Some(code) => self.who_shows(&code).await,
+            None => Ok(None),
         };
-        let begun = async {
-            let mut tx = self.rows.read().await?;
-            let device = tx.waiting_device(&code, self.world.now().0).await?;
-            tx.commit().await?;
-            match device {
-                Some(device) => self.front.begin_for(&device).await,
-                None => Ok(None),
-            }
-        };
-        match begun.await {
-            Ok(Some(location)) => {
+        match device {
+            Err(error) => pages::store_away(&error),
+            Ok(None) => form(
+                StatusCode::NOT_FOUND,
+                None,
+                Some(
+                    "That code is not known. A code lasts ten minutes and works once: compare it, or begin again.",
+                ),
+            ),
+            Ok(Some(device)) => {
                 guess.was_right();
-                see(&location)
-            }
-            Ok(None) => page(StatusCode::NOT_FOUND, None, Some(wrong)),
-            Err(error) => {
-                tracing::error!(%error, "no sign-in could be begun for a device");
-                let later = "This is not possible at the moment. Try again in a minute.";
-                page(StatusCode::SERVICE_UNAVAILABLE, Some(&code), Some(later))
+                self.ask_for(device).await
             }
         }
     }
 
-    /// Whether a form was sent by a page of ours. Browsers say so (Fetch Metadata; else `Origin`); what says
-    /// nothing is no browser and has nobody's cookies.
-    fn is_from_here(&self, headers: &HeaderMap) -> bool {
-        if let Some(site) = headers.get("sec-fetch-site") {
-            return site == "same-origin" || site == "none";
-        }
-        let ours = Url::parse(&self.spec.url).map(|url| url.origin().ascii_serialization());
-        match headers.get(header::ORIGIN) {
-            Some(origin) => ours.is_ok_and(|ours| origin == ours.as_str()),
-            None => true,
+    async fn who_shows(&self, user_code: &str) -> Result<Option<DeviceRow>, StoreError> {
+        let mut tx = self.facade.rows.read().await?;
+        let device = tx.waiting_device(user_code, self.facade.world.now().0).await?;
+        tx.commit().await?;
+        Ok(device)
+    }
+
+    /// From here on it is a sign-in like every other, with its own question to the person.
+    async fn ask_for(&self, device: DeviceRow) -> Answer {
+        match self.facade.client(&device.client_id).await {
+            Ok(client) => {
+                let wanted = Wanted {
+                    client,
+                    redirect: None,
+                    state: None,
+                    challenge: None,
+                    scope: device.scope,
+                    device: Some(device.hash),
+                };
+                self.facade.ask(&wanted).await
+            }
+            Err(Unknown::Store(error)) => pages::store_away(&error),
+            Err(_) => form(
+                StatusCode::FORBIDDEN,
+                None,
+                Some("The program that shows this code is not known here any more."),
+            ),
         }
     }
 }
@@ -265,7 +265,7 @@ fn canonical(typed: &str) -> Option<String> {
 
 /// Counts wrong user codes.
 #[derive(Debug)]
-pub struct Guesses {
+pub(super) struct Guesses {
     counted: Mutex<Counted>,
     world: Arc<dyn World>,
 }
@@ -362,69 +362,27 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
     }
 }
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem}\
-input{font:1.5rem ui-monospace,monospace;width:12rem;padding:.3rem;text-transform:uppercase}\
-button{font:inherit;padding:.5rem 1rem}.fault{border-left:4px solid #b00020;padding-left:.75rem}";
-
 /// `code` and `fault` are ours: a code in its canonical form, and a sentence.
-fn page(status: StatusCode, code: Option<&str>, fault: Option<&str>) -> Response<Vec<u8>> {
+fn form(status: StatusCode, code: Option<&str>, fault: Option<&str>) -> Answer {
     let code = code.unwrap_or_default();
     let fault = fault.map_or_else(String::new, |fault| {
-        format!("<p class=\"fault\" role=\"alert\">{fault}</p>")
+        format!("<section class=\"care\" role=\"alert\"><p><strong>{fault}</strong></p></section>")
     });
     let body = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Sign a program in - Tollgate</title>\
-         <style>{STYLE}</style></head><body><h1>Sign a program in</h1>{fault}\
-         <form method=\"post\" action=\"{}\"><p><label for=\"c\">The code your terminal shows</label></p>\
-         <p><input id=\"c\" name=\"user_code\" value=\"{code}\" autocomplete=\"off\" autocapitalize=\"characters\" \
-         spellcheck=\"false\" maxlength=\"16\" required></p>\
-         <p>Go on only if you started that program yourself, just now. Nobody has a reason to send you a code: \
-         whoever does wants to work in your name.</p>\
-         <p><button>Continue</button></p></form></body></html>",
+        "{fault}<section><form method=\"post\" action=\"{}\"><p><label for=\"c\">The code your terminal shows</label></p>\
+         <input id=\"c\" name=\"user_code\" value=\"{code}\" autocomplete=\"off\" autocapitalize=\"characters\" \
+         spellcheck=\"false\" maxlength=\"16\" required><button class=\"yes\">Continue</button></form></section>\
+         <section class=\"care\"><p><strong>Go on only if you started that program yourself, just now.</strong></p>\
+         <p>Nobody has a reason to send you a code: whoever does wants to work in your name.</p></section>",
         path::DEVICE,
     );
-    let mut response = Response::new(body.into_bytes());
-    *response.status_mut() = status;
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-        STANDARD.encode(Hash::of(STYLE.as_bytes()).0)
-    );
-    let headers = response.headers_mut();
-    let fixed = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // Not `no-referrer`: with that, browsers say `Origin: null` of our own form.
-        (header::REFERRER_POLICY, "same-origin"),
-    ];
-    for (name, value) in fixed {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    if let Ok(policy) = HeaderValue::from_str(&policy) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
-    response
+    pages::page(status, "Sign a program in", &body)
 }
 
-fn too_many(wait: Duration) -> Response<Vec<u8>> {
+fn too_many(wait: Duration) -> Answer {
     let fault = "There were too many wrong codes. Wait ten minutes.";
-    let mut response = page(StatusCode::TOO_MANY_REQUESTS, None, Some(fault));
+    let mut answer = form(StatusCode::TOO_MANY_REQUESTS, None, Some(fault));
     let seconds = HeaderValue::from(wait.as_secs().max(1));
-    response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    response
-}
-
-fn see(location: &str) -> Response<Vec<u8>> {
-    let mut response = Response::new(Vec::new());
-    let Ok(location) = HeaderValue::from_str(location) else {
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        return response;
-    };
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, location);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+    answer
 }

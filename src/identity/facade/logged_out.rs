@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, Request, Response, StatusCode, header};
 
-use super::fields::Fields;
-use super::path;
+use super::{Fields, path};
 use crate::call::Hash;
 use crate::identity::provider::{LoggedOut, Provider};
 use crate::identity::sessions::{Sessions, Why};
@@ -59,9 +58,8 @@ impl Notices {
             answer.headers_mut().insert(header::ALLOW, allowed);
             return answer;
         }
-        let fields = Fields::of_body(request.headers(), request.body());
-        let token = fields.as_ref().ok().and_then(|fields| fields.get("logout_token"));
-        let Some(token) = token else {
+        let (fields, repeated) = Fields::parse(request.body());
+        let (Some(token), None) = (fields.get("logout_token"), repeated) else {
             return status(StatusCode::BAD_REQUEST);
         };
         let told = match provider.logged_out(token).await {

@@ -1,64 +1,46 @@
 //! The token endpoint (OAuth 2.1 section 3.2), for clients that have no secret: what they hold proves
 //! that the code or the token is theirs, and every token is bound to the client it was issued to.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::device::Guesses;
-use super::fields::{BadForm, Fields};
-use super::{FacadeSpec, path, prefix};
+use super::{Answer, Asked, Facade, Fields, authorize, pages, path, prefix};
 use crate::call::Hash;
-use crate::clock::World;
 use crate::identity::sessions::{Issued, Proof, Redeem, Refresh, Refused, Sessions, is_well_formed};
 use crate::store::StoreError;
-use crate::store::rows::Rows;
-use crate::store::sessions::DeviceRow;
 
 /// RFC 8628 section 3.4.
 pub const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// The longest client id, in bytes: it may be the address of a document.
-pub(super) const CLIENT_BYTES: usize = 2048;
+const CLIENT_BYTES: usize = 2048;
 
-/// A client, as far as people are told of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// What it calls itself.
-    pub name: String,
-    /// Whether somebody other than the client vouches for its id.
-    pub verified: bool,
-}
-
-/// The other half of the facade, as far as devices need it.
-pub trait Front: Send + Sync + std::fmt::Debug {
-    /// The client of that id; `None` when it is not known.
-    fn named<'a>(&'a self, client_id: &'a str) -> BoxFuture<'a, Option<Named>>;
-
-    /// Begins a sign-in for a device. Gives the page to go to: the one that asks for consent. `None` when the
-    /// client is not known any more.
-    fn begin_for<'a>(&'a self, device: &'a DeviceRow) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
-}
-
-/// The half of the facade that is not a browser's: tokens, revocation, devices.
-#[derive(Debug)]
+/// The whole facade: the half that browsers come to, and behind it tokens, revocation and devices.
 pub struct Exchange {
+    pub(super) facade: Facade,
     pub(super) sessions: Sessions,
-    pub(super) rows: Rows,
-    pub(super) spec: Arc<FacadeSpec>,
-    pub(super) front: Arc<dyn Front>,
     pub(super) guesses: Guesses,
-    pub(super) world: Arc<dyn World>,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").finish_non_exhaustive()
+    }
 }
 
 /// An error of RFC 6749 section 5.2 and its relatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault {
-    pub(super) status: StatusCode,
-    pub(super) error: &'static str,
-    pub(super) description: &'static str,
+    status: StatusCode,
+    error: &'static str,
+    description: &'static str,
 }
 
 impl Fault {
@@ -84,11 +66,19 @@ impl Fault {
         error: "temporarily_unavailable",
         description: "This cannot be answered at the moment; send it again later.",
     };
-}
 
-impl From<BadForm> for Fault {
-    fn from(form: BadForm) -> Self {
-        Self::new("invalid_request", form.0)
+    fn answer(self, headers: &HeaderMap) -> Answer {
+        let mut answer = pages::error(self.status, self.error, self.description);
+        // RFC 6749 section 5.2: in the scheme that was tried.
+        if self.status == StatusCode::UNAUTHORIZED && headers.contains_key(header::AUTHORIZATION) {
+            let scheme = HeaderValue::from_static("Basic realm=\"clients have no secret here\"");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = HeaderValue::from_static("10");
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        answer
     }
 }
 
@@ -108,72 +98,77 @@ impl From<Refused> for Fault {
                 "It is not valid, not this client's, expired or used, or its session has ended. Sign in again.",
             ),
             Refused::Scope => Self::new("invalid_scope", "More scopes than were granted."),
-            Refused::Target => Self::new("invalid_target", "The tokens are for another resource."),
+            Refused::Target => Self::new(
+                "invalid_target",
+                "Tokens are for the resource of this server alone.",
+            ),
             Refused::Unavailable => Self::UNAVAILABLE,
         }
     }
 }
 
 impl Exchange {
-    /// Over the sessions and rows of one store.
+    /// `facade` and `sessions` are over the same store.
     #[must_use]
-    pub fn new(
-        sessions: Sessions,
-        rows: Rows,
-        spec: Arc<FacadeSpec>,
-        front: Arc<dyn Front>,
-        world: Arc<dyn World>,
-    ) -> Self {
+    pub fn new(facade: Facade, sessions: Sessions) -> Self {
+        let guesses = Guesses::new(Arc::clone(&facade.world));
         Self {
+            facade,
             sessions,
-            rows,
-            spec,
-            front,
-            guesses: Guesses::new(Arc::clone(&world)),
-            world,
+            guesses,
         }
+    }
+
+    /// Removes what is over: see [`Facade::prune`] and [`Sessions::prune`].
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn prune(&self) -> Result<(), StoreError> {
+        self.facade.prune().await?;
+        self.sessions.prune().await
     }
 
     /// Whether a path is answered here.
     #[must_use]
-    pub fn serves(path: &str) -> bool {
-        [
+    pub fn serves(&self, path: &str) -> bool {
+        let own = [
             path::TOKEN,
             path::REVOKE,
             path::DEVICE_AUTHORIZATION,
             path::DEVICE,
-        ]
-        .contains(&path)
+        ];
+        own.contains(&path) || self.facade.serves(path)
     }
 
-    /// Answers a request to one of these paths.
+    /// One request to one answer; see [`Facade::answer`].
     pub async fn answer(&self, request: Request<Vec<u8>>, from: IpAddr) -> Response<Vec<u8>> {
-        let path = request.uri().path().to_owned();
-        if path == path::DEVICE {
-            return self.device_page(&request, from).await;
-        }
-        if request.method() != Method::POST {
-            return only("POST");
-        }
-        let (headers, body) = (request.headers(), request.body());
-        let answered = match path.as_str() {
-            path::TOKEN => self.token(headers, body).await,
-            path::REVOKE => self.revoke(headers, body).await,
-            path::DEVICE_AUTHORIZATION => self.authorize_device(headers, body).await,
-            _ => Err(Fault {
-                status: StatusCode::NOT_FOUND,
-                ..Fault::new("invalid_request", "There is nothing here.")
-            }),
+        let asked = Asked {
+            method: request.method(),
+            path: request.uri().path(),
+            query: request.uri().query().unwrap_or_default(),
+            headers: request.headers(),
+            body: request.body(),
+        };
+        let answered = match asked.path {
+            path::DEVICE => return self.device_page(&asked, from).await,
+            path::TOKEN | path::REVOKE | path::DEVICE_AUTHORIZATION if *asked.method != Method::POST => {
+                return only_post();
+            }
+            path::TOKEN => self.token(&asked).await,
+            path::DEVICE_AUTHORIZATION => self.authorize_device(&asked).await,
+            path::REVOKE => self.revoke(&asked).await.map(|()| json!({})),
+            _ => return self.facade.answer(request, from).await,
         };
         answered.map_or_else(
-            |fault| refusal(fault, headers),
-            |answer| json_of(StatusCode::OK, &answer),
+            |fault| fault.answer(asked.headers),
+            |answer| pages::json(StatusCode::OK, &answer),
         )
     }
 
-    async fn token(&self, headers: &HeaderMap, body: &[u8]) -> Result<Value, Fault> {
-        let fields = client_form(headers, body)?;
+    async fn token(&self, asked: &Asked<'_>) -> Result<Value, Fault> {
+        let fields = client_form(asked)?;
         let client_id = client_id(&fields)?;
+        let resource = self.resource(&fields)?;
         let need = |name, missing| fields.get(name).ok_or(Fault::new("invalid_request", missing));
         let issued = match need("grant_type", "grant_type is missing")? {
             "authorization_code" => {
@@ -189,7 +184,7 @@ impl Exchange {
                     code: Hash::of(code.as_bytes()),
                     client_id,
                     proof,
-                    resource: fields.get("resource"),
+                    resource,
                 };
                 self.sessions.redeem(&redeem).await?
             }
@@ -198,13 +193,13 @@ impl Exchange {
                     token: need("refresh_token", "refresh_token is missing")?,
                     client_id,
                     scope: fields.get("scope"),
-                    resource: fields.get("resource"),
+                    resource,
                 };
                 self.sessions.refresh(&refresh).await?
             }
             DEVICE_GRANT => {
                 let device = need("device_code", "device_code is missing")?;
-                self.poll(device, client_id, fields.get("resource")).await?
+                self.poll(device, client_id, resource).await?
             }
             _ => {
                 return Err(Fault::new(
@@ -213,11 +208,20 @@ impl Exchange {
                 ));
             }
         };
-        Ok(answer(&issued))
+        Ok(tokens(&issued))
+    }
+
+    /// Our resource, if one is named; another is refused before anything is spent.
+    pub(super) fn resource(&self, fields: &Fields) -> Result<Option<&str>, Fault> {
+        match fields.get("resource") {
+            Some(asked) if !self.facade.is_ours(asked) => Err(Refused::Target.into()),
+            Some(_) => Ok(Some(self.facade.spec.resource.as_str())),
+            None => Ok(None),
+        }
     }
 }
 
-fn answer(issued: &Issued) -> Value {
+fn tokens(issued: &Issued) -> Value {
     let mut answer = json!({
         "access_token": issued.access.as_str(),
         "token_type": "Bearer",
@@ -232,13 +236,24 @@ fn answer(issued: &Issued) -> Value {
 
 /// The form of a client that does not authenticate itself in another way: our clients have no secrets, and
 /// one that shows something for a secret has been set up for another server.
-pub(super) fn client_form(headers: &HeaderMap, body: &[u8]) -> Result<Fields, Fault> {
-    if headers.contains_key(header::AUTHORIZATION) {
+pub(super) fn client_form(asked: &Asked<'_>) -> Result<Fields, Fault> {
+    if asked.headers.contains_key(header::AUTHORIZATION) {
         return Err(Fault::client(
             "Clients have no secret here: send client_id in the form and no Authorization header.",
         ));
     }
-    let fields = Fields::of_body(headers, body)?;
+    if !authorize::is_form(asked) {
+        return Err(Fault::new(
+            "invalid_request",
+            "The body must be application/x-www-form-urlencoded.",
+        ));
+    }
+    let (fields, None) = Fields::parse(asked.body) else {
+        return Err(Fault::new(
+            "invalid_request",
+            "A parameter is there twice, or there are too many.",
+        ));
+    };
     if fields.get("client_assertion").is_some() || fields.get("client_assertion_type").is_some() {
         return Err(Fault::client(
             "Clients have no secret here: send client_id alone.",
@@ -252,41 +267,10 @@ pub(super) fn client_id(fields: &Fields) -> Result<&str, Fault> {
     id.ok_or(Fault::client("client_id is missing."))
 }
 
-fn refusal(fault: Fault, headers: &HeaderMap) -> Response<Vec<u8>> {
-    let body = json!({"error": fault.error, "error_description": fault.description});
-    let mut response = json_of(fault.status, &body);
-    // RFC 6749 section 5.2: in the scheme that was tried.
-    if fault.status == StatusCode::UNAUTHORIZED && headers.contains_key(header::AUTHORIZATION) {
-        let scheme = HeaderValue::from_static("Basic realm=\"clients have no secret here\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
-    }
-    if fault.status == StatusCode::SERVICE_UNAVAILABLE {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
-    }
-    response
-}
-
-fn json_of(status: StatusCode, value: &Value) -> Response<Vec<u8>> {
-    let body = match value {
-        Value::Null => Vec::new(),
-        value => value.to_string().into_bytes(),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    response
-}
-
-/// 405.
-pub(super) fn only(allowed: &'static str) -> Response<Vec<u8>> {
-    let mut response = Response::new(Vec::new());
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    let allowed = HeaderValue::from_static(allowed);
-    response.headers_mut().insert(header::ALLOW, allowed);
-    response
+fn only_post() -> Answer {
+    let words = "Send a form with POST.";
+    let mut answer = pages::error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", words);
+    let allowed = HeaderValue::from_static("POST");
+    answer.headers_mut().insert(header::ALLOW, allowed);
+    answer
 }

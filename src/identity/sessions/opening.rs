@@ -27,7 +27,8 @@ use crate::identity::facade::prefix;
 use crate::identity::rejection::Reason;
 use crate::store::StoreError;
 use crate::store::rows::Tx;
-use crate::store::sessions::{CodeRow, SessionRow, TokenRow};
+use crate::store::sessions::{SessionRow, TokenRow};
+use crate::store::sign_ins::CodeRow;
 
 /// How long racing programs may exchange the same refresh token.
 const GRACE: Duration = Duration::from_secs(60);
@@ -139,10 +140,10 @@ impl Sessions {
         tx: &mut Tx,
         redeem: &Redeem<'_>,
     ) -> Result<Result<Issued, (Refused, Option<Ending>)>, StoreError> {
-        let Some(code) = tx.code(&redeem.code.0).await? else {
+        let Some((code, exchanged)) = tx.code(&redeem.code.0).await? else {
             return Ok(Err((Refused::Grant, None)));
         };
-        if let Some(session) = &code.session {
+        if let Some(session) = &exchanged {
             let ending = self.end_in(tx, session, Why::CodeReplayed).await?;
             return Ok(Err((Refused::Grant, ending)));
         }

@@ -7,29 +7,7 @@ use super::digest;
 use crate::store::StoreError;
 use crate::store::journal::{to_i64, to_u64};
 use crate::store::rows::Tx;
-
-/// What a client's code is worth. Times are Unix milliseconds.
-#[derive(Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the columns of the table `code`")]
-pub struct CodeRow {
-    pub hash: [u8; 32],
-    pub client_id: String,
-    pub client_name: String,
-    pub verified: bool,
-    pub redirect_uri: Option<String>,
-    pub challenge: Option<String>,
-    pub resource: String,
-    pub scope: String,
-    pub issuer: String,
-    pub subject: String,
-    pub claimed: String,
-    pub auth_time: Option<u64>,
-    pub provider_sid: Option<String>,
-    pub sealed: Option<Vec<u8>>,
-    pub created_at: u64,
-    pub expires_at: u64,
-    pub session: Option<String>,
-}
+use crate::store::sign_ins::CodeRow;
 
 /// A device that waits for a person. Times are Unix milliseconds.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,11 +39,11 @@ macro_rules! devices {
 }
 
 impl Tx {
-    /// The code of that hash, exchanged or not.
+    /// The code of that hash, and the session it was exchanged for.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn code(&mut self, hash: &[u8; 32]) -> Result<Option<CodeRow>, StoreError> {
+    pub async fn code(&mut self, hash: &[u8; 32]) -> Result<Option<(CodeRow, Option<String>)>, StoreError> {
         let row = sqlx::query(
             "SELECT hash, client_id, client_name, verified, redirect_uri, challenge, resource, scope, issuer, subject, \
              claimed, auth_time, provider_sid, sealed, created_at, expires_at, session FROM code WHERE hash = ?1",
@@ -174,43 +152,11 @@ impl Tx {
             .await?;
         Ok(())
     }
-
-    /// Leaves a code, as a sign-in does.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    #[cfg(test)]
-    pub(crate) async fn leave_code(&mut self, row: &CodeRow) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO code (hash, client_id, client_name, verified, redirect_uri, challenge, resource, scope, \
-             issuer, subject, claimed, auth_time, provider_sid, sealed, created_at, expires_at) \
-             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        )
-        .bind(&row.hash[..])
-        .bind(&row.client_id)
-        .bind(&row.client_name)
-        .bind(row.verified)
-        .bind(&row.redirect_uri)
-        .bind(&row.challenge)
-        .bind(&row.resource)
-        .bind(&row.scope)
-        .bind(&row.issuer)
-        .bind(&row.subject)
-        .bind(&row.claimed)
-        .bind(row.auth_time.map(to_i64))
-        .bind(&row.provider_sid)
-        .bind(&row.sealed)
-        .bind(to_i64(row.created_at))
-        .bind(to_i64(row.expires_at))
-        .execute(&mut self.conn)
-        .await?;
-        Ok(())
-    }
 }
 
-fn code(row: &SqliteRow) -> Result<CodeRow, StoreError> {
+fn code(row: &SqliteRow) -> Result<(CodeRow, Option<String>), StoreError> {
     let auth_time: Option<i64> = row.try_get(11)?;
-    Ok(CodeRow {
+    let code = CodeRow {
         hash: digest(row.try_get(0)?)?,
         client_id: row.try_get(1)?,
         client_name: row.try_get(2)?,
@@ -227,8 +173,8 @@ fn code(row: &SqliteRow) -> Result<CodeRow, StoreError> {
         sealed: row.try_get(13)?,
         created_at: to_u64(row.try_get(14)?),
         expires_at: to_u64(row.try_get(15)?),
-        session: row.try_get(16)?,
-    })
+    };
+    Ok((code, row.try_get(16)?))
 }
 
 fn device(row: &SqliteRow) -> Result<DeviceRow, StoreError> {

@@ -19,10 +19,10 @@ use crate::identity::facade::{Times, prefix};
 use crate::identity::provider::{Again, Provider, Question, SignInError, SignedIn, Upstream};
 use crate::identity::seal::Seal;
 use crate::identity::sessions::*;
-use crate::identity::{GroupMap, OwnTokens, Reason};
+use crate::identity::{GroupMap, OwnTokens, Reason, Scopes};
 use crate::secret::Secret;
 use crate::store::rows::Rows;
-use crate::store::sessions::CodeRow;
+use crate::store::sign_ins::CodeRow;
 use crate::store::{Store, Tuning};
 
 pub(in crate::identity) const START: u64 = 1_800_000_000_000;
@@ -257,14 +257,17 @@ impl Bench {
     ) -> Self {
         let rows = rows(folder.path()).await;
         let (ended, told) = broadcast::channel(256);
-        let scopes = BTreeMap::from([("write".to_owned(), set(&["sql_execute"]))]);
+        let scopes = BTreeMap::from([
+            ("read".to_owned(), set(&["sql_query"])),
+            ("write".to_owned(), set(&["sql_execute"])),
+        ]);
         let parts = Parts {
             rows: rows.clone(),
             seal: seal(key),
             providers: vec![corp.clone()],
             groups: GroupMap::parse([("analyst", vec!["corp:analysts"]), ("dba", vec!["corp:dbas"])])
                 .unwrap(),
-            scopes: Scopes::new(scopes, set(&["sql_execute", "sql_query"])),
+            scopes: Scopes::new(&scopes, ["sql_execute", "sql_query"]).unwrap(),
             resource: RESOURCE.to_owned(),
             times,
             ended,
@@ -316,11 +319,10 @@ impl Bench {
             sealed: seal_upstream(&seal("k"), &hex(&hash.0), upstream, self.clock.as_ref()),
             created_at: now,
             expires_at: now + 60_000,
-            session: None,
         };
         change(&mut row);
         let mut tx = self.rows.write().await.unwrap();
-        tx.leave_code(&row).await.unwrap();
+        tx.add_code(&row).await.unwrap();
         tx.commit().await.unwrap();
         text
     }
