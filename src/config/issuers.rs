@@ -55,24 +55,7 @@ fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> 
     let mode = mode(raw, check);
     let name = name(&raw.name, check);
     let url = url(&raw.url, check);
-    let audience = match &raw.audience {
-        Some(audience) => check.filled(audience, "audience"),
-        None => server.map(Server::mcp_url),
-    };
-    let control_audience = raw
-        .control_audience
-        .as_ref()
-        .and_then(|text| check.filled(text, "control_audience"));
-    if let Some(written) = &raw.control_audience
-        && control_audience.is_some()
-        && control_audience == audience
-    {
-        check.problem(
-            written.span(),
-            "control_audience is the same as audience, so an agent's token would open the people's side",
-            "give the people's side its own audience, e.g. \"tollgate-control\"",
-        );
-    }
+    let (audience, control_audience) = audiences(raw, server, check);
     let control_client_secret = client_secret(raw, check);
     let groups_claim = raw.groups_claim.as_ref().and_then(|text| pointer(text, check));
     let cut_at = check.number(raw.groups_cut_at.as_ref(), "groups_cut_at", 0..=100_000, 100);
@@ -115,6 +98,33 @@ fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> 
             .and_then(|text| endpoint(text, "jwks_uri", check)),
         max_lifetime_seconds: lifetime?,
     })
+}
+
+/// The audience of agents' tokens, and that of the people's side.
+fn audiences(
+    raw: &raw::Issuer,
+    server: Option<&Server>,
+    check: &mut Check<'_>,
+) -> (Option<String>, Option<String>) {
+    let audience = match &raw.audience {
+        Some(audience) => check.filled(audience, "audience"),
+        None => server.map(Server::mcp_url),
+    };
+    let control_audience = raw
+        .control_audience
+        .as_ref()
+        .and_then(|text| check.filled(text, "control_audience"));
+    if let Some(written) = &raw.control_audience
+        && control_audience.is_some()
+        && control_audience == audience
+    {
+        check.problem(
+            written.span(),
+            "control_audience is the same as audience, so an agent's token would open the people's side",
+            "give the people's side its own audience, e.g. \"tollgate-control\"",
+        );
+    }
+    (audience, control_audience)
 }
 
 fn client_secret(raw: &raw::Issuer, check: &mut Check<'_>) -> Option<SecretRef> {
@@ -210,37 +220,7 @@ fn has_more_than_a_place(url: &Url) -> bool {
 fn mode(raw: &raw::Issuer, check: &mut Check<'_>) -> Option<Mode> {
     let written = raw.mode.as_ref().map_or("facade", |mode| mode.get_ref().as_str());
     match written {
-        "bearer" => {
-            unused(raw.metadata.as_ref(), "metadata", written, check);
-            unused(raw.scopes.as_ref(), "scopes", written, check);
-            let opaque = raw.opaque.as_ref().is_some_and(|opaque| *opaque.get_ref());
-            if opaque && raw.client_secret.is_none() {
-                check.problem(
-                    raw.opaque.as_ref().map_or(0..0, Spanned::span),
-                    "opaque needs client_secret: an issuer says what a token is to a client it knows (RFC 7662)",
-                    "add client_id and client_secret of a client that may introspect",
-                );
-            }
-            if !opaque {
-                unused(
-                    raw.introspection_endpoint.as_ref(),
-                    "introspection_endpoint",
-                    "bearer without opaque = true",
-                    check,
-                );
-                unused(
-                    raw.client_id.as_ref(),
-                    "client_id",
-                    "bearer without opaque = true",
-                    check,
-                );
-            }
-            let login_client = raw.login_client_id.as_ref();
-            Some(Mode::Bearer {
-                opaque: if opaque { Some(client(raw, check)?) } else { None },
-                login_client: login_client.and_then(|text| check.filled(text, "login_client_id")),
-            })
-        }
+        "bearer" => bearer(raw, written, check),
         "facade" => {
             unused(raw.metadata.as_ref(), "metadata", written, check);
             unused(raw.opaque.as_ref(), "opaque", written, check);
@@ -268,6 +248,39 @@ fn mode(raw: &raw::Issuer, check: &mut Check<'_>) -> Option<Mode> {
             None
         }
     }
+}
+
+/// Agents bring the issuer's own tokens.
+fn bearer(raw: &raw::Issuer, written: &str, check: &mut Check<'_>) -> Option<Mode> {
+    unused(raw.metadata.as_ref(), "metadata", written, check);
+    unused(raw.scopes.as_ref(), "scopes", written, check);
+    let opaque = raw.opaque.as_ref().is_some_and(|opaque| *opaque.get_ref());
+    if opaque && raw.client_secret.is_none() {
+        check.problem(
+            raw.opaque.as_ref().map_or(0..0, Spanned::span),
+            "opaque needs client_secret: an issuer says what a token is to a client it knows (RFC 7662)",
+            "add client_id and client_secret of a client that may introspect",
+        );
+    }
+    if !opaque {
+        unused(
+            raw.introspection_endpoint.as_ref(),
+            "introspection_endpoint",
+            "bearer without opaque = true",
+            check,
+        );
+        unused(
+            raw.client_id.as_ref(),
+            "client_id",
+            "bearer without opaque = true",
+            check,
+        );
+    }
+    let login_client = raw.login_client_id.as_ref();
+    Some(Mode::Bearer {
+        opaque: if opaque { Some(client(raw, check)?) } else { None },
+        login_client: login_client.and_then(|text| check.filled(text, "login_client_id")),
+    })
 }
 
 /// A key that would be silently ignored in this mode.

@@ -362,7 +362,8 @@ pub async fn read_login(
 }
 
 fn said(claims: &Map<String, Value>, issuer: &IssuerSpec, map: &GroupMap, found: &mut Findings) {
-    let names: Vec<String> = claims.keys().take(SHOWN).map(|name| plain(name)).collect();
+    let mut names: Vec<String> = claims.keys().take(SHOWN).map(|name| plain(name)).collect();
+    names.sort();
     found.note(format!("claims: {}", names.join(", ")), "");
     if claims.get("iss").and_then(Value::as_str) != Some(issuer.url.as_str()) {
         found.bad(

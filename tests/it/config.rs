@@ -5,6 +5,7 @@ use std::path::Path;
 use tollgate::config::Config;
 
 mod anything;
+mod bearer;
 mod files;
 mod gaps;
 mod refusals;

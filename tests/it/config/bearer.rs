@@ -1,0 +1,58 @@
+//! What an issuer writes differently, and the keys that may loosen a check only as a whole.
+
+use super::{LEAST, parse, refusal_of};
+
+const ISSUER: &str = "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\nmode = \"bearer\"\n";
+
+#[test]
+fn opaque_tokens_need_a_client_and_one_issuer() {
+    let opaque = "opaque = true\nclient_id = \"tollgate\"\nclient_secret = \"env:SECRET\"\n";
+    let config = parse(&format!("{LEAST}{ISSUER}{opaque}")).unwrap();
+    assert_eq!(config.issuers[0].introspection_endpoint, None);
+    let public = refusal_of(&format!("{ISSUER}opaque = true\nclient_id = \"tollgate\"\n"));
+    assert!(public.contains("opaque needs client_secret"), "{public}");
+    let other = ISSUER.replace("corp", "other").replace("login.", "login2.");
+    let two = refusal_of(&format!("{ISSUER}{opaque}{other}{opaque}"));
+    assert!(two.contains("does not say whose it is"), "{two}");
+    for endpoint in [
+        "http://login.example.com/i",
+        "https://u@login.example.com/i",
+        "login.example.com",
+        "",
+    ] {
+        let text = format!("{ISSUER}{opaque}introspection_endpoint = \"{endpoint}\"\n");
+        assert!(
+            refusal_of(&text).contains("introspection_endpoint is not an https URL"),
+            "{endpoint}"
+        );
+    }
+    let unused = refusal_of(&format!(
+        "{ISSUER}introspection_endpoint = \"https://login.example.com/i\"\n"
+    ));
+    assert!(unused.contains("introspection_endpoint is of no use"), "{unused}");
+}
+
+#[test]
+fn a_missing_audience_is_accepted_only_of_named_clients() {
+    let alone = refusal_of(&format!("{ISSUER}accept_missing_aud = true\n"));
+    assert!(alone.contains("without client_ids"), "{alone}");
+    let empty = refusal_of(&format!("{ISSUER}accept_missing_aud = true\nclient_ids = []\n"));
+    assert!(empty.contains("client_ids is empty"), "{empty}");
+    let named = format!("{LEAST}{ISSUER}accept_missing_aud = true\nclient_ids = [\"agent\"]\n");
+    assert!(parse(&named).unwrap().issuers[0].accept_missing_aud);
+    let issuers = parse(&format!("{LEAST}{ISSUER}accept_missing_aud = false\n"))
+        .unwrap()
+        .issuers;
+    assert!(!issuers[0].accept_missing_aud);
+}
+
+#[test]
+fn a_person_goes_by_sub_unless_the_file_says_otherwise() {
+    let subject = |line: &str| {
+        let config = parse(&format!("{LEAST}{ISSUER}{line}"));
+        config.map(|config| config.issuers[0].subject_claim.clone())
+    };
+    assert_eq!(subject("").unwrap(), "sub");
+    assert_eq!(subject("subject_claim = \"oid\"\n").unwrap(), "oid");
+    assert!(subject("subject_claim = \"\"\n").is_err());
+}
