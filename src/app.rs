@@ -6,6 +6,7 @@ mod demo;
 mod desk;
 mod identity;
 mod journal;
+mod keys;
 pub mod login;
 mod parts;
 mod reload;
@@ -30,6 +31,7 @@ pub use desk::dead_letters;
 pub use journal::{
     audit_erase, audit_export, audit_list, audit_replay, audit_show, audit_verify, audit_verify_export,
 };
+pub use keys::{KeyChange, keys_change, keys_list};
 pub use login::bridge;
 pub use parts::{App, Purpose, http_client};
 

@@ -11,12 +11,13 @@ pub mod effect;
 mod facts;
 pub mod refusal;
 pub mod request;
+mod scope;
 mod unseen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ pub use effect::{Bound, Effect};
 pub use facts::{ClassifiedColumn, Facts, FileFacts, Probe, ShellFacts, SqlFacts, Target};
 pub use refusal::{Code, Refusal};
 pub use request::Request;
+pub use scope::Scope;
 pub use unseen::is_unseen;
 
 /// Names one call, everywhere: in the answer, in the journal, in a target's own log.
@@ -225,34 +227,6 @@ pub struct Principal {
     pub scope: Scope,
 }
 
-/// What a credential is good for at most, whoever holds it. Policy decides within it and never beyond:
-/// the scopes of a token, or what an API key was made for. `None` bounds nothing; an empty set allows
-/// nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scope {
-    /// Tools, by name.
-    pub tools: Option<BTreeSet<String>>,
-    /// Resources, by configured name.
-    pub resources: Option<BTreeSet<String>>,
-}
-
-impl Scope {
-    /// Whether a tool is within it.
-    #[must_use]
-    pub fn has_tool(&self, tool: &str) -> bool {
-        self.tools.as_ref().is_none_or(|tools| tools.contains(tool))
-    }
-
-    /// Whether a resource is within it.
-    #[must_use]
-    pub fn has_resource(&self, resource: &str) -> bool {
-        self.resources
-            .as_ref()
-            .is_none_or(|names| names.contains(resource))
-    }
-}
-
 /// A tool call as it came in, from a known principal. Nothing in it is trusted yet.
 #[derive(Debug)]
 pub struct Arrival {
@@ -427,19 +401,52 @@ pub struct Invocation {
 /// Derived from the scopes of the same policies that decide calls, so the catalogue cannot promise
 /// what a call will not find.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Visible(pub BTreeMap<String, BTreeSet<Action>>);
+pub struct Visible {
+    /// What may be done with each resource that exists.
+    pub resources: BTreeMap<String, BTreeSet<Action>>,
+    /// Tools that exist at most; `None` bounds nothing.
+    pub tools: Option<BTreeSet<String>>,
+}
 
 impl Visible {
+    /// These resources, through any tool.
+    #[must_use]
+    pub fn of(resources: BTreeMap<String, BTreeSet<Action>>) -> Self {
+        Self {
+            resources,
+            tools: None,
+        }
+    }
+
+    /// What of it is within a scope.
+    #[must_use]
+    pub fn within(&self, scope: &Scope) -> Self {
+        let resources = self.resources.iter();
+        let inside = resources.filter(|(name, _)| scope.has_resource(name));
+        Self {
+            resources: inside
+                .map(|(name, actions)| (name.clone(), actions.clone()))
+                .collect(),
+            tools: scope.tools.clone(),
+        }
+    }
+
+    /// Whether a tool of that name can exist for this principal.
+    #[must_use]
+    pub fn admits(&self, tool: &str) -> bool {
+        self.tools.as_ref().is_none_or(|tools| tools.contains(tool))
+    }
+
     /// Whether the resource exists for this principal at all.
     #[must_use]
     pub fn has(&self, resource: &str) -> bool {
-        self.0.contains_key(resource)
+        self.resources.contains_key(resource)
     }
 
     /// Whether some policy might allow `action` on `resource`.
     #[must_use]
     pub fn may(&self, action: Action, resource: &str) -> bool {
-        self.0
+        self.resources
             .get(resource)
             .is_some_and(|actions| actions.contains(&action))
     }

@@ -7,6 +7,7 @@ mod approvals;
 mod audit;
 mod check;
 mod init;
+mod keys;
 mod login;
 mod out;
 mod policy;
@@ -129,6 +130,9 @@ enum Command {
     /// Decide requests of agents that wait for people
     #[command(subcommand)]
     Approvals(approvals::Approvals),
+    /// Make, rotate and take back API keys of services (for the operator, on the server)
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Ask, test and reload the policies
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -207,6 +211,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Approvals(approvals) => {
             let mut notes = Out::stderr(global.color);
             on_runtime(approvals.run(&global.config, &mut out, &mut notes))
+        }
+        Command::Keys(keys) => {
+            let mut notes = Out::stderr(global.color);
+            on_runtime(keys.run(&global.config, &mut out, &mut notes))
         }
         Command::Policy(policy) => on_runtime(policy.run(&global.config, &mut out)),
     };

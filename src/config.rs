@@ -28,6 +28,7 @@ use crate::resource::sql::{ColumnsDefault, MaskStyle};
 use crate::secret::SecretRef;
 
 pub use error::{ConfigError, Problem};
+pub(crate) use names::suggest;
 
 /// Everything the configuration file says, checked, with relative paths made absolute.
 #[derive(Debug, Clone)]
@@ -128,6 +129,12 @@ pub struct Issuer {
     pub algorithms: Vec<String>,
     /// Accept `typ: JWT` or no `typ`, from an issuer that cannot set `at+jwt`.
     pub accept_typ_jwt: bool,
+    /// Accept tokens without any `aud` from the clients of `client_ids`, which then are there.
+    pub accept_missing_aud: bool,
+    /// The claim that names the person; `sub` unless the issuer gives each client another one.
+    pub subject_claim: String,
+    /// Where tokens that are no JWT are asked about, for an issuer that does not say.
+    pub introspection_endpoint: Option<String>,
     /// The clients whose tokens are accepted; `None` is any, never empty.
     pub client_ids: Option<BTreeSet<String>>,
     /// Scopes every token must carry.

@@ -11,6 +11,7 @@ mod answer;
 mod api;
 mod front;
 mod html;
+pub mod keys;
 pub mod notices;
 pub mod openapi;
 mod pages;
@@ -73,6 +74,8 @@ pub struct Spec {
     pub head_within: Duration,
     /// How long a request's body may take.
     pub body_within: Duration,
+    /// API keys of services, where they are looked after here.
+    pub keys: Option<Arc<dyn keys::KeyDesk>>,
     /// Time and randomness.
     pub world: Arc<dyn World>,
 }
@@ -88,6 +91,7 @@ impl Spec {
             max_exchanges: 128,
             head_within: Duration::from_secs(30),
             body_within: Duration::from_secs(15),
+            keys: None,
             world,
         }
     }

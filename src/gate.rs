@@ -48,10 +48,31 @@ impl Gate {
         self.identity.admit(bearer).await
     }
 
-    /// The tools that exist for this principal, by the same policies that decide calls.
+    /// The tools that exist for this principal, by the same policies that decide calls. What only a scope
+    /// of the token is missing for is among them: a client cannot ask for the scope of a tool it
+    /// never hears of.
     #[must_use]
     pub fn list(&self, principal: &Principal) -> Vec<ToolCard> {
+        let stepped_up = self.stepped_up(principal);
+        let principal = stepped_up.as_ref().unwrap_or(principal);
         self.tools.listed(&self.policies.current().visible(principal))
+    }
+
+    /// Why a call of this tool needs a token with more scopes, where the tool exists for the principal.
+    /// Said by the transport, before the call; policy keeps to the token's scopes in any case.
+    #[must_use]
+    pub fn step_up(&self, principal: &Principal, tool: &str) -> Option<Rejection> {
+        let stepped_up = self.stepped_up(principal)?;
+        let visible = self.policies.current().visible(&stepped_up);
+        let tools = self.tools.taken_by(tool, &visible)?;
+        self.identity.step_up(principal, tools)
+    }
+
+    /// The principal with a token of all scopes, if they could get one.
+    fn stepped_up(&self, principal: &Principal) -> Option<Principal> {
+        let mut stepped_up = self.identity.can_step_up(principal).then(|| principal.clone())?;
+        stepped_up.scope.tools = None;
+        Some(stepped_up)
     }
 
     /// One call, from arrival to an answer that is masked and on record.

@@ -5,9 +5,11 @@
 //! principal is the operating-system user. What is checked, and why, is in `docs/identity.md`.
 
 mod claims;
+mod discovery;
 pub mod facade;
 mod fetch;
 mod groups;
+mod introspection;
 pub mod issuer;
 mod jose;
 mod jwks;
@@ -20,7 +22,9 @@ pub mod provider;
 pub(crate) mod reach;
 mod recent;
 mod rejection;
+mod scopes;
 pub mod seal;
+pub mod services;
 mod session;
 mod spec;
 mod standing;
@@ -40,12 +44,14 @@ pub use groups::{GroupMap, GroupsFault};
 pub use jose::{Algorithm, UnknownAlgorithm};
 pub use local::LocalUser;
 pub use rejection::{Reason, Rejection};
-pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, SpecError};
+pub use scopes::Scopes;
+pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, Opaque, SERVICE, SpecError};
 
 use crate::call::refusal::Code;
-use crate::call::{Hash, Principal, Refusal, Scope, Session};
+use crate::call::{Hash, Principal, Refusal, Scope, Session, UserKind};
 use crate::clock::World;
 use claims::Admitted;
+use introspection::Introspector;
 use keys::KeyRing;
 use people::People;
 use reading::Reading;
@@ -106,7 +112,12 @@ pub struct Identity {
     groups: GroupMap,
     resource: String,
     facade: Option<String>,
-    scopes: Vec<String>,
+    /// What clients are told to ask for.
+    asked: String,
+    /// What the scopes of a token are worth.
+    scopes: Scopes,
+    /// The issuer of tokens that are no JWT.
+    introspector: Option<Arc<Introspector>>,
     signpost: Arc<Signpost>,
     /// By SHA-256 of the token: the token itself is not kept.
     verified: Mutex<Recent<Hash, Verified>>,
@@ -135,6 +146,9 @@ impl Identity {
     /// What is wrong with the specification, in words for whoever wrote it.
     pub fn new(spec: IdentitySpec, fetch: Arc<dyn Fetch>, world: Arc<dyn World>) -> Result<Self, SpecError> {
         spec.check()?;
+        let asked = asked(&spec);
+        let ask = |issuer: &IssuerSpec| Introspector::new(issuer, &fetch, &world);
+        let introspector = spec.issuers.iter().find_map(ask).map(Arc::new);
         let resource = spec::secure(&spec.resource).map_err(|why| SpecError(why.to_owned()))?;
         let rings = spec.issuers.into_iter().map(|issuer| {
             let key = issuer.url.clone();
@@ -150,11 +164,13 @@ impl Identity {
             groups: spec.groups,
             signpost: Arc::new(Signpost {
                 metadata_url: spec::metadata_url(&resource).into(),
-                scope: spec.scopes.join(" "),
+                scope: asked.clone(),
             }),
             resource: spec.resource,
             facade: spec.facade,
-            scopes: spec.scopes,
+            asked,
+            scopes: Scopes::default(),
+            introspector,
             verified: Mutex::new(Recent::new(VERIFIED_HALF)),
             sessions: Sessions::new(Arc::clone(&world)),
             standing: Standing::default(),
@@ -165,6 +181,13 @@ impl Identity {
             tally: Tally::default(),
             world,
         })
+    }
+
+    /// From now on scopes bound what tokens are good for.
+    #[must_use]
+    pub fn scoped(mut self, scopes: Scopes) -> Self {
+        self.scopes = scopes;
+        self
     }
 
     /// Adds to a principal what its session has read from so far.
@@ -232,7 +255,7 @@ impl Identity {
             None => Err((Reason::Missing, None)),
             Some(token) => self.verified(token).await,
         };
-        let admitted = admitted.map_err(|(reason, ring)| self.reject(reason, ring))?;
+        let admitted = admitted.map_err(|(reason, issuer)| self.reject(reason, issuer))?;
         let principal = Principal {
             user: admitted.user.clone(),
             agent: admitted.agent.clone(),
@@ -240,30 +263,35 @@ impl Identity {
                 id: self.sessions.of(&admitted),
                 labels: BTreeSet::new(),
             },
-            scope: Scope::default(),
+            scope: Scope {
+                tools: self.scopes.tools(admitted.scopes.iter().map(String::as_str)),
+                resources: None,
+            },
         };
         self.standing.note(&principal, admitted.expires);
         Ok(principal)
     }
 
-    async fn verified(&self, token: &str) -> Result<Arc<Admitted>, (Reason, Option<&KeyRing>)> {
+    async fn verified(&self, token: &str) -> Result<Arc<Admitted>, (Reason, Option<&IssuerSpec>)> {
         if token.len() > jose::TOKEN_BYTES {
             return Err((Reason::Oversized, None)); // before it is even hashed
+        }
+        if facade::prefix::ALL.iter().any(|prefix| token.starts_with(prefix)) {
+            return Err((Reason::Ended, None)); // ours, or meant to look so: nobody else is shown it
         }
         let hash = Hash::of(token.as_bytes());
         if let Some(admitted) = self.remembered(&hash) {
             return Ok(admitted);
         }
-        let token = jose::Compact::parse(token).map_err(|reason| (reason, None))?;
-        let ring = match token.claims.get("iss") {
-            Some(Value::String(issuer)) => {
-                let ring = self.rings.get(issuer).filter(|ring| ring.issuer().bearer);
-                ring.ok_or((Reason::Issuer, None))?
+        let admitted = match (jose::Compact::parse(token), &self.introspector) {
+            (Ok(token), _) => self.signed(&token).await,
+            (Err(Reason::Opaque), Some(introspector)) => {
+                let admitted = self.asked(token, hash, introspector).await;
+                admitted.map_err(|reason| (reason, Some(introspector.issuer())))
             }
-            _ => return Err((Reason::Claim("iss"), None)),
+            (Err(reason), _) => Err((reason, None)),
         };
-        let admitted = self.check(&token, ring).await;
-        let admitted = Arc::new(admitted.map_err(|reason| (reason, Some(ring.as_ref())))?);
+        let admitted = Arc::new(admitted?);
         let verified = Verified {
             admitted: Arc::clone(&admitted),
             until: self.world.monotonic() + VERIFIED_FOR,
@@ -271,6 +299,32 @@ impl Identity {
         let mut memory = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         memory.put(hash, verified);
         Ok(admitted)
+    }
+
+    /// A token whose signature says whose it is. The issuer is found by `iss` before anything else is
+    /// believed, and only its own keys and rules are used from there on.
+    async fn signed(&self, token: &jose::Compact<'_>) -> Result<Admitted, (Reason, Option<&IssuerSpec>)> {
+        let ring = match token.claims.get("iss") {
+            Some(Value::String(issuer)) => {
+                let ring = self.rings.get(issuer).filter(|ring| ring.issuer().bearer);
+                ring.ok_or((Reason::Issuer, None))?
+            }
+            _ => return Err((Reason::Claim("iss"), None)),
+        };
+        let admitted = self.check(token, ring).await;
+        admitted.map_err(|reason| (reason, Some(ring.issuer())))
+    }
+
+    /// A token that only its issuer can tell anything about.
+    async fn asked(
+        &self,
+        token: &str,
+        hash: Hash,
+        introspector: &Arc<Introspector>,
+    ) -> Result<Admitted, Reason> {
+        let answer = introspector.ask(token, hash).await?;
+        let now = self.world.now().seconds();
+        claims::check(&answer, introspector.issuer(), &self.groups, now)
     }
 
     fn remembered(&self, hash: &Hash) -> Option<Arc<Admitted>> {
@@ -287,21 +341,59 @@ impl Identity {
         let issuer = ring.issuer();
         ring.check(token).await?;
         let now = self.world.now().seconds();
-        claims::check(&token.header, &token.claims, issuer, &self.groups, now)
+        claims::signed(&token.header, &token.claims, issuer, &self.groups, now)
     }
 
-    fn reject(&self, reason: Reason, ring: Option<&KeyRing>) -> Rejection {
+    fn reject(&self, reason: Reason, issuer: Option<&IssuerSpec>) -> Rejection {
         self.tally.count(reason);
-        let issuer = ring.map(|ring| ring.issuer());
         let name = issuer.map_or("", |issuer| issuer.name.as_str());
         match reason {
-            // Only a token the issuer signed comes this far, and only the operator can help.
-            Reason::Groups(_) => tracing::warn!(issuer = name, %reason, "login refused"),
+            // Only a token the issuer vouches for comes this far, and only the operator can help.
+            Reason::Groups(_) | Reason::Subject => {
+                tracing::warn!(issuer = name, %reason, "login refused");
+            }
             _ => tracing::debug!(issuer = name, %reason, "credential not accepted"),
         }
         let needed = issuer.filter(|_| reason == Reason::Scope);
-        let needed = needed.map(|issuer| issuer.required_scopes.join(" ").into());
+        let needed = needed.map(|issuer| {
+            let all = issuer.required_scopes.iter().chain(self.scopes.names());
+            scopes::worth_asking(all.map(String::as_str)).into()
+        });
         Rejection::new(reason, Arc::clone(&self.signpost), needed)
+    }
+
+    /// What a caller has to ask for before a call may be made that takes these tools: the refusal to
+    /// send instead. `None` when no other token of theirs could help: nothing is missing, no scope opens
+    /// the tools, or they hold a key and not a token.
+    ///
+    /// It says that the tools are there: ask only for tools the caller may know of.
+    #[must_use]
+    pub fn step_up<'a>(
+        &self,
+        principal: &Principal,
+        tools: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Rejection> {
+        if !self.can_step_up(principal) {
+            return None;
+        }
+        let needed = self.scopes.to_ask(tools, &principal.scope)?;
+        self.tally.count(Reason::Scope);
+        let needed = scopes::worth_asking(needed);
+        Some(Rejection::new(
+            Reason::Scope,
+            Arc::clone(&self.signpost),
+            Some(needed.into()),
+        ))
+    }
+
+    /// Whether a caller's token is bounded by scopes and another one could do more. A key of a service is
+    /// what it was made for.
+    #[must_use]
+    pub fn can_step_up(&self, principal: &Principal) -> bool {
+        let issuer = &principal.user.issuer;
+        let is_key = principal.user.kind == UserKind::Service
+            && !self.rings.values().any(|ring| ring.issuer().name == *issuer);
+        principal.scope.tools.is_some() && !is_key && !self.scopes.is_empty()
     }
 
     /// The principal of stdio: the operating-system user of this process. Its session is the
@@ -338,10 +430,11 @@ impl Identity {
         if let (false, Some(fields)) = (clients.is_empty(), document.as_object_mut()) {
             fields.insert(login::CLIENTS.to_owned(), json!(clients));
         }
-        if !self.scopes.is_empty()
+        if !self.asked.is_empty()
             && let Some(fields) = document.as_object_mut()
         {
-            fields.insert("scopes_supported".to_owned(), json!(self.scopes));
+            let scopes: Vec<&str> = self.asked.split(' ').collect();
+            fields.insert("scopes_supported".to_owned(), json!(scopes));
         }
         document
     }
@@ -372,6 +465,17 @@ impl Identity {
         found.sort();
         found
     }
+}
+
+/// The scopes a client is told to ask for: all that open a tool, and what the issuers of bearer tokens want
+/// in every token. Not the latter where we issue tokens ourselves: our scopes are the only ones there.
+fn asked(spec: &IdentitySpec) -> String {
+    let bearers = spec
+        .issuers
+        .iter()
+        .filter(|issuer| issuer.bearer && spec.facade.is_none());
+    let required = bearers.flat_map(|issuer| &issuer.required_scopes);
+    scopes::worth_asking(spec.scopes.iter().chain(required).map(String::as_str))
 }
 
 fn fallen() -> Refusal {

@@ -30,7 +30,7 @@ use serde::Serialize;
 
 use crate::call::{
     Action, Arrival, Bound, Code, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal,
-    ResourceCard, User, Visible,
+    ResourceCard, User, UserKind, Visible,
 };
 use cases::TestReport;
 pub use load::{Fault, LoadError};
@@ -232,10 +232,15 @@ impl RuleSet {
     }
 
     /// What exists for a principal: resource × action pairs for which some permit's scope matches
-    /// and no unconditional `forbid` does. Whatever [`RuleSet::decide`] permits is in here.
+    /// and no unconditional `forbid` does, through tools, and all of it within what the credential is
+    /// good for ([`Scope`]). Whatever [`RuleSet::decide`] permits is in here.
     #[must_use]
     pub fn visible(&self, principal: &Principal) -> Arc<Visible> {
-        self.active.visible(&principal.user)
+        let visible = self.active.visible(&principal.user);
+        if principal.scope.is_unbounded() {
+            return visible;
+        }
+        Arc::new(visible.within(&principal.scope))
     }
 
     /// Decides one call.
@@ -278,6 +283,7 @@ impl RuleSet {
                 user: &principal.user,
                 agent: &principal.agent,
                 session: &principal.session,
+                scope: &principal.scope,
                 transport: arrival.transport,
                 tool: &invocation.tool,
                 sql: facts.sql.as_ref(),
@@ -318,6 +324,13 @@ impl RuleSet {
             }),
             Finding::Deny(refusal) => Verdict::Deny(Denial { refusal, decision }),
         }
+    }
+
+    /// Whether a person may administer a resource: make and take back the keys of services for it. A
+    /// service may not.
+    #[must_use]
+    pub fn may_administer(&self, user: &User, resource: &str) -> bool {
+        self.active.may_administer(user, resource)
     }
 
     /// Whether a person may decide about requests that concern a resource (action `approve`). Whether

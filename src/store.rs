@@ -7,8 +7,10 @@
 pub mod approvals;
 mod file;
 pub mod journal;
+pub mod keys;
 pub mod read;
 pub mod rows;
+pub mod sign_ins;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -141,6 +141,16 @@ impl Tools {
             .collect()
     }
 
+    /// The tools a call of this one takes: itself, and those of its steps. `None` when it does not exist for
+    /// the caller.
+    #[must_use]
+    pub fn taken_by(&self, name: &str, visible: &Visible) -> Option<Vec<&str>> {
+        let tool = self.find(name, visible).ok()?;
+        let steps = tool.declared.as_ref().and_then(Declared::steps);
+        let steps = steps.into_iter().flatten().map(|step| step.tool.as_str());
+        Some(std::iter::once(tool.card.name.as_str()).chain(steps).collect())
+    }
+
     /// Names of every tool that is loaded, in the order of [`Tools::listed`]; for `check` and the matrix.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tools.iter().map(|tool| tool.card.name.as_str())
@@ -222,8 +232,11 @@ impl Tools {
         })
     }
 
-    /// A tool exists iff some visible resource of its kind admits its action.
+    /// A tool exists iff its name is within bounds and some visible resource of its kind admits its action.
     fn exists(&self, tool: &Tool, visible: &Visible) -> bool {
+        if !visible.admits(&tool.card.name) {
+            return false;
+        }
         let declared = tool.declared.as_ref();
         if let Some(steps) = declared.and_then(Declared::steps) {
             return self.steps_exist(steps, visible);
@@ -231,7 +244,7 @@ impl Tools {
         let fixed = declared.and_then(|declared| declared.resource.as_ref());
         match (fixed, tool.kind) {
             (Some(name), _) => visible.may(tool.card.action, name),
-            (None, None) => !visible.0.is_empty(),
+            (None, None) => !visible.resources.is_empty(),
             (None, Some(kind)) => self
                 .kinds
                 .iter()
@@ -275,7 +288,7 @@ impl Tools {
             .tools
             .iter()
             .filter(|other| other.kind == Some(its) && other.declared.is_none())
-            .filter(|other| visible.may(other.card.action, name))
+            .filter(|other| visible.admits(&other.card.name) && visible.may(other.card.action, name))
             .map(|other| other.card.name.clone())
             .collect();
         let suggestion = match fitting.is_empty() {

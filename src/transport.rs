@@ -29,13 +29,27 @@ use futures::future::BoxFuture;
 use crate::approval::standing::Standing;
 use crate::call::{ApprovalId, Arrival, CallId, Caller, Principal};
 use crate::gate::Gate;
-use crate::identity::Bearer;
+use crate::identity::{Bearer, Rejection};
 use crate::mask::Masked;
 use crate::tool::{ToolCard, UnknownTool};
 
-/// Why a credential was not accepted: the exact value of `WWW-Authenticate`.
+/// Why a credential was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Challenge(pub String);
+pub struct Challenge {
+    /// 401; 403 when a scope is missing; 503 when it cannot be checked now.
+    pub status: u16,
+    /// The exact value of `WWW-Authenticate`.
+    pub value: String,
+}
+
+impl From<Rejection> for Challenge {
+    fn from(rejection: Rejection) -> Self {
+        Self {
+            status: rejection.status(),
+            value: rejection.challenge(),
+        }
+    }
+}
 
 /// The store does not answer now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +60,9 @@ pub struct Unreadable;
 pub trait Door: Send + Sync + 'static {
     /// Who asks, by the bearer token of one request.
     fn admit<'a>(&'a self, bearer: Bearer<'a>) -> BoxFuture<'a, Result<Principal, Challenge>>;
+    /// What the principal's token lacks for a call of this tool, if another token of theirs could have
+    /// it and they may know of the tool.
+    fn step_up(&self, principal: &Principal, tool: &str) -> Option<Challenge>;
     /// The tools that exist for a principal, in a fixed order.
     fn list(&self, principal: &Principal) -> Vec<ToolCard>;
     /// One call, from arrival to an answer that is masked and on record.
@@ -75,11 +92,11 @@ pub trait Door: Send + Sync + 'static {
 
 impl Door for Gate {
     fn admit<'a>(&'a self, bearer: Bearer<'a>) -> BoxFuture<'a, Result<Principal, Challenge>> {
-        Box::pin(async move {
-            Self::admit(self, bearer)
-                .await
-                .map_err(|rejection| Challenge(rejection.challenge()))
-        })
+        Box::pin(async move { Self::admit(self, bearer).await.map_err(Challenge::from) })
+    }
+
+    fn step_up(&self, principal: &Principal, tool: &str) -> Option<Challenge> {
+        Self::step_up(self, principal, tool).map(Challenge::from)
     }
 
     fn list(&self, principal: &Principal) -> Vec<ToolCard> {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::config::{self, Config};
-use crate::identity::{GroupMap, IdentitySpec, IssuerSpec};
+use crate::identity::{GroupMap, IdentitySpec, IssuerSpec, Opaque, Scopes};
 use crate::secret::{Secret, SecretRef};
+use crate::tool::Tools;
 
 /// Whose tokens are accepted, and what groups they make.
 ///
@@ -58,6 +59,9 @@ fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
         groups_claim: issuer.groups_claim.clone(),
         groups_cut_at: issuer.groups_cut_at,
         accept_typ_jwt: issuer.accept_typ_jwt,
+        accept_missing_aud: issuer.accept_missing_aud,
+        subject_claim: issuer.subject_claim.clone(),
+        opaque: opaque(issuer)?,
         client_ids: issuer.client_ids.clone(),
         required_scopes: issuer.required_scopes.clone(),
         jwks_uri: issuer.jwks_uri.clone(),
@@ -68,7 +72,35 @@ fn issuer(issuer: &config::Issuer) -> Result<IssuerSpec> {
             config::Mode::Bearer { login_client, .. } => login_client.clone(),
             _ => None,
         },
+        control_acr: issuer.control_acr.clone(),
     })
+}
+
+/// As whom an issuer is asked about opaque tokens.
+fn opaque(issuer: &config::Issuer) -> Result<Option<Opaque>> {
+    let config::Mode::Bearer {
+        opaque: Some(client), ..
+    } = &issuer.mode
+    else {
+        return Ok(None);
+    };
+    let about = |error: anyhow::Error| anyhow::anyhow!("issuer `{}`: client_secret {error}", issuer.name);
+    let Some(secret) = &client.secret else {
+        anyhow::bail!("issuer `{}`: opaque needs a client_secret", issuer.name)
+    };
+    Ok(Some(Opaque {
+        client_id: client.id.clone(),
+        client_secret: resolved(secret).map_err(about)?,
+        endpoint: issuer.introspection_endpoint.clone(),
+    }))
+}
+
+/// What the scopes of tokens are worth, once it is known which tools there are.
+///
+/// # Errors
+/// A scope of a tool that does not exist.
+pub(super) fn scopes(config: &Config, tools: &Tools) -> Result<Scopes> {
+    Ok(Scopes::new(&config.scopes, tools.names())?)
 }
 
 /// The identifier of our own authorization server: the public address, without a slash at its end

@@ -17,6 +17,7 @@ use crate::config::{self, Config, Kind};
 use crate::console;
 use crate::gate::Gate;
 use crate::identity::issuer::DemoIssuer;
+use crate::identity::services::Services;
 use crate::identity::{DEMO, HttpFetch, Identity, install_tls_provider};
 use crate::mask::Mask;
 use crate::policy::{Policies, Scene};
@@ -52,6 +53,7 @@ pub struct App {
     pub config: Config,
     world: Arc<dyn World>,
     demo: Option<Arc<DemoIssuer>>,
+    services: Arc<Services>,
 }
 
 impl App {
@@ -78,11 +80,11 @@ impl App {
         if !tests.passed() {
             bail!("the decision tests of the policies fail; run `tollgate policy test`");
         }
-        let identity = Identity::new(
-            super::identity::spec(&config)?,
-            Arc::new(HttpFetch::new()),
-            world.clone(),
-        )?;
+        let services = super::keys::services(&config, &world).await?;
+        let mut spec = super::identity::spec(&config)?;
+        spec.own.push(services.clone());
+        let identity = Identity::new(spec, Arc::new(HttpFetch::new()), world.clone())?
+            .scoped(super::identity::scopes(&config, &tools)?);
         let resources = resources(&config, &world)?;
         let file = std::fs::read(&config.file).with_context(|| format!("read {}", config.file.display()))?;
         let start = json!({
@@ -92,14 +94,7 @@ impl App {
         });
         // Last, so that a start that is refused is not on record as one.
         let (audit, store, journal) = audit(&config, &mask, &world, start).await?;
-        for call in &journal.interrupted {
-            tracing::warn!(
-                call_id = call.call_id,
-                tool = call.tool,
-                user = call.user,
-                "interrupted by an earlier stop"
-            );
-        }
+        interrupted(&journal);
         let approvals = if people {
             approvals(&config, &store, &audit, &world).await?
         } else {
@@ -120,6 +115,7 @@ impl App {
             config,
             world,
             demo,
+            services,
         })
     }
 
@@ -189,7 +185,12 @@ impl App {
             return Ok(());
         };
         let max_age = self.config.approval.max_age.as_secs();
-        let spec = console::Spec::new(control.url.clone(), max_age, self.world.clone());
+        let mut spec = console::Spec::new(control.url.clone(), max_age, self.world.clone());
+        spec.keys = Some(Arc::new(super::keys::Administered::new(
+            &self.config,
+            &self.gate,
+            &self.services,
+        )));
         let desk = Arc::new(super::desk::Reviews(self.gate.clone()));
         console::serve(desk, self.gate.identity.people(), spec, listener, shutdown).await
     }
@@ -245,6 +246,18 @@ impl App {
             }
         });
         Keeper { stop, task }
+    }
+}
+
+/// Says what an earlier stop cut off.
+fn interrupted(journal: &StartReport) {
+    for call in &journal.interrupted {
+        tracing::warn!(
+            call_id = call.call_id,
+            tool = call.tool,
+            user = call.user,
+            "interrupted by an earlier stop"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::call::refusal::Code;
-use crate::call::{Arrival, Caller, Confirmation, Refusal, is_unseen};
+use crate::call::{Arrival, Caller, Confirmation, Refusal, UserKind, is_unseen};
 use crate::policy::{Obligation, ObligationKind};
 
 /// How much of the agent's own words a question shows, in characters. A call that says more is not put
@@ -16,6 +16,9 @@ pub(super) async fn confirmed(
     arrival: &Arrival,
     caller: &dyn Caller,
 ) -> Result<(), Refusal> {
+    if arrival.principal.user.kind == UserKind::Service {
+        return Err(nobody_there());
+    }
     if arrival.cancel.is_cancelled() {
         return Err(Refusal::cancelled()); // before the question is even put
     }
@@ -48,6 +51,15 @@ pub(super) async fn confirmed(
             "Use a client that supports MCP form elicitation, or ask for something that needs no confirmation.",
         )),
     }
+}
+
+/// What a service's program answers is the program's word, and no person's.
+fn nobody_there() -> Refusal {
+    Refusal::new(
+        Code::ApprovalUnavailable,
+        "This call needs the confirmation of the caller's own person, and you are a service: there is nobody to ask.",
+        "Ask for something that needs no confirmation, or have a person's agent do it.",
+    )
 }
 
 /// Cut, the rest could be what matters: members come in order of their names, so an agent could fill

@@ -33,7 +33,22 @@ pub(super) fn issuers(raw: &[raw::Issuer], server: Option<&Server>, check: &mut 
             check.problem(issuer.url.span(), message, "name each issuer once");
         }
     }
+    one_asked(raw, check);
     raw.iter().filter_map(|one| issuer(one, server, check)).collect()
+}
+
+/// A token that is no JWT does not say whose it is: to ask several issuers would show each of them the
+/// tokens of the others.
+fn one_asked(raw: &[raw::Issuer], check: &mut Check<'_>) {
+    let asked = |issuer: &&raw::Issuer| issuer.opaque.as_ref().is_some_and(|opaque| *opaque.get_ref());
+    for second in raw.iter().filter(asked).skip(1) {
+        let span = second.opaque.as_ref().map_or(0..0, Spanned::span);
+        check.problem(
+            span,
+            "another [[issuer]] has opaque = true too, and such a token does not say whose it is",
+            "let all but one of them give JWT access tokens, or use mode = \"facade\"",
+        );
+    }
 }
 
 fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> Option<Issuer> {
@@ -79,13 +94,25 @@ fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> 
         groups_cut_at: usize::try_from(cut_at?).ok().filter(|cut| *cut > 0),
         algorithms: algorithms(raw.algorithms.as_ref(), check),
         accept_typ_jwt: raw.accept_typ_jwt,
+        accept_missing_aud: missing_aud(raw, check),
+        subject_claim: raw
+            .subject_claim
+            .as_ref()
+            .map_or(Some("sub".to_owned()), |text| check.filled(text, "subject_claim"))?,
+        introspection_endpoint: raw
+            .introspection_endpoint
+            .as_ref()
+            .and_then(|text| endpoint(text, "introspection_endpoint", check)),
         client_ids: clients(raw.client_ids.as_ref(), check),
         required_scopes: raw
             .required_scopes
             .iter()
             .filter_map(|one| scope(one, check))
             .collect(),
-        jwks_uri: raw.jwks_uri.as_ref().and_then(|text| keys(text, check)),
+        jwks_uri: raw
+            .jwks_uri
+            .as_ref()
+            .and_then(|text| endpoint(text, "jwks_uri", check)),
         max_lifetime_seconds: lifetime?,
     })
 }
@@ -108,6 +135,14 @@ fn client_secret(raw: &raw::Issuer, check: &mut Check<'_>) -> Option<SecretRef> 
 /// Narrower than other names: it is the first part of every user's id.
 fn name(raw: &Text, check: &mut Check<'_>) -> Option<String> {
     let name = names::unreserved(raw, "an issuer", &mut check.problems)?;
+    if name == "service" {
+        check.problem(
+            raw.span(),
+            "`service` is the issuer of API keys, which Tollgate keeps for itself",
+            "give an issuer another name",
+        );
+        return None;
+    }
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
     if name.len() > 63 || !name.chars().all(fits) {
         check.problem(
@@ -137,14 +172,32 @@ fn url(raw: &Text, check: &mut Check<'_>) -> Option<String> {
     None
 }
 
-fn keys(raw: &Text, check: &mut Check<'_>) -> Option<String> {
+fn missing_aud(raw: &raw::Issuer, check: &mut Check<'_>) -> bool {
+    let Some(written) = raw
+        .accept_missing_aud
+        .as_ref()
+        .filter(|written| *written.get_ref())
+    else {
+        return false;
+    };
+    if raw.client_ids.is_none() {
+        check.problem(
+            written.span(),
+            "accept_missing_aud without client_ids would accept every token of this issuer, whatever it is for",
+            "name in client_ids the clients that are used for Tollgate and for nothing else",
+        );
+    }
+    true
+}
+
+fn endpoint(raw: &Text, key: &str, check: &mut Check<'_>) -> Option<String> {
     let fits =
         Url::parse(raw.get_ref()).is_ok_and(|url| is_private_enough(&url) && !has_more_than_a_place(&url));
     if !fits {
         check.problem(
             raw.span(),
-            "jwks_uri is not an https URL",
-            "write the address of the issuer's key set, or leave it out to use its discovery document",
+            format!("{key} is not an https URL"),
+            "write the address, or leave it out to use the issuer's discovery document",
         );
     }
     fits.then(|| raw.get_ref().clone())
@@ -161,7 +214,20 @@ fn mode(raw: &raw::Issuer, check: &mut Check<'_>) -> Option<Mode> {
             unused(raw.metadata.as_ref(), "metadata", written, check);
             unused(raw.scopes.as_ref(), "scopes", written, check);
             let opaque = raw.opaque.as_ref().is_some_and(|opaque| *opaque.get_ref());
+            if opaque && raw.client_secret.is_none() {
+                check.problem(
+                    raw.opaque.as_ref().map_or(0..0, Spanned::span),
+                    "opaque needs client_secret: an issuer says what a token is to a client it knows (RFC 7662)",
+                    "add client_id and client_secret of a client that may introspect",
+                );
+            }
             if !opaque {
+                unused(
+                    raw.introspection_endpoint.as_ref(),
+                    "introspection_endpoint",
+                    "bearer without opaque = true",
+                    check,
+                );
                 unused(
                     raw.client_id.as_ref(),
                     "client_id",
@@ -369,6 +435,14 @@ fn claim(raw: &Text, issuers: &[raw::Issuer], check: &mut Check<'_>) -> Option<C
         );
         return None;
     };
+    if issuer == "service" {
+        check.problem(
+            raw.span(),
+            "a service is in the groups that its API key names, and in no others",
+            "leave it out, and name the group when the key is made: tollgate keys create --group",
+        );
+        return None;
+    }
     let configured = issuers.iter().find(|one| one.name.get_ref() == issuer);
     if configured.is_none() && issuer != "local" {
         let mut known: Vec<&str> = issuers.iter().map(|one| one.name.get_ref().as_str()).collect();

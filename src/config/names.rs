@@ -62,7 +62,7 @@ pub(super) fn distinct<'n>(
 }
 
 /// "did you mean `x`?", or the list of what is known.
-pub(super) fn suggest(given: &str, known: &[&str], what: &str) -> String {
+pub(crate) fn suggest(given: &str, known: &[&str], what: &str) -> String {
     let close = known
         .iter()
         .map(|word| (distance(given, word), *word))

@@ -79,6 +79,9 @@ pub(super) struct Issuer {
     pub(super) algorithms: Option<Spanned<Vec<Text>>>,
     #[serde(default)]
     pub(super) accept_typ_jwt: bool,
+    pub(super) accept_missing_aud: Option<Spanned<bool>>,
+    pub(super) subject_claim: Option<Text>,
+    pub(super) introspection_endpoint: Option<Text>,
     pub(super) client_ids: Option<Spanned<Vec<Text>>>,
     #[serde(default)]
     pub(super) required_scopes: Vec<Text>,

@@ -1,5 +1,6 @@
 //! The API for programs of people: the command line, and whoever reads `/api/openapi.json`.
 
+use axum::body::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -7,6 +8,7 @@ use serde_json::json;
 
 use super::answer::{self, Answer};
 use super::front::{Asked, Front, Verb};
+use super::keys;
 use super::openapi;
 use super::problem::Problem;
 use crate::approval::review::{Choice, Reviewer};
@@ -25,6 +27,8 @@ pub(super) enum Place {
     Show(ApprovalId),
     /// A decision about it.
     Act(ApprovalId, Verb),
+    /// API keys of services.
+    Keys(keys::Place),
 }
 
 #[derive(Deserialize)]
@@ -75,6 +79,7 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
             let reviewer = reviewer(front, &asked.headers).await?;
             act(front, &reviewer, &id, verb, asked).await
         }
+        Place::Keys(place) => keys::answer(front, place, asked).await,
     }
 }
 
@@ -85,16 +90,7 @@ async fn act(
     verb: Verb,
     asked: Asked,
 ) -> Result<Answer, Problem> {
-    front.fresh(reviewer)?;
-    if !is_json(&asked.headers) {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "media-type",
-            "Unsupported media type",
-            "Send application/json.",
-        ));
-    }
-    let body = front.body(asked.body).await?;
+    let body = body(front, reviewer, asked).await?;
     let card = match verb {
         Verb::Approve => {
             let said: Approve = parsed(&body)?;
@@ -117,8 +113,30 @@ async fn act(
     Ok(answer::json(&card))
 }
 
+/// What somebody who has just signed in sends.
+pub(super) async fn acting<T: DeserializeOwned>(
+    front: &Front,
+    reviewer: &Reviewer,
+    asked: Asked,
+) -> Result<T, Problem> {
+    parsed(&body(front, reviewer, asked).await?)
+}
+
+async fn body(front: &Front, reviewer: &Reviewer, asked: Asked) -> Result<Bytes, Problem> {
+    front.fresh(reviewer)?;
+    if !is_json(&asked.headers) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            "Unsupported media type",
+            "Send application/json.",
+        ));
+    }
+    front.body(asked.body).await
+}
+
 /// Only the Authorization header carries a credential here: never a cookie, the query or the body.
-async fn reviewer(front: &Front, headers: &HeaderMap) -> Result<Reviewer, Problem> {
+pub(super) async fn reviewer(front: &Front, headers: &HeaderMap) -> Result<Reviewer, Problem> {
     let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
     let first = credentials.next();
     if credentials.next().is_some() {
@@ -143,7 +161,13 @@ fn ways(front: &Front) -> Answer {
         .ways()
         .into_iter()
         .map(|way| {
-            json!({"name": way.issuer, "url": way.url, "client_id": way.client_id, "public": way.is_public})
+            json!({
+                "name": way.issuer,
+                "url": way.url,
+                "client_id": way.client_id,
+                "public": way.is_public,
+                "acr_values": way.acr_values,
+            })
         })
         .collect();
     answer::json(&json!({"issuers": ways, "max_age_seconds": front.spec.max_age}))

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::answer::{self, Answer, secured};
 use super::problem::Problem;
 use super::sessions::Sessions;
-use super::{Desk, Spec, api, html, pages};
+use super::{Desk, Spec, api, html, keys, pages};
 use crate::approval::review::Reviewer;
 use crate::call::ApprovalId;
 use crate::identity::people::People;
@@ -120,6 +120,13 @@ impl Front {
                 None => Problem::not_found().document(),
             };
         }
+        if let ["keys", rest @ ..] = path.as_slice() {
+            return match keys::Place::of(rest) {
+                Some(place) => keys::page(self, place, asked).await,
+                None => Err(Problem::not_found()),
+            }
+            .unwrap_or_else(Problem::page);
+        }
         let answered = match page_place(&path) {
             Some(place) => pages::answer(self, place, asked).await,
             None => self.plain(&path, &asked),
@@ -220,6 +227,7 @@ fn api_place(path: &[&str]) -> Option<api::Place> {
         ["approvals"] => api::Place::List,
         ["approvals", id] => api::Place::Show(approval(id)?),
         ["approvals", id, verb] => api::Place::Act(approval(id)?, Verb::of(verb)?),
+        ["keys", rest @ ..] => api::Place::Keys(keys::Place::of(rest)?),
         _ => return None,
     })
 }

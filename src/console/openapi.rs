@@ -122,8 +122,11 @@ fn schemas() -> Value {
             "properties": {
                 "max_age_seconds": {"type": "integer"},
                 "issuers": {"type": "array", "items": {
-                    "type": "object", "required": ["name", "url", "client_id", "public"],
-                    "properties": {"name": text, "url": text, "client_id": text, "public": {"type": "boolean"}},
+                    "type": "object", "required": ["name", "url", "client_id", "public", "acr_values"],
+                    "properties": {
+                        "name": text, "url": text, "client_id": text, "public": {"type": "boolean"},
+                        "acr_values": {"type": "array", "items": text},
+                    },
                 }},
             },
         },

@@ -201,7 +201,7 @@ async fn sign_out(front: &Front, asked: Asked) -> Result<Answer, Problem> {
     Ok(answer)
 }
 
-fn page(front: &Front, seated: &Seated, title: &str, body: &str) -> Answer {
+pub(super) fn page(front: &Front, seated: &Seated, title: &str, body: &str) -> Answer {
     let token = front.sessions.token(seated, &["sign-out"]);
     answer::page(html::layout(title, Some((seated, &token)), body))
 }
@@ -213,6 +213,9 @@ fn redirect_uri(front: &Front, issuer: &str) -> String {
 
 /// A path of ours and nothing that could lead elsewhere.
 fn is_ours(path: &str) -> bool {
+    if path == "/keys" {
+        return true;
+    }
     let below = path.strip_prefix("/approvals");
     below.is_some_and(|rest| {
         rest.is_empty()
@@ -224,7 +227,7 @@ fn is_ours(path: &str) -> bool {
 
 /// Browsers say where a form comes from: `Origin` always, `Sec-Fetch-Site` the newer ones. Both must say:
 /// from here.
-fn from_our_page(front: &Front, headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn from_our_page(front: &Front, headers: &HeaderMap) -> Result<(), Problem> {
     let site = headers.get("sec-fetch-site");
     let ours = headers.contains_key(header::ORIGIN)
         && front.names.owns_origin(headers)
@@ -232,7 +235,7 @@ fn from_our_page(front: &Front, headers: &HeaderMap) -> Result<(), Problem> {
     ours.then_some(()).ok_or_else(Problem::foreign)
 }
 
-async fn form(front: &Front, asked: Asked) -> Result<Vec<(String, String)>, Problem> {
+pub(super) async fn form(front: &Front, asked: Asked) -> Result<Vec<(String, String)>, Problem> {
     let kind = asked.headers.get(header::CONTENT_TYPE);
     let essence = kind.and_then(|value| value.to_str().ok()?.split(';').next());
     if essence.map(str::trim) != Some("application/x-www-form-urlencoded") {
@@ -243,7 +246,7 @@ async fn form(front: &Front, asked: Asked) -> Result<Vec<(String, String)>, Prob
 }
 
 /// A field that is there once.
-fn field<'a>(fields: &'a [(String, String)], name: &str) -> Result<&'a str, Problem> {
+pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> Result<&'a str, Problem> {
     let mut found = fields.iter().filter(|(key, _)| key == name);
     match (found.next(), found.next()) {
         (Some((_, value)), None) => Ok(value),
@@ -251,7 +254,7 @@ fn field<'a>(fields: &'a [(String, String)], name: &str) -> Result<&'a str, Prob
     }
 }
 
-fn seated(front: &Front, headers: &HeaderMap) -> Option<Seated> {
+pub(super) fn seated(front: &Front, headers: &HeaderMap) -> Option<Seated> {
     front.sessions.find(cookie(headers, SESSION)?)
 }
 
@@ -270,7 +273,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     }
 }
 
-fn reviewer(seated: &Seated) -> Reviewer {
+pub(super) fn reviewer(seated: &Seated) -> Reviewer {
     Reviewer {
         user: seated.person.user.clone(),
         signed_in_at: seated.person.signed_in_at,

@@ -151,6 +151,18 @@ impl Problem {
         )
     }
 
+    /// An error's words as a sentence.
+    pub(super) fn sentence(words: &str) -> String {
+        let mut detail = words.to_owned();
+        if !detail.ends_with(['.', '?']) {
+            detail.push('.');
+        }
+        if let Some(first) = detail.get_mut(0..1) {
+            first.make_ascii_uppercase();
+        }
+        detail
+    }
+
     /// The problem document.
     pub(super) fn document(self) -> Answer {
         let body = json!({
@@ -187,11 +199,7 @@ impl Problem {
 
 impl From<NotDecided> for Problem {
     fn from(why: NotDecided) -> Self {
-        let mut detail = why.to_string();
-        detail.push('.');
-        if let Some(first) = detail.get_mut(0..1) {
-            first.make_ascii_uppercase();
-        }
+        let detail = Self::sentence(&why.to_string());
         let (status, kind, title) = match why {
             NotDecided::Unknown => return Self::not_found(),
             NotDecided::SignInAgain(seconds) => return Self::stale(seconds),
@@ -221,11 +229,7 @@ impl From<SignInError> for Problem {
             }
             _ => StatusCode::BAD_REQUEST,
         };
-        let mut detail = why.to_string();
-        detail.push('.');
-        if let Some(first) = detail.get_mut(0..1) {
-            first.make_ascii_uppercase();
-        }
+        let detail = Self::sentence(&why.to_string());
         Self::new(status, "not-signed-in", "Not signed in", detail)
     }
 }

@@ -11,7 +11,7 @@ use url::Url;
 use crate::app;
 use crate::clock::System;
 use crate::identity::HttpFetch;
-use crate::identity::people::terminal;
+use crate::identity::people::terminal::{self, At};
 use crate::secret::Secret;
 
 /// How often and how many times a person looks whether there is something to decide.
@@ -45,7 +45,11 @@ impl Person {
         let http = app::http_client()?;
         let form = [("username", user.to_owned()), ("password", secret.to_owned())];
         let browser = http.clone();
-        let at = (desk.issuer.as_str(), desk.client_id.as_str());
+        let at = At {
+            issuer: &desk.issuer,
+            client_id: &desk.client_id,
+            acr_values: &[],
+        };
         let (fetch, world) = (HttpFetch::new(), System::new());
         let token = terminal::sign_in(&fetch, &world, at, |page: &Url| {
             tokio::spawn(fill_in(browser, page.clone(), form));

@@ -27,13 +27,15 @@ pub(super) struct Admitted {
     pub(super) agent: Agent,
     /// The issuer's session, where it names one.
     pub(super) sid: Option<String>,
+    /// The scopes the token carries.
+    pub(super) scopes: BTreeSet<String>,
     /// Seconds since the epoch.
     pub(super) expires: u64,
 }
 
-/// Checks the claims of a token whose signature is right and whose `iss` is `issuer.url`.
-/// `now` is in seconds since the epoch.
-pub(super) fn check(
+/// Checks a token whose signature is right and whose `iss` is `issuer.url`. `now` is in seconds since the
+/// epoch.
+pub(super) fn signed(
     header: &Header,
     claims: &Map<String, Value>,
     issuer: &IssuerSpec,
@@ -41,18 +43,28 @@ pub(super) fn check(
     now: u64,
 ) -> Result<Admitted, Reason> {
     media_type(header, issuer)?;
+    check(claims, issuer, map, now)
+}
+
+/// Checks what `issuer` says of a token, by its signature or when asked.
+pub(super) fn check(
+    claims: &Map<String, Value>,
+    issuer: &IssuerSpec,
+    map: &GroupMap,
+    now: u64,
+) -> Result<Admitted, Reason> {
     let expires = times(claims, issuer, now)?;
-    let audiences = audiences(claims)?;
-    if !audiences.contains(&issuer.audience.as_str()) {
-        return Err(Reason::Audience);
-    }
-    let subject = name(claims, "sub")?.ok_or(Reason::Claim("sub"))?;
+    let audiences = for_us(claims, issuer)?;
+    let subject = subject(claims, issuer)?;
     let client = client(claims, issuer)?;
     access_token_only(claims, &audiences, client)?;
-    scopes(claims, issuer)?;
+    let scopes = scopes(claims)?;
+    if !issuer.required_scopes.iter().all(|scope| scopes.contains(scope)) {
+        return Err(Reason::Scope);
+    }
     let values = groups::claimed(claims, issuer).map_err(Reason::Groups)?;
-    let kind = if client == Some(subject) {
-        UserKind::Service // RFC 9068 §2.2: without a user, sub is the client itself
+    let kind = if is_service(claims, client) {
+        UserKind::Service
     } else {
         UserKind::Person
     };
@@ -70,8 +82,40 @@ pub(super) fn check(
             claimed_version: String::new(),
         },
         sid: name(claims, "sid")?.map(str::to_owned),
+        scopes,
         expires,
     })
+}
+
+/// The audiences of a token that is for us: `aud` names us, or there is none and the issuer is known to
+/// write none (then `client` below decides, by the list that must be there).
+fn for_us<'a>(claims: &'a Map<String, Value>, issuer: &IssuerSpec) -> Result<BTreeSet<&'a str>, Reason> {
+    if issuer.accept_missing_aud && issuer.client_ids.is_some() && !claims.contains_key("aud") {
+        return Ok(BTreeSet::new());
+    }
+    let audiences = audiences(claims)?;
+    if audiences.contains(issuer.audience.as_str()) {
+        Ok(audiences)
+    } else {
+        Err(Reason::Audience)
+    }
+}
+
+/// Whom the token speaks of. `sub` must be there in any case: a token without it is of no user.
+pub(super) fn subject<'a>(claims: &'a Map<String, Value>, issuer: &IssuerSpec) -> Result<&'a str, Reason> {
+    let subject = name(claims, "sub")?.ok_or(Reason::Claim("sub"))?;
+    match issuer.subject_claim.as_str() {
+        "sub" => Ok(subject),
+        other => claims.get(other).and_then(named).ok_or(Reason::Subject),
+    }
+}
+
+/// Whether nobody is behind it but the client itself: RFC 9068 §2.2 (`sub` is the client), and what Entra
+/// (`idtyp`) and Auth0 (`gty`) write instead.
+fn is_service(claims: &Map<String, Value>, client: Option<&str>) -> bool {
+    let sub = claims.get("sub").and_then(Value::as_str);
+    let says = |claim, word: &str| claims.get(claim).is_some_and(|value| value == word);
+    (client.is_some() && client == sub) || says("idtyp", "app") || says("gty", "client-credentials")
 }
 
 fn media_type(header: &Header, issuer: &IssuerSpec) -> Result<(), Reason> {
@@ -146,15 +190,15 @@ pub(super) fn name<'a>(
     claims: &'a Map<String, Value>,
     claim: &'static str,
 ) -> Result<Option<&'a str>, Reason> {
-    match claims.get(claim) {
-        None => Ok(None),
-        Some(Value::String(text))
-            if (1..=NAME_BYTES).contains(&text.len()) && !text.chars().any(char::is_control) =>
-        {
-            Ok(Some(text))
-        }
-        Some(_) => Err(Reason::Claim(claim)),
-    }
+    let Some(value) = claims.get(claim) else {
+        return Ok(None);
+    };
+    named(value).map(Some).ok_or(Reason::Claim(claim))
+}
+
+fn named(value: &Value) -> Option<&str> {
+    let fits = |text: &&str| (1..=NAME_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
+    value.as_str().filter(fits)
 }
 
 /// The client the token was issued to. Claims that contradict each other name nobody we can trust.
@@ -202,8 +246,8 @@ fn access_token_only(
 }
 
 /// `scope` is space-separated text (RFC 9068 §2.2.3); `scp` is the same at Entra and a list at Okta.
-fn scopes(claims: &Map<String, Value>, issuer: &IssuerSpec) -> Result<(), Reason> {
-    let mut granted = BTreeSet::new();
+pub(super) fn scopes(claims: &Map<String, Value>) -> Result<BTreeSet<String>, Reason> {
+    let mut granted: BTreeSet<&str> = BTreeSet::new();
     for claim in ["scope", "scp"] {
         match claims.get(claim) {
             None => {}
@@ -212,13 +256,9 @@ fn scopes(claims: &Map<String, Value>, issuer: &IssuerSpec) -> Result<(), Reason
             Some(_) => return Err(Reason::Claim("scope")),
         }
     }
-    if issuer
-        .required_scopes
-        .iter()
-        .all(|scope| granted.contains(scope.as_str()))
-    {
-        Ok(())
-    } else {
-        Err(Reason::Scope)
-    }
+    Ok(granted
+        .into_iter()
+        .filter(|scope| !scope.is_empty())
+        .map(str::to_owned)
+        .collect())
 }

@@ -1,4 +1,4 @@
-//! The one way identity reaches out: a bounded GET. A trait, so that tests count and fail fetches.
+//! The one way identity reaches out: a bounded GET or POST. A trait, so that tests count and fail fetches.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -35,7 +35,8 @@ pub trait Fetch: Send + Sync + std::fmt::Debug {
     /// Gets `url`. A status other than 200 is an answer, not an error.
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Fetched, FetchError>>;
 
-    /// The same with an `Authorization` header. Unless somebody implements it, nothing is sent.
+    /// Gets `url` with this `Authorization` header; the same bounds. Nothing of what is sent is in an error.
+    /// Unless somebody implements it, nothing is sent.
     fn get_as<'a>(
         &'a self,
         url: &'a Url,
@@ -114,7 +115,7 @@ impl HttpFetch {
         request = request.header("accept", "application/json");
         if let Some(authorization) = authorization {
             let mut value = reqwest::header::HeaderValue::from_str(authorization)
-                .map_err(|_| FetchError("the client's credentials cannot be sent in a header".to_owned()))?;
+                .map_err(|_| FetchError("our credentials there cannot be sent in a header".to_owned()))?;
             value.set_sensitive(true);
             request = request.header("authorization", value);
         }

@@ -86,24 +86,26 @@ impl GroupMap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GroupsFault {
     /// The claim is absent.
-    #[error("the groups claim is missing: let the issuer put it into access tokens, or correct groups_claim")]
+    #[error(
+        "the groups claim is missing: let the issuer put it into the tokens it gives for Tollgate, or, for signing in, into the ID token or userinfo (Okta: a groups claim of the custom authorization server; Keycloak: a group mapper; Auth0: an Action; Entra: groupMembershipClaims or app roles), or correct groups_claim"
+    )]
     Missing,
     /// The claim is not a list of strings.
     #[error("the groups claim is not a list of strings")]
     NotAList,
     /// More than 1,000 entries, or one of more than 256 characters.
     #[error(
-        "the groups claim is too large: at most 1,000 groups of at most 256 characters; filter them at the issuer"
+        "the groups claim is too large: at most 1,000 groups of at most 256 characters; let the issuer send only the groups you map"
     )]
     TooLarge,
     /// The issuer left the groups out because there are too many (Entra: `_claim_names`, `hasgroups`).
     #[error(
-        "the issuer left the groups out because the user has too many (overage): assign groups to the application, or use app roles"
+        "the issuer left the groups out because the user has too many (overage). In Entra: set the app registration's groupMembershipClaims to ApplicationGroup and assign to the application the groups you map; or use app roles and groups_claim = \"/roles\""
     )]
     Overage,
     /// Exactly as many as the issuer is known to stop at (Okta: 100).
     #[error(
-        "the groups claim has exactly {0} entries, where an issuer may have cut it off: filter the groups at the issuer, or set groups_cut_at for this issuer"
+        "the groups claim has exactly {0} entries, where an issuer may have cut it off. In Okta: narrow the filter of the groups claim, in the authorization server or the application, to the groups you map. For an issuer that never cuts off: groups_cut_at = 0"
     )]
     CutOff(usize),
 }

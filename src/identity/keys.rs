@@ -10,8 +10,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use url::Url;
 
+use super::discovery::Metadata;
 use super::fetch::{Fetch, Fetched};
-use super::jose::{Algorithm, strict_json};
+use super::jose::Algorithm;
 use super::jwks::{Key, KeySet};
 use super::rejection::Reason;
 use super::spec::{IssuerSpec, secure};
@@ -154,45 +155,10 @@ impl KeyRing {
         ))
     }
 
-    /// The issuer's `jwks_uri`: OpenID Connect Discovery §4, else RFC 8414 §3.
+    /// The issuer's `jwks_uri`, on its own origin.
     async fn discover(&self) -> Result<Url, String> {
-        let issuer = secure(&self.issuer.url).map_err(str::to_owned)?;
-        let path = issuer.path().trim_end_matches('/');
-        let places = [
-            format!("{path}/.well-known/openid-configuration"),
-            format!("/.well-known/oauth-authorization-server{path}"),
-        ];
-        let mut refused = Vec::new();
-        for place in places {
-            let mut address = issuer.clone();
-            address.set_path(&place);
-            let answer = self.get(&address).await?;
-            if answer.status == 200 {
-                return self.jwks_uri(&issuer, &answer.body);
-            }
-            refused.push(format!("{address} answered HTTP {}", answer.status));
-        }
-        Err(refused.join("; "))
-    }
-
-    /// Reads the metadata. It must say it is of this very issuer (OpenID Connect Discovery §4.3),
-    /// and its keys must be on the issuer's own origin: a document cannot send us elsewhere.
-    fn jwks_uri(&self, issuer: &Url, document: &[u8]) -> Result<Url, String> {
-        let document =
-            strict_json(document).map_err(|error| format!("the discovery document is not JSON: {error}"))?;
-        let text = |name| document.get(name).and_then(serde_json::Value::as_str);
-        if text("issuer") != Some(self.issuer.url.as_str()) {
-            return Err("the discovery document names another issuer".to_owned());
-        }
-        let uri = text("jwks_uri").ok_or("the discovery document has no jwks_uri")?;
-        let uri = secure(uri).map_err(|why| format!("the discovery document's jwks_uri {why}"))?;
-        if uri.origin() != issuer.origin() {
-            return Err(format!(
-                "the keys are at {}, not at the issuer's own address: if that is right, set jwks_uri for this issuer",
-                uri.origin().ascii_serialization()
-            ));
-        }
-        Ok(uri)
+        let metadata = Metadata::read(self.fetch.as_ref(), &self.issuer.url).await?;
+        metadata.own("jwks_uri", "jwks_uri")
     }
 
     /// The key that checks this very token, if its algorithm is one the issuer may use.

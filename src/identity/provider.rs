@@ -4,6 +4,14 @@
 //! a provider gives is a [`SignedIn`]; its own tokens go no further than [`Upstream`], which is sealed
 //! before it is stored and is only ever sent back to the provider that issued it.
 
+mod discovery;
+mod id_token;
+mod logout;
+mod oidc;
+mod party;
+mod userinfo;
+mod wire;
+
 use std::collections::BTreeSet;
 
 use futures::future::BoxFuture;
@@ -13,6 +21,11 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::groups::GroupsFault;
 use super::rejection::Reason;
+
+pub(super) use discovery::Endpoints;
+pub(super) use id_token::Vouched;
+pub use oidc::{Oidc, OidcClient};
+pub(super) use party::Party;
 
 /// One sign-in: what is asked, and what the answer must repeat.
 #[derive(Clone)]
@@ -148,6 +161,11 @@ pub enum SignInError {
 pub trait Provider: Send + Sync + std::fmt::Debug {
     /// The issuer's configured name.
     fn name(&self) -> &str;
+
+    /// Whether the answer comes as a form that the provider's page posts (SAML), not as a query.
+    fn posts(&self) -> bool {
+        false
+    }
 
     /// Where the browser goes.
     fn begin<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Url, SignInError>>;

@@ -21,9 +21,12 @@ pub enum Reason {
     Oversized,
     /// Not a signed JWT: an opaque or encrypted token, or garbage.
     #[error(
-        "the token is not a signed JWT; configure the issuer to give JWT access tokens for this audience"
+        "the token is not a signed JWT: let the issuer give JWT access tokens for this audience, or set opaque = true so that it is asked"
     )]
     Opaque,
+    /// The issuer says that the token is not active: it expired, was taken back, or never was.
+    #[error("the issuer says the token is not active")]
+    Inactive,
     /// Header or claims are not a JSON object without repeated names.
     #[error("the token's header or claims are malformed")]
     Malformed,
@@ -53,8 +56,15 @@ pub enum Reason {
     /// A claim that must be there is not, or has the wrong type.
     #[error("the token's claim `{0}` is missing or malformed")]
     Claim(&'static str),
+    /// The claim that `subject_claim` names is missing or has the wrong type.
+    #[error(
+        "the claim that subject_claim names is missing or malformed: let the issuer put it into these tokens, or correct subject_claim"
+    )]
+    Subject,
     /// `aud` does not contain our audience.
-    #[error("the token is for another audience")]
+    #[error(
+        "the token's aud does not contain the configured audience: compare `audience` with what the issuer writes, character for character"
+    )]
     Audience,
     /// `exp` has passed.
     #[error("the token has expired")]
@@ -80,6 +90,9 @@ pub enum Reason {
     /// It cannot be checked now: the store, or the issuer that would be asked, does not answer.
     #[error("the token cannot be checked now")]
     Unavailable,
+    /// The person signed in by a weaker method than is asked for (`acr`).
+    #[error("the sign-in did not use a method that is required here (acr)")]
+    Weak,
     /// Bound to a key of the sender (`cnf`): useless without the proof we do not check.
     #[error(
         "the token is bound to its sender (DPoP or mTLS), which is not supported: issue plain bearer tokens for this audience"
@@ -104,6 +117,7 @@ impl Reason {
             Self::Missing => "missing",
             Self::Oversized => "oversized",
             Self::Opaque => "opaque",
+            Self::Inactive => "inactive",
             Self::Malformed => "malformed",
             Self::Critical => "critical",
             Self::Algorithm => "algorithm",
@@ -113,6 +127,7 @@ impl Reason {
             Self::KeysUnavailable => "keys_unavailable",
             Self::Signature => "signature",
             Self::Claim(_) => "claim",
+            Self::Subject => "subject",
             Self::Audience => "audience",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
@@ -122,6 +137,7 @@ impl Reason {
             Self::NotALogoutToken => "not_a_logout_token",
             Self::Ended => "ended",
             Self::Unavailable => "unavailable",
+            Self::Weak => "weak",
             Self::SenderConstrained => "sender_constrained",
             Self::Client => "client",
             Self::Scope => "scope",
@@ -138,6 +154,8 @@ impl Reason {
             Self::NotYetValid => "The token is not valid yet.",
             Self::Audience => "The token is for another resource; request one for this resource.",
             Self::Type | Self::NotAnAccessToken => "An access token is required.",
+            Self::Weak => "A sign-in by a stronger method is required.",
+            Self::Inactive => "The token has expired or was taken back.",
             Self::Ended => "The token has been taken back or its session has ended; sign in again.",
             Self::KeysUnavailable | Self::Unavailable => {
                 "The token cannot be checked at the moment; try again later."
@@ -212,7 +230,7 @@ impl Rejection {
         }
         let error = match self.reason {
             Reason::Missing | Reason::KeysUnavailable | Reason::Unavailable => return value,
-            Reason::Scope => "insufficient_scope",
+            Reason::Scope => "insufficient_scope", // RFC 6750 §3.1
             _ => "invalid_token",
         };
         value.push_str(&format!(
@@ -242,10 +260,11 @@ impl std::error::Error for Rejection {}
 pub(super) struct Tally([AtomicU64; Tally::WORDS.len()]);
 
 impl Tally {
-    const WORDS: [&'static str; 23] = [
+    const WORDS: [&'static str; 28] = [
         "missing",
         "oversized",
         "opaque",
+        "inactive",
         "malformed",
         "critical",
         "algorithm",
@@ -255,13 +274,17 @@ impl Tally {
         "keys_unavailable",
         "signature",
         "claim",
+        "subject",
         "audience",
         "expired",
         "not_yet_valid",
         "lifetime",
         "not_an_access_token",
+        "not_an_id_token",
+        "not_a_logout_token",
         "ended",
         "unavailable",
+        "weak",
         "sender_constrained",
         "client",
         "scope",

@@ -12,6 +12,9 @@ use crate::secret::Secret;
 
 /// The issuer name of stdio principals; no configured issuer may take it.
 pub const LOCAL: &str = "local";
+/// The issuer name of services, which authenticate with API keys ([`super::services`]); no configured
+/// issuer may take it.
+pub const SERVICE: &str = "service";
 /// The issuer name of the demo issuer ([`super::issuer`]): loopback only.
 pub const DEMO: &str = "demo";
 
@@ -53,6 +56,15 @@ pub struct IssuerSpec {
     pub groups_cut_at: Option<usize>,
     /// Accept `typ: JWT`, or no `typ`, from an issuer that cannot set `at+jwt` (Entra, Okta, Keycloak).
     pub accept_typ_jwt: bool,
+    /// Accept tokens without any `aud` from the clients of `client_ids`, which then must be set: of an
+    /// issuer that cannot name an audience (Cognito, Keycloak without a mapper). A token that has an
+    /// `aud` must name ours all the same.
+    pub accept_missing_aud: bool,
+    /// The claim that names the person; `sub` unless the issuer gives each client another one (Entra: `oid`).
+    pub subject_claim: String,
+    /// How it is asked about tokens that are no JWT (RFC 7662); `None`: they are refused. Of all
+    /// issuers one at most, because such a token does not say whose it is.
+    pub opaque: Option<Opaque>,
     /// The clients whose tokens are accepted; `None` is any, an empty set is nobody.
     pub client_ids: Option<BTreeSet<String>>,
     /// Scopes every token must carry.
@@ -68,6 +80,21 @@ pub struct IssuerSpec {
     pub control_credential: Option<Secret>,
     /// The public client that `tollgate login` is at this issuer.
     pub login_client: Option<String>,
+    /// Authentication context classes, one of which a sign-in on the people's side must meet (`acr`);
+    /// empty asks for none.
+    pub control_acr: Vec<String>,
+}
+
+/// As whom, and where, an issuer is asked about opaque tokens (RFC 7662).
+#[derive(Debug, Clone)]
+pub struct Opaque {
+    /// Our client there; it must be allowed to introspect.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Secret,
+    /// The endpoint, where it is not on the issuer's own host or not in its discovery document. Set, it
+    /// replaces discovery.
+    pub endpoint: Option<String>,
 }
 
 impl IssuerSpec {
@@ -83,6 +110,9 @@ impl IssuerSpec {
             groups_claim: Some("/groups".to_owned()),
             groups_cut_at: Some(100),
             accept_typ_jwt: false,
+            accept_missing_aud: false,
+            subject_claim: "sub".to_owned(),
+            opaque: None,
             client_ids: None,
             required_scopes: Vec::new(),
             jwks_uri: None,
@@ -90,10 +120,11 @@ impl IssuerSpec {
             control_audience: None,
             control_credential: None,
             login_client: None,
+            control_acr: Vec::new(),
         }
     }
 
-    fn check(&self) -> Result<(), SpecError> {
+    pub(super) fn check(&self) -> Result<(), SpecError> {
         let wrong = |what: String| SpecError(format!("issuer `{}`: {what}", self.name));
         if !is_name(&self.name) {
             return Err(wrong(
@@ -103,6 +134,11 @@ impl IssuerSpec {
         if self.name == LOCAL {
             return Err(wrong(
                 "the name `local` is kept for the users of stdio".to_owned(),
+            ));
+        }
+        if self.name == SERVICE {
+            return Err(wrong(
+                "the name `service` is kept for services, which have API keys".to_owned(),
             ));
         }
         let url = secure(&self.url).map_err(|why| wrong(format!("url `{}` {why}", self.url)))?;
@@ -119,6 +155,9 @@ impl IssuerSpec {
         }
         if let Some(uri) = &self.jwks_uri {
             secure(uri).map_err(|why| wrong(format!("jwks_uri `{uri}` {why}")))?;
+        }
+        if let Some(endpoint) = self.opaque.as_ref().and_then(|opaque| opaque.endpoint.as_ref()) {
+            secure(endpoint).map_err(|why| wrong(format!("introspection_endpoint `{endpoint}` {why}")))?;
         }
         self.check_audiences().map_err(|why| wrong(why.to_owned()))?;
         if self.algorithms.is_empty() {
@@ -154,6 +193,14 @@ impl IssuerSpec {
         if self.audience.is_empty() {
             return Err("audience is empty; write the value its tokens carry in `aud`");
         }
+        if self.accept_missing_aud && self.client_ids.as_ref().is_none_or(BTreeSet::is_empty) {
+            return Err(
+                "accept_missing_aud needs client_ids: without an audience only the client says whom a token is for",
+            );
+        }
+        if self.subject_claim.is_empty() {
+            return Err("subject_claim is empty; leave it out for `sub`");
+        }
         match &self.control_audience {
             Some(control) if control.is_empty() || *control == self.audience => Err(
                 "control_audience is empty or the same as audience; give the people's side its own client",
@@ -184,6 +231,13 @@ impl IdentitySpec {
                     issuer.name, issuer.url
                 )));
             }
+        }
+        let mut opaque = self.issuers.iter().filter(|issuer| issuer.opaque.is_some());
+        if let (Some(one), Some(other)) = (opaque.next(), opaque.next()) {
+            return Err(SpecError(format!(
+                "issuers `{}` and `{}` both have opaque tokens, which do not say whose they are; only one issuer may",
+                one.name, other.name
+            )));
         }
         secure(&self.resource).map_err(|why| SpecError(format!("resource `{}` {why}", self.resource)))?;
         if let Some(scope) = self.scopes.iter().find(|scope| !is_scope(scope)) {

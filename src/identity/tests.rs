@@ -3,7 +3,11 @@
 
 mod demo;
 mod desk;
+mod introspection;
+mod issuers;
 mod refusals;
+mod relying;
 mod rotation;
 mod signatures;
 mod specs;
+mod services;

@@ -14,7 +14,7 @@ use super::schema::{self, Detail, Presence};
 use super::{CandidateDifference, Obligation, ObligationKind, RuleSet};
 use crate::call::{
     Action, Agent, ApprovalId, Approved, Approver, Bound, ClassifiedColumn, Evidence, FileFacts, Hash,
-    Limits, Session, ShellFacts, SqlFacts, Transport, User,
+    Limits, Scope, Session, ShellFacts, SqlFacts, Transport, User,
 };
 
 /// A call that nobody made.
@@ -28,6 +28,8 @@ pub struct Supposed {
     pub session: Session,
     /// How it would come.
     pub transport: Transport,
+    /// What their credential is good for at most.
+    pub scope: Scope,
     /// With which tool.
     pub tool: String,
     /// To do what.
@@ -68,6 +70,7 @@ impl Supposed {
                 labels: BTreeSet::new(),
             },
             transport: Transport::Http,
+            scope: Scope::default(),
             tool,
             action,
             resource,
@@ -119,6 +122,7 @@ impl Supposed {
                 user: &self.user,
                 agent: &self.agent,
                 session: &self.session,
+                scope: &self.scope,
                 transport: self.transport,
                 tool: &self.tool,
                 sql: self.sql.as_ref(),

@@ -23,6 +23,24 @@ pub(super) fn nothing_visible() -> Refusal {
     )
 }
 
+/// A tool that the credential is not good for.
+pub(super) fn out_of_scope(tool: &str) -> Refusal {
+    Refusal::new(
+        Code::NotPermitted,
+        format!("Your credential is not good for the tool `{tool}`."),
+        "Use one of the tools you are listed, or ask your operator for a credential that includes it.",
+    )
+}
+
+/// What only people do, at the control side.
+pub(super) fn people_only(action: Action) -> Refusal {
+    Refusal::new(
+        Code::NotPermitted,
+        format!("`{}` is for people: a service never may.", action.as_str()),
+        "Ask a person who may.",
+    )
+}
+
 /// Denied on a resource that exists for the caller. `explained` is what the final `forbid`s explain.
 pub(super) fn not_permitted(actions: &BTreeSet<Action>, resource: &str, explained: &[&str]) -> Refusal {
     let tried: Vec<&str> = actions.iter().map(|action| verb(*action)).collect();

@@ -7,7 +7,8 @@ use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpr
 use super::schema::{self, Detail, Presence};
 use super::slice::Place;
 use crate::call::{
-    Action, Agent, ClassifiedColumn, FileFacts, ResourceCard, Session, ShellFacts, SqlFacts, Transport, User,
+    Action, Agent, ClassifiedColumn, FileFacts, ResourceCard, Scope, Session, ShellFacts, SqlFacts,
+    Transport, User,
 };
 
 /// What is asked, apart from the action and the resource.
@@ -16,6 +17,8 @@ pub(super) struct Asking<'a> {
     pub(super) user: &'a User,
     pub(super) agent: &'a Agent,
     pub(super) session: &'a Session,
+    /// What the credential is good for at most.
+    pub(super) scope: &'a Scope,
     pub(super) transport: Transport,
     pub(super) tool: &'a str,
     pub(super) sql: Option<&'a SqlFacts>,

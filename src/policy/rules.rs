@@ -1,6 +1,7 @@
 //! One validated set of policies, and how it judges.
 
 mod approving;
+mod bounds;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -12,7 +13,9 @@ use super::load::{self, Loaded};
 use super::request::{self, Asking, Parties, Verbs, What, Who};
 use super::slice::Bucket;
 use super::{LoadError, Obligation, ObligationKind, Scene, quorum, refusing, schema};
-use crate::call::{Action, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, User, Visible};
+use crate::call::{
+    Action, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, User, UserKind, Visible,
+};
 
 /// How many principals' catalogues are remembered.
 const REMEMBERED: usize = 1024;
@@ -135,7 +138,7 @@ impl Rules {
         if let Some(visible) = self.seen.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Arc::clone(visible);
         }
-        let visible = Arc::new(Visible(
+        let visible = Arc::new(Visible::of(
             self.resources
                 .iter()
                 .map(|(name, what)| (name.clone(), self.actions(&who, what)))
@@ -180,6 +183,9 @@ impl Rules {
         {
             let why = format!("`{}` is not for agents", action.as_str());
             return denied(refusing::not_evaluated(why), BTreeSet::new());
+        }
+        if let Some(refusal) = bounds::outside(question) {
+            return denied(refusal, BTreeSet::new());
         }
         match question.resource {
             Some(resource) => self.judge_use(question, &who, resource),
@@ -303,8 +309,8 @@ impl Rules {
             let why = "a call without a resource can only describe".to_owned();
             return denied(refusing::not_evaluated(why), BTreeSet::new());
         }
-        let visible = self.visible(question.asking.user);
-        if visible.0.is_empty() {
+        let visible = self.visible(question.asking.user).within(question.asking.scope);
+        if visible.resources.is_empty() {
             return denied(refusing::nothing_visible(), BTreeSet::new());
         }
         let mut judged = Judged {
@@ -316,7 +322,7 @@ impl Rules {
         let mut limits = self.scene.limits;
         let mut resources = BTreeSet::new();
         let met = self.covered(question);
-        for name in visible.0.keys() {
+        for name in visible.resources.keys() {
             let Some(what) = self.resources.get(name) else {
                 continue;
             };
@@ -451,7 +457,10 @@ impl Rules {
                 match rule.and_then(|rule| rule.obligation.as_ref()) {
                     Some(ObligationKind::LimitRows(most)) => within(evidence.rows, *most),
                     Some(ObligationKind::LimitSeconds(most)) => within(evidence.seconds, *most),
-                    Some(ObligationKind::Confirm) => evidence.self_confirmed,
+                    Some(ObligationKind::Confirm) => {
+                        // Nobody sits at a service.
+                        evidence.self_confirmed && question.asking.user.kind == UserKind::Person
+                    }
                     Some(ObligationKind::Approval(asked)) => {
                         approved.is_some_and(|by| quorum::is_met(asked, &by.approvers, question.asking.user))
                     }

@@ -14,8 +14,8 @@ use super::rules::Rules;
 use super::schema::{self, Detail, Presence};
 use super::*;
 use crate::call::{
-    Action, Agent, ClassifiedColumn, FileFacts, ResourceKind, Session, ShellFacts, SqlFacts, Transport, User,
-    UserKind,
+    Action, Agent, ClassifiedColumn, FileFacts, ResourceKind, Scope, Session, ShellFacts, SqlFacts,
+    Transport, User, UserKind,
 };
 
 fn words(words: &[&str]) -> BTreeSet<String> {
@@ -142,6 +142,7 @@ fn every_action_can_be_asked_with_its_details_and_not_without() {
             user: &user,
             agent: &agent,
             session: &session,
+            scope: &Scope::default(),
             transport: Transport::Http,
             tool: "t",
             sql: Some(&sql),
@@ -281,6 +282,7 @@ proptest! {
                         user: &user,
                         agent: &agent,
                         session: &session,
+                        scope: &Scope::default(),
                         transport: if stdio { Transport::Stdio } else { Transport::Http },
                         tool: "sql_query",
                         sql: None,

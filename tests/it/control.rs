@@ -2,6 +2,7 @@
 
 mod api;
 mod browser;
+mod keys;
 mod peer;
 mod place;
 mod signing;

@@ -13,10 +13,12 @@
 
 mod fetching;
 pub(crate) mod idp;
+mod relying;
 
 use serde_json::{Value, json};
 use tollgate::call::UserKind;
-use tollgate::identity::{Algorithm, GroupsFault, Reason};
+use tollgate::identity::{Algorithm, GroupsFault, Opaque, Reason};
+use tollgate::secret::Secret;
 
 use idp::{Desk, Idp, RESOURCE, open, text};
 
@@ -203,6 +205,52 @@ async fn real_id_tokens_and_opaque_tokens_are_refused() {
     assert_eq!(
         login.desk.refuse(&text(&opaque, "access_token")).await,
         Reason::Opaque
+    );
+}
+
+#[tokio::test]
+async fn a_real_provider_is_asked_about_its_opaque_tokens() {
+    const OPAQUE: &str = "http://127.0.0.1:7330/opaque";
+    let login = Login::new().await;
+    let mut spec = login.idp.spec();
+    spec.audience = OPAQUE.to_owned();
+    spec.opaque = Some(Opaque {
+        client_id: "tollgate:asks".to_owned(),
+        client_secret: Secret::new("s e+cret/%-of-this-test-alone-0123456789".to_owned()),
+        endpoint: None,
+    });
+    let desk = Desk::new(vec![spec.clone()], login.now());
+    let answer = login.idp.login("alice", "ES256", OPAQUE).await;
+    let token = text(&answer, "access_token");
+    assert!(!token.contains('.'), "it is opaque");
+    let principal = desk.admit(&token).await;
+    assert_eq!(principal.user.id(), "corp#alice");
+    assert_eq!(principal.user.groups.into_iter().collect::<Vec<_>>(), ["analyst"]);
+    assert_eq!(principal.agent.client_id, "agent-ES256");
+    assert_eq!(desk.refuse(&format!("{token}x")).await, Reason::Inactive);
+
+    // Of the same issuer and good there, but of a JWT for another audience, or with groups unknown.
+    assert_eq!(desk.refuse(&login.token).await, Reason::Audience);
+    let bob = text(&login.idp.login("bob", "ES256", OPAQUE).await, "access_token");
+    assert_eq!(desk.refuse(&bob).await, Reason::Groups(GroupsFault::Missing));
+    let mut elsewhere = spec.clone();
+    elsewhere.audience = "http://127.0.0.1:7330/other".to_owned();
+    let elsewhere = Desk::new(vec![elsewhere], login.now());
+    assert_eq!(elsewhere.refuse(&token).await, Reason::Audience);
+
+    // Taken back at the provider: what was remembered ends within half a minute.
+    login.idp.ask("revoke", &[("token", &token)]).await;
+    desk.admit(&token).await;
+    desk.clock.advance(30);
+    assert_eq!(desk.refuse(&token).await, Reason::Inactive);
+
+    let mut wrong = spec;
+    wrong.opaque.as_mut().unwrap().client_secret = Secret::new("wrong".to_owned());
+    let wrong = Desk::new(vec![wrong], login.now());
+    assert_eq!(
+        wrong.refuse(&token).await,
+        Reason::Unavailable,
+        "the provider does not know us"
     );
 }
 

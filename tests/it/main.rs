@@ -28,6 +28,7 @@ mod mask;
 mod matrix;
 mod peers;
 mod policy;
+mod services;
 mod sqlite;
 mod tidy;
 mod together;

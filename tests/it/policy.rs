@@ -11,6 +11,7 @@ mod decide;
 mod evidence;
 mod load;
 mod reload;
+mod scope;
 mod starter;
 
 use std::collections::BTreeSet;

@@ -24,6 +24,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("brush_parser", &["resource/shell"]),
     ("rusqlite", &["resource/sql", "demo/shop", "cli/init"]),
     ("jsonwebtoken", &["identity"]),
+    ("openidconnect", &["identity/provider"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli", "app", "demo", "main"]),
     ("toml", &["config", "policy", "tool"]),

@@ -48,7 +48,7 @@ fn shipped() -> Tools {
 
 /// Everything about `shop`, `web` and `work`; nothing about `vault`.
 fn visible() -> Visible {
-    Visible(
+    Visible::of(
         [
             ("shop", vec![Action::Describe, Action::SqlRead, Action::SqlWrite]),
             ("work", vec![Action::ShellRun]),
@@ -212,7 +212,7 @@ fn names(visible: &Visible) -> Vec<String> {
 }
 
 fn only(resource: &str, actions: &[Action]) -> Visible {
-    Visible(
+    Visible::of(
         [(resource.to_owned(), actions.iter().copied().collect())]
             .into_iter()
             .collect(),

@@ -10,7 +10,7 @@ use url::{Host, Url};
 use crate::app;
 use crate::clock::System;
 use crate::identity::HttpFetch;
-use crate::identity::people::terminal;
+use crate::identity::people::terminal::{self, At};
 use crate::secret::Secret;
 
 /// The largest answer, in bytes.
@@ -64,7 +64,14 @@ impl Client {
                 .and_then(Value::as_str)
                 .context("the server's answer is not whole")
         };
-        let at = (text("url")?, text("client_id")?);
+        let classes = way.get("acr_values").and_then(Value::as_array);
+        let classes = classes.into_iter().flatten().filter_map(Value::as_str);
+        let classes: Vec<String> = classes.map(str::to_owned).collect();
+        let at = At {
+            issuer: text("url")?,
+            client_id: text("client_id")?,
+            acr_values: &classes,
+        };
         client.token = terminal::sign_in(&HttpFetch::new(), &System::new(), at, show).await?;
         Ok(client)
     }

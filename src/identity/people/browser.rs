@@ -10,8 +10,9 @@ use sha2::Sha256;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::flow::{Question, SignInError};
-use super::{Client, LEEWAY, People, Person};
+use super::{People, Person, SignInError};
+use crate::identity::claims::LEEWAY;
+use crate::identity::provider::{Oidc, Provider, Question};
 
 /// How long a person has, in seconds.
 const WITHIN: u64 = 600;
@@ -65,12 +66,9 @@ impl People {
         };
         let text = serde_json::to_string(&ticket).map_err(|_| SignInError::NotBegunHere)?;
         let cookie = URL_SAFE_NO_PAD.encode(text);
-        let words = self.words(&cookie);
-        let endpoints = self.endpoints(client).await?;
-        Ok(Begun {
-            url: endpoints.ask(&words.question(client, redirect_uri, max_age)),
-            cookie,
-        })
+        let question = self.question(&cookie, redirect_uri, max_age);
+        let url = client.begin(&question).await?;
+        Ok(Begun { url, cookie })
     }
 
     /// The second half: the person, and where they wanted to go. `fields` is the query that came back to
@@ -91,16 +89,9 @@ impl People {
         if ticket.issuer != issuer || now > ticket.at.saturating_add(WITHIN) || ticket.at > now {
             return Err(SignInError::NotBegunHere);
         }
-        let words = self.words(cookie);
-        let question = words.question(client, redirect_uri, ticket.max_age);
-        let endpoints = self.endpoints(client).await?;
-        let code = endpoints.code(fields, question.state)?;
-        let secret = client.ring.issuer().control_credential.as_ref();
-        let token = endpoints
-            .redeem(self.fetch.as_ref(), &question, secret, &code)
-            .await?;
-        let verified = self.verify(&token, Some((client, question.nonce))).await;
-        let person = verified.map_err(SignInError::Token)?;
+        let question = self.question(cookie, redirect_uri, ticket.max_age);
+        let signed_in = client.finish(&question, fields).await?;
+        let person = self.signed_in(&signed_in).map_err(SignInError::Token)?;
         // OpenID Connect Core 3.1.3.7 item 13: what was asked for is checked, not hoped for.
         let oldest = ticket.at.saturating_sub(ticket.max_age).saturating_sub(LEEWAY);
         if person.signed_in_at.seconds() < oldest {
@@ -113,33 +104,17 @@ impl People {
     pub async fn probe(&self) -> Vec<(String, Result<(), SignInError>)> {
         let mut found = Vec::new();
         for client in &self.clients {
-            let endpoints = self.endpoints(client).await.map(|_| ());
-            found.push((client.ring.issuer().name.clone(), endpoints));
+            found.push((client.name().to_owned(), client.probe().await));
         }
         found
     }
 
-    fn client(&self, issuer: &str) -> Result<&Client, SignInError> {
-        let named = |client: &&Client| client.ring.issuer().name == issuer;
+    fn client(&self, issuer: &str) -> Result<&Oidc, SignInError> {
+        let named = |client: &&Oidc| client.name() == issuer;
         self.clients.iter().find(named).ok_or(SignInError::NoWay)
     }
 
-    async fn endpoints(
-        &self,
-        client: &Client,
-    ) -> Result<std::sync::Arc<super::flow::Endpoints>, SignInError> {
-        let mut known = client.endpoints.lock().await;
-        let found = known
-            .get(
-                self.fetch.as_ref(),
-                &client.ring.issuer().url,
-                self.world.monotonic(),
-            )
-            .await;
-        found.inspect_err(|error| tracing::warn!(%error, "people cannot sign in"))
-    }
-
-    fn words(&self, cookie: &str) -> Words {
+    fn question(&self, cookie: &str, redirect_uri: &str, max_age: u64) -> Question {
         let word = |purpose: &str| {
             let mut code = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
             code.update(purpose.as_bytes());
@@ -147,29 +122,13 @@ impl People {
             Some(URL_SAFE_NO_PAD.encode(code.finalize().into_bytes()))
         };
         let word = |purpose| Zeroizing::new(word(purpose).unwrap_or_default());
-        Words {
+        Question {
+            redirect_uri: redirect_uri.to_owned(),
             state: word("state\0"),
             nonce: word("nonce\0"),
             verifier: word("verifier\0"),
-        }
-    }
-}
-
-struct Words {
-    state: Zeroizing<String>,
-    nonce: Zeroizing<String>,
-    verifier: Zeroizing<String>,
-}
-
-impl Words {
-    fn question<'a>(&'a self, client: &'a Client, redirect_uri: &'a str, max_age: u64) -> Question<'a> {
-        Question {
-            client_id: &client.id,
-            redirect_uri,
-            state: &self.state,
-            nonce: &self.nonce,
-            verifier: &self.verifier,
-            max_age,
+            max_age: Some(max_age),
+            acr_values: Vec::new(), // the client's own
         }
     }
 }

@@ -11,10 +11,11 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::flow::{Endpoints, Question, SignInError};
+use super::SignInError;
 use crate::clock::World;
 use crate::identity::fetch::Fetch;
 use crate::identity::jose::Compact;
+use crate::identity::provider::{Endpoints, Party, Question};
 use crate::secret::Secret;
 
 /// How long a person has.
@@ -24,7 +25,18 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// The longest request head that is read, in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Signs a person in at `issuer`. `show` gets the address they open in a browser. The issuer asks them
+/// Where to sign in.
+#[derive(Debug, Clone, Copy)]
+pub struct At<'a> {
+    /// The issuer's URL.
+    pub issuer: &'a str,
+    /// Its client for the people's side, which has no secret.
+    pub client_id: &'a str,
+    /// The authentication context classes of which the server wants one met.
+    pub acr_values: &'a [String],
+}
+
+/// Signs a person in at an issuer. `show` gets the address they open in a browser. The issuer asks them
 /// again in any case (`max_age=0`).
 ///
 /// The token's signature is not checked here: it comes from the token endpoint over TLS (OpenID Connect
@@ -35,11 +47,11 @@ const HEAD_BYTES: usize = 16 * 1024;
 pub async fn sign_in(
     fetch: &dyn Fetch,
     world: &dyn World,
-    (issuer, client_id): (&str, &str),
+    at: At<'_>,
     show: impl FnOnce(&Url),
 ) -> Result<Secret, SignInError> {
     let wrong = |what: String| SignInError::Provider(what);
-    let endpoints = Endpoints::discover(fetch, issuer).await?;
+    let endpoints = Endpoints::discover(fetch, at.issuer).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.map_err(|error| wrong(format!("no port for the answer: {error}")))?;
     let port = listener
@@ -52,21 +64,27 @@ pub async fn sign_in(
         world.random(bytes.as_mut_slice());
         Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
     };
-    let (state, nonce, verifier) = (word(), word(), word());
     let question = Question {
-        client_id,
-        redirect_uri: &redirect_uri,
-        state: &state,
-        nonce: &nonce,
-        verifier: &verifier,
-        max_age: 0,
+        redirect_uri,
+        state: word(),
+        nonce: word(),
+        verifier: word(),
+        max_age: Some(0),
+        acr_values: at.acr_values.to_vec(),
     };
-    show(&endpoints.ask(&question));
-    let answered = tokio::time::timeout(WITHIN, answer(&listener, &endpoints, &state)).await;
+    let party = Party {
+        place: &endpoints,
+        id: at.client_id,
+        secret: None,
+        scopes: &[],
+    };
+    show(&party.ask(&question)?);
+    let answered = tokio::time::timeout(WITHIN, answer(&listener, &endpoints, &question)).await;
     let code = answered.map_err(|_| wrong("nobody signed in within five minutes".to_owned()))??;
-    let token = endpoints.redeem(fetch, &question, None, &code).await?;
+    let token = party.redeem(fetch, &question, &code).await?.id;
+    let token = token.ok_or_else(|| wrong("its token endpoint sent no ID token".to_owned()))?;
     let parsed = Compact::parse(&token).map_err(SignInError::Token)?;
-    if parsed.claims.get("nonce").and_then(Value::as_str) != Some(nonce.as_str()) {
+    if parsed.claims.get("nonce").and_then(Value::as_str) != Some(question.nonce.as_str()) {
         return Err(SignInError::NotBegunHere);
     }
     Ok(Secret::new(token.to_string()))
@@ -77,7 +95,7 @@ pub async fn sign_in(
 async fn answer(
     listener: &TcpListener,
     endpoints: &Endpoints,
-    state: &str,
+    question: &Question,
 ) -> Result<Zeroizing<String>, SignInError> {
     loop {
         let Ok((mut stream, _)) = listener.accept().await else {
@@ -96,7 +114,7 @@ async fn answer(
                 continue;
             }
         };
-        match endpoints.code(&fields, state) {
+        match endpoints.code(&fields, question) {
             Err(SignInError::NotBegunHere) => {
                 say(
                     &mut stream,

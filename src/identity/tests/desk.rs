@@ -1,6 +1,6 @@
 //! A bench for the tests: a settable clock, an issuer with keys in memory, a counted network.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use url::Url;
 use crate::call::Principal;
 use crate::clock::{Timestamp, World};
 use crate::identity::{
-    Bearer, Fetch, FetchError, Fetched, GroupMap, Identity, IdentitySpec, IssuerSpec, Reason, Rejection,
+    Bearer, Fetch, FetchError, Fetched, Form, GroupMap, Identity, IdentitySpec, IssuerSpec, Reason, Rejection,
 };
 
 pub(super) const NOW: u64 = 1_800_000_000;
@@ -55,10 +55,12 @@ impl World for Clock {
 }
 
 /// Documents by address; everything else is unreachable. Counts every request.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Network {
     pages: Mutex<HashMap<String, Fetched>>,
     asked: Mutex<Vec<String>>,
+    /// Forms as they were sent, each with its `Authorization`.
+    pub(super) posted: Mutex<Vec<(BTreeMap<String, String>, Option<String>)>>,
     /// Taken by every request: a test that holds it keeps answers from arriving.
     pub(super) wire: tokio::sync::Mutex<()>,
 }
@@ -91,14 +93,36 @@ impl Network {
     }
 }
 
+/// What was sent is for the tests to look at and in no `Debug`.
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Network")
+    }
+}
+
+impl Network {
+    async fn page(&self, name: String) -> Result<Fetched, FetchError> {
+        self.asked.lock().unwrap().push(name.clone());
+        let _wire = self.wire.lock().await;
+        let page = self.pages.lock().unwrap().get(&name).cloned();
+        page.ok_or_else(|| FetchError(format!("{name}: unreachable")))
+    }
+}
+
+/// What is posted to an address has the name `POST <address>`.
 impl Fetch for Network {
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Fetched, FetchError>> {
-        Box::pin(async move {
-            self.asked.lock().unwrap().push(url.to_string());
-            let _wire = self.wire.lock().await;
-            let page = self.pages.lock().unwrap().get(url.as_str()).cloned();
-            page.ok_or_else(|| FetchError(format!("{url}: unreachable")))
-        })
+        Box::pin(self.page(url.to_string()))
+    }
+
+    fn post<'a>(&'a self, url: &'a Url, form: Form<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        let fields = form
+            .fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let sent = (fields.collect(), form.authorization.map(str::to_owned));
+        self.posted.lock().unwrap().push(sent);
+        Box::pin(self.page(format!("POST {url}")))
     }
 }
 

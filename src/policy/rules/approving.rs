@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Finding, Judged, Question, Rules, denied};
-use crate::call::{Action, Agent, Evidence, Hash, Refusal, Session, Transport, User};
+use crate::call::{Action, Agent, Evidence, Hash, Refusal, Scope, Session, Transport, User, UserKind};
 use crate::policy::refusing;
 use crate::policy::request::{Asking, Who};
 
@@ -13,8 +13,30 @@ impl Rules {
         matches!(self.judge_approve(user, resource).finding, Finding::Permit { .. })
     }
 
-    /// Judges `approve`: there is no agent and no session on the control side, both are called `control`.
+    /// Whether `administer` on a resource is permitted to a person.
+    pub(in crate::policy) fn may_administer(&self, user: &User, resource: &str) -> bool {
+        matches!(
+            self.judge_administer(user, resource).finding,
+            Finding::Permit { .. }
+        )
+    }
+
+    /// Judges `approve`.
     pub(in crate::policy) fn judge_approve(&self, user: &User, resource: &str) -> Judged {
+        self.judge_control(user, Action::Approve, resource)
+    }
+
+    /// Judges `administer`.
+    pub(in crate::policy) fn judge_administer(&self, user: &User, resource: &str) -> Judged {
+        self.judge_control(user, Action::Administer, resource)
+    }
+
+    /// There is no agent and no session on the control side: both are called `control`. And no service has
+    /// business there, whatever policies say.
+    fn judge_control(&self, user: &User, action: Action, resource: &str) -> Judged {
+        if user.kind != UserKind::Person {
+            return denied(refusing::people_only(action), BTreeSet::new());
+        }
         let who = match Who::new(user, self.types) {
             Ok(who) => who,
             Err(why) => return denied(refusing::not_evaluated(why), BTreeSet::new()),
@@ -38,13 +60,14 @@ impl Rules {
                 user,
                 agent: &agent,
                 session: &session,
+                scope: &Scope::default(),
                 transport: Transport::Http,
                 tool: &control,
                 sql: None,
                 file: None,
                 shell: None,
             },
-            actions: BTreeSet::from([Action::Approve]),
+            actions: BTreeSet::from([action]),
             resource: Some(resource),
             classified: &BTreeSet::new(),
             evidence: &Evidence::default(),

@@ -6,6 +6,7 @@ use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::PageContent;
+use crate::transport::Challenge;
 
 /// JSON-RPC codes of refusals that come before the protocol.
 pub(super) const INVALID_REQUEST: i32 = -32600;
@@ -58,14 +59,28 @@ impl Fault {
         self
     }
 
-    /// RFC 6750 section 3: the challenge as identity states it.
-    pub(super) fn unauthorized(challenge: &str) -> Self {
-        let value = HeaderValue::from_str(challenge).unwrap_or(HeaderValue::from_static("Bearer"));
-        Self::refused(
-            StatusCode::UNAUTHORIZED,
-            "Unauthorized: send a valid access token for this server as a bearer token",
-        )
-        .with(header::WWW_AUTHENTICATE, value)
+    /// RFC 6750 section 3: the challenge as identity states it. Whoever cannot be checked now is told to
+    /// come again and not to get another token.
+    pub(super) fn challenged(challenge: &Challenge) -> Self {
+        let (status, message) = match challenge.status {
+            403 => (
+                StatusCode::FORBIDDEN,
+                "Forbidden: the access token lacks a scope this needs; get one with the scopes of the WWW-Authenticate header",
+            ),
+            503 => {
+                return Self::refused(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The access token cannot be checked at the moment. Keep it and try again in a few seconds.",
+                )
+                .with(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => (
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized: send a valid access token for this server as a bearer token",
+            ),
+        };
+        let value = HeaderValue::from_str(&challenge.value).unwrap_or(HeaderValue::from_static("Bearer"));
+        Self::refused(status, message).with(header::WWW_AUTHENTICATE, value)
     }
 
     /// RFC 9110 section 15.5.6.

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use rmcp::model::ProtocolVersion;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -211,6 +212,7 @@ impl Front {
         let in_use = self.session(&mut parts.headers, &owner)?;
         let room = self.room(&parts.method, &principal)?;
         let body = self.body(&parts, body).await?;
+        self.scope(&principal, &body)?;
         let delivery = Arc::new(Delivery::default());
         parts.extensions.insert(Exchange {
             principal,
@@ -275,7 +277,7 @@ impl Front {
         admitted.map_err(|challenge| {
             let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::debug!(refused, "refused a credential"); // counted, not journalled: strangers can send any number
-            Fault::unauthorized(&challenge.0)
+            Fault::challenged(&challenge)
         })
     }
 
@@ -324,6 +326,23 @@ impl Front {
         match depth::check(&body) {
             Ok(()) => Ok(body),
             Err(excess) => Err(Fault::invalid(StatusCode::BAD_REQUEST, excess.message())),
+        }
+    }
+
+    /// A call that a token of more scopes would allow is answered here, in HTTP's own words: MCP's step-up
+    /// (2026-07-28, Authorization, Runtime Insufficient Scope Errors) is a 403 with a challenge.
+    /// By what the body says: `Mcp-Name` is only a copy, and one that differs is refused further in. What is
+    /// not a call, or not understood, goes on; policy keeps to the token's scopes in any case.
+    fn scope(&self, principal: &Principal, body: &[u8]) -> Result<(), Fault> {
+        if principal.scope.tools.is_none() {
+            return Ok(());
+        }
+        let Some(tool) = called(body) else {
+            return Ok(());
+        };
+        match self.door.step_up(principal, &tool) {
+            Some(challenge) => Err(Fault::challenged(&challenge)),
+            None => Ok(()),
         }
     }
 
@@ -385,6 +404,21 @@ impl Front {
         *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Ok(answer)
     }
+}
+
+/// The tool that a message calls, if it is a call.
+fn called(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Message {
+        method: String,
+        params: Option<Params>,
+    }
+    #[derive(Deserialize)]
+    struct Params {
+        name: Option<String>,
+    }
+    let message: Message = serde_json::from_slice(body).ok()?;
+    (message.method == "tools/call").then_some(message.params?.name?)
 }
 
 fn bearer(value: &str) -> Option<&str> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::client::{Request, Server};
-use super::door::CHALLENGE;
+use super::door::{CHALLENGE, STEP_UP};
 
 fn call() -> Request {
     Request::call("ann", "echo", &json!({}))
@@ -46,6 +46,75 @@ async fn incident_13_without_a_good_token_there_is_a_401_with_the_exact_challeng
     }
     let twice = call().with("Authorization", "Bearer bob");
     assert_eq!(server.send(&twice).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_checked_now_is_worth_keeping() {
+    let server = Server::start().await;
+    let reply = server
+        .send(
+            &call()
+                .without("Authorization")
+                .with("Authorization", "Bearer 0later"),
+        )
+        .await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("5")));
+    assert_eq!(
+        reply.header("www-authenticate"),
+        None,
+        "another token would not help"
+    );
+}
+
+#[tokio::test]
+async fn a_call_beyond_the_tokens_scopes_is_a_403_with_all_of_them_in_both_eras() {
+    let mut server = Server::start().await;
+    let session = server.session("scarce", &json!({})).await;
+    let arguments = json!({"pad": "x"});
+    for refused in [
+        Request::call("scarce", "change", &arguments),
+        Request::older_call("scarce", &session, 4, "change"),
+        // The header is only a copy of what the body says.
+        Request::call("scarce", "change", &arguments)
+            .without("Mcp-Name")
+            .with("Mcp-Name", "echo"),
+    ] {
+        let reply = server.send(&refused).await;
+        assert_eq!(reply.status, 403, "{}", reply.body);
+        assert_eq!(reply.header("www-authenticate"), Some(STEP_UP));
+        assert!(reply.body.contains("lacks a scope"), "{}", reply.body);
+    }
+    let differs = Request::call("scarce", "echo", &arguments)
+        .without("Mcp-Name")
+        .with("Mcp-Name", "change");
+    assert_eq!(
+        server.send(&differs).await.status,
+        400,
+        "not by what the header says"
+    );
+    for within in [
+        Request::call("scarce", "echo", &arguments),
+        Request::older_call("scarce", &session, 5, "echo"),
+    ] {
+        assert_eq!(server.send(&within).await.status, 200);
+        assert_eq!(server.entered().await.principal.scope.tools.unwrap().len(), 1);
+        server.accepted().await;
+    }
+    let invented = server
+        .send(&Request::call("scarce", "invented", &arguments))
+        .await;
+    assert_eq!(
+        (invented.status, invented.header("www-authenticate")),
+        (400, None)
+    );
+    assert!(invented.body.contains("-32602"), "{}", invented.body);
+    assert_eq!(
+        server
+            .send(&Request::call("ann", "change", &arguments))
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]

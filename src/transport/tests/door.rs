@@ -39,6 +39,8 @@ pub(in crate::transport) struct Seen {
 pub(in crate::transport) const CHALLENGE: &str =
     r#"Bearer resource_metadata="http://x/.well-known/oauth-protected-resource/mcp", scope="tollgate""#;
 
+pub(in crate::transport) const STEP_UP: &str = r#"Bearer resource_metadata="http://x/.well-known/oauth-protected-resource/mcp", scope="change read", error="insufficient_scope", error_description="The token lacks a required scope.""#;
+
 pub(in crate::transport) struct Held {
     events: mpsc::UnboundedSender<Event>,
     /// One permit lets one `hold` go.
@@ -67,7 +69,7 @@ impl Held {
 }
 
 /// Tokens are `<subject>` or `<subject>@<client>`, for subjects that start with a letter, and may end with
-/// `/<session>`.
+/// `/<session>`. The tokens of `scarce` have the scope `read` alone, which opens `echo`.
 pub(in crate::transport) fn principal(token: &str) -> Option<Principal> {
     let (token, session) = token.split_once('/').unwrap_or((token, ""));
     let (subject, client) = token.split_once('@').unwrap_or((token, "cli"));
@@ -90,7 +92,10 @@ pub(in crate::transport) fn principal(token: &str) -> Option<Principal> {
                 id: format!("s-{subject}{session}"),
                 labels: BTreeSet::new(),
             },
-            scope: Scope::default(),
+            scope: Scope {
+                tools: (subject == "scarce").then(|| BTreeSet::from(["echo".to_owned()])),
+                resources: None,
+            },
         })
 }
 
@@ -170,8 +175,20 @@ impl Door for Held {
     fn admit<'a>(&'a self, Bearer(token): Bearer<'a>) -> BoxFuture<'a, Result<Principal, Challenge>> {
         self.shown.lock().unwrap().push(token.map(str::to_owned));
 
-        let admitted = token.and_then(principal).ok_or(Challenge(CHALLENGE.to_owned()));
+        let admitted = token.and_then(principal).ok_or(Challenge {
+            status: if token == Some("0later") { 503 } else { 401 },
+            value: CHALLENGE.to_owned(),
+        });
         Box::pin(std::future::ready(admitted))
+    }
+
+    /// The scope `change` opens the tool `change`.
+    fn step_up(&self, principal: &Principal, tool: &str) -> Option<Challenge> {
+        let missing = tool == "change" && !principal.scope.has_tool(tool);
+        missing.then(|| Challenge {
+            status: 403,
+            value: STEP_UP.to_owned(),
+        })
     }
 
     fn list(&self, principal: &Principal) -> Vec<ToolCard> {

@@ -209,7 +209,7 @@ fn the_side_for_people_is_apart() {
     "#);
     let issuer = format!("{ISSUER}audience = \"x\"\ncontrol_audience = \"x\"\n");
     assert_snapshot!(refusal_of(&issuer), @r#"
-    tollgate.toml:7:20: control_audience is the same as audience, so an agent's token would open the people's side
+    tollgate.toml:8:20: control_audience is the same as audience, so an agent's token would open the people's side
       instead: give the people's side its own audience, e.g. "tollgate-control"
     "#);
 }
@@ -221,57 +221,64 @@ fn issuers() {
     tollgate.toml:3:1: `url` is missing in [[issuer]]
       instead: see docs/configuration.md
     "#);
-    assert_snapshot!(refusal_of("[[issuer]]\nname = \"local\"\nurl = \"http://login.example.com\"\n"), @r#"
+    assert_snapshot!(refusal_of("[[issuer]]\nname = \"local\"\nurl = \"http://login.example.com\"\nmode = \"bearer\"\n"), @r#"
     tollgate.toml:4:8: `local` is a name Tollgate keeps for itself
       instead: give an issuer another name
     tollgate.toml:5:7: an issuer's url is not https
       instead: write exactly what `iss` says in its tokens, e.g. "https://login.example.com"; http is for loopback hosts only
     "#);
-    assert_snapshot!(refusal_of("[[issuer]]\nname = \"Corp\"\nurl = \"https://login.example.com/?x\"\n"), @r#"
+    assert_snapshot!(refusal_of("[[issuer]]\nname = \"Corp\"\nurl = \"https://login.example.com/?x\"\nmode = \"bearer\"\n"), @r#"
     tollgate.toml:4:8: `Corp` cannot be the name of an issuer
       instead: use 1 to 63 of a-z 0-9 _ - : it is the first part of every user's id
     tollgate.toml:5:7: an issuer's url has more than scheme, host and path
       instead: write exactly what `iss` says in its tokens, e.g. "https://login.example.com"; http is for loopback hosts only
     "#);
     assert_snapshot!(refusal_of(&format!("{ISSUER}{ISSUER}")), @r#"
-    tollgate.toml:7:8: there is another issuer `corp`
+    tollgate.toml:8:8: there is another issuer `corp`
       instead: give each issuer its own name; names that differ only in case count as the same
-    tollgate.toml:8:7: another [[issuer]] has the same url, so its tokens would belong to two
+    tollgate.toml:9:7: another [[issuer]] has the same url, so its tokens would belong to two
       instead: name each issuer once
     "#);
-    assert_snapshot!(issuer("mode = \"facade\""), @r#"
-    tollgate.toml:6:8: mode "facade" is not available in this version
-      instead: write mode = "bearer" and let clients get their tokens from the issuer
+    let facade = ISSUER.replace("mode = \"bearer\"\n", "");
+    assert_snapshot!(refusal_of(&facade), @r#"
+    tollgate.toml:4:8: there is no client_id, which mode "facade" (the default) needs
+      instead: add client_id, the id of the client you registered there for Tollgate; or mode = "bearer" if agents bring its access tokens
+    "#);
+    assert_snapshot!(refusal_of(&format!("{facade}client_id = \"x\"\nopaque = true\n")), @r#"
+    tollgate.toml: [facade] has no key: what identity providers give us for asking again must not lie open in the store
+      instead: add [facade] with key = "env:TOLLGATE_FACADE_KEY", and make one with `openssl rand -base64 32`
+    tollgate.toml:7:10: opaque is of no use in mode facade
+      instead: leave it out, or change the mode
     "#);
     assert_snapshot!(issuer("audience = \" \""), @r#"
-    tollgate.toml:6:12: audience is empty
+    tollgate.toml:7:12: audience is empty
       instead: write a value, or leave the key out
     "#);
     assert_snapshot!(issuer("groups_claim = \"groups\""), @r#"
-    tollgate.toml:6:16: groups_claim is not a JSON pointer (RFC 6901)
+    tollgate.toml:7:16: groups_claim is not a JSON pointer (RFC 6901)
       instead: start with a slash, e.g. "/groups" or "/realm_access/roles"
     "#);
     assert_snapshot!(issuer("algorithms = [\"HS256\", \"none\"]"), @r#"
-    tollgate.toml:6:15: the algorithm `HS256` is not accepted
+    tollgate.toml:7:15: the algorithm `HS256` is not accepted
       instead: name what the issuer signs with, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA
-    tollgate.toml:6:24: the algorithm `none` is not accepted
+    tollgate.toml:7:24: the algorithm `none` is not accepted
       instead: name what the issuer signs with, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA
     "#);
     assert_snapshot!(issuer("algorithms = []"), @r#"
-    tollgate.toml:6:14: algorithms is empty, so no token could be accepted
+    tollgate.toml:7:14: algorithms is empty, so no token could be accepted
       instead: leave it out for the default, or name what the issuer signs with
     "#);
     assert_snapshot!(issuer("client_ids = []"), @r#"
-    tollgate.toml:6:14: client_ids is empty, so no agent could call
+    tollgate.toml:7:14: client_ids is empty, so no agent could call
       instead: name the clients, or leave client_ids out to accept every client of this issuer
     "#);
     assert_snapshot!(issuer("required_scopes = [\"mcp:read mcp:write\"]"), @r#"
-    tollgate.toml:6:20: a required scope is not one scope
+    tollgate.toml:7:20: a required scope is not one scope
       instead: write each as its own text: ["mcp:read", "mcp:write"]
     "#);
     assert_snapshot!(issuer("jwks_uri = \"http://keys.example.com\""), @r#"
-    tollgate.toml:6:12: jwks_uri is not an https URL
-      instead: write the address of the issuer's key set, or leave it out to use its discovery document
+    tollgate.toml:7:12: jwks_uri is not an https URL
+      instead: write the address, or leave it out to use the issuer's discovery document
     "#);
     let issuer = &parse(&format!("{LEAST}{ISSUER}groups_cut_at = 0\n"))
         .unwrap()
@@ -288,27 +295,27 @@ fn issuers() {
 fn groups() {
     let groups = |line: &str| refusal_of(&format!("{ISSUER}groups_claim = \"/groups\"\n[groups]\n{line}\n"));
     assert_snapshot!(groups("analyst = [\"analysts\"]"), @r#"
-    tollgate.toml:8:12: `analysts` does not say whose claim it is
+    tollgate.toml:9:12: `analysts` does not say whose claim it is
       instead: write "<issuer name>:<group there>", or "local:<user name>"
     "#);
     assert_snapshot!(groups("analyst = [\"crop:analysts\"]"), @r#"
-    tollgate.toml:8:12: there is no issuer `crop`
+    tollgate.toml:9:12: there is no issuer `crop`
       instead: did you mean `corp`?
     "#);
     assert_snapshot!(groups("analyst = [\"corp:\"]"), @r#"
-    tollgate.toml:8:12: `corp:` does not say whose claim it is
+    tollgate.toml:9:12: `corp:` does not say whose claim it is
       instead: write "<issuer name>:<group there>", or "local:<user name>"
     "#);
     assert_snapshot!(groups("\"a b\" = []"), @r#"
-    tollgate.toml:8:1: `a b` cannot be the name of a group
+    tollgate.toml:9:1: `a b` cannot be the name of a group
       instead: use 1 to 63 of a-z A-Z 0-9 _ - . and start with a letter or digit
     "#);
     assert_snapshot!(groups("dba = []\nDBA = []"), @r#"
-    tollgate.toml:8:1: there is another group `dba`
+    tollgate.toml:9:1: there is another group `dba`
       instead: give each group its own name; names that differ only in case count as the same
     "#);
     assert_snapshot!(refusal_of(&format!("{ISSUER}[groups]\nanalyst = [\"corp:analysts\"]\n")), @r#"
-    tollgate.toml:7:12: issuer `corp` has no groups_claim, so nobody could be in this group
+    tollgate.toml:8:12: issuer `corp` has no groups_claim, so nobody could be in this group
       instead: add groups_claim to the [[issuer]], e.g. groups_claim = "/groups"
     "#);
     let config = parse(&format!("{LEAST}[groups]\ndba = [\"local:al:ice\"]\n")).unwrap();
@@ -526,7 +533,7 @@ fn incident_05_what_is_not_said_is_the_strict_choice() {
 #[test]
 fn incidents_13_and_18_nothing_switches_authentication_off() {
     for mode in ["none", "anonymous", "off", "", "disabled"] {
-        let refused = refusal_of(&format!("{ISSUER}mode = \"{mode}\"\n"));
+        let refused = refusal_of(&ISSUER.replace("bearer", mode));
         assert!(refused.contains("unknown mode"), "{refused}");
     }
     assert!(refusal_of(&format!("{ISSUER}algorithms = [\"none\"]\n")).contains("not accepted"));

@@ -19,7 +19,7 @@ fn incidents_5_and_43_no_policies_deny_everything_and_say_so() {
                 .policies
                 .current()
                 .visible(&call.arrival.principal)
-                .0
+                .resources
                 .is_empty()
         );
         let report = loaded.policies.current().report().clone();
@@ -364,7 +364,7 @@ fn hostile_names_are_only_names() {
                 .policies
                 .current()
                 .visible(&call.arrival.principal)
-                .0
+                .resources
                 .is_empty()
         );
     }

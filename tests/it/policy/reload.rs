@@ -93,7 +93,7 @@ fn a_candidate_is_compared_and_never_enforced() {
         policies
             .current()
             .visible(&Call::query(&["analyst"], &[]).arrival.principal)
-            .0
+            .resources
             .is_empty()
     );
 }

@@ -25,6 +25,15 @@ impl Agent {
         }
     }
 
+    /// With this credential, whatever it is.
+    pub(crate) fn with(site: &Site, token: String) -> Self {
+        Self {
+            http: tollgate::app::http_client().unwrap(),
+            url: site.endpoint(),
+            token,
+        }
+    }
+
     pub(crate) fn token(&self) -> &str {
         &self.token
     }

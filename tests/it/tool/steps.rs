@@ -169,7 +169,7 @@ fn it_exists_for_whoever_every_step_exists_for() {
         let mut visible = Visible::default();
         for (resource, action) in rights {
             visible
-                .0
+                .resources
                 .entry((*resource).to_owned())
                 .or_default()
                 .insert(*action);

@@ -5,6 +5,10 @@
 //   /test/login?user=&client=&resource=   a real authorization code flow with PKCE; the token answer
 //   /test/service?resource=[&dpop=1]      a real client credentials grant, bound to a DPoP key or not
 //   /test/sign?header=&claims=[&with=]    signs any header and claims text; `with` says how (below)
+//   /test/visit?url=&to=&user=[&acr=]     a browser in small: where it ends, having signed in as this user
+//   /test/dismiss?user=                   the account is no more
+//   /test/log-out?client=&user=&sid=      the logout token that the provider really sends to this client
+//   /test/revoke?token=[&client=]         takes a token back (RFC 7009)
 //   /test/rotate                          new keys; the old ones are published no more
 //   /test/counts                          how often discovery and key set were read
 import { createHash, createHmac, createPublicKey, randomBytes, sign as rawSign } from 'node:crypto';
@@ -25,12 +29,16 @@ const REDIRECT = 'http://127.0.0.1/callback';
 const SCOPE = 'mcp:read';
 // The client of the people's side; on loopback any port will do.
 const CONTROL = 'tollgate-control';
+// Clients of Tollgate as a relying party, by how they prove themselves.
+const GATES = { 'gate-none': 'none', 'gate-basic': 'client_secret_basic', 'gate-post': 'client_secret_post' };
+const GATE_REDIRECT = 'http://127.0.0.1/oauth/callback/corp';
 
 let generation = 0;
 let issuer;
 let keys; // private JWKs the provider signs with now
 let retired = [];
 let provider;
+let logoutToken;
 const counts = { discovery: 0, jwks: 0 };
 
 async function freshKeys() {
@@ -65,6 +73,18 @@ function newProvider() {
     response_types: ['code'],
     redirect_uris: ['http://localhost/signed-in/idp', REDIRECT],
   });
+  for (const [id, method] of Object.entries(GATES)) {
+    clients.push({
+      client_id: id,
+      ...(method === 'none' ? {} : { client_secret: 'gate-secret of/this test' }),
+      application_type: 'native',
+      token_endpoint_auth_method: method,
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      redirect_uris: [GATE_REDIRECT],
+      backchannel_logout_uri: `${issuer}/test/logged-out`,
+    });
+  }
   clients.push({
     client_id: 'robot',
     client_secret: 'robot-secret-of-this-test',
@@ -73,11 +93,23 @@ function newProvider() {
     response_types: [],
     redirect_uris: [],
   });
+  // The resource server that asks about opaque tokens (RFC 7662); its secret has what must be encoded.
+  clients.push({
+    client_id: 'tollgate:asks',
+    client_secret: 's e+cret/%-of-this-test-alone-0123456789',
+    token_endpoint_auth_method: 'client_secret_basic',
+    grant_types: [],
+    response_types: [],
+    redirect_uris: [],
+  });
   const instance = new Provider(issuer, {
     clients,
     jwks: { keys },
     cookies: { keys: [randomBytes(16).toString('hex')] },
-    scopes: ['openid'],
+    scopes: ['openid', 'offline_access'],
+    acrValues: ['mfa'],
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
+    issueRefreshToken: (_ctx, client, code) => client.grantTypeAllowed('refresh_token') && code.clientId !== 'gate-post',
     claims: { openid: ['sub', 'groups'] },
     conformIdTokenClaims: false,
     findAccount: (_ctx, id) => (USERS[id] ? { accountId: id, claims: () => ({ sub: id, ...USERS[id] }) } : undefined),
@@ -86,6 +118,9 @@ function newProvider() {
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true },
+      revocation: { enabled: true },
+      backchannelLogout: { enabled: true },
       resourceIndicators: {
         enabled: true,
         useGrantedResource: () => true,
@@ -108,7 +143,7 @@ function newProvider() {
 
 async function finishInteraction(req, res) {
   const { params, prompt } = await provider.interactionDetails(req, res);
-  if (params.client_id === CONTROL) return finishPerson(req, res, params, prompt);
+  if (params.client_id === CONTROL || GATES[params.client_id]) return finishPerson(req, res, params, prompt);
   const grant = new provider.Grant({ accountId: params.login_hint, clientId: params.client_id });
   grant.addOIDCScope('openid');
   grant.addResourceScope(params.resource, SCOPE);
@@ -118,17 +153,18 @@ async function finishInteraction(req, res) {
 
 // People are asked for their name each time the provider wants them to sign in.
 async function finishPerson(req, res, params, prompt) {
-  const user = new URL(req.url, issuer).searchParams.get('user');
+  const query = new URL(req.url, issuer).searchParams;
+  const user = query.get('user');
   if (prompt.name === 'login' && !user) {
     res.setHeader('content-type', 'application/json');
     return res.end(JSON.stringify({ sign_in: prompt.reasons, max_age: params.max_age, prompt: params.prompt }));
   }
   const { session } = await provider.interactionDetails(req, res);
   const accountId = user ?? session.accountId;
-  const grant = new provider.Grant({ accountId, clientId: CONTROL });
-  grant.addOIDCScope('openid');
+  const grant = new provider.Grant({ accountId, clientId: params.client_id });
+  grant.addOIDCScope(params.scope);
   const consent = { grantId: await grant.save() };
-  const result = prompt.name === 'login' ? { login: { accountId }, consent } : { consent };
+  const result = prompt.name === 'login' ? { login: { accountId, acr: query.get('acr') ?? undefined }, consent } : { consent };
   return provider.interactionFinished(req, res, result);
 }
 
@@ -147,9 +183,20 @@ async function login({ user, client, resource }) {
     code_challenge: createHash('sha256').update(verifier).digest('base64url'),
     code_challenge_method: 'S256',
   });
+  const next = await walk(`${issuer}/auth?${query}`, REDIRECT);
+  const code = new URL(next).searchParams.get('code');
+  if (!code) throw new Error(`no code in ${next}`);
+  return token({
+    grant_type: 'authorization_code', client_id: client, code, redirect_uri: REDIRECT, code_verifier: verifier, resource,
+  });
+}
+
+// Follows redirects with cookies until the address `to`; says at interactions what it is told to.
+async function walk(from, to, answers = {}) {
   const jar = new Map();
-  let next = `${issuer}/auth?${query}`;
-  for (let hop = 0; hop < 10 && !next.startsWith(REDIRECT); hop += 1) {
+  let next = from;
+  for (let hop = 0; hop < 10 && !next.startsWith(to); hop += 1) {
+    if (next.includes('/test/interaction/')) next = `${next}?${new URLSearchParams(answers)}`;
     const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ');
     const answer = await fetch(next, { redirect: 'manual', headers: { cookie } });
     for (const line of answer.headers.getSetCookie()) {
@@ -159,11 +206,29 @@ async function login({ user, client, resource }) {
     if (!answer.headers.has('location')) throw new Error(`${next}: ${answer.status} ${await answer.text()}`);
     next = new URL(answer.headers.get('location'), issuer).href;
   }
-  const code = new URL(next).searchParams.get('code');
-  if (!code) throw new Error(`no code in ${next}`);
-  return token({
-    grant_type: 'authorization_code', client_id: client, code, redirect_uri: REDIRECT, code_verifier: verifier, resource,
-  });
+  return next;
+}
+
+const visit = ({ url, to, ...answers }) => walk(url, to, answers);
+
+async function dismiss({ user }) {
+  delete USERS[user];
+  return user;
+}
+
+async function logOut({ client, user, sid }) {
+  const told = await provider.Client.find(client);
+  logoutToken = undefined;
+  await told.backchannelLogout(user, sid);
+  return logoutToken;
+}
+
+// Where the provider posts logout tokens to.
+async function loggedOut(req, res) {
+  const chunks = [];
+  for await (const chunk of req) chunks.push(chunk);
+  logoutToken = new URLSearchParams(Buffer.concat(chunks).toString()).get('logout_token');
+  res.end();
 }
 
 async function service({ resource, dpop }) {
@@ -229,6 +294,14 @@ async function sign({ header, claims, with: how = 'key' }) {
   }
 }
 
+// What the person, or an administrator, can do: the token is taken back (RFC 7009).
+async function revoke({ token: taken, client = 'agent-ES256' }) {
+  const body = new URLSearchParams({ token: taken, client_id: client });
+  const answer = await fetch(`${issuer}/token/revocation`, { method: 'POST', body });
+  if (!answer.ok) throw new Error(await answer.text());
+  return { revoked: true };
+}
+
 async function rotate() {
   retired = [...keys, ...retired];
   keys = await freshKeys();
@@ -236,12 +309,13 @@ async function rotate() {
   return { generation };
 }
 
-const TESTS = { login, service, sign, rotate, counts: () => counts };
+const TESTS = { login, service, sign, visit, dismiss, 'log-out': logOut, rotate, revoke, counts: () => counts };
 
 const server = http.createServer({ maxHeaderSize: 256 * 1024 }, async (req, res) => {
   const url = new URL(req.url, issuer);
   try {
     if (url.pathname.startsWith('/test/interaction/')) return await finishInteraction(req, res);
+    if (url.pathname === '/test/logged-out') return await loggedOut(req, res);
     const test = url.pathname.startsWith('/test/') && TESTS[url.pathname.slice(6)];
     if (test) {
       const answer = await test(Object.fromEntries(url.searchParams));

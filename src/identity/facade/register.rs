@@ -1,0 +1,92 @@
+//! `/oauth/register`: clients that register themselves (RFC 7591), where that is switched on. Anybody may, so nothing
+//! they say is verified, there is a bound on their number, and who is not used within a day is forgotten.
+
+use http::{Method, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::clients::REGISTERED;
+use super::redirect::Redirect;
+use super::{Answer, Asked, Facade, documents, pages};
+use crate::identity::jose::strict_json;
+use crate::store::StoreError;
+use crate::store::sign_ins::ClientRow;
+
+/// The largest registration, in bytes.
+const BODY_BYTES: usize = 16 * 1024;
+/// Registered clients.
+const MOST: u32 = 1_000;
+
+impl Facade {
+    pub(super) async fn register(&self, asked: &Asked<'_>) -> Answer {
+        if *asked.method != Method::POST {
+            return pages::wrong_method("POST");
+        }
+        let kind = asked.headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let invalid = |code, words| pages::error(StatusCode::BAD_REQUEST, code, words);
+        if !kind.eq_ignore_ascii_case("application/json") || asked.body.len() > BODY_BYTES {
+            return invalid("invalid_client_metadata", "Send a JSON object of at most 16 KiB.");
+        }
+        let Ok(Value::Object(fields)) = strict_json(asked.body) else {
+            return invalid(
+                "invalid_client_metadata",
+                "The body is not a JSON object without repeated names.",
+            );
+        };
+        let redirects = match documents::redirects(fields.get("redirect_uris")) {
+            Ok(redirects) => redirects,
+            Err(why) => return invalid("invalid_redirect_uri", why),
+        };
+        let name = documents::name(fields.get("client_name"));
+        let name = name.unwrap_or_else(|| "a program without a name".to_owned());
+        match self.registration(name, &redirects).await {
+            Ok(Some(row)) => pages::json(StatusCode::CREATED, &described(&row, &redirects)),
+            Ok(None) => pages::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "Too many clients have registered themselves.",
+            ),
+            Err(error) => {
+                tracing::error!(%error, "a client could not be registered");
+                pages::error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "temporarily_unavailable",
+                    "The store cannot be used now.",
+                )
+            }
+        }
+    }
+
+    async fn registration(
+        &self,
+        name: String,
+        redirects: &[Redirect],
+    ) -> Result<Option<ClientRow>, StoreError> {
+        let uris: Vec<&str> = redirects.iter().map(Redirect::as_str).collect();
+        let row = ClientRow {
+            id: self.fresh(REGISTERED).to_string(),
+            name,
+            redirect_uris: json!(uris).to_string(),
+            created_at: self.world.now().0,
+        };
+        let mut tx = self.rows.write().await?;
+        let added = tx.add_client(&row, MOST).await?;
+        tx.commit().await?;
+        Ok(added.then_some(row))
+    }
+}
+
+/// What was registered, which may differ from what was asked (RFC 7591 3.2.1): a public client of the code grant.
+fn described(row: &ClientRow, redirects: &[Redirect]) -> Value {
+    let uris: Vec<&str> = redirects.iter().map(Redirect::as_str).collect();
+    json!({
+        "client_id": row.id,
+        "client_id_issued_at": row.created_at / 1000,
+        "client_name": row.name,
+        "redirect_uris": uris,
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    })
+}
