@@ -286,7 +286,7 @@ impl Cache {
         }
         let kept = match record.tokens {
             Some(kept) => kept,
-            None => match self.from_keyring(&record.key).await? {
+            None => match self.read_keyring(&record.key).await? {
                 Some(kept) => kept,
                 None => return Ok(None), // taken out of the keyring: logged out
             },
@@ -308,7 +308,7 @@ impl Cache {
     }
 
     #[cfg(feature = "keyring")]
-    async fn from_keyring(&self, key: &Key) -> Result<Option<Kept>, LoginError> {
+    async fn read_keyring(&self, key: &Key) -> Result<Option<Kept>, LoginError> {
         match &self.keyring {
             Some(keyring) => keyring.get(key).await,
             None => Err(wrong(
@@ -320,7 +320,7 @@ impl Cache {
 
     #[cfg(not(feature = "keyring"))]
     #[expect(clippy::unused_async, reason = "with the keyring it waits")]
-    async fn from_keyring(&self, _: &Key) -> Result<Option<Kept>, LoginError> {
+    async fn read_keyring(&self, _: &Key) -> Result<Option<Kept>, LoginError> {
         Err(wrong(
             "the login is in your desktop's keyring, and this tollgate is built without it; log in again"
                 .to_owned(),
@@ -379,7 +379,7 @@ impl Lock<'_> {
 
     /// Puts a login in the place of what was there.
     pub(super) async fn write(&self, room: Room, login: &Login) -> Result<(), LoginError> {
-        let in_keyring = self.to_keyring(login).await;
+        let in_keyring = self.write_keyring(login).await;
         let record = Record {
             version: VERSION,
             key: login.key.clone(),
@@ -429,7 +429,7 @@ impl Lock<'_> {
 
     /// Forgets the login. The lock file stays: removing it would let two in.
     pub(super) async fn remove(&self, key: Option<&Key>) -> Result<(), LoginError> {
-        self.out_of_keyring(key).await;
+        self.clear_keyring(key).await;
         match unlinkat(&self.folder, self.name.as_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {
                 let _ = fsync(&self.folder);
@@ -445,7 +445,7 @@ impl Lock<'_> {
 
     /// Whether the tokens are in the keyring now.
     #[cfg(feature = "keyring")]
-    async fn to_keyring(&self, login: &Login) -> bool {
+    async fn write_keyring(&self, login: &Login) -> bool {
         match &self.cache.keyring {
             Some(keyring) => keyring.put(&login.key, &Kept::of(&login.tokens)).await,
             None => false,
@@ -454,12 +454,12 @@ impl Lock<'_> {
 
     #[cfg(not(feature = "keyring"))]
     #[expect(clippy::unused_async, reason = "with the keyring it waits")]
-    async fn to_keyring(&self, _: &Login) -> bool {
+    async fn write_keyring(&self, _: &Login) -> bool {
         false
     }
 
     #[cfg(feature = "keyring")]
-    async fn out_of_keyring(&self, key: Option<&Key>) {
+    async fn clear_keyring(&self, key: Option<&Key>) {
         if let (Some(keyring), Some(key)) = (&self.cache.keyring, key) {
             keyring.remove(key).await;
         }
@@ -467,7 +467,7 @@ impl Lock<'_> {
 
     #[cfg(not(feature = "keyring"))]
     #[expect(clippy::unused_async, reason = "with the keyring it waits")]
-    async fn out_of_keyring(&self, _: Option<&Key>) {}
+    async fn clear_keyring(&self, _: Option<&Key>) {}
 }
 
 /// Ours, and closed to everybody else.
