@@ -408,3 +408,21 @@ async fn the_operator_makes_keys_at_the_server_and_they_are_on_record() {
         assert_nowhere(&site, key.get(17..).unwrap());
     }
 }
+
+/// Whoever could call themselves a service, or put one into a group, would hold a key they were not given.
+#[tokio::test]
+async fn no_issuer_is_called_service_and_no_claim_makes_one() {
+    let site = Site::new().await;
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let refused = |changed: String| {
+        assert_ne!(changed, text);
+        std::fs::write(site.config(), changed).unwrap();
+        let error = tollgate::config::Config::load(&site.config()).unwrap_err();
+        let messages = error.problems.iter().map(|problem| problem.message.clone());
+        messages.collect::<Vec<_>>().join("\n")
+    };
+    let words = refused(text.replace("name = \"test\"", "name = \"service\""));
+    assert!(words.contains("which Tollgate keeps for itself"), "{words}");
+    let words = refused(text.replace("[\"test:", "[\"service:nightly\", \"test:"));
+    assert!(words.contains("in the groups that its API key names"), "{words}");
+}

@@ -27,6 +27,7 @@ fn an_unsound_issuer_refuses_to_start() {
         (changed(|i| i.name = "a:b".into()), "a-z"),
         (changed(|i| i.name = String::new()), "a-z"),
         (changed(|i| i.name = "local".into()), "stdio"),
+        (changed(|i| i.name = "service".into()), "API keys"),
         (changed(|i| i.name = "demo".into()), "loopback"),
         (
             changed(|i| i.url = "http://login.example.com".into()),
