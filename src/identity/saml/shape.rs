@@ -201,6 +201,9 @@ fn signed(signature: &Element, parent: &Element) -> Result<(), SignInError> {
     one_of(method(reference, "DigestMethod"), &DIGESTS)?;
     let transforms = reference.one(ns::SIGNATURE, "Transforms").ok_or_else(broken)?;
     only(transforms, &[(ns::SIGNATURE, "Transform", 2)])?;
+    for transform in &transforms.children {
+        only(transform, &[(ns::EXCLUSIVE, "InclusiveNamespaces", 1)])?;
+    }
     let mut found: Vec<_> = transforms.children.iter().filter_map(algorithm).collect();
     found.sort();
     (found == [ENVELOPED, EXCLUSIVE])
