@@ -149,6 +149,11 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// The issuer's configured name.
     fn name(&self) -> &str;
 
+    /// Whether the answer comes as a form that the provider's page posts (SAML), not as a query.
+    fn posts(&self) -> bool {
+        false
+    }
+
     /// Where the browser goes.
     fn begin<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Url, SignInError>>;
 

@@ -182,6 +182,10 @@ impl Provider for Saml {
         &self.inner.spec.name
     }
 
+    fn posts(&self) -> bool {
+        true
+    }
+
     fn begin<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Url, SignInError>> {
         let inner = &self.inner;
         let now = inner.world.now();
