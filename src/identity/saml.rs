@@ -92,3 +92,24 @@ pub fn provider(spec: SamlSpec, _world: Arc<dyn World>) -> Result<Arc<dyn Provid
         spec.name
     )))
 }
+
+#[cfg(all(test, not(feature = "saml")))]
+mod tests {
+    use super::*;
+    use crate::clock::System;
+
+    #[test]
+    fn a_build_without_it_says_so() {
+        let spec = SamlSpec {
+            name: "corp".to_owned(),
+            public_url: "https://gate.example.com".to_owned(),
+            metadata: String::new(),
+            groups_claim: None,
+            groups_cut_at: None,
+            max_lifetime_seconds: 1,
+        };
+        let refused = provider(spec, Arc::new(System::new())).unwrap_err().to_string();
+        assert!(refused.contains("issuer `corp`") && refused.contains("--features saml"));
+        assert!(!available());
+    }
+}

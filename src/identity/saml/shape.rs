@@ -81,10 +81,23 @@ pub(super) fn check(response: &Element) -> Result<Shape<'_>, SignInError> {
             (ns::ASSERTION, "Subject", 1),
             (ns::ASSERTION, "Conditions", 1),
             (ns::ASSERTION, "AuthnStatement", 1),
-            (ns::ASSERTION, "AttributeStatement", usize::MAX),
+            (ns::ASSERTION, "AttributeStatement", 16),
         ],
     )?;
     ids(response, assertion, &everything)?;
+    let signatures = signatures(response, assertion)?;
+    if many("Signature") != signatures || many("SignedInfo") != signatures || many("Object") != 0 {
+        return Err(SignInError::Token(Reason::Signature));
+    }
+    Ok(Shape {
+        response,
+        assertion,
+        signatures,
+    })
+}
+
+/// How many signatures there are in the two places for them.
+fn signatures(response: &Element, assertion: &Element) -> Result<usize, SignInError> {
     let mut signatures = 0;
     for parent in [response, assertion] {
         if let Some(signature) = parent.one(ns::SIGNATURE, "Signature") {
@@ -97,14 +110,7 @@ pub(super) fn check(response: &Element) -> Result<Shape<'_>, SignInError> {
             "has an assertion that is not signed itself: switch on signed assertions there",
         ));
     }
-    if many("Signature") != signatures || many("SignedInfo") != signatures || many("Object") != 0 {
-        return Err(SignInError::Token(Reason::Signature));
-    }
-    Ok(Shape {
-        response,
-        assertion,
-        signatures,
-    })
+    Ok(signatures)
 }
 
 /// No child but these, each at most so often.
@@ -201,6 +207,9 @@ fn signed(signature: &Element, parent: &Element) -> Result<(), SignInError> {
     one_of(method(reference, "DigestMethod"), &DIGESTS)?;
     let transforms = reference.one(ns::SIGNATURE, "Transforms").ok_or_else(broken)?;
     only(transforms, &[(ns::SIGNATURE, "Transform", 2)])?;
+    for transform in &transforms.children {
+        only(transform, &[(ns::EXCLUSIVE, "InclusiveNamespaces", 1)])?;
+    }
     let mut found: Vec<_> = transforms.children.iter().filter_map(algorithm).collect();
     found.sort();
     (found == [ENVELOPED, EXCLUSIVE])

@@ -31,8 +31,8 @@ const WAITING: usize = 32;
 #[derive(Debug)]
 pub(super) struct Saml {
     inner: Arc<Inner>,
-    busy: Semaphore,
-    queue: Semaphore,
+    busy: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -69,8 +69,8 @@ impl Saml {
         };
         Ok(Self {
             inner: Arc::new(inner),
-            busy: Semaphore::new(AT_ONCE),
-            queue: Semaphore::new(AT_ONCE + WAITING),
+            busy: Arc::new(Semaphore::new(AT_ONCE)),
+            queue: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
         })
     }
 
@@ -88,13 +88,20 @@ impl Saml {
             return Err(SignInError::Token(Reason::Oversized)); // before anything else is done with it
         }
         let overrun = SignInError::Token(Reason::Unavailable);
-        let _queued = self.queue.try_acquire().map_err(|_| overrun.clone())?;
-        let _turn = self.busy.acquire().await.map_err(|_| overrun)?;
+        let queued = Arc::clone(&self.queue).try_acquire_owned();
+        let queued = queued.map_err(|_| overrun.clone())?;
+        let turn = Arc::clone(&self.busy)
+            .acquire_owned()
+            .await
+            .map_err(|_| overrun)?;
         let inner = Arc::clone(&self.inner);
         let (question, response) = (question.clone(), response.to_owned());
         // Away from the threads that serve others; and should the verifier panic, only this sign-in ends.
-        let done = tokio::task::spawn_blocking(move || inner.finish(&question, &response)).await;
-        done.unwrap_or(Err(SignInError::Token(Reason::Malformed)))
+        let done = tokio::task::spawn_blocking(move || {
+            let _until_done = (queued, turn); // also when the browser does not wait for it
+            inner.finish(&question, &response)
+        });
+        done.await.unwrap_or(Err(SignInError::Token(Reason::Malformed)))
     }
 }
 
@@ -173,6 +180,10 @@ impl Inner {
 impl Provider for Saml {
     fn name(&self) -> &str {
         &self.inner.spec.name
+    }
+
+    fn posts(&self) -> bool {
+        true
     }
 
     fn begin<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Url, SignInError>> {

@@ -130,11 +130,11 @@ pub(super) fn status(response: &Element) -> Result<(), SignInError> {
 
 fn envelope(response: &Element, expected: &Expected<'_>) -> Result<(), SignInError> {
     version(response)?;
-    not_in_the_future(response, "IssueInstant", expected.now)?;
     issuer(response, expected)?;
     if response.attribute("InResponseTo") != Some(expected.request) {
         return Err(SignInError::NotBegunHere);
     }
+    not_in_the_future(response, "IssueInstant", expected.now)?;
     if response.attribute("Destination") != Some(expected.recipient) {
         return Err(SignInError::Token(Reason::Audience));
     }

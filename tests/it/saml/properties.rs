@@ -7,8 +7,6 @@ use tollgate::identity::provider::SignedIn;
 
 use super::idp::{Answer, Client, Idp, spec};
 
-const CASES: u32 = 200;
-
 struct Lab {
     runtime: tokio::runtime::Runtime,
     metadata: String,
@@ -30,12 +28,14 @@ impl Lab {
             let signed_in = client.post(&answer).await.unwrap();
             (idp.metadata().await, answer, signed_in)
         });
-        Self {
+        let lab = Self {
             runtime,
             metadata,
             answer,
             signed_in,
-        }
+        };
+        assert!(lab.holds(&lab.answer.xml).unwrap());
+        lab
     }
 
     /// A server that has seen nothing yet reads this text. Whether it signed anybody in.
@@ -65,7 +65,6 @@ impl Lab {
 
 fn runner() -> TestRunner {
     TestRunner::new(Config {
-        cases: CASES,
         failure_persistence: None,
         ..Config::default()
     })
