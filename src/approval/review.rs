@@ -24,6 +24,10 @@ pub struct Reviewer {
     pub user: User,
     /// When they last proved it interactively (`auth_time`, OpenID Connect Core 2).
     pub signed_in_at: Timestamp,
+    /// How: the class of that sign-in (`acr`), where the issuer says.
+    pub acr: Option<String>,
+    /// The classes their issuer can be asked for, best first.
+    pub may_reach: Vec<String>,
 }
 
 /// Where a request is on its way. Each transition is one compare-and-swap of a row.
@@ -172,6 +176,9 @@ pub enum NotDecided {
     /// Their sign-in is too old.
     #[error("sign in again: a decision needs a sign-in within the last {0} seconds")]
     SignInAgain(u64),
+    /// Policy lets them decide with a sign-in of this class (`acr`), and not with theirs.
+    #[error("sign in again, more strongly: policy wants the class {0} for this")]
+    StrongerSignIn(String),
     /// A reason is missing or too long.
     #[error("{0}")]
     BadReason(&'static str),
@@ -224,8 +231,10 @@ impl Approvals {
             .map_err(unrecorded)?
             .ok_or(NotDecided::Unknown)?;
         let terms = Terms::read(&row).map_err(unrecorded)?;
-        if !View::of(reviewer, rules, &row, &terms).is_shown() {
-            return Err(NotDecided::Unknown);
+        match View::of(reviewer, rules, &row, &terms) {
+            View::Own | View::Decides => {}
+            View::Weak => return Err(stronger(reviewer, rules, &row)),
+            View::Nothing | View::Only => return Err(NotDecided::Unknown),
         }
         let mut tx = people.rows.read().await.map_err(unrecorded)?;
         let card = card(&mut tx, reviewer, rules, &row, &terms)
@@ -353,6 +362,7 @@ impl People {
             View::Nothing => return Err(NotDecided::Unknown),
             View::Own => return Err(NotDecided::OwnRequest),
             View::Only => return Err(NotDecided::NotAsked),
+            View::Weak => return Err(stronger(reviewer, rules, row)),
             View::Decides => {}
         }
         let now_state = state(row).map_err(unrecorded)?;
@@ -428,6 +438,7 @@ impl People {
         match View::of(reviewer, rules, row, &terms) {
             View::Nothing => return Err(NotDecided::Unknown),
             View::Only => return Err(NotDecided::NotAsked),
+            View::Weak => return Err(stronger(reviewer, rules, row)),
             View::Own | View::Decides => {}
         }
         let now_state = state(row).map_err(unrecorded)?;
@@ -455,28 +466,49 @@ enum View {
     Own,
     /// Their group is asked, and policy does not let them decide.
     Only,
+    /// They are asked, and policy lets them decide with a stronger sign-in than theirs.
+    Weak,
     /// They are asked.
     Decides,
 }
 
 impl View {
     fn is_shown(self) -> bool {
-        matches!(self, Self::Own | Self::Decides)
+        matches!(self, Self::Own | Self::Decides | Self::Weak)
     }
 
     fn of(reviewer: &Reviewer, rules: &RuleSet, row: &ApprovalRow, terms: &Terms) -> Self {
         let user = &reviewer.user;
-        let allowed = || rules.may_approve(user, row.resource.as_deref().unwrap_or_default());
+        let resource = row.resource.as_deref().unwrap_or_default();
+        let allowed = || rules.may_approve(user, resource, reviewer.acr.as_deref());
         if user.issuer == row.issuer && user.subject == row.subject {
             Self::Own
         } else if !terms.asks_of(&user.groups) {
             Self::Nothing
-        } else if user.kind != UserKind::Person || !allowed() {
+        } else if user.kind != UserKind::Person {
             Self::Only
-        } else {
+        } else if allowed() {
             Self::Decides
+        } else if would_do(reviewer, rules, row).is_some() {
+            Self::Weak
+        } else {
+            Self::Only
         }
     }
+}
+
+/// The best class of sign-in that their issuer can be asked for and with which policy lets them decide.
+fn would_do<'a>(reviewer: &'a Reviewer, rules: &RuleSet, row: &ApprovalRow) -> Option<&'a str> {
+    let resource = row.resource.as_deref().unwrap_or_default();
+    let mut classes = reviewer.may_reach.iter().map(String::as_str);
+    classes.find(|class| rules.may_approve(&reviewer.user, resource, Some(class)))
+}
+
+fn stronger(reviewer: &Reviewer, rules: &RuleSet, row: &ApprovalRow) -> NotDecided {
+    let class = would_do(reviewer, rules, row);
+    class.map_or(NotDecided::NotAsked, |class| {
+        NotDecided::StrongerSignIn(class.to_owned())
+    })
 }
 
 async fn card(

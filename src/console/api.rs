@@ -119,7 +119,7 @@ async fn act(
 }
 
 /// Only the Authorization header carries a credential here: never a cookie, the query or the body.
-async fn reviewer(front: &Front, asked: &Asked) -> Result<Reviewer, Problem> {
+pub(super) async fn reviewer(front: &Front, asked: &Asked) -> Result<Reviewer, Problem> {
     let mut credentials = asked.headers.get_all(header::AUTHORIZATION).iter();
     let first = credentials.next();
     if credentials.next().is_some() {
@@ -140,10 +140,7 @@ async fn reviewer(front: &Front, asked: &Asked) -> Result<Reviewer, Problem> {
         front.spec.attempts.give_back(Kind::Credential, asked.from);
     }
     let person = admitted.map_err(Problem::unauthenticated)?;
-    Ok(Reviewer {
-        user: person.user,
-        signed_in_at: person.signed_in_at,
-    })
+    Ok(front.reviewer(person))
 }
 
 fn ways(front: &Front) -> Answer {

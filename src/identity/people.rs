@@ -35,6 +35,8 @@ pub struct Person {
     pub user: User,
     /// When they last proved it interactively (`auth_time`).
     pub signed_in_at: Timestamp,
+    /// How: the authentication context class the issuer vouches for (`acr`), where it says.
+    pub acr: Option<String>,
 }
 
 /// What somebody needs to know to sign in: an issuer and its client for the people's side.
@@ -214,6 +216,7 @@ fn person(
             groups: map.local(&issuer.name, values),
         },
         signed_in_at: Timestamp(signed_in.min(now).saturating_mul(1000)),
+        acr: name(claims, "acr")?.map(str::to_owned),
     })
 }
 

@@ -9,12 +9,15 @@ use crate::policy::request::{Asking, Who};
 
 impl Rules {
     /// Whether `approve` on a resource is permitted to a person.
-    pub(in crate::policy) fn may_approve(&self, user: &User, resource: &str) -> bool {
-        matches!(self.judge_approve(user, resource).finding, Finding::Permit { .. })
+    pub(in crate::policy) fn may_approve(&self, user: &User, resource: &str, acr: Option<&str>) -> bool {
+        matches!(
+            self.judge_approve(user, resource, acr).finding,
+            Finding::Permit { .. }
+        )
     }
 
     /// Judges `approve`: there is no agent and no session on the control side, both are called `control`.
-    pub(in crate::policy) fn judge_approve(&self, user: &User, resource: &str) -> Judged {
+    pub(in crate::policy) fn judge_approve(&self, user: &User, resource: &str, acr: Option<&str>) -> Judged {
         let who = match Who::new(user, self.types) {
             Ok(who) => who,
             Err(why) => return denied(refusing::not_evaluated(why), BTreeSet::new()),
@@ -43,6 +46,7 @@ impl Rules {
                 sql: None,
                 file: None,
                 shell: None,
+                acr: Some(acr.unwrap_or_default()), // no word of the issuer is no class
             },
             actions: BTreeSet::from([Action::Approve]),
             resource: Some(resource),
