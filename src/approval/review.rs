@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::people::{People, millis};
+use super::stronger::{stronger, would_do};
 use super::terms::{Sealed, Terms, approvers, requester, state};
 use super::{Approvals, words};
 use crate::call::{ApprovalId, Approver, Bound, User, UserKind, hex};
@@ -495,20 +496,6 @@ impl View {
             Self::Only
         }
     }
-}
-
-/// The best class of sign-in that their issuer can be asked for and with which policy lets them decide.
-fn would_do<'a>(reviewer: &'a Reviewer, rules: &RuleSet, row: &ApprovalRow) -> Option<&'a str> {
-    let resource = row.resource.as_deref().unwrap_or_default();
-    let mut classes = reviewer.may_reach.iter().map(String::as_str);
-    classes.find(|class| rules.may_approve(&reviewer.user, resource, Some(class)))
-}
-
-fn stronger(reviewer: &Reviewer, rules: &RuleSet, row: &ApprovalRow) -> NotDecided {
-    let class = would_do(reviewer, rules, row);
-    class.map_or(NotDecided::NotAsked, |class| {
-        NotDecided::StrongerSignIn(class.to_owned())
-    })
 }
 
 async fn card(

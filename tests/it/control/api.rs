@@ -313,10 +313,12 @@ async fn the_description_is_of_these_very_addresses() {
             "get /api/approvals",
             "get /api/approvals/{id}",
             "get /api/openapi.json",
+            "get /api/sessions",
             "get /api/sign-in",
             "post /api/approvals/{id}/approve",
             "post /api/approvals/{id}/cancel",
             "post /api/approvals/{id}/refuse",
+            "post /api/sessions/{id}/end",
         ]
     );
 }
