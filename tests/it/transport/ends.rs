@@ -10,7 +10,6 @@ use tollgate::identity::Bearer;
 use crate::support::agent::Agent;
 use crate::support::people::{People, holding, runs};
 use crate::support::process::{phase, verify, wait_for};
-use crate::support::site::Site;
 use crate::support::until;
 
 const HOUR: Duration = Duration::from_secs(3600);
