@@ -65,6 +65,11 @@ pub async fn serve(config: Config) -> Result<()> {
     if config.issuers.is_empty() {
         tracing::warn!("there is no [[issuer]]: every call is refused with 401; `tollgate check` says more");
     }
+    if config.server.has_unnamed_proxy() {
+        tracing::warn!(
+            "attempts of everybody behind the TLS proxy count together: name its address in [server] trusted_proxies"
+        );
+    }
     let url = config.server.mcp_url();
     let people = config.server.control.as_ref().map(|control| control.url.clone());
     let app = App::build(config, Purpose::Serve).await?;

@@ -14,6 +14,7 @@ mod people;
 pub mod review;
 mod spending;
 pub mod standing;
+mod stronger;
 mod terms;
 mod words;
 

@@ -79,6 +79,13 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether something in front of us speaks TLS (we do not) and is not in `trusted_proxies`: every
+    /// connection then comes from its address.
+    #[must_use]
+    pub fn has_unnamed_proxy(&self) -> bool {
+        self.public_url.scheme() == "https" && self.trusted_proxies.is_empty()
+    }
+
     /// The canonical URI of the MCP endpoint, `<public_url>/mcp`: also the default token audience
     /// (RFC 8707, RFC 9728 `resource`).
     #[must_use]

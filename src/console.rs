@@ -7,6 +7,7 @@
 //! Deliberately absent: scripts, CORS, any credential an agent can hold, any effect of a GET, and any
 //! way from here to a tool.
 
+pub mod agents;
 mod answer;
 mod api;
 mod front;
@@ -19,6 +20,7 @@ mod problem;
 mod sessions;
 mod sheet;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +70,10 @@ pub struct Spec {
     pub url: url::Url,
     /// How long ago a person may have signed in when they decide, in seconds.
     pub max_age: u64,
+    /// Who keeps the sessions of agents' programs, where there are any.
+    pub sessions: Option<Arc<dyn agents::SessionDesk>>,
+    /// Authentication context classes that each issuer (configured name) can be asked for, best first.
+    pub acr: BTreeMap<String, Vec<String>>,
     /// Most open connections.
     pub max_connections: usize,
     /// Most open connections from one address (an IPv6 /64).
@@ -95,6 +101,8 @@ impl Spec {
         Self {
             url,
             max_age,
+            sessions: None,
+            acr: BTreeMap::new(),
             max_connections: 512,
             max_connections_per_address: 128,
             attempts: Arc::new(Attempts::new(Arc::clone(&world))),

@@ -212,6 +212,12 @@ impl Identity {
         self
     }
 
+    /// Where the end of a session is told.
+    #[must_use]
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
     /// The ids of sessions that end from now on, of whatever kind. See [`Ends::listen`].
     #[must_use]
     pub fn ended(&self) -> tokio::sync::broadcast::Receiver<Arc<str>> {

@@ -289,6 +289,7 @@ impl RuleSet {
                 sql: facts.sql.as_ref(),
                 file: facts.file.as_ref(),
                 shell: facts.shell.as_ref(),
+                acr: None,
             },
             actions,
             resource: invocation.resource.as_deref(),
@@ -334,10 +335,11 @@ impl RuleSet {
     }
 
     /// Whether a person may decide about requests that concern a resource (action `approve`). Whether
-    /// they are one of those a request asks for is another question: see [`quorum`].
+    /// they are one of those a request asks for is another question: see [`quorum`]. `acr` is the class of
+    /// their sign-in; none is the empty word.
     #[must_use]
-    pub fn may_approve(&self, user: &User, resource: &str) -> bool {
-        self.active.may_approve(user, resource)
+    pub fn may_approve(&self, user: &User, resource: &str, acr: Option<&str>) -> bool {
+        self.active.may_approve(user, resource, acr)
     }
 
     /// What the candidate would have decided, when it differs: another verdict, other bounds, other

@@ -144,6 +144,8 @@ impl Bench {
                 groups: ["surveyor".to_owned()].into(),
             },
             signed_in_at: self.world.now(),
+            acr: None,
+            may_reach: Vec::new(),
         }
     }
 

@@ -146,6 +146,9 @@ impl App {
         spec.attempts = self.attempts.clone();
         spec.trusted_proxies
             .clone_from(&self.config.server.trusted_proxies);
+        if self.config.server.has_unnamed_proxy() {
+            spec.max_connections_per_address = spec.max_connections; // they are all the proxy's
+        }
         if let Some(issuer) = &self.demo {
             let annex = super::demo::Pages::new(issuer.clone(), self.attempts.clone());
             spec.annexes.push(Arc::new(annex));
@@ -205,6 +208,13 @@ impl App {
         spec.attempts = self.attempts.clone();
         spec.trusted_proxies
             .clone_from(&self.config.server.trusted_proxies);
+        if self.config.server.has_unnamed_proxy() {
+            spec.max_connections_per_address = spec.max_connections;
+        }
+        let issuers = self.config.issuers.iter();
+        spec.acr = issuers
+            .map(|issuer| (issuer.name.clone(), issuer.control_acr.clone()))
+            .collect();
         let desk = Arc::new(super::desk::Reviews(self.gate.clone()));
         console::serve(desk, self.gate.identity.people(), spec, listener, shutdown).await
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::people::{People, millis};
+use super::stronger::{stronger, would_do};
 use super::terms::{Sealed, Terms, approvers, requester, state};
 use super::{Approvals, words};
 use crate::call::{ApprovalId, Approver, Bound, User, UserKind, hex};
@@ -24,6 +25,10 @@ pub struct Reviewer {
     pub user: User,
     /// When they last proved it interactively (`auth_time`, OpenID Connect Core 2).
     pub signed_in_at: Timestamp,
+    /// How: the class of that sign-in (`acr`), where the issuer says.
+    pub acr: Option<String>,
+    /// The classes their issuer can be asked for, best first.
+    pub may_reach: Vec<String>,
 }
 
 /// Where a request is on its way. Each transition is one compare-and-swap of a row.
@@ -172,6 +177,9 @@ pub enum NotDecided {
     /// Their sign-in is too old.
     #[error("sign in again: a decision needs a sign-in within the last {0} seconds")]
     SignInAgain(u64),
+    /// Policy lets them decide with a sign-in of this class (`acr`), and not with theirs.
+    #[error("sign in again, more strongly: policy wants the class {0} for this")]
+    StrongerSignIn(String),
     /// A reason is missing or too long.
     #[error("{0}")]
     BadReason(&'static str),
@@ -224,8 +232,10 @@ impl Approvals {
             .map_err(unrecorded)?
             .ok_or(NotDecided::Unknown)?;
         let terms = Terms::read(&row).map_err(unrecorded)?;
-        if !View::of(reviewer, rules, &row, &terms).is_shown() {
-            return Err(NotDecided::Unknown);
+        match View::of(reviewer, rules, &row, &terms) {
+            View::Own | View::Decides => {}
+            View::Weak => return Err(stronger(reviewer, rules, &row)),
+            View::Nothing | View::Only => return Err(NotDecided::Unknown),
         }
         let mut tx = people.rows.read().await.map_err(unrecorded)?;
         let card = card(&mut tx, reviewer, rules, &row, &terms)
@@ -353,6 +363,7 @@ impl People {
             View::Nothing => return Err(NotDecided::Unknown),
             View::Own => return Err(NotDecided::OwnRequest),
             View::Only => return Err(NotDecided::NotAsked),
+            View::Weak => return Err(stronger(reviewer, rules, row)),
             View::Decides => {}
         }
         let now_state = state(row).map_err(unrecorded)?;
@@ -428,6 +439,7 @@ impl People {
         match View::of(reviewer, rules, row, &terms) {
             View::Nothing => return Err(NotDecided::Unknown),
             View::Only => return Err(NotDecided::NotAsked),
+            View::Weak => return Err(stronger(reviewer, rules, row)),
             View::Own | View::Decides => {}
         }
         let now_state = state(row).map_err(unrecorded)?;
@@ -455,26 +467,33 @@ enum View {
     Own,
     /// Their group is asked, and policy does not let them decide.
     Only,
+    /// They are asked, and policy lets them decide with a stronger sign-in than theirs.
+    Weak,
     /// They are asked.
     Decides,
 }
 
 impl View {
     fn is_shown(self) -> bool {
-        matches!(self, Self::Own | Self::Decides)
+        matches!(self, Self::Own | Self::Decides | Self::Weak)
     }
 
     fn of(reviewer: &Reviewer, rules: &RuleSet, row: &ApprovalRow, terms: &Terms) -> Self {
         let user = &reviewer.user;
-        let allowed = || rules.may_approve(user, row.resource.as_deref().unwrap_or_default());
+        let resource = row.resource.as_deref().unwrap_or_default();
+        let allowed = || rules.may_approve(user, resource, reviewer.acr.as_deref());
         if user.issuer == row.issuer && user.subject == row.subject {
             Self::Own
         } else if !terms.asks_of(&user.groups) {
             Self::Nothing
-        } else if user.kind != UserKind::Person || !allowed() {
+        } else if user.kind != UserKind::Person {
             Self::Only
-        } else {
+        } else if allowed() {
             Self::Decides
+        } else if would_do(reviewer, rules, row).is_some() {
+            Self::Weak
+        } else {
+            Self::Only
         }
     }
 }

@@ -4,6 +4,7 @@ mod leaving;
 mod life;
 mod model;
 mod races;
+mod stronger;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

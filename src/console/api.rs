@@ -158,10 +158,7 @@ pub(super) async fn reviewer(front: &Front, asked: &Asked) -> Result<Reviewer, P
         front.spec.attempts.give_back(Kind::Credential, asked.from);
     }
     let person = admitted.map_err(Problem::unauthenticated)?;
-    Ok(Reviewer {
-        user: person.user,
-        signed_in_at: person.signed_in_at,
-    })
+    Ok(front.reviewer(person))
 }
 
 fn ways(front: &Front) -> Answer {

@@ -13,11 +13,11 @@ use tokio::sync::Semaphore;
 use super::answer::{self, Answer};
 use super::problem::Problem;
 use super::sessions::Sessions;
-use super::{Desk, Spec, api, html, keys, pages};
+use super::{Desk, Spec, agents, api, html, keys, pages};
 use crate::approval::review::Reviewer;
 use crate::attempts::{Kind, Proxies};
 use crate::call::ApprovalId;
-use crate::identity::people::People;
+use crate::identity::people::{People, Person};
 use crate::transport::http::headers::Headers;
 use crate::transport::http::listen::{Bounds, Site};
 use crate::transport::http::names::{Names, Seldom};
@@ -143,12 +143,12 @@ impl Front {
         };
         let path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
         if let ["api", rest @ ..] = path.as_slice() {
-            return match api_place(rest) {
-                Some(place) => api::answer(self, place, asked)
-                    .await
-                    .unwrap_or_else(Problem::document),
-                None => Problem::not_found().document(),
+            let answered = match (api_place(rest), agents::place(rest)) {
+                (Some(place), _) => api::answer(self, place, asked).await,
+                (_, Some(place)) => self.agents_api(place, asked).await,
+                (None, None) => Err(Problem::not_found()),
             };
+            return answered.unwrap_or_else(Problem::document);
         }
         if let ["keys", rest @ ..] = path.as_slice() {
             return match keys::Place::of(rest) {
@@ -157,11 +157,34 @@ impl Front {
             }
             .unwrap_or_else(Problem::page);
         }
-        let answered = match page_place(&path) {
-            Some(place) => pages::answer(self, place, asked).await,
-            None => self.plain(&path, &asked),
+        let answered = match (page_place(&path), agents::place(&path)) {
+            (Some(place), _) => pages::answer(self, place, asked).await,
+            (_, Some(place)) => agents::page(self, place, asked).await,
+            (None, None) => self.plain(&path, &asked),
         };
         answered.unwrap_or_else(Problem::page)
+    }
+
+    async fn agents_api(&self, place: agents::Place, asked: Asked) -> Result<Answer, Problem> {
+        if !self.names.owns_origin(&asked.headers) {
+            return Err(Problem::foreign());
+        }
+        agents::api(self, place, asked).await
+    }
+
+    /// The person of a sign-in, as those who judge decisions need them.
+    pub(super) fn reviewer(&self, person: Person) -> Reviewer {
+        Reviewer {
+            may_reach: self
+                .spec
+                .acr
+                .get(&person.user.issuer)
+                .cloned()
+                .unwrap_or_default(),
+            acr: person.acr,
+            user: person.user,
+            signed_in_at: person.signed_in_at,
+        }
     }
 
     fn plain(&self, path: &[&str], asked: &Asked) -> Result<Answer, Problem> {

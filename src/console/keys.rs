@@ -242,7 +242,7 @@ pub(super) async fn page(front: &Front, place: Place, asked: Asked) -> Result<An
         let Some(seated) = seated else {
             return Ok(answer::see("/sign-in?back=%2Fkeys"));
         };
-        let who = pages::reviewer(&seated);
+        let who = pages::reviewer(front, &seated);
         let keys = desk.list(&who).await?;
         let body = page::list(front, &seated, &keys, &desk.names());
         return Ok(pages::page(front, &seated, "API keys", &body));
@@ -262,7 +262,7 @@ pub(super) async fn page(front: &Front, place: Place, asked: Asked) -> Result<An
     if !ours {
         return Err(Problem::forged());
     }
-    let who = pages::reviewer(&seated);
+    let who = pages::reviewer(front, &seated);
     if front.fresh(&who).is_err() {
         return Ok(answer::see("/keys")); // which says so, and how to go on
     }

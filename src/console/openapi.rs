@@ -127,6 +127,24 @@ fn paths() -> Value {
                 "responses": responses("The request", &json!({"$ref": "#/components/schemas/Sheet"})),
             },
         },
+        "/api/sessions": {"get": {
+            "operationId": "sessions", "summary": "Your signed-in programs; everybody's for an administrator",
+            "responses": responses("The sessions", &json!({
+                "type": "object", "required": ["sessions"],
+                "properties": {"sessions": {"type": "array", "items": {"$ref": "#/components/schemas/Session"}}},
+            })),
+        }},
+        "/api/sessions/{id}/end": {
+            "parameters": [{"$ref": "#/components/parameters/id"}],
+            "post": {
+                "operationId": "endSession",
+                "summary": "End a session with its tokens, tasks, waiting calls and open requests",
+                "responses": responses("It has ended", &json!({
+                    "type": "object", "required": ["id", "state"],
+                    "properties": {"id": {"type": "string"}, "state": {"const": "ended"}},
+                })),
+            },
+        },
         "/api/approvals/{id}/approve": act("approve", "Approve exactly the action you saw", &["action_sha256"]),
         "/api/approvals/{id}/refuse": act("refuse", "Refuse it; the reason is read by who asked", &["action_sha256", "reason"]),
         "/api/approvals/{id}/cancel": act("cancel", "Withdraw it", &[]),
@@ -209,6 +227,17 @@ fn schemas() -> Value {
                         "acr_values": {"type": "array", "items": text},
                     },
                 }},
+            },
+        },
+        "Session": {
+            "type": "object",
+            "required": ["id", "issuer", "subject", "client_name", "client_id", "verified", "created_at", "used_at", "ends_at"],
+            "properties": {
+                "id": text, "issuer": text, "subject": text, "client_name": text, "client_id": text,
+                "verified": {"type": "boolean"},
+                "created_at": {"type": "string", "format": "date-time"},
+                "used_at": {"type": "string", "format": "date-time"},
+                "ends_at": {"type": "string", "format": "date-time"},
             },
         },
         "Card": {

@@ -8,7 +8,7 @@ use super::front::{Asked, Front, Verb};
 use super::problem::Problem;
 use super::sessions::{LIFE, Seated};
 use super::{html, sheet};
-use crate::approval::review::{Choice, Reviewer};
+use crate::approval::review::{Choice, NotDecided, Reviewer};
 use crate::attempts::Kind;
 use crate::call::ApprovalId;
 
@@ -36,7 +36,7 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
             let Some(seated) = seated(front, &asked.headers) else {
                 return Ok(answer::see("/sign-in?back=%2Fapprovals"));
             };
-            let cards = front.desk.list(&reviewer(&seated)).await?;
+            let cards = front.desk.list(&reviewer(front, &seated)).await?;
             Ok(page(front, &seated, "Requests", &sheet::list(&cards)))
         }
         Place::Show(id) => {
@@ -68,8 +68,13 @@ async fn show(front: &Front, id: &ApprovalId, headers: &HeaderMap) -> Result<Ans
     let Some(seated) = seated(front, headers) else {
         return Ok(answer::see(&format!("/sign-in?back=%2Fapprovals%2F{id}")));
     };
-    let reviewer = reviewer(&seated);
-    let shown = front.desk.show(&reviewer, id).await?;
+    let reviewer = reviewer(front, &seated);
+    let shown = match front.desk.show(&reviewer, id).await {
+        Err(NotDecided::StrongerSignIn(_)) => {
+            return Ok(page(front, &seated, "Request", &sheet::stronger(&reviewer, id)));
+        }
+        shown => shown?,
+    };
     let token = |verb: Verb| {
         front
             .sessions
@@ -101,7 +106,7 @@ async fn act(front: &Front, id: &ApprovalId, verb: Verb, asked: Asked) -> Result
     {
         return Err(Problem::forged());
     }
-    let reviewer = reviewer(&seated);
+    let reviewer = reviewer(front, &seated);
     if front.fresh(&reviewer).is_err() {
         return Ok(answer::see(&format!("/approvals/{id}"))); // which says so, and how to go on
     }
@@ -221,12 +226,13 @@ fn is_ours(path: &str) -> bool {
         return true;
     }
     let below = path.strip_prefix("/approvals");
-    below.is_some_and(|rest| {
-        rest.is_empty()
-            || rest
-                .strip_prefix('/')
-                .is_some_and(|id| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-    })
+    path == "/sessions"
+        || below.is_some_and(|rest| {
+            rest.is_empty()
+                || rest
+                    .strip_prefix('/')
+                    .is_some_and(|id| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        })
 }
 
 /// Browsers say where a form comes from: `Origin` always, `Sec-Fetch-Site` the newer ones. Both must say:
@@ -277,9 +283,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     }
 }
 
-pub(super) fn reviewer(seated: &Seated) -> Reviewer {
-    Reviewer {
-        user: seated.person.user.clone(),
-        signed_in_at: seated.person.signed_in_at,
-    }
+/// The person who sits there.
+pub(super) fn reviewer(front: &Front, seated: &Seated) -> Reviewer {
+    front.reviewer(seated.person.clone())
 }

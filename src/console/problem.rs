@@ -175,6 +175,22 @@ impl Problem {
         detail
     }
 
+    /// RFC 9470 section 3: with which class the sign-in would do.
+    fn weak(acr: &str) -> Self {
+        let plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+        let acr: String = acr.chars().filter(plain).collect();
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "weak-sign-in",
+            "Sign in more strongly",
+            format!("Policy wants a stronger sign-in of whoever decides this: acr `{acr}`."),
+        )
+        .with(
+            header::WWW_AUTHENTICATE,
+            format!("Bearer error=\"insufficient_user_authentication\", acr_values=\"{acr}\""),
+        )
+    }
+
     /// The problem document.
     pub(super) fn document(self) -> Answer {
         let body = json!({
@@ -215,6 +231,7 @@ impl From<NotDecided> for Problem {
         let (status, kind, title) = match why {
             NotDecided::Unknown => return Self::not_found(),
             NotDecided::SignInAgain(seconds) => return Self::stale(seconds),
+            NotDecided::StrongerSignIn(acr) => return Self::weak(&acr),
             NotDecided::OwnRequest => (StatusCode::FORBIDDEN, "own-request", "Your own request"),
             NotDecided::NotAsked => (StatusCode::FORBIDDEN, "not-asked", "Not yours to decide"),
             NotDecided::Twice => (StatusCode::CONFLICT, "decided", "Decided already"),

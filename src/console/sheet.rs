@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::front::Verb;
 use super::html::{exact, text};
 use crate::approval::review::{Card, Reviewer, Sheet, State};
+use crate::call::ApprovalId;
 
 /// Who looks, and what they may do.
 pub(super) struct Stand<'a> {
@@ -61,6 +62,16 @@ pub(super) fn list(cards: &[Card]) -> String {
     }
     out.push_str("</ul>");
     out
+}
+
+/// Instead of a request: its policy wants a stronger sign-in of whoever decides it.
+pub(super) fn stronger(reviewer: &Reviewer, id: &ApprovalId) -> String {
+    format!(
+        "<h1>Request</h1><section><p>You are one of those who are asked, and policy wants a stronger sign-in for it than \
+         yours.</p><p><a href=\"/sign-in?issuer={}&amp;again=1&amp;back=%2Fapprovals%2F{}\">Sign in again, more strongly</a></p></section>",
+        text(&reviewer.user.issuer),
+        text(&id.0)
+    )
 }
 
 /// Where people of several issuers choose theirs.

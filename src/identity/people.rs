@@ -32,7 +32,7 @@ pub struct Person {
     pub user: User,
     /// When they last proved it interactively (`auth_time`).
     pub signed_in_at: Timestamp,
-    /// The authentication context class that was met, where the issuer says one.
+    /// How: the authentication context class the issuer vouches for (`acr`), where it says.
     pub acr: Option<String>,
 }
 

@@ -128,6 +128,7 @@ impl Supposed {
                 sql: self.sql.as_ref(),
                 file: self.file.as_ref(),
                 shell: self.shell.as_ref(),
+                acr: None,
             },
             actions: BTreeSet::from([self.action]),
             resource: self.resource.as_deref(),
@@ -207,7 +208,10 @@ impl RuleSet {
         let assumed = supposed.complete();
         let question = supposed.question();
         let judged = match (supposed.action, question.resource) {
-            (Action::Approve, Some(resource)) => self.active.judge_approve(question.asking.user, resource),
+            (Action::Approve, Some(resource)) => {
+                self.active
+                    .judge_approve(question.asking.user, resource, question.asking.acr)
+            }
             _ => self.active.judge(&question),
         };
         let candidate = self.difference(&judged, &question);

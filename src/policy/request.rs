@@ -24,6 +24,8 @@ pub(super) struct Asking<'a> {
     pub(super) sql: Option<&'a SqlFacts>,
     pub(super) file: Option<&'a FileFacts>,
     pub(super) shell: Option<&'a ShellFacts>,
+    /// The class of a person's sign-in.
+    pub(super) acr: Option<&'a str>,
 }
 
 /// The user as Cedar sees them.
@@ -175,6 +177,7 @@ pub(super) fn request(
             Detail::Sql => asking.sql.map(sql).transpose()?,
             Detail::File => asking.file.map(file).transpose()?,
             Detail::Shell => asking.shell.map(shell).transpose()?,
+            Detail::Acr => asking.acr.map(text),
             Detail::Class => classified.map(|column| text(&column.class)),
             Detail::Column => classified.map(|column| text(&column.column)),
         };

@@ -107,10 +107,19 @@ pub(super) enum Detail {
     Shell,
     Class,
     Column,
+    /// The authentication context class of a person's sign-in (`acr`); empty when their issuer says none.
+    Acr,
 }
 
 impl Detail {
-    pub(super) const ALL: [Self; 5] = [Self::Sql, Self::File, Self::Shell, Self::Class, Self::Column];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Sql,
+        Self::File,
+        Self::Shell,
+        Self::Class,
+        Self::Column,
+        Self::Acr,
+    ];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -119,6 +128,7 @@ impl Detail {
             Self::Shell => "shell",
             Self::Class => "class",
             Self::Column => "column",
+            Self::Acr => "acr",
         }
     }
 
@@ -127,7 +137,7 @@ impl Detail {
             Self::Sql => Type::Record("Sql"),
             Self::File => Type::Record("File"),
             Self::Shell => Type::Record("Shell"),
-            Self::Class | Self::Column => Type::Text,
+            Self::Class | Self::Column | Self::Acr => Type::Text,
         }
     }
 }
@@ -147,7 +157,8 @@ pub(super) fn presence(action: Action, detail: Detail) -> Presence {
         (Action::SqlRead | Action::SqlWrite | Action::SqlDdl, Detail::Sql)
         | (Action::FileRead | Action::FileSearch | Action::GitHistory | Action::GitCommit, Detail::File)
         | (Action::ShellRun, Detail::Shell)
-        | (Action::Reveal, Detail::Class | Detail::Column) => Required,
+        | (Action::Reveal, Detail::Class | Detail::Column)
+        | (Action::Approve, Detail::Acr) => Required,
         (Action::Describe | Action::Reveal, Detail::Sql | Detail::File)
         | (Action::Measure | Action::Approve, Detail::Sql | Detail::File | Detail::Shell) => Optional,
         _ => Absent,

@@ -148,11 +148,13 @@ fn every_action_can_be_asked_with_its_details_and_not_without() {
             sql: Some(&sql),
             file: Some(&file),
             shell: Some(&shell),
+            acr: Some("urn:mfa"),
         };
         let bare = Asking {
             sql: None,
             file: None,
             shell: None,
+            acr: None,
             ..full
         };
         let build = |asking: &Asking<'_>, column| {
@@ -288,6 +290,7 @@ proptest! {
                         sql: None,
                         file: None,
                         shell: None,
+                        acr: None,
                     },
                     actions: BTreeSet::from([action]),
                     resource: Some(&card.name),

@@ -85,6 +85,8 @@ fn reviewer() -> Reviewer {
             groups: ["analyst".to_owned()].into(),
         },
         signed_in_at: System::new().now(),
+        acr: None,
+        may_reach: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The people's side over real sockets: who gets in, what decides, and what never does.
 
+mod agents;
 mod api;
 mod browser;
 mod keys;

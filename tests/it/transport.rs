@@ -4,6 +4,7 @@
 mod approval;
 mod cancel;
 mod confirm;
+mod ends;
 mod full;
 mod leaks;
 mod life;

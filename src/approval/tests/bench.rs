@@ -330,6 +330,8 @@ impl Bench {
         Reviewer {
             user: user(subject, groups),
             signed_in_at: self.clock.now(),
+            acr: None,
+            may_reach: Vec::new(),
         }
     }
 

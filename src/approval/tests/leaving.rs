@@ -57,7 +57,7 @@ async fn open_requests_of_a_session_that_ended_are_withdrawn_and_nobody_elses() 
     );
     let waiting = bench.call_by(user("asker", &[]), "new", "UPDATE 2");
     let refusal = refused(bench.wait_for(waiting, &granted).await.map(|_| ()));
-    assert_eq!(refusal.code, Code::ApprovalExpired, "{}", refusal.message);
+    assert_eq!(refusal.code, Code::ApprovalDenied, "{}", refusal.message);
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn a_call_that_waits_is_refused_when_its_session_ends() {
     bench.approvals.end_session("gone").await.unwrap();
     let waiting = bench.call_by(user("asker", &[]), "gone", "UPDATE 1");
     let refusal = refused(bench.wait_for(waiting, &id).await.map(|_| ()));
-    assert_eq!(refusal.code, Code::ApprovalExpired);
+    assert_eq!(refusal.code, Code::ApprovalDenied);
     for statement in ["UPDATE 2", "UPDATE 3"] {
         in_session(&bench, "new", statement).await; // withdrawn ones take no room
     }

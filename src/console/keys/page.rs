@@ -23,7 +23,7 @@ pub(super) fn act(verb: KeyVerb, id: &str) -> [&str; 3] {
 
 /// All keys, and the form for another one.
 pub(super) fn list(front: &Front, seated: &Seated, keys: &[Key], names: &KeyNames) -> String {
-    let fresh = front.fresh(&pages::reviewer(seated)).is_ok();
+    let fresh = front.fresh(&pages::reviewer(front, seated)).is_ok();
     let now = front.spec.world.now();
     let mut out = "<h1>API keys of services</h1>".to_owned();
     if !fresh {

@@ -9,8 +9,11 @@ use crate::policy::request::{Asking, Who};
 
 impl Rules {
     /// Whether `approve` on a resource is permitted to a person.
-    pub(in crate::policy) fn may_approve(&self, user: &User, resource: &str) -> bool {
-        matches!(self.judge_approve(user, resource).finding, Finding::Permit { .. })
+    pub(in crate::policy) fn may_approve(&self, user: &User, resource: &str, acr: Option<&str>) -> bool {
+        matches!(
+            self.judge_approve(user, resource, acr).finding,
+            Finding::Permit { .. }
+        )
     }
 
     /// Whether `administer` on a resource is permitted to a person.
@@ -22,18 +25,18 @@ impl Rules {
     }
 
     /// Judges `approve`.
-    pub(in crate::policy) fn judge_approve(&self, user: &User, resource: &str) -> Judged {
-        self.judge_control(user, Action::Approve, resource)
+    pub(in crate::policy) fn judge_approve(&self, user: &User, resource: &str, acr: Option<&str>) -> Judged {
+        self.judge_control(user, Action::Approve, resource, acr)
     }
 
     /// Judges `administer`.
     pub(in crate::policy) fn judge_administer(&self, user: &User, resource: &str) -> Judged {
-        self.judge_control(user, Action::Administer, resource)
+        self.judge_control(user, Action::Administer, resource, None)
     }
 
     /// There is no agent and no session on the control side: both are called `control`. And no service has
     /// business there, whatever policies say.
-    fn judge_control(&self, user: &User, action: Action, resource: &str) -> Judged {
+    fn judge_control(&self, user: &User, action: Action, resource: &str, acr: Option<&str>) -> Judged {
         if user.kind != UserKind::Person {
             return denied(refusing::people_only(action), BTreeSet::new());
         }
@@ -66,6 +69,7 @@ impl Rules {
                 sql: None,
                 file: None,
                 shell: None,
+                acr: Some(acr.unwrap_or_default()), // no word of the issuer is no class
             },
             actions: BTreeSet::from([action]),
             resource: Some(resource),

@@ -315,6 +315,7 @@ async fn the_description_is_of_these_very_addresses() {
             "get /api/approvals/{id}",
             "get /api/keys",
             "get /api/openapi.json",
+            "get /api/sessions",
             "get /api/sign-in",
             "post /api/approvals/{id}/approve",
             "post /api/approvals/{id}/cancel",
@@ -322,6 +323,7 @@ async fn the_description_is_of_these_very_addresses() {
             "post /api/keys",
             "post /api/keys/{key}/revoke",
             "post /api/keys/{key}/rotate",
+            "post /api/sessions/{id}/end",
         ]
     );
 }

@@ -128,6 +128,8 @@ impl People {
                 groups: BTreeSet::from(["dba".to_owned()]),
             },
             signed_in_at: self.world.now(),
+            acr: None,
+            may_reach: Vec::new(),
         }
     }
 
