@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use regex::Regex;
-use reqwest::header::{CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
+use reqwest::header::{CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, REFRESH, SET_COOKIE};
 use url::Url;
 
 use crate::app;
@@ -24,6 +24,8 @@ pub struct Browser {
 struct Page {
     at: Url,
     html: String,
+    /// Where the page itself leads (`Refresh`).
+    next: Option<Url>,
 }
 
 impl Browser {
@@ -92,8 +94,10 @@ impl Browser {
             match next {
                 Some(next) => at = at.join(next).context("where a redirect goes")?,
                 None => {
+                    let leads = answer.headers().get(REFRESH).and_then(|to| to.to_str().ok());
+                    let next = leads.and_then(|to| at.join(to.strip_prefix("0;url=")?).ok());
                     let html = answer.text().await?;
-                    return Ok(Page { at, html });
+                    return Ok(Page { at, html, next });
                 }
             }
         }
@@ -123,7 +127,7 @@ fn bare(url: &Url) -> String {
     url.to_string()
 }
 
-/// The first form of a page, as its first button sends it.
+/// The first form of a page, as the button that agrees sends it.
 #[derive(Debug, PartialEq, Eq)]
 struct Form {
     action: String,
@@ -138,28 +142,26 @@ impl Form {
         let (body, _) = rest.split_once("</form>")?;
         let mut fields = Vec::new();
         let mut asks_secret = false;
-        let mut pressed = false;
+        let mut button = None;
         for tag in Regex::new(r"<(input|button)\b([^>]*)>").ok()?.captures_iter(body) {
             let attributes = tag.get(2).map_or("", |found| found.as_str());
-            let is_button = tag.get(1).is_some_and(|kind| kind.as_str() == "button");
             let kind = attribute(attributes, "type").unwrap_or_default();
-            let chosen = match kind.as_str() {
-                "password" => {
-                    asks_secret = true;
-                    false
-                }
-                "hidden" => true,
-                "radio" | "checkbox" => attributes.contains("checked"),
-                _ if is_button && !pressed => {
-                    pressed = true;
-                    true
-                }
-                _ => false,
+            let field = || {
+                let name = attribute(attributes, "name")?;
+                Some((name, attribute(attributes, "value").unwrap_or_default()))
             };
-            if chosen && let Some(name) = attribute(attributes, "name") {
-                fields.push((name, attribute(attributes, "value").unwrap_or_default()));
+            if tag.get(1).is_some_and(|found| found.as_str() == "button") {
+                let agrees = attribute(attributes, "class").is_some_and(|class| class == "yes");
+                if agrees || button.is_none() {
+                    button = field().map(|field| (agrees, field)).or(button);
+                }
+            } else if kind == "password" {
+                asks_secret = true;
+            } else if kind == "hidden" || attributes.contains(" checked") {
+                fields.extend(field());
             }
         }
+        fields.extend(button.map(|(_, field)| field));
         Some(Self {
             action: attribute(head, "action").unwrap_or_default(),
             fields,
@@ -185,16 +187,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_is_sent_as_its_first_button_sends_it() {
+    fn a_form_is_sent_by_the_button_that_agrees() {
         let html = "<p>Hello</p><form method=\"post\" action=\"/a?b=1&amp;c=2\"><input type=\"hidden\" name=\"id\" value=\"x&quot;y\">\
                     <input type=\"radio\" name=\"by\" value=\"one\" checked><input type=\"radio\" name=\"by\" value=\"two\">\
-                    <button name=\"answer\" value=\"allow\">Allow</button><button name=\"answer\" value=\"deny\">Deny</button></form>";
+                    <button class=\"no\" name=\"deny\" value=\"1\">Deny</button><button class=\"yes\" name=\"at\" value=\"demo\">Allow</button></form>";
         let form = Form::of(html).unwrap();
         assert_eq!(form.action, "/a?b=1&c=2");
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
             form.fields,
-            [pair("id", "x\"y"), pair("by", "one"), pair("answer", "allow")]
+            [pair("id", "x\"y"), pair("by", "one"), pair("at", "demo")]
         );
         assert!(!form.asks_secret);
         assert_eq!(Form::of("<p>Done</p>"), None);
