@@ -47,6 +47,10 @@ impl Browser {
     pub async fn sign_in(&mut self, url: &Url, user: &str, secret: &str) -> Result<()> {
         let mut page = self.go(url.clone(), None).await?;
         for _ in 0..STEPS {
+            if let Some(next) = page.next.take() {
+                page = self.go(next, None).await?;
+                continue;
+            }
             let Some(form) = Form::of(&page.html) else {
                 return Ok(());
             };
