@@ -3,6 +3,8 @@
 //! Everything is made new in one folder: databases, keys, secrets. The issuer is Tollgate's own
 //! ([`crate::identity::issuer`]), on loopback, and knows the demo's users only.
 
+pub mod agents;
+pub mod browser;
 pub mod changes;
 pub mod client;
 pub mod people;
@@ -12,15 +14,49 @@ pub mod repo;
 pub mod run;
 pub mod shop;
 
+use std::path::Path;
+
 /// The client of the demo's issuer that people sign in with to decide.
 pub const CONTROL: &str = "tollgate-control";
+
+/// The client of the demo's issuer that the facade is.
+pub const FACADE: &str = "tollgate";
+
+/// How agents come in.
+#[derive(Debug, Clone, Copy)]
+pub enum Way<'a> {
+    /// With tokens of the issuer.
+    Bearer,
+    /// With tokens of ours, after a sign-in at the issuer. The file holds the sealing key.
+    Facade(&'a Path),
+}
+
+impl Way<'_> {
+    /// The lines of the issuer, and the tables for the end.
+    fn lines(&self, url: &str) -> (String, String) {
+        match self {
+            Self::Bearer => (
+                format!("mode = \"bearer\"\naudience = \"{url}/mcp\"\n"),
+                String::new(),
+            ),
+            Self::Facade(key) => (
+                format!("mode = \"facade\"\nclient_id = \"{FACADE}\"\n"),
+                format!(
+                    "\n[facade]\nkey = \"file:{}\"\nregistration = true\nunchecked_seconds = 43200\n",
+                    key.display()
+                ),
+            ),
+        }
+    }
+}
 
 /// The configuration of the demo (and of the tests): one shop, one repository, one issuer.
 ///
 /// `url` is where Tollgate will listen (`http://127.0.0.1:PORT`), `control` the port of the people's side
-/// if there is one, `mode` how tokens are checked.
+/// if there is one.
 #[must_use]
-pub fn config_text(url: &str, control: Option<u16>, issuer: &str, issuer_url: &str, mode: &str) -> String {
+pub fn config_text(url: &str, control: Option<u16>, issuer: &str, issuer_url: &str, way: Way<'_>) -> String {
+    let (lines, tables) = way.lines(url);
     let (side, audience) = control.map_or_else(Default::default, |port| {
         (
             format!("control_listen = \"127.0.0.1:{port}\"\ncontrol_url = \"http://localhost:{port}\"\n"),
@@ -33,7 +69,8 @@ pub fn config_text(url: &str, control: Option<u16>, issuer: &str, issuer_url: &s
         ("@URL@", url),
         ("@ISSUER@", issuer),
         ("@ISSUER_URL@", issuer_url),
-        ("@MODE@", mode),
+        ("@WAY@\n", &lines),
+        ("@TABLES@\n", &tables),
         ("@CONTROL@\n", &side),
         ("@CONTROL_AUDIENCE@\n", &audience),
         ("@UID@", &uid),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
-use tollgate::demo::{config_text, repo, shop};
+use tollgate::demo::{Way, config_text, repo, shop};
 
 use crate::issuer::Issuer;
 
@@ -84,7 +84,7 @@ impl Site {
     fn write(&self, name: &str, store: &str, more: &str) -> Result<()> {
         let url = format!("http://{}", self.address);
         let people = Some(free()?.port());
-        let mut text = config_text(&url, people, "bench", &self.issuer.url, "bearer")
+        let mut text = config_text(&url, people, "bench", &self.issuer.url, Way::Bearer)
             .replace("journal.db", store)
             .replace("[groups]\n", "[groups]\nsurveyor = [\"bench:surveyor\"]\n")
             .replace("programs = [", "programs = [\"echo\", ");

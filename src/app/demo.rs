@@ -13,8 +13,7 @@ use crate::attempts::{Attempts, Kind};
 use crate::identity::issuer::{DemoIssuer, DemoPaths, Page, TokenRefused};
 use crate::transport::http::annex::Annex;
 
-/// The demo issuer's documents, login page and token endpoint (OAuth 2.0 password grant, RFC 6749 §4.3:
-/// loopback only, and gone with the demo).
+/// The demo issuer's documents, login page and token endpoint: loopback only, and gone with the demo.
 pub(super) struct Pages {
     issuer: Arc<DemoIssuer>,
     paths: DemoPaths,
@@ -39,7 +38,7 @@ impl Pages {
     }
 
     fn is_page(&self, path: &str) -> bool {
-        self.paths.authorize.as_deref() == Some(path)
+        self.paths.authorize == path
     }
 
     async fn answered(&self, request: Request<Vec<u8>>, from: IpAddr) -> Response<Vec<u8>> {
@@ -63,7 +62,7 @@ impl Pages {
         if !posts {
             return only("POST");
         }
-        self.token(&fields(request.body()), from).await
+        self.token(&fields(request.body()))
     }
 
     /// A login form. Whoever guesses is held up by address and name, before the issuer counts.
@@ -83,23 +82,10 @@ impl Pages {
         page(shown)
     }
 
-    async fn token(&self, fields: &Fields, from: IpAddr) -> Response<Vec<u8>> {
-        let answered = if field(fields, "grant_type") == "authorization_code" {
-            self.issuer.redeem(fields)
-        } else {
-            let user = field(fields, "username");
-            match self.attempts.guess(Kind::Password, from, user) {
-                Err(_) => Err(TokenRefused::TooManyAttempts),
-                Ok(guess) => {
-                    tokio::time::sleep(guess.delay()).await;
-                    let client = field(fields, "client_id");
-                    let token = self.issuer.token(user, field(fields, "password"), client);
-                    token.map(|token| {
-                        guess.right();
-                        json!({ "access_token": token, "token_type": "Bearer" })
-                    })
-                }
-            }
+    fn token(&self, fields: &Fields) -> Response<Vec<u8>> {
+        let answered = match field(fields, "grant_type") {
+            "authorization_code" => self.issuer.redeem(fields),
+            _ => Err(TokenRefused::BadCredentials),
         };
         let refused = match answered {
             Ok(answer) => return said(200, &answer),

@@ -1,7 +1,5 @@
 //! How to register the running demo in the agents people use. A command stands alone on its line, from
-//! the first column, so that it can be copied whole; the token is set once and then named.
-
-use std::collections::BTreeMap;
+//! the first column, so that it can be copied whole.
 
 use anyhow::Result;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,7 +8,7 @@ use serde_json::json;
 use super::play::Stage;
 use crate::identity::issuer::Credential;
 
-/// What each user's token opens.
+/// Who signs in for an agent.
 const WHO: [(&str, &str); 3] = [
     ("analyst", "who queries the shop's database"),
     ("developer", "who reads the repository and runs commands"),
@@ -47,38 +45,25 @@ pub struct Place<'a> {
     pub config: &'a str,
 }
 
-/// Prints how to register the demo, with `tokens` that are good until it stops; what to ask; how to decide;
-/// and how to get another token with the `secrets` of this start.
+/// Prints how to register the demo; as whom to sign in, with the `secrets` of this start; what to ask; and
+/// how to decide.
 ///
 /// # Errors
 /// When it cannot be printed.
-pub fn register(
-    stage: &mut Stage<'_>,
-    place: &Place<'_>,
-    secrets: &[Credential],
-    tokens: &BTreeMap<String, String>,
-) -> Result<()> {
+pub fn register(stage: &mut Stage<'_>, place: &Place<'_>, secrets: &[Credential]) -> Result<()> {
     let endpoint = place.endpoint;
     stage.scene("Register it in your agent (good until you stop the demo with Ctrl-C)")?;
-    stage.say("First, in another shell, say for whom the agent calls: one of")?;
-    for (user, opens) in WHO {
-        if let Some(token) = tokens.get(user) {
-            stage.command(
-                &format!("{user}, {opens}"),
-                &format!("export TOLLGATE_TOKEN={token}"),
-            )?;
-        }
-    }
-    stage.say("")?;
-    stage.say("Then, in the same shell:")?;
+    stage.say("There is nothing to prepare: the agent opens a browser in which you sign in.")?;
     for (agent, command) in commands(endpoint) {
         stage.command(agent, &command)?;
     }
-    if let Some(token) = tokens.get("analyst") {
-        stage.command(
-            "Cursor, as a link, for the analyst",
-            &cursor_link(endpoint, token),
-        )?;
+    stage.command("Cursor, as a link", &cursor_link(endpoint))?;
+    stage.say("")?;
+    stage.say("Sign in as one of these, with the secret of this start:")?;
+    for (user, does) in WHO {
+        if let Some((_, secret)) = secrets.iter().find(|(name, _)| name == user) {
+            stage.command(&format!("{user}, {does}"), secret)?;
+        }
     }
     stage.say("")?;
     stage.say("Ask it, for instance:")?;
@@ -90,14 +75,6 @@ pub fn register(
         "What was called",
         &format!("{} audit list --config {}", place.program, place.config),
     )?;
-    for (user, secret) in secrets.iter().filter(|(user, _)| user != DECIDES) {
-        let secret: &str = secret;
-        let issuer = endpoint.trim_end_matches("/mcp");
-        stage.command(
-            &format!("Another token for the {user}, with the secret of this start"),
-            &format!("curl -s {issuer}/demo/token -d grant_type=password -d client_id=demo-agent -d username={user} -d password={secret}"),
-        )?;
-    }
     stage.command(
         "Afterwards",
         "claude mcp remove tollgate; codex mcp remove tollgate",
@@ -125,45 +102,39 @@ fn decide(stage: &mut Stage<'_>, place: &Place<'_>, secrets: &[Credential]) -> R
     stage.say("each with the same --server")
 }
 
-/// The commands and files of each agent, with the token taken from the environment.
+/// The commands and files of each agent.
 fn commands(endpoint: &str) -> [(&'static str, String); 4] {
-    let bearer = "\"headers\":{\"Authorization\":\"Bearer ";
     [
         (
-            "Claude Code",
-            format!(
-                "claude mcp add --transport http tollgate {endpoint} --header \"Authorization: Bearer $TOLLGATE_TOKEN\""
-            ),
+            "Claude Code, and then /mcp in it",
+            format!("claude mcp add --transport http tollgate {endpoint}"),
         ),
         (
             "Codex",
-            format!("codex mcp add tollgate --url {endpoint} --bearer-token-env-var TOLLGATE_TOKEN"),
+            format!("codex mcp add tollgate --url {endpoint} && codex mcp login tollgate"),
         ),
         (
             "VS Code",
-            format!(
-                "code --add-mcp '{{\"name\":\"tollgate\",\"type\":\"http\",\"url\":\"{endpoint}\",{bearer}'\"$TOLLGATE_TOKEN\"'\"}}}}'"
-            ),
+            format!("code --add-mcp '{{\"name\":\"tollgate\",\"type\":\"http\",\"url\":\"{endpoint}\"}}'"),
         ),
         (
-            "Cursor, started from that shell, with .cursor/mcp.json",
-            format!(
-                "{{\"mcpServers\":{{\"tollgate\":{{\"url\":\"{endpoint}\",{bearer}${{env:TOLLGATE_TOKEN}}\"}}}}}}}}"
-            ),
+            "Cursor, with .cursor/mcp.json",
+            format!("{{\"mcpServers\":{{\"tollgate\":{{\"url\":\"{endpoint}\"}}}}}}"),
         ),
     ]
 }
 
 /// Cursor's install link: the server's entry as JSON, in plain base64, percent-encoded.
-fn cursor_link(endpoint: &str, token: &str) -> String {
-    let server = json!({ "url": endpoint, "headers": { "Authorization": format!("Bearer {token}") } });
-    let config = STANDARD.encode(server.to_string());
+fn cursor_link(endpoint: &str) -> String {
+    let config = STANDARD.encode(json!({ "url": endpoint }).to_string());
     let config: String = url::form_urlencoded::byte_serialize(config.as_bytes()).collect();
     format!("cursor://anysphere.cursor-deeplink/mcp/install?name=tollgate&config={config}")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -173,16 +144,15 @@ mod tests {
         let cursor: serde_json::Value = serde_json::from_str(&commands[3].1).unwrap();
         assert_eq!(cursor["mcpServers"]["tollgate"]["url"], endpoint);
         let code = commands[2].1.strip_prefix("code --add-mcp '").unwrap();
-        let code = code.replace("'\"$TOLLGATE_TOKEN\"'", "t.o-k_en");
         let code: serde_json::Value = serde_json::from_str(code.strip_suffix('\'').unwrap()).unwrap();
-        assert_eq!(code["headers"]["Authorization"], "Bearer t.o-k_en");
+        assert_eq!(code["url"], endpoint);
         assert_eq!(code["name"], "tollgate");
 
-        let link = url::Url::parse(&cursor_link(endpoint, "~~~???")).unwrap();
+        let link = url::Url::parse(&cursor_link(endpoint)).unwrap();
         let pairs: BTreeMap<String, String> = link.query_pairs().into_owned().collect();
         assert_eq!(pairs["name"], "tollgate");
         let entry = STANDARD.decode(&pairs["config"]).unwrap();
         let entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
-        assert_eq!(entry["headers"]["Authorization"], "Bearer ~~~???");
+        assert_eq!(entry["url"], endpoint);
     }
 }

@@ -15,13 +15,13 @@ use super::client::Client;
 use super::people::Desk;
 use super::play::{Stage, session};
 use super::register::{Place, register};
-use super::{CONTROL, config_text, repo, shop};
+use super::{CONTROL, FACADE, Way, agents, config_text, repo, shop};
 use crate::app::{self, App, Purpose};
 use crate::audit::Audit;
 use crate::audit::list::Query;
 use crate::clock::{System, World};
 use crate::config::Config;
-use crate::identity::issuer::{ControlClient, Credential, DemoIssuer, DemoSpec};
+use crate::identity::issuer::{Credential, DemoClient, DemoIssuer, DemoSpec};
 use crate::ownership::shell_word;
 
 /// Marks a folder as ours to remove.
@@ -29,8 +29,6 @@ const MARKER: &str = ".tollgate-demo";
 /// Where `--serve` listens if it can, as the documentation says.
 const USUAL: &str = "127.0.0.1:7330";
 const USUAL_CONTROL: &str = "127.0.0.1:7331";
-/// How long the tokens of `--serve` live, in seconds: a working day.
-const TOKEN_SECONDS: u64 = 12 * 3_600;
 
 const POLICIES: &[(&str, &str)] = &[
     (
@@ -95,12 +93,11 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
         client_id: CONTROL.to_owned(),
     };
     let config = options.dir.join("tollgate.toml");
-    std::fs::write(
-        &config,
-        config_text(&url, Some(port), "demo", &desk.issuer, "bearer"),
-    )?;
+    let key = std::path::absolute(options.dir.join("facade.key"))?;
+    private(&key, &random(&System::new()))?;
+    let text = config_text(&url, Some(port), "demo", &desk.issuer, Way::Facade(&key));
+    std::fs::write(&config, text)?;
     let (issuer, secrets) = DemoIssuer::start(users(&url, &desk), Arc::new(System::new()))?;
-    let tokens = tokens(&issuer, &secrets)?;
     let app = App::build(Config::load(&config)?, Purpose::Demo(Arc::new(issuer))).await?;
     let gate = app.gate.clone();
     let stop = CancellationToken::new();
@@ -114,7 +111,6 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
     let endpoint = format!("{url}/mcp");
     let everybody = Everybody {
         endpoint: &endpoint,
-        tokens: &tokens,
         secrets: &secrets,
     };
     everybody.play(&mut stage, &desk, &made.key).await?;
@@ -126,7 +122,7 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
             program: &ourselves(),
             config: &shell_word(&config),
         };
-        register(&mut stage, &place, &secrets, &tokens)?;
+        register(&mut stage, &place, &secrets)?;
         shutdown.cancelled().await;
     }
     stop.cancel();
@@ -149,13 +145,13 @@ struct Made {
 /// Who plays, by login name.
 struct Everybody<'a> {
     endpoint: &'a str,
-    tokens: &'a BTreeMap<String, String>,
     secrets: &'a [Credential],
 }
 
 impl Everybody<'_> {
-    fn agent(&self, user: &str) -> Result<Client> {
-        let token = self.tokens.get(user).context("no such user")?.clone();
+    /// An agent, after its person has signed in for it.
+    async fn agent(&self, user: &str) -> Result<Client> {
+        let token = agents::token(self.endpoint, user, self.secret(user)?).await?;
         Ok(Client::new(
             app::http_client()?,
             self.endpoint,
@@ -170,11 +166,11 @@ impl Everybody<'_> {
     }
 
     async fn play(&self, stage: &mut Stage<'_>, desk: &Desk, planted: &str) -> Result<()> {
-        let developer = self.agent("developer")?;
-        session(stage, &self.agent("analyst")?, &developer, planted).await?;
+        let developer = self.agent("developer").await?;
+        session(stage, &self.agent("analyst").await?, &developer, planted).await?;
         changes::commands(stage, &developer).await?;
         let cast = Cast {
-            agent: self.agent("dba")?,
+            agent: self.agent("dba").await?,
             requester: ("dba", self.secret("dba")?),
             reviewer: ("lead", self.secret("lead")?),
         };
@@ -270,30 +266,47 @@ fn users(url: &str, desk: &Desk) -> DemoSpec {
     };
     DemoSpec {
         url: desk.issuer.clone(),
-        audience: format!("{url}/mcp"),
         users: BTreeMap::from([
             user("analyst", "analyst"),
             user("developer", "developer"),
             user("dba", "dba"),
             user("lead", "dba developer"),
         ]),
-        token_seconds: TOKEN_SECONDS,
-        control: Some(ControlClient {
-            id: desk.client_id.clone(),
-            redirect_uris: [desk.url.join("signed-in/demo")]
-                .into_iter()
-                .flatten()
-                .map(String::from)
-                .collect(),
-        }),
+        clients: vec![
+            DemoClient {
+                id: desk.client_id.clone(),
+                redirect_uris: [desk.url.join("signed-in/demo")]
+                    .into_iter()
+                    .flatten()
+                    .map(String::from)
+                    .collect(),
+                terminal: true,
+            },
+            DemoClient {
+                id: FACADE.to_owned(),
+                redirect_uris: [format!("{url}/oauth/callback/demo")].into(),
+                terminal: false,
+            },
+        ],
     }
 }
 
-fn tokens(issuer: &DemoIssuer, secrets: &[Credential]) -> Result<BTreeMap<String, String>> {
-    secrets
-        .iter()
-        .map(|(user, secret)| Ok((user.clone(), issuer.token(user, secret, "demo-agent")?)))
-        .collect()
+/// 32 unpredictable bytes, as text.
+fn random(world: &dyn World) -> String {
+    let mut bytes = [0; 32];
+    world.random(&mut bytes);
+    crate::call::hex(&bytes)
+}
+
+/// A file that nobody else reads.
+fn private(path: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options
+        .open(path)
+        .with_context(|| format!("make {}", path.display()))?;
+    Ok(file.write_all(text.as_bytes())?)
 }
 
 fn introduce(stage: &mut Stage<'_>, made: &Made, dir: &Path, url: &str) -> Result<()> {

@@ -1,9 +1,9 @@
-//! A small issuer of access tokens for the demo, the seed of Tollgate's own authorization server.
+//! A small identity provider for the demo: where its people sign in, for the facade and to decide.
 //!
 //! It is honest but small: loopback only, a fresh Ed25519 key and fresh secrets at every start,
-//! one audience, no refresh, nothing on disk. It hands out documents and tokens as data; `transport`
-//! mounts them. A deployment never runs it: its issuer name is [`super::DEMO`], which an
-//! [`super::IssuerSpec`] may carry on loopback only, and `serve` refuses.
+//! ID tokens for the clients it was started with, no refresh, nothing on disk. It hands out documents and
+//! tokens as data; `app` mounts them. A deployment never runs it: its issuer name is [`super::DEMO`],
+//! which an [`super::IssuerSpec`] may carry on loopback only, and `serve` refuses.
 
 mod code;
 
@@ -22,33 +22,27 @@ use zeroize::Zeroizing;
 
 use self::code::{CODES_HALF, Issued};
 use super::recent::Recent;
-use super::spec::{DEMO, IssuerSpec, SpecError, is_loopback, secure};
+use super::spec::{SpecError, is_loopback, secure};
 use crate::call::Hash;
 use crate::clock::World;
 
-pub use code::{ControlClient, Page};
+pub use code::{DemoClient, Page};
 
 /// Wrong secrets after which an account pauses, and for how long.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(60);
 /// Half of the names whose wrong attempts are remembered.
 const NAMES_HALF: usize = 256;
-/// How long a token lives unless the specification says otherwise, in seconds.
-pub const TOKEN_SECONDS: u64 = 3_600;
 
 /// What the demo issuer is told.
 #[derive(Debug, Clone)]
 pub struct DemoSpec {
     /// Its issuer URL, on loopback; its documents hang below it.
     pub url: String,
-    /// The one audience of its tokens.
-    pub audience: String,
     /// Login name → groups.
     pub users: BTreeMap<String, BTreeSet<String>>,
-    /// How long a token lives, in seconds, at most 24 hours; [`TOKEN_SECONDS`] is a good value.
-    pub token_seconds: u64,
-    /// The client for the people's side, where there is one.
-    pub control: Option<ControlClient>,
+    /// The programs it signs people in for.
+    pub clients: Vec<DemoClient>,
 }
 
 /// Why no token was issued.
@@ -60,8 +54,8 @@ pub enum TokenRefused {
     /// Too many wrong secrets for this user; try again in a minute. OAuth `slow_down`.
     #[error("too many wrong secrets; wait a minute")]
     TooManyAttempts,
-    /// `client_id` is not 1 to 64 characters of `[A-Za-z0-9._-]`. OAuth `invalid_client`.
-    #[error("client_id must be 1 to 64 letters, digits, dots, dashes or underscores")]
+    /// `client_id` is none of its clients. OAuth `invalid_client`.
+    #[error("there is no such client")]
     BadClient,
 }
 
@@ -95,8 +89,8 @@ impl DemoIssuer {
     /// Makes a key, and a secret of 192 bits for each user.
     ///
     /// # Errors
-    /// An address that is not loopback, no user, a user name that is not 1 to 64 characters of
-    /// `[a-z0-9._-]`, an empty audience, or a life of 0 or more than 24 hours.
+    /// An address that is not loopback, no user, no client, or a name of either that is not 1 to 64
+    /// characters of `[a-z0-9._-]`.
     pub fn start(spec: DemoSpec, world: Arc<dyn World>) -> Result<(Self, Vec<Credential>), SpecError> {
         let wrong = |what: String| Err(SpecError(format!("demo issuer: {what}")));
         match secure(&spec.url) {
@@ -116,8 +110,8 @@ impl DemoIssuer {
                 "`{name}` is not a login name: use a-z, 0-9, dot, dash, underscore"
             ));
         }
-        if spec.audience.is_empty() || !(1..=86_400).contains(&spec.token_seconds) {
-            return wrong("give an audience, and tokens a life of 1 to 86,400 seconds".to_owned());
+        if spec.clients.is_empty() || spec.clients.iter().any(|client| !is_plain(&client.id)) {
+            return wrong("give it clients, and each an id of a-z, 0-9, dot, dash, underscore".to_owned());
         }
         let mut seed = Zeroizing::new([0; 32]);
         world.random(seed.as_mut_slice());
@@ -142,44 +136,25 @@ impl DemoIssuer {
         Ok((issuer, credentials))
     }
 
-    /// The entry `app` gives to [`super::Identity`] so that its tokens are accepted.
-    #[must_use]
-    pub fn issuer_spec(&self) -> IssuerSpec {
-        let mut spec = IssuerSpec::new(DEMO, self.spec.url.clone(), self.spec.audience.clone());
-        spec.control_audience = self.spec.control.as_ref().map(|client| client.id.clone());
-        spec
-    }
-
     /// The authorization server metadata (RFC 8414 §2), to be served at the paths of
     /// [`DemoIssuer::paths`].
     #[must_use]
     pub fn metadata(&self) -> Value {
-        let mut document = json!({
+        json!({
             "issuer": self.spec.url,
-            "jwks_uri": self.below("/jwks"),
+            "authorization_endpoint": self.below("/authorize"),
             "token_endpoint": self.below("/token"),
-            "grant_types_supported": ["password"],
-            "response_types_supported": [],
+            "jwks_uri": self.below("/jwks"),
+            "grant_types_supported": ["authorization_code"],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["EdDSA"],
+            "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": ["none"],
-            "scopes_supported": [],
-        });
-        if self.spec.control.is_some()
-            && let Some(members) = document.as_object_mut()
-        {
-            let people = json!({
-                "authorization_endpoint": self.below("/authorize"),
-                "grant_types_supported": ["password", "authorization_code"],
-                "response_types_supported": ["code"],
-                "response_modes_supported": ["query"],
-                "subject_types_supported": ["public"],
-                "id_token_signing_alg_values_supported": ["EdDSA"],
-                "code_challenge_methods_supported": ["S256"],
-                "scopes_supported": ["openid"],
-                "authorization_response_iss_parameter_supported": true,
-            });
-            members.extend(people.as_object().cloned().unwrap_or_default());
-        }
-        document
+            "scopes_supported": ["openid"],
+            "authorization_response_iss_parameter_supported": true,
+        })
     }
 
     /// The key set with the one public key (RFC 7517, RFC 8037).
@@ -207,21 +182,8 @@ impl DemoIssuer {
             ],
             jwks: format!("{path}/jwks"),
             token: format!("{path}/token"),
-            authorize: self.spec.control.is_some().then(|| format!("{path}/authorize")),
+            authorize: format!("{path}/authorize"),
         }
-    }
-
-    /// Issues an access token (RFC 9068) with `sub` and `groups` of the user for the one audience.
-    ///
-    /// # Errors
-    /// Wrong credentials, too many wrong ones, or a client id that is not plain. Nothing about
-    /// whether the user exists.
-    pub fn token(&self, user: &str, secret: &str, client_id: &str) -> Result<String, TokenRefused> {
-        if !is_client(client_id) {
-            return Err(TokenRefused::BadClient);
-        }
-        self.authenticate(user, secret)?;
-        Ok(self.mint(user, client_id))
     }
 
     fn authenticate(&self, user: &str, secret: &str) -> Result<(), TokenRefused> {
@@ -246,24 +208,6 @@ impl DemoIssuer {
         Err(TokenRefused::BadCredentials)
     }
 
-    fn mint(&self, user: &str, client_id: &str) -> String {
-        let now = self.world.now().seconds();
-        let mut id = [0; 16];
-        self.world.random(&mut id);
-        let claims = json!({
-            "iss": self.spec.url,
-            "aud": self.spec.audience,
-            "sub": user,
-            "client_id": client_id,
-            "groups": self.spec.users.get(user),
-            "iat": now,
-            "nbf": now,
-            "exp": now + self.spec.token_seconds,
-            "jti": URL_SAFE_NO_PAD.encode(id),
-        });
-        self.signed("at+jwt", &claims)
-    }
-
     fn signed(&self, media_type: &str, claims: &Value) -> String {
         let header = json!({"alg": "EdDSA", "typ": media_type, "kid": self.key_id});
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -284,11 +228,10 @@ pub struct DemoPaths {
     pub metadata: Vec<String>,
     /// [`DemoIssuer::jwks`].
     pub jwks: String,
-    /// [`DemoIssuer::token`]: POST of a form with `username`, `password` and `client_id`; with
-    /// `grant_type=authorization_code`, [`DemoIssuer::redeem`].
+    /// [`DemoIssuer::redeem`]: POST of a form.
     pub token: String,
-    /// [`DemoIssuer::authorize`]: GET and POST, where people can sign in.
-    pub authorize: Option<String>,
+    /// [`DemoIssuer::authorize`]: GET and POST.
+    pub authorize: String,
 }
 
 fn secret(world: &dyn World) -> Zeroizing<String> {
@@ -300,8 +243,4 @@ fn secret(world: &dyn World) -> Zeroizing<String> {
 fn is_plain(name: &str) -> bool {
     let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
     (1..=64).contains(&name.len()) && name.bytes().all(fits)
-}
-
-fn is_client(id: &str) -> bool {
-    is_plain(&id.to_ascii_lowercase())
 }

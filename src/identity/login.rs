@@ -199,7 +199,13 @@ pub struct Login {
 }
 
 impl Login {
-    /// When its present access token ends, in seconds since the epoch.
+    /// Its present access token.
+    #[must_use]
+    pub fn access(&self) -> &Secret {
+        &self.tokens.access
+    }
+
+    /// When that ends, in seconds since the epoch.
     #[must_use]
     pub fn expires_at(&self) -> u64 {
         self.tokens.expires_at

@@ -137,7 +137,7 @@ fn shop_folder() -> tempfile::TempDir {
         None,
         "corp",
         "http://127.0.0.1:9",
-        "bearer",
+        tollgate::demo::Way::Bearer,
     );
     write(&dir.join("tollgate.toml"), &config);
     std::fs::create_dir(dir.join("tools")).unwrap();

@@ -1,7 +1,7 @@
 //! The demo issuer's authorization code flow (OpenID Connect Core 3.1 with PKCE), for people.
 //!
 //! It keeps no session: everybody types their secret every time, so `max_age` and `prompt=login` are kept
-//! whatever they say, and `auth_time` is the moment of it. One client, which has no secret.
+//! whatever they say, and `auth_time` is the moment of it. Its clients have no secret.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -25,14 +25,16 @@ pub(super) const CODES_HALF: usize = 256;
 /// The longest state or nonce that is repeated, in bytes.
 const WORD_BYTES: usize = 512;
 
-/// The client for the people's side.
+/// A program that people are signed in for.
 #[derive(Debug, Clone)]
-pub struct ControlClient {
+pub struct DemoClient {
     /// Its client id: what ID tokens are for.
     pub id: String,
-    /// Exact redirect URIs. Beside them `http://127.0.0.1:<any port>/callback` is accepted (RFC 8252
-    /// section 7.3), for a person's terminal.
+    /// Exact redirect URIs.
     pub redirect_uris: BTreeSet<String>,
+    /// Whether `http://127.0.0.1:<any port>/callback` is accepted beside them (RFC 8252 section 7.3), for a
+    /// person's terminal.
+    pub terminal: bool,
 }
 
 /// What the authorization endpoint answers.
@@ -47,6 +49,7 @@ pub enum Page {
 /// A code that was given out.
 #[derive(Debug, Clone)]
 pub(super) struct Issued {
+    client: String,
     redirect_uri: String,
     challenge: String,
     nonce: Option<String>,
@@ -59,6 +62,7 @@ pub(super) struct Issued {
 
 /// One authorization request, checked.
 struct Request<'a> {
+    client: &'a str,
     redirect_uri: &'a str,
     state: Option<&'a str>,
     nonce: Option<&'a str>,
@@ -71,11 +75,11 @@ impl DemoIssuer {
     /// The authorization endpoint: a GET asks for the secret, a POST (`submitted`) brings it.
     #[must_use]
     pub fn authorize(&self, fields: &Fields, submitted: bool) -> Page {
-        let Some(redirect_uri) = self.redirect_uri(fields) else {
+        let Some((client, redirect_uri)) = self.way_back(fields) else {
             // Nobody is sent to an address that is not registered.
             return refused("This sign-in was begun by a program that is not registered here.");
         };
-        let request = match request(fields, redirect_uri) {
+        let request = match request(fields, client, redirect_uri) {
             Ok(request) => request,
             Err(error) => return self.back(redirect_uri, one(fields, "state"), &[("error", error)]),
         };
@@ -96,11 +100,11 @@ impl DemoIssuer {
     /// Redeems a code, once, for an ID token.
     ///
     /// # Errors
-    /// [`TokenRefused::BadCredentials`] for a code that is unknown, used, too old, of another redirect
-    /// URI, or not this verifier's.
+    /// [`TokenRefused::BadCredentials`] for a code that is unknown, used, too old, of another client or
+    /// redirect URI, or not this verifier's.
     pub fn redeem(&self, fields: &Fields) -> Result<Value, TokenRefused> {
-        let client = self.spec.control.as_ref().ok_or(TokenRefused::BadClient)?;
-        if one(fields, "client_id") != Some(client.id.as_str()) {
+        let client = one(fields, "client_id").unwrap_or_default();
+        if !self.spec.clients.iter().any(|known| known.id == client) {
             return Err(TokenRefused::BadClient);
         }
         let code = one(fields, "code").ok_or(TokenRefused::BadCredentials)?;
@@ -115,26 +119,30 @@ impl DemoIssuer {
         let challenge = URL_SAFE_NO_PAD.encode(Hash::of(verifier.as_bytes()).0);
         let same = bool::from(challenge.as_bytes().ct_eq(issued.challenge.as_bytes()));
         let in_time = self.world.monotonic() < issued.until;
-        if !same || !in_time || one(fields, "redirect_uri") != Some(issued.redirect_uri.as_str()) {
+        if issued.client != client
+            || !same
+            || !in_time
+            || one(fields, "redirect_uri") != Some(issued.redirect_uri.as_str())
+        {
             return Err(TokenRefused::BadCredentials);
         }
         let mut opaque = [0; 24];
         self.world.random(&mut opaque);
         Ok(json!({
-            "id_token": self.id_token(&client.id, &issued),
+            "id_token": self.id_token(&issued),
             "access_token": URL_SAFE_NO_PAD.encode(opaque), // OAuth asks for one; it opens nothing
             "token_type": "Bearer",
             "expires_in": ID_TOKEN_SECONDS,
         }))
     }
 
-    fn redirect_uri<'a>(&self, fields: &'a Fields) -> Option<&'a str> {
-        let client = self.spec.control.as_ref()?;
-        if one(fields, "client_id") != Some(client.id.as_str()) {
-            return None;
-        }
+    /// The client that asks and where it is answered.
+    fn way_back<'a>(&self, fields: &'a Fields) -> Option<(&'a str, &'a str)> {
+        let id = one(fields, "client_id")?;
+        let client = self.spec.clients.iter().find(|client| client.id == id)?;
         let asked = one(fields, "redirect_uri")?;
-        (client.redirect_uris.contains(asked) || is_terminal(asked)).then_some(asked)
+        let known = client.redirect_uris.contains(asked) || (client.terminal && is_terminal(asked));
+        known.then_some((id, asked))
     }
 
     fn issue(&self, request: &Request<'_>, user: &str) -> String {
@@ -142,6 +150,7 @@ impl DemoIssuer {
         self.world.random(&mut random);
         let code = URL_SAFE_NO_PAD.encode(random);
         let issued = Issued {
+            client: request.client.to_owned(),
             redirect_uri: request.redirect_uri.to_owned(),
             challenge: request.challenge.to_owned(),
             nonce: request.nonce.map(str::to_owned),
@@ -154,11 +163,11 @@ impl DemoIssuer {
         code
     }
 
-    fn id_token(&self, client: &str, issued: &Issued) -> String {
+    fn id_token(&self, issued: &Issued) -> String {
         let now = self.world.now().seconds();
         let mut claims = json!({
             "iss": self.spec.url,
-            "aud": client,
+            "aud": issued.client,
             "sub": issued.user,
             "groups": self.spec.users.get(&issued.user),
             "auth_time": issued.auth_time,
@@ -185,7 +194,11 @@ impl DemoIssuer {
 }
 
 /// The rest of an authorization request, or the error its client is told.
-fn request<'a>(fields: &'a Fields, redirect_uri: &'a str) -> Result<Request<'a>, &'static str> {
+fn request<'a>(
+    fields: &'a Fields,
+    client: &'a str,
+    redirect_uri: &'a str,
+) -> Result<Request<'a>, &'static str> {
     let word = |name| one(fields, name).filter(|word| word.len() <= WORD_BYTES);
     if one(fields, "response_type") != Some("code") {
         return Err("unsupported_response_type");
@@ -199,6 +212,7 @@ fn request<'a>(fields: &'a Fields, redirect_uri: &'a str) -> Result<Request<'a>,
     let challenge = one(fields, "code_challenge").filter(|challenge| challenge.len() == 43);
     match (challenge, one(fields, "code_challenge_method")) {
         (Some(challenge), Some("S256")) => Ok(Request {
+            client,
             redirect_uri,
             state: word("state"),
             nonce: word("nonce"),

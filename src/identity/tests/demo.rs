@@ -1,27 +1,26 @@
-//! The demo issuer: honest tokens, loopback only, secrets that cannot be guessed.
+//! The demo's identity provider: honest tokens, loopback only, secrets that cannot be guessed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::json;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 
-use super::desk::{Clock, Network, RESOURCE, set};
-use crate::call::UserKind;
-use crate::identity::issuer::{Credential, DemoIssuer, DemoSpec, TokenRefused};
-use crate::identity::{Bearer, GroupMap, Identity, IdentitySpec, Reason};
+use super::desk::{Clock, set};
+use crate::identity::issuer::{Credential, DemoClient, DemoIssuer, DemoSpec, Page, TokenRefused};
 
 const URL: &str = "http://127.0.0.1:7330/demo";
+const VERIFIER: &str = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
 
 fn demo() -> DemoSpec {
     DemoSpec {
         url: URL.to_owned(),
-        audience: RESOURCE.to_owned(),
         users: BTreeMap::from([
             ("analyst".to_owned(), set(&["analysts"])),
             ("developer".to_owned(), BTreeSet::new()),
         ]),
-        token_seconds: 3_600,
-        control: None,
+        clients: vec![client("tollgate"), client("other")],
     }
 }
 
@@ -29,101 +28,106 @@ fn start(clock: &Arc<Clock>) -> (DemoIssuer, Vec<Credential>) {
     DemoIssuer::start(demo(), clock.clone()).unwrap()
 }
 
-fn identity(issuer: &DemoIssuer, clock: &Arc<Clock>) -> Identity {
-    let network = Arc::<Network>::default();
-    let base = URL.trim_end_matches("/demo");
-    let paths = issuer.paths();
-    for path in &paths.metadata {
-        network.serve(&format!("{base}{path}"), 200, &issuer.metadata(), None);
+fn client(id: &str) -> DemoClient {
+    DemoClient {
+        id: id.to_owned(),
+        redirect_uris: [format!("https://{id}.example.com/back")].into(),
+        terminal: false,
     }
-    network.serve(&format!("{base}{}", paths.jwks), 200, &issuer.jwks(), None);
-    let spec = IdentitySpec {
-        issuers: vec![issuer.issuer_spec()],
-        groups: GroupMap::parse([("analyst", vec!["demo:analysts"])]).unwrap(),
-        resource: RESOURCE.to_owned(),
-        scopes: vec![],
-        facade: None,
-        own: Vec::new(),
-    };
-    Identity::new(spec, network, clock.clone()).unwrap()
 }
 
-#[tokio::test]
-async fn its_tokens_pass_the_same_checks_as_any_others() {
+/// The fields of an authorization request, with the person's answer.
+fn asked(client: &str, user: &str, secret: &str) -> Vec<(String, String)> {
+    let challenge = URL_SAFE_NO_PAD.encode(crate::call::Hash::of(VERIFIER.as_bytes()).0);
+    let back = format!("https://{client}.example.com/back");
+    let fields = [
+        ("response_type", "code"),
+        ("client_id", client),
+        ("redirect_uri", &back),
+        ("scope", "openid"),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+        ("username", user),
+        ("password", secret),
+    ];
+    fields
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// What a sign-in for a client comes to: a code, or the status of the page that is shown again.
+fn code(issuer: &DemoIssuer, client: &str, user: &str, secret: &str) -> Result<String, u16> {
+    match issuer.authorize(&asked(client, user, secret), true) {
+        Page::Html(status, _) => Err(status),
+        Page::See(place) => {
+            let place = url::Url::parse(&place).unwrap();
+            let code = place.query_pairs().find(|(name, _)| name == "code");
+            Ok(code.unwrap().1.into_owned())
+        }
+    }
+}
+
+fn redeem(issuer: &DemoIssuer, client: &str, code: &str) -> Result<Value, TokenRefused> {
+    let back = format!("https://{client}.example.com/back");
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("client_id", client),
+        ("redirect_uri", &back),
+        ("code", code),
+        ("code_verifier", VERIFIER),
+    ];
+    issuer.redeem(&fields.map(|(name, value)| (name.to_owned(), value.to_owned())))
+}
+
+#[test]
+fn a_code_is_good_once_for_its_client_for_a_minute() {
     let clock = Arc::<Clock>::default();
     let (issuer, secrets) = start(&clock);
-    let identity = identity(&issuer, &clock);
-    let (name, secret) = &secrets[0];
-    let token = issuer.token(name, secret, "claude-code").unwrap();
-    let principal = identity.admit(Bearer(Some(&token))).await.unwrap();
-    assert_eq!(principal.user.id(), "demo#analyst");
-    assert_eq!(principal.user.kind, UserKind::Person);
-    assert_eq!(principal.user.groups, set(&["analyst"]));
-    assert_eq!(principal.agent.client_id, "claude-code");
-    assert_ne!(
-        issuer.token(name, secret, "claude-code").unwrap(),
-        token,
-        "every token is another"
-    );
-    clock.advance(3_631);
+    let (user, secret) = (&secrets[0].0, &secrets[0].1);
+    let first = code(&issuer, "tollgate", user, secret).unwrap();
+    let token = redeem(&issuer, "tollgate", &first).unwrap()["id_token"].clone();
+    let claims = token.as_str().unwrap().split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
     assert_eq!(
-        identity.admit(Bearer(Some(&token))).await.unwrap_err().reason(),
-        Reason::Expired
+        (&claims["sub"], &claims["aud"]),
+        (&json!("analyst"), &json!("tollgate"))
     );
-    assert_eq!(identity.probe().await, [("demo".to_owned(), Ok(1))]);
-}
-
-#[tokio::test]
-async fn incident_44_a_token_of_an_earlier_start_is_worthless() {
-    let clock = Arc::<Clock>::default();
-    let (earlier, secrets) = start(&clock);
-    let (now, _) = start(&clock);
-    let token = earlier.token("analyst", &secrets[0].1, "x").unwrap();
-    let refused = identity(&now, &clock)
-        .admit(Bearer(Some(&token)))
-        .await
-        .unwrap_err();
-    assert_eq!(refused.reason(), Reason::UnknownKey);
+    assert_eq!(claims["groups"], json!(["analysts"]));
     assert_eq!(
-        now.token("analyst", &secrets[0].1, "x"),
+        redeem(&issuer, "tollgate", &first),
         Err(TokenRefused::BadCredentials)
     );
+    let second = code(&issuer, "tollgate", user, secret).unwrap();
+    assert_eq!(
+        redeem(&issuer, "other", &second),
+        Err(TokenRefused::BadCredentials)
+    );
+    let third = code(&issuer, "tollgate", user, secret).unwrap();
+    clock.advance(60);
+    assert_eq!(
+        redeem(&issuer, "tollgate", &third),
+        Err(TokenRefused::BadCredentials)
+    );
+    assert_eq!(redeem(&issuer, "nobody", &third), Err(TokenRefused::BadClient));
 }
 
 #[test]
 fn wrong_secrets_are_refused_and_then_paused_whether_the_user_exists_or_not() {
     let clock = Arc::<Clock>::default();
     let (issuer, secrets) = start(&clock);
+    let answer = |user: &str, secret: &str| code(&issuer, "tollgate", user, secret).map(drop);
     for user in ["analyst", "nobody"] {
         for _ in 0..5 {
-            assert_eq!(
-                issuer.token(user, "guess", "x"),
-                Err(TokenRefused::BadCredentials)
-            );
+            assert_eq!(answer(user, "guess"), Err(403));
         }
-        assert_eq!(
-            issuer.token(user, "guess", "x"),
-            Err(TokenRefused::TooManyAttempts)
-        );
+        assert_eq!(answer(user, "guess"), Err(429));
     }
-    assert_eq!(
-        issuer.token("analyst", &secrets[0].1, "x"),
-        Err(TokenRefused::TooManyAttempts)
-    );
-    issuer.token("developer", &secrets[1].1, "x").unwrap();
+    assert_eq!(answer("analyst", &secrets[0].1), Err(429));
+    assert_eq!(answer("developer", &secrets[1].1), Ok(()));
     clock.advance(60);
-    issuer.token("analyst", &secrets[0].1, "x").unwrap();
-    assert_eq!(
-        issuer.token("developer", &secrets[0].1, "x"),
-        Err(TokenRefused::BadCredentials)
-    );
-    assert_eq!(issuer.token("", "", "x"), Err(TokenRefused::BadCredentials));
-    for client in ["", "a b", "x\"", &"x".repeat(65)] {
-        assert_eq!(
-            issuer.token("developer", &secrets[1].1, client),
-            Err(TokenRefused::BadClient)
-        );
-    }
+    assert_eq!(answer("analyst", &secrets[0].1), Ok(()));
+    assert_eq!(answer("developer", &secrets[0].1), Err(403));
+    assert_eq!(answer("", ""), Err(403));
 }
 
 #[test]
@@ -146,8 +150,7 @@ fn it_serves_loopback_alone() {
     }
     assert!(refused(|s| s.users.clear()).contains("no user"));
     assert!(refused(|s| drop(s.users.insert("a#b".into(), BTreeSet::new()))).contains("login name"));
-    assert!(refused(|s| s.token_seconds = 0).contains("86,400"));
-    assert!(refused(|s| s.audience.clear()).contains("audience"));
+    assert!(refused(|s| s.clients.clear()).contains("clients"));
 }
 
 #[test]

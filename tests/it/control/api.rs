@@ -27,7 +27,7 @@ fn approve() -> String {
 #[tokio::test]
 async fn an_agents_token_opens_nothing_here_and_a_persons_opens_nothing_there() {
     let place = Place::new().await;
-    let (agent, person) = (place.access_token("second"), place.id_token("second"));
+    let (agent, person) = (place.other_side("second"), place.id_token("second"));
     for path in ["/api/approvals".to_owned(), format!("/api/approvals/{ID}")] {
         problem(place.get(&path, None).await, 401, "sign-in").await;
         let refused = place.get(&path, Some(&agent)).await;

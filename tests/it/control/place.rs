@@ -1,6 +1,6 @@
 //! A control side with one request in front of it, an issuer people sign in at, and a browser in small.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,13 +17,15 @@ use tollgate::approval::review::{Card, Choice, NotDecided, Reviewer, Sheet, Stat
 use tollgate::call::{ApprovalId, Approver, Bound};
 use tollgate::clock::{System, Timestamp, World};
 use tollgate::console::{self, Desk, Spec};
-use tollgate::identity::issuer::{ControlClient, DemoIssuer, DemoSpec, Page};
-use tollgate::identity::{GroupMap, HttpFetch, Identity, IdentitySpec};
+use tollgate::identity::issuer::{DemoClient, DemoIssuer, DemoSpec, Page};
+use tollgate::identity::{GroupMap, HttpFetch, Identity, IdentitySpec, IssuerSpec};
 
 /// The one request.
 pub(super) const ID: &str = "0123456789abcdefghijklmnopqrstuv";
 pub(super) const SHA: &str = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 pub(super) const CLIENT: &str = "tollgate-control";
+/// The issuer's client for the other side.
+const AGENTS: &str = "tollgate";
 /// Words nobody should be able to draw with.
 pub(super) const HOSTILE: &str =
     "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\u{202e}evil\u{200b}\"'";
@@ -226,7 +228,15 @@ impl Place {
         let url = format!("http://localhost:{}", control.local_addr().unwrap().port());
         let (issuer, secrets) = issuer(&url, world.clone()).await;
         let spec = IdentitySpec {
-            issuers: vec![issuer.issuer_spec()],
+            issuers: vec![{
+                let mut spec = IssuerSpec::new(
+                    "demo",
+                    issuer.metadata()["issuer"].as_str().unwrap(),
+                    "http://127.0.0.1:1/mcp",
+                );
+                spec.control_audience = Some(CLIENT.to_owned());
+                spec
+            }],
             groups: GroupMap::parse([("dba", vec!["demo:dba"])]).unwrap(),
             resource: "http://127.0.0.1:1/mcp".to_owned(),
             scopes: Vec::new(),
@@ -264,13 +274,17 @@ impl Place {
         self.desk.decided.lock().unwrap().clone()
     }
 
-    /// What an agent holds.
-    pub(super) fn access_token(&self, user: &str) -> String {
-        self.issuer.token(user, self.secret(user), "some-agent").unwrap()
+    /// What the issuer signs for the agents' side.
+    pub(super) fn other_side(&self, user: &str) -> String {
+        self.signed_for(AGENTS, user)
     }
 
     /// An ID token, as the terminal's sign-in gets it.
     pub(super) fn id_token(&self, user: &str) -> String {
+        self.signed_for(CLIENT, user)
+    }
+
+    fn signed_for(&self, client: &str, user: &str) -> String {
         let verifier = "v".repeat(43);
         let challenge = {
             use base64::Engine;
@@ -279,7 +293,7 @@ impl Place {
         };
         let pairs = |more: &[(&str, &str)]| -> Vec<(String, String)> {
             let own = [
-                ("client_id", CLIENT),
+                ("client_id", client),
                 ("redirect_uri", "http://127.0.0.1:9/callback"),
             ];
             own.iter()
@@ -339,18 +353,24 @@ async fn issuer(control: &str, world: Arc<Ahead>) -> (Arc<DemoIssuer>, BTreeMap<
     let dba = || ["dba".to_owned()].into();
     let spec = DemoSpec {
         url: url.clone(),
-        audience: "http://127.0.0.1:1/mcp".to_owned(),
         users: BTreeMap::from([
             ("asker".to_owned(), dba()),
             ("second".to_owned(), dba()),
             ("third".to_owned(), dba()),
             ("stranger".to_owned(), ["sales".to_owned()].into()),
         ]),
-        token_seconds: 3600,
-        control: Some(ControlClient {
-            id: CLIENT.to_owned(),
-            redirect_uris: [format!("{control}/signed-in/demo")].into(),
-        }),
+        clients: vec![
+            DemoClient {
+                id: CLIENT.to_owned(),
+                redirect_uris: [format!("{control}/signed-in/demo")].into(),
+                terminal: true,
+            },
+            DemoClient {
+                id: AGENTS.to_owned(),
+                redirect_uris: BTreeSet::new(),
+                terminal: true,
+            },
+        ],
     };
     let (issuer, secrets) = DemoIssuer::start(spec, world).unwrap();
     let issuer = Arc::new(issuer);
@@ -366,7 +386,7 @@ async fn issuer(control: &str, world: Arc<Ahead>) -> (Arc<DemoIssuer>, BTreeMap<
         .route(&paths.metadata[0], get(move || async move { Json(metadata) }))
         .route(&paths.jwks, get(move || async move { Json(jwks) }))
         .route(
-            &paths.authorize.unwrap(),
+            &paths.authorize,
             get(move |Query(fields): Query<Fields>| async move { page(asked.authorize(&fields, false)) })
                 .post(
                     move |Form(fields): Form<Fields>| async move { page(submitted.authorize(&fields, true)) },

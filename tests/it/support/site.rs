@@ -60,7 +60,8 @@ impl Site {
         copy(&root().join("tools"), &dir.path().join("tools"));
         let issuer = Issuer::start().await;
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let config = tollgate::demo::config_text(&url, None, "test", &issuer.url, "bearer");
+        let config =
+            tollgate::demo::config_text(&url, None, "test", &issuer.url, tollgate::demo::Way::Bearer);
         std::fs::write(dir.path().join("tollgate.toml"), config).unwrap();
         Self {
             dir,
