@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use super::cache::{Cache, Lock};
+use super::cache::{Cache, Lock, Room};
 use super::grant::{self, Fault};
 use super::{Credential, Login, LoginError, Site, Tokens};
 use crate::clock::World;
@@ -201,17 +201,7 @@ impl Access {
             Ok(mut tokens) => {
                 tokens.refresh = tokens.refresh.or(Some(refresh)); // RFC 6749 section 6: the old one stays
                 login.tokens = tokens;
-                match lock.write(room, login).await {
-                    Ok(()) => Ok(true),
-                    Err(error) => {
-                        tracing::warn!(
-                            %error,
-                            "the renewed login could not be kept: the one on disk is good for a short while only. \
-                             Make room soon, else log in again"
-                        );
-                        Ok(false)
-                    }
-                }
+                Ok(kept(lock, room, login).await)
             }
             Err(Fault::Word(word)) if word == "invalid_grant" => {
                 lock.give_back(room);
@@ -228,6 +218,19 @@ impl Access {
             }
         }
     }
+}
+
+/// Puts a renewed login on disk. `false` when that failed although there was room: the person is told.
+async fn kept(lock: &Lock<'_>, room: Room, login: &Login) -> bool {
+    let written = lock.write(room, login).await;
+    if let Err(error) = &written {
+        tracing::warn!(
+            %error,
+            "the renewed login could not be kept: the one on disk is good for a short while only. Make room soon, \
+             else log in again"
+        );
+    }
+    written.is_ok()
 }
 
 impl Credential for Access {
