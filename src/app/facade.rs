@@ -6,17 +6,21 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use serde_json::json;
 
 use super::identity::{facade_url, provider_spec, resolved, saml, scopes};
-use crate::clock::World;
+use crate::call::User;
+use crate::clock::{Timestamp, World};
 use crate::config::{self, Config, Mode};
+use crate::console::agents::{SessionCard, SessionDesk, Unavailable};
+use crate::gate::Gate;
 use crate::identity::ends::Ends;
 use crate::identity::facade::logged_out::Notices;
 use crate::identity::facade::{DocumentFetch, Documents, Exchange, Facade, FacadeSpec, KnownClient, Times};
 use crate::identity::provider::{Oidc, OidcClient, Provider};
 use crate::identity::seal::Seal;
 use crate::identity::services::Services;
-use crate::identity::sessions::{Parts, Sessions};
+use crate::identity::sessions::{self, Parts, Sessions, Why};
 use crate::identity::{GroupMap, HttpFetch, Identity};
 use crate::store::rows::Rows;
 use crate::store::{Store, StoreError, Tuning};
@@ -195,4 +199,79 @@ fn oidc(config: &Config, world: &Arc<dyn World>) -> Result<Vec<Arc<dyn Provider>
         providers.push(Arc::new(provider));
     }
     Ok(providers)
+}
+
+/// The sessions in front of people.
+pub(super) struct SessionsDesk {
+    pub(super) server: Arc<Server>,
+    pub(super) gate: Arc<Gate>,
+    /// Every configured resource: who may administer all of them is an administrator.
+    pub(super) resources: Vec<String>,
+}
+
+impl std::fmt::Debug for SessionsDesk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionsDesk").finish_non_exhaustive()
+    }
+}
+
+impl SessionDesk for SessionsDesk {
+    fn administers(&self, user: &User) -> bool {
+        let rules = self.gate.policies.current();
+        let may = |name: &String| rules.may_administer(user, name);
+        !self.resources.is_empty() && self.resources.iter().all(may)
+    }
+
+    fn list<'a>(&'a self, of: Option<&'a User>) -> BoxFuture<'a, Result<Vec<SessionCard>, Unavailable>> {
+        Box::pin(async move {
+            let person = of.map(|user| (user.issuer.as_str(), user.subject.as_str()));
+            let cards = self.server.sessions.list(person).await.map_err(unavailable)?;
+            Ok(cards.into_iter().map(card).collect())
+        })
+    }
+
+    fn find<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<SessionCard>, Unavailable>> {
+        Box::pin(async move {
+            let found = self.server.sessions.card(id).await.map_err(unavailable)?;
+            Ok(found.map(card))
+        })
+    }
+
+    /// On record first: an end nobody can account for is worse than a record of one that failed.
+    fn end<'a>(&'a self, id: &'a str, by: &'a User) -> BoxFuture<'a, Result<(), Unavailable>> {
+        Box::pin(async move {
+            let card = self.server.sessions.card(id).await.map_err(unavailable)?;
+            let Some(card) = card else { return Ok(()) };
+            let own = card.issuer == by.issuer && card.subject == by.subject;
+            let record = json!({
+                "change": "session_end",
+                "by": by.id(),
+                "session": {"id": card.id, "user": format!("{}#{}", card.issuer, card.subject), "client_id": card.client_id},
+            });
+            self.gate.audit.config_change(record).await.map_err(unavailable)?;
+            let why = if own { Why::SignedOut } else { Why::Administrator };
+            self.server.sessions.end(id, why).await.map_err(unavailable)?;
+            Ok(())
+        })
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Unavailable {
+    tracing::error!("sessions: {error}");
+    Unavailable
+}
+
+fn card(card: sessions::SessionCard) -> SessionCard {
+    let time = |at| Timestamp(at).rfc3339();
+    SessionCard {
+        id: card.id,
+        issuer: card.issuer,
+        subject: card.subject,
+        client_name: card.client_name,
+        client_id: card.client_id,
+        verified: card.verified,
+        created_at: time(card.created_at),
+        used_at: time(card.used_at),
+        ends_at: time(card.ends_at),
+    }
 }

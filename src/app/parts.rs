@@ -215,6 +215,13 @@ impl App {
         spec.acr = issuers
             .map(|issuer| (issuer.name.clone(), issuer.control_acr.clone()))
             .collect();
+        if let Some(server) = &self.facade {
+            spec.sessions = Some(Arc::new(super::facade::SessionsDesk {
+                server: server.clone(),
+                gate: self.gate.clone(),
+                resources: self.config.resources.iter().map(|one| one.name.clone()).collect(),
+            }));
+        }
         let desk = Arc::new(super::desk::Reviews(self.gate.clone()));
         console::serve(desk, self.gate.identity.people(), spec, listener, shutdown).await
     }

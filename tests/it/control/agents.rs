@@ -134,7 +134,7 @@ async fn an_administrator_sees_all_and_ends_others_after_a_fresh_sign_in() {
     let names = |listed: &Value| listed["sessions"].as_array().unwrap().len();
     assert_eq!((names(&list(&second).await), names(&list(&third).await)), (1, 2));
     let api = |id: &str| format!("/api{}", end(id));
-    let agent = place.access_token("second");
+    let agent = place.other_side("second");
     assert_eq!(place.post(&api(MINE), &agent, &json!({})).await.status(), 401);
     let hidden = place.post(&api(OTHERS), &second, &json!({})).await;
     let none = place.post(&api(&"z".repeat(32)), &second, &json!({})).await;
@@ -191,7 +191,7 @@ async fn strangers_have_an_allowance_and_people_do_not_pay_for_it() {
     let clock = Arc::new(Still::default());
     let attempts = Arc::new(Attempts::new(clock.clone()));
     let place = Place::with(sheet("UPDATE"), move |spec| spec.attempts = attempts).await;
-    let agent = place.access_token("second");
+    let agent = place.other_side("second");
     let mut statuses = Vec::new();
     for _ in 0..110 {
         statuses.push(place.get("/api/approvals", Some(&agent)).await.status().as_u16());

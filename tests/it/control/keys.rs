@@ -178,7 +178,7 @@ async fn an_agents_token_a_key_a_stranger_and_an_old_sign_in_make_nothing() {
         .unwrap();
     let key = made["key"].as_str().unwrap();
     let revoke = format!("/api/keys/{}/revoke", made["id"].as_str().unwrap());
-    let agent = place.access_token("second");
+    let agent = place.other_side("second");
     for (token, status) in [
         (agent.as_str(), 401),
         (key, 401),

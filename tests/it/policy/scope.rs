@@ -130,9 +130,9 @@ fn policies_can_tell_a_service_from_a_person_and_none_lets_it_decide_for_people(
     call.arrival.principal.user.subject = "nightly".to_owned();
     permitted(call.unasked(&loaded.policies));
     let (rules, service) = (loaded.policies.current(), &call.arrival.principal.user);
-    assert!(!rules.may_approve(service, "shop") && !rules.may_administer(service, "shop"));
+    assert!(!rules.may_approve(service, "shop", None) && !rules.may_administer(service, "shop"));
     let person = super::principal(&["analyst"]).user;
-    assert!(rules.may_approve(&person, "shop") && rules.may_administer(&person, "shop"));
+    assert!(rules.may_approve(&person, "shop", None) && rules.may_administer(&person, "shop"));
     assert!(!rules.may_administer(&person, "elsewhere"));
 }
 

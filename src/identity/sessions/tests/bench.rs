@@ -256,7 +256,8 @@ impl Bench {
         key: &str,
     ) -> Self {
         let rows = rows(folder.path()).await;
-        let (ended, told) = broadcast::channel(256);
+        let ended = crate::identity::ends::Ends::default();
+        let told = ended.listen();
         let scopes = BTreeMap::from([
             ("read".to_owned(), set(&["sql_query"])),
             ("write".to_owned(), set(&["sql_execute"])),
