@@ -344,7 +344,7 @@ async fn devices_that_get_nothing() {
     assert_eq!(scope.1["error"], "invalid_scope");
     let (denied, _) = desk.begin_device().await;
     let mut tx = desk.bench.rows.write().await.unwrap();
-    tx.deny_device(&Hash::of(denied.as_bytes()).0).await.unwrap();
+    tx.refuse_device(&Hash::of(denied.as_bytes()).0).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(desk.poll_error(&denied).await, "access_denied");
     let (late, user_code) = desk.begin_device().await;
