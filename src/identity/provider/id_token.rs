@@ -8,14 +8,18 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::identity::claims::{LEEWAY, audiences, name, seconds, times};
+use crate::identity::claims::{LEEWAY, audiences, name, seconds, subject, times};
 use crate::identity::jose::{Algorithm, Compact, Header, TOKEN_BYTES};
 use crate::identity::keys::KeyRing;
 use crate::identity::rejection::Reason;
 
 /// What a good one says.
 pub(in crate::identity) struct Vouched {
+    /// By the claim that the issuer is configured with, as in access tokens: whoever is one person there must not
+    /// be two here.
     pub(in crate::identity) subject: String,
+    /// `sub` itself, which userinfo repeats whatever claim is chosen.
+    pub(super) sub: String,
     /// In seconds since the epoch, never in the future.
     pub(in crate::identity) auth_time: Option<u64>,
     pub(in crate::identity) acr: Option<String>,
@@ -88,8 +92,9 @@ fn claims(
     times(&claims, ring.issuer(), now)?;
     only_for(&claims, client)?;
     id_token_only(&claims)?;
-    let subject = name(&claims, "sub")?.ok_or(Reason::Claim("sub"))?.to_owned();
-    if subject == client {
+    let sub = name(&claims, "sub")?.ok_or(Reason::Claim("sub"))?.to_owned();
+    let subject = subject(&claims, ring.issuer())?.to_owned();
+    if sub == client || subject == client {
         return Err(Reason::Claim("sub")); // the client itself is no person
     }
     seconds(&claims, "iat")?.ok_or(Reason::Claim("iat"))?;
@@ -99,6 +104,7 @@ fn claims(
     }
     Ok(Vouched {
         subject,
+        sub,
         auth_time: auth_time.map(|at| at.min(now)),
         acr: name(&claims, "acr")?.map(str::to_owned),
         sid: name(&claims, "sid")?.map(str::to_owned),

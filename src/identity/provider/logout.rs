@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::LoggedOut;
 use super::id_token::{issued_by, only_for};
-use crate::identity::claims::{LEEWAY, name, seconds, times};
-use crate::identity::jose::Compact;
+use crate::identity::claims::{LEEWAY, name, seconds, subject, times};
+use crate::identity::jose::{Compact, TOKEN_BYTES};
 use crate::identity::keys::KeyRing;
 use crate::identity::rejection::Reason;
 
@@ -21,6 +21,9 @@ pub(super) async fn check(
     token: &str,
     now: u64,
 ) -> Result<LoggedOut, Reason> {
+    if token.len() > TOKEN_BYTES {
+        return Err(Reason::Oversized);
+    }
     let token = Compact::parse(token)?;
     issued_by(ring, &token.claims)?;
     ring.check(&token).await?;
@@ -39,9 +42,18 @@ pub(super) async fn check(
     only_for(claims, client)?;
     seconds(claims, "iat")?.ok_or(Reason::Claim("iat"))?;
     let text = |claim| Ok::<_, Reason>(name(claims, claim)?.map(str::to_owned));
-    let (subject, sid) = (text("sub")?, text("sid")?);
-    if subject.is_none() && sid.is_none() {
+    let (sub, sid) = (text("sub")?, text("sid")?);
+    if sub.is_none() && sid.is_none() {
         return Err(Reason::Claim("sub"));
+    }
+    // Sessions are kept by the subject that the issuer is configured with. Where that is not `sub`, a `sub` alone
+    // names none of them, and to say that they have ended would be untrue.
+    let subject = match sub {
+        Some(_) => subject(claims, ring.issuer()).map(str::to_owned).ok(),
+        None => None,
+    };
+    if subject.is_none() && sid.is_none() {
+        return Err(Reason::Subject);
     }
     Ok(LoggedOut {
         subject,

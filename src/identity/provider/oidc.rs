@@ -12,7 +12,7 @@ use url::Url;
 use super::discovery::{Endpoints, Known, wrong};
 use super::id_token::{self, Vouched};
 use super::party::{Denied, Party, Tokens};
-use super::userinfo::{self, Said};
+use super::userinfo::{self, Said, Whom};
 use super::{Again, LoggedOut, Provider, Question, SignInError, SignedIn, Upstream, logout};
 use crate::clock::World;
 use crate::identity::claims::LEEWAY;
@@ -220,10 +220,16 @@ impl Oidc {
         let (Some(address), Some(access)) = (&place.userinfo, access) else {
             return Err(missing);
         };
-        match userinfo::ask(self.fetch.as_ref(), address, access, &vouched.subject).await? {
+        match userinfo::ask(self.fetch.as_ref(), address, access, Whom::Sub(&vouched.sub)).await? {
             Said::Claims(claims) => self.claimed(&claims).map_err(SignInError::Groups),
             Said::Gone => Err(wrong("its userinfo endpoint refused the token it had just given")),
+            Said::Nameless => Err(missing), // not by `sub`
         }
+    }
+
+    /// Somebody of whom only the subject is known.
+    fn whom<'a>(&'a self, subject: &'a str) -> Whom<'a> {
+        Whom::Subject(self.ring.issuer(), subject)
     }
 
     fn claimed(&self, claims: &Map<String, Value>) -> Result<BTreeSet<String>, GroupsFault> {
@@ -263,8 +269,9 @@ impl Oidc {
         let Some(address) = &place.userinfo else {
             return Ok(Again::CannotAsk);
         };
-        match userinfo::ask(self.fetch.as_ref(), address, access, subject).await? {
+        match userinfo::ask(self.fetch.as_ref(), address, access, self.whom(subject)).await? {
             Said::Gone => Ok(Again::Gone),
+            Said::Nameless => Ok(Again::CannotAsk),
             // Groups that only ID tokens have stay as they were: for as long as the access token lives.
             Said::Claims(claims) if self.claimed(&claims) == Err(GroupsFault::Missing) => Ok(Again::Stands {
                 claimed: None,
@@ -315,8 +322,10 @@ impl Oidc {
     /// What a refresh says of the person: its ID token, else userinfo.
     async fn newest(&self, place: &Endpoints, tokens: &Tokens, subject: &str) -> Result<Newest, SignInError> {
         let mut newest = Newest::Nothing;
+        let (mut whom, vouched);
+        whom = self.whom(subject);
         if let Some(token) = &tokens.id {
-            let vouched = self.checked(token, tokens).await?;
+            vouched = self.checked(token, tokens).await?;
             if vouched.subject != subject {
                 return Err(SignInError::Token(Reason::Claim("sub"))); // 12.2
             }
@@ -325,14 +334,16 @@ impl Oidc {
             if !is_silent {
                 return Ok(newest);
             }
+            whom = Whom::Sub(&vouched.sub);
         }
         let (Some(address), Some(access)) = (&place.userinfo, &tokens.access) else {
             return Ok(newest);
         };
         Ok(
-            match userinfo::ask(self.fetch.as_ref(), address, access, subject).await? {
+            match userinfo::ask(self.fetch.as_ref(), address, access, whom).await? {
                 Said::Claims(claims) => Newest::Claims(claims),
                 Said::Gone => Newest::Gone,
+                Said::Nameless => newest,
             },
         )
     }

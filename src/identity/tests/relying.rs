@@ -3,6 +3,7 @@
 
 mod again;
 mod bench;
+mod chosen;
 mod logout;
 mod noise;
 
