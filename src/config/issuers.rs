@@ -124,6 +124,22 @@ fn audiences(
             "give the people's side its own audience, e.g. \"tollgate-control\"",
         );
     }
+    for (client, key) in [
+        (&raw.client_id, "client_id"),
+        (&raw.login_client_id, "login_client_id"),
+    ] {
+        if let (Some(written), Some(client)) = (&raw.control_audience, client)
+            && written.get_ref() == client.get_ref()
+        {
+            check.problem(
+                written.span(),
+                format!(
+                    "control_audience is the same as {key}, so an ID token of the agents' side would open the people's"
+                ),
+                "register a second client at the issuer for the people's side, and name it here",
+            );
+        }
+    }
     (audience, control_audience)
 }
 

@@ -212,6 +212,19 @@ fn the_side_for_people_is_apart() {
     tollgate.toml:8:20: control_audience is the same as audience, so an agent's token would open the people's side
       instead: give the people's side its own audience, e.g. "tollgate-control"
     "#);
+    let facade = "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\nclient_id = \"x\"\ncontrol_audience = \"x\"\n";
+    assert!(
+        refusal_of(facade).contains("control_audience is the same as client_id"),
+        "{}",
+        refusal_of(facade)
+    );
+    let login = refusal_of(&format!(
+        "{ISSUER}login_client_id = \"x\"\ncontrol_audience = \"x\"\n"
+    ));
+    assert!(
+        login.contains("control_audience is the same as login_client_id"),
+        "{login}"
+    );
 }
 
 #[test]
