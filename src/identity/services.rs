@@ -435,17 +435,21 @@ impl Services {
         Ok(row)
     }
 
+    /// The key of this hash, if it was looked up at most [`KNOWN_FOR`] ago.
+    fn held(&self, hash: &Hash) -> Option<Arc<Key>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.world.monotonic();
+        let held = known.keys.get(hash).filter(|held| now < held.until);
+        held.map(|held| Arc::clone(&held.key))
+    }
+
     /// The key of this text, as it was at most [`KNOWN_FOR`] ago.
     async fn key_of(&self, text: &str) -> Result<Arc<Key>, Reason> {
         let hash = Hash::of(text.as_bytes());
-        let began = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = self.world.monotonic();
-            if let Some(held) = known.keys.get(&hash).filter(|held| now < held.until) {
-                return Ok(Arc::clone(&held.key));
-            }
-            known.changes
-        };
+        let began = self.known.lock().unwrap_or_else(PoisonError::into_inner).changes;
+        if let Some(key) = self.held(&hash) {
+            return Ok(key);
+        }
         let until = self.world.monotonic() + KNOWN_FOR; // counted from before the look
         let found = self.look_up(&hash).await.map_err(|error| {
             tracing::error!("an API key cannot be checked: {error}");
@@ -506,6 +510,12 @@ impl OwnTokens for Services {
                 KeyState::Revoked => Err(Reason::Ended),
             }
         })
+    }
+
+    fn knows(&self, token: &str) -> bool {
+        let held = has_form(token).then(|| self.held(&Hash::of(token.as_bytes())));
+        let now = self.world.now();
+        held.flatten().is_some_and(|key| key.state(now) == KeyState::Live)
     }
 
     fn stands<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, Option<bool>> {

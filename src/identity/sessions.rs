@@ -315,6 +315,10 @@ impl OwnTokens for Sessions {
         Box::pin(self.principal_of(token))
     }
 
+    fn knows(&self, token: &str) -> bool {
+        is_well_formed(token, prefix::ACCESS) && self.remembered(&Hash::of(token.as_bytes())).is_some()
+    }
+
     fn stands<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, Option<bool>> {
         Box::pin(async move {
             let ours = principal.user.kind == UserKind::Person

@@ -165,18 +165,25 @@ async fn taken_back_it_is_dead_here_at_once_and_elsewhere_within_seconds() {
     let bench = Bench::new().await;
     let other = bench.another();
     let (key, text) = bench.made("nightly").await;
+    assert!(!other.knows(text.expose()), "nobody has asked yet");
     let who = other.admit(text.expose()).await.unwrap();
+    assert!(other.knows(text.expose()) && !other.knows("tgk_"));
     bench.admit(&text).await.unwrap();
     let gone = bench.services.revoke(&key.id, "corp#ben").await.unwrap();
     assert_eq!(gone.state(bench.clock.now()), KeyState::Revoked);
     assert_eq!(gone.revoked_by.as_deref(), Some("corp#ben"));
     assert_eq!(bench.admit(&text).await, Err(Reason::Ended));
+    assert!(
+        !bench.services.knows(text.expose()),
+        "what is known to be bad is tried like any other"
+    );
     assert_eq!(
         other.stands(&who).await,
         Some(false),
         "asked before an effect: never remembered"
     );
     bench.clock.advance(5);
+    assert!(!other.knows(text.expose()));
     assert_eq!(other.admit(text.expose()).await, Err(Reason::Ended));
     let twice = bench.services.revoke(&key.id, "corp#eve").await;
     assert!(matches!(twice, Err(KeyFault::Over(_))));

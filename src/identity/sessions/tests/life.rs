@@ -136,8 +136,12 @@ async fn a_token_near_the_end_of_its_session_ends_with_it() {
 async fn an_end_takes_everything_with_it() {
     let bench = Bench::new().await;
     let (issued, other) = (bench.open("alice").await, bench.open("bob").await);
+    assert!(!bench.sessions.knows(&issued.access), "nobody has asked yet");
     let principal = bench.admit(&issued.access).await.unwrap();
+    assert!(bench.sessions.knows(&issued.access));
+    assert!(!bench.sessions.knows(&issued.refresh) && !bench.sessions.knows("tga_"));
     assert!(bench.sessions.end(&issued.session, Why::SignedOut).await.unwrap());
+    assert!(!bench.sessions.knows(&issued.access));
     assert!(
         !bench
             .sessions
