@@ -74,7 +74,8 @@ pub mod path {
     pub const CONSENT: &str = "/oauth/consent";
     /// Followed by the issuer's name: each provider has a redirect URI of its own.
     pub const CALLBACK: &str = "/oauth/callback/";
-    /// Followed by the issuer's name: where SAML responses are posted.
+    /// Followed by the issuer's name: where SAML responses are posted. With `/metadata` after it, what the
+    /// provider is to be told of us.
     pub const SAML: &str = "/oauth/saml/";
     pub const TOKEN: &str = "/oauth/token";
     pub const REVOKE: &str = "/oauth/revoke";

@@ -33,8 +33,23 @@ impl Facade {
         }
     }
 
+    /// What a provider is to be told of us (SAML 2.0 metadata), public as it is.
+    fn saml_metadata(&self, issuer: &str) -> Answer {
+        let provider = self.provider(issuer).filter(|provider| provider.posts());
+        match provider.and_then(|provider| provider.metadata()) {
+            Some(document) => pages::saml_metadata(document),
+            None => pages::not_found(),
+        }
+    }
+
     /// An answer in a form (SAML 2.0 bindings 3.5).
     pub(super) async fn saml(&self, asked: &Asked<'_>, issuer: &str) -> Answer {
+        if let Some(issuer) = issuer.strip_suffix("/metadata") {
+            return match *asked.method {
+                Method::GET | Method::HEAD => self.saml_metadata(issuer),
+                _ => pages::wrong_method("GET, HEAD"),
+            };
+        }
         if *asked.method != Method::POST || !authorize::is_form(asked) {
             return pages::wrong_method("POST");
         }

@@ -176,6 +176,15 @@ pub(super) fn way_back(what: &str, why: &str, url: &str, host: &str) -> Answer {
     page(StatusCode::BAD_REQUEST, what, &body)
 }
 
+/// Metadata for whoever runs a SAML provider (SAML 2.0 metadata, appendix A).
+pub(super) fn saml_metadata(document: String) -> Answer {
+    whole(
+        StatusCode::OK,
+        "application/samlmetadata+xml",
+        document.into_bytes(),
+    )
+}
+
 /// JSON for a program.
 pub(super) fn json(status: StatusCode, value: &Value) -> Answer {
     whole(status, "application/json", value.to_string().into_bytes())

@@ -396,3 +396,25 @@ async fn what_is_over_is_forgotten_and_a_flood_pushes_out_itself() {
     place.facade.prune().await.unwrap();
     assert_eq!(place.column::<i64>("SELECT count(*) FROM code"), 0);
 }
+
+#[tokio::test]
+async fn what_a_saml_provider_is_to_be_told_is_there_to_fetch() {
+    let place = Place::new().await;
+    let mut browser = Browser::default();
+    let answer = browser.get(&place.facade, "/oauth/saml/post/metadata").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(
+        answer.headers()[header::CONTENT_TYPE],
+        "application/samlmetadata+xml"
+    );
+    assert_eq!(answer.body(), b"<EntityDescriptor/>");
+    for other in ["corp", "nobody", "", "post/metadata", "post/x"] {
+        let path = format!("/oauth/saml/{other}/metadata");
+        let answer = browser.get(&place.facade, &path).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let posted = browser
+        .send(&place.facade, "POST", "/oauth/saml/post/metadata", &[], "")
+        .await;
+    assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+}

@@ -189,6 +189,10 @@ impl Provider for Played {
         })
     }
 
+    fn metadata(&self) -> Option<String> {
+        self.posts.then(|| "<EntityDescriptor/>".to_owned())
+    }
+
     fn again<'a>(&'a self, _: &'a str, _: &'a Upstream) -> BoxFuture<'a, Result<Again, SignInError>> {
         Box::pin(async { Ok(Again::CannotAsk) })
     }
