@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::{Body, Bytes};
+use futures::StreamExt;
 use futures::future::Either;
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::HttpSpec;
@@ -45,6 +47,8 @@ const METADATA: [&str; 2] = [
 ];
 /// Who the bearer of a token is, for `tollgate whoami`.
 const WHOAMI: &str = "/whoami";
+/// Sessions that are looked at together: of some nobody may know for a while.
+const LOOKS: usize = 64;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -286,20 +290,34 @@ impl Front {
         }
     }
 
-    /// Lets go of what is held for sessions that have ended, until the server stops.
+    /// Lets go of what is held for sessions that have ended, until the server stops. Looking is a task of its
+    /// own: it may wait for a provider that does not answer, and an end that is told must not wait with it.
     pub(super) async fn keep_ends(self: Arc<Self>) {
         let mut ended = self.door.ended();
         let mut look = tokio::time::interval(self.spec.look_every);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut looks = JoinSet::new(); // stopped when this is
         loop {
-            tokio::select! {
+            let is_due = tokio::select! {
                 () = self.end.cancelled() => return,
                 told = ended.recv() => match told {
-                    Ok(session) => self.session_ended(&session).await,
-                    Err(RecvError::Lagged(_)) => self.look().await,
-                    Err(RecvError::Closed) => ended = self.door.ended(),
+                    Ok(session) => {
+                        self.session_ended(&session).await;
+                        false
+                    }
+                    Err(RecvError::Lagged(_)) => true, // a look under way may have missed them too
+                    Err(RecvError::Closed) => {
+                        ended = self.door.ended();
+                        false
+                    }
                 },
-                _ = look.tick() => self.look().await,
+                _ = look.tick() => {
+                    while looks.try_join_next().is_some() {}
+                    looks.is_empty()
+                }
+            };
+            if is_due {
+                looks.spawn(Arc::clone(&self).look());
             }
         }
     }
@@ -311,13 +329,17 @@ impl Front {
     }
 
     /// Sessions also end on other replicas, and while nobody listened.
-    async fn look(&self) {
-        for principal in self.lives.open() {
-            if self.door.has_fallen(&principal).await {
-                self.lives.cut(&principal.session.id);
-                self.let_go(&principal.session.id).await;
+    async fn look(self: Arc<Self>) {
+        let front = &self;
+        let look = |principal: Principal| async move {
+            if front.door.has_fallen(&principal).await {
+                front.lives.cut(&principal.session.id);
+                front.let_go(&principal.session.id).await;
             }
-        }
+        };
+        futures::stream::iter(self.lives.open())
+            .for_each_concurrent(LOOKS, look)
+            .await;
     }
 
     async fn let_go(&self, session: &str) {

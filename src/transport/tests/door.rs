@@ -1,7 +1,7 @@
 //! A door the test holds: it tells what comes through, and keeps a call inside until told to let go.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
@@ -53,6 +53,10 @@ pub(in crate::transport) struct Held {
     pub(in crate::transport) ends: Ends,
     /// Sessions that have ended elsewhere.
     pub(in crate::transport) fallen: Mutex<BTreeSet<String>>,
+    /// Sessions of which nobody can say whether they stand: asking never ends.
+    pub(in crate::transport) stuck: Mutex<BTreeSet<String>>,
+    /// How often that was asked.
+    pub(in crate::transport) asked: AtomicUsize,
     /// Calls count as having taken their approval.
     pub(in crate::transport) spent: AtomicBool,
     /// What was let go of: sessions left, and forgotten.
@@ -70,6 +74,8 @@ impl Held {
             shown: Mutex::default(),
             ends: Ends::default(),
             fallen: Mutex::default(),
+            stuck: Mutex::default(),
+            asked: AtomicUsize::new(0),
             spent: AtomicBool::new(false),
             let_go_of: Mutex::default(),
             people: People::default(),
@@ -256,6 +262,10 @@ impl Door for Held {
     }
 
     fn has_fallen<'a>(&'a self, principal: &'a Principal) -> BoxFuture<'a, bool> {
+        if self.stuck.lock().unwrap().contains(&principal.session.id) {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            return Box::pin(std::future::pending());
+        }
         let fallen = self.fallen.lock().unwrap().contains(&principal.session.id);
         Box::pin(std::future::ready(fallen))
     }

@@ -235,3 +235,23 @@ async fn more_ends_than_a_listener_can_follow_are_found_by_looking() {
     assert_eq!(client.reply().await.status, 401);
     assert!(!matches!(server.events.try_recv(), Ok(Event::Accepted(_))));
 }
+
+#[tokio::test]
+async fn an_end_waits_for_nobody_elses_provider() {
+    let mut server = Server::start_with(|spec| spec.look_every = Duration::from_millis(1)).await;
+    let opened = server.session("ann", &json!({})).await;
+    let _stream = open_stream(&server, "ann", &opened).await;
+    server.door.stuck.lock().unwrap().insert(session("ann"));
+    until("asked about", async || {
+        server.send(&Request::get("/healthz")).await;
+        server.door.asked.load(Ordering::Relaxed) > 0
+    })
+    .await;
+    let mut bobs = server.connect().await;
+    bobs.send(&Request::call("bob", "hold", &json!({}))).await;
+    let held = server.entered().await.call_id;
+    server.door.ends.tell(&session("bob"));
+    assert_eq!(server.cancelled().await, held);
+    assert_eq!(bobs.reply().await.status, 401);
+    assert_eq!(server.door.asked.load(Ordering::Relaxed), 1, "one look at a time");
+}
