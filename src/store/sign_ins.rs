@@ -280,30 +280,28 @@ impl Tx {
         Ok(())
     }
 
-    /// Registers a client. When there are `most`, the oldest that nobody used goes; gives whether there was room.
+    /// Registers a client. When there are `most`, one that nobody used goes, the oldest first; else the one that was
+    /// used the longest ago: programs register anew for every login, so there would never be room again.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn add_client(&mut self, row: &ClientRow, most: u32) -> Result<bool, StoreError> {
+    pub async fn add_client(&mut self, row: &ClientRow, most: u32) -> Result<(), StoreError> {
         sqlx::query(
-            "DELETE FROM client WHERE id IN (SELECT id FROM client WHERE used_at IS NULL ORDER BY created_at \
+            "DELETE FROM client WHERE id IN (SELECT id FROM client \
+             ORDER BY used_at IS NOT NULL, coalesce(used_at, created_at) \
              LIMIT max(0, (SELECT count(*) FROM client) - ?1 + 1))",
         )
         .bind(most)
         .execute(&mut self.conn)
         .await?;
-        let done = sqlx::query(
-            "INSERT INTO client (id, name, redirect_uris, created_at) \
-             SELECT ?1, ?2, ?3, ?4 WHERE (SELECT count(*) FROM client) < ?5",
-        )
-        .bind(&row.id)
-        .bind(&row.name)
-        .bind(&row.redirect_uris)
-        .bind(to_i64(row.created_at))
-        .bind(most)
-        .execute(&mut self.conn)
-        .await?;
-        Ok(done.rows_affected() == 1)
+        sqlx::query("INSERT INTO client (id, name, redirect_uris, created_at) VALUES (?1, ?2, ?3, ?4)")
+            .bind(&row.id)
+            .bind(&row.name)
+            .bind(&row.redirect_uris)
+            .bind(to_i64(row.created_at))
+            .execute(&mut self.conn)
+            .await?;
+        Ok(())
     }
 
     /// The client that registered under this id.

@@ -41,12 +41,7 @@ impl Facade {
         let name = documents::name(fields.get("client_name"));
         let name = name.unwrap_or_else(|| "a program without a name".to_owned());
         match self.registration(name, &redirects).await {
-            Ok(Some(row)) => pages::json(StatusCode::CREATED, &described(&row, &redirects)),
-            Ok(None) => pages::error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "temporarily_unavailable",
-                "Too many clients have registered themselves.",
-            ),
+            Ok(row) => pages::json(StatusCode::CREATED, &described(&row, &redirects)),
             Err(error) => {
                 tracing::error!(%error, "a client could not be registered");
                 pages::error(
@@ -58,11 +53,7 @@ impl Facade {
         }
     }
 
-    async fn registration(
-        &self,
-        name: String,
-        redirects: &[Redirect],
-    ) -> Result<Option<ClientRow>, StoreError> {
+    async fn registration(&self, name: String, redirects: &[Redirect]) -> Result<ClientRow, StoreError> {
         let uris: Vec<&str> = redirects.iter().map(Redirect::as_str).collect();
         let row = ClientRow {
             id: self.fresh(REGISTERED).to_string(),
@@ -71,9 +62,9 @@ impl Facade {
             created_at: self.world.now().0,
         };
         let mut tx = self.rows.write().await?;
-        let added = tx.add_client(&row, MOST).await?;
+        tx.add_client(&row, MOST).await?;
         tx.commit().await?;
-        Ok(added.then_some(row))
+        Ok(row)
     }
 }
 

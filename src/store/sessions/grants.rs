@@ -81,12 +81,20 @@ impl Tx {
         Ok(())
     }
 
-    /// A new device. `false`, and nothing happened, when the user code is taken, or `most` devices wait
-    /// at its time of creation.
+    /// A new device. When there are `most`, those go that end first and for which nobody has signed in: whoever floods
+    /// us pushes out their own, and nobody is kept from beginning. `false` when the user code is taken, or somebody
+    /// has signed in for all of them.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn insert_device(&mut self, row: &DeviceRow, most: u32) -> Result<bool, StoreError> {
+        sqlx::query(
+            "DELETE FROM device WHERE hash IN (SELECT hash FROM device WHERE code IS NULL ORDER BY expires_at \
+             LIMIT max(0, (SELECT count(*) FROM device) - ?1 + 1))",
+        )
+        .bind(most)
+        .execute(&mut self.conn)
+        .await?;
         let done = sqlx::query(
             "INSERT INTO device (hash, user_code, client_id, client_name, verified, resource, scope, created_at, \
              expires_at, pause) SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10 \

@@ -494,3 +494,56 @@ async fn fields_of_the_providers_answer_come_once() {
     }
     assert!(location(&browser.get(&place.facade, &path).await).is_some());
 }
+
+#[tokio::test]
+async fn a_flood_of_devices_keeps_nobody_from_beginning() {
+    let place = Place::new().await;
+    let row = |n: u8| crate::store::sessions::DeviceRow {
+        hash: [n; 32],
+        user_code: format!("{n:08}"),
+        client_id: "native".to_owned(),
+        client_name: "x".to_owned(),
+        verified: false,
+        resource: RESOURCE.to_owned(),
+        scope: String::new(),
+        created_at: NOW + u64::from(n),
+        expires_at: NOW + 600_000 + u64::from(n),
+        polled_at: None,
+        pause: 5_000,
+        denied: false,
+        code: None,
+    };
+    let mut tx = place.rows.write().await.unwrap();
+    for n in 0..3 {
+        assert!(tx.insert_device(&row(n), 3).await.unwrap(), "{n}");
+    }
+    assert!(
+        tx.leave_for_device(&[1; 32], &[9; 32], NOW)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    for n in 10..60 {
+        assert!(tx.insert_device(&row(n), 3).await.unwrap(), "{n}");
+    }
+    for n in 58..60 {
+        assert!(
+            tx.leave_for_device(&[n; 32], &[n; 32], NOW)
+                .await
+                .unwrap()
+                .is_some()
+        );
+    }
+    assert!(
+        !tx.insert_device(&row(70), 3).await.unwrap(),
+        "somebody signed in for each"
+    );
+    tx.commit().await.unwrap();
+    assert_eq!(
+        place.column::<String>(
+            "SELECT group_concat(user_code, ' ') FROM (SELECT * FROM device ORDER BY user_code)"
+        ),
+        "00000001 00000058 00000059",
+        "the one somebody signed in for stayed"
+    );
+}

@@ -105,15 +105,17 @@ async fn their_number_is_bounded_and_the_unused_make_room() {
     };
     let mut tx = place.rows.write().await.unwrap();
     for n in 0..6 {
-        assert!(tx.add_client(&row(n), 3).await.unwrap(), "{n}");
+        tx.add_client(&row(n), 3).await.unwrap();
     }
-    for n in 3..6 {
-        tx.client_used(&row(n).id, NOW).await.unwrap();
+    for (n, used) in [(3, 30), (4, 10), (5, 20)] {
+        tx.client_used(&row(n).id, NOW + used).await.unwrap();
     }
-    assert!(
-        !tx.add_client(&row(7), 3).await.unwrap(),
-        "all of them are in use"
-    );
+    // All of them are in use: for the first of a flood the one used longest ago goes, for the others what the
+    // flood brought.
+    for n in 6..60 {
+        tx.add_client(&row(n), 3).await.unwrap();
+    }
     tx.commit().await.unwrap();
-    assert_eq!(place.column::<String>("SELECT min(id) FROM client"), "reg_03");
+    let left = "SELECT group_concat(id, ' ') FROM (SELECT id FROM client ORDER BY id)";
+    assert_eq!(place.column::<String>(left), "reg_03 reg_05 reg_59");
 }
