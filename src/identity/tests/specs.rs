@@ -230,8 +230,6 @@ async fn every_reason_has_a_counter_and_a_sound_description() {
         Reason::NotYetValid,
         Reason::Lifetime,
         Reason::NotAnAccessToken,
-        Reason::Ended,
-        Reason::Unavailable,
         Reason::NotAnIdToken,
         Reason::NotALogoutToken,
         Reason::Weak,
