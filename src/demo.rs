@@ -41,8 +41,9 @@ impl Way<'_> {
             ),
             Self::Facade(key) => (
                 format!("mode = \"facade\"\nclient_id = \"{FACADE}\"\n"),
+                // No documents: the demo is played where there is no way out as well.
                 format!(
-                    "\n[facade]\nkey = \"file:{}\"\nregistration = true\nunchecked_seconds = 43200\n",
+                    "\n[facade]\nkey = \"file:{}\"\nregistration = true\nclient_documents = false\nunchecked_seconds = 43200\n",
                     key.display()
                 ),
             ),

@@ -16,6 +16,7 @@ pub mod issuer;
 mod jose;
 mod jwks;
 mod keys;
+mod last_page;
 mod local;
 pub mod login;
 mod reading;

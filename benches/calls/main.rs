@@ -6,12 +6,14 @@
 //! machine, its load and the price of one `fdatasync` are printed with it. Aims are those of a quiet
 //! machine with two cores.
 //!
-//! Counts and times are bounded: two minutes or so. `make bench ARGS=--quick` takes a few seconds.
+//! Counts and times are bounded: two minutes or so. `make bench ARGS=--quick` takes a few seconds, and
+//! `--identity` alone says what it costs to know who asks.
 
 mod beside;
 mod changes;
 mod decisions;
 mod direct;
+mod identity;
 mod inside;
 #[path = "../../tests/it/support/issuer.rs"]
 #[expect(
@@ -25,6 +27,7 @@ mod load;
 mod machine;
 mod sandbox;
 mod server;
+mod sign_in;
 mod site;
 mod start;
 mod table;
@@ -65,11 +68,13 @@ const QUICK: Plan = Plan {
 
 fn main() -> Result<()> {
     let mut plan = WHOLE;
+    let mut only_identity = false;
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--bench" => {} // cargo's own
             "--quick" => plan = QUICK,
-            other => bail!("unknown argument {other}; there is --quick"),
+            "--identity" => only_identity = true,
+            other => bail!("unknown argument {other}; there are --quick and --identity"),
         }
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -80,10 +85,17 @@ fn main() -> Result<()> {
     let issuer = runtime.block_on(issuer::Issuer::start());
     let issuer = Arc::new(issuer);
     let site = Site::new(Arc::clone(&issuer), plan.rows)?;
-    let measured = processes(&site, &issuer, &world, plan).and_then(|()| {
+    let before = match only_identity {
+        true => machine::print(&site, &world),
+        false => processes(&site, &issuer, &world, plan),
+    };
+    let measured = before.and_then(|()| {
         runtime.block_on(async {
-            inside::print(&site, plan).await?;
-            decisions::print(&site, plan).await
+            if !only_identity {
+                inside::print(&site, plan).await?;
+                decisions::print(&site, plan).await?;
+            }
+            identity::print(&site, &issuer, plan).await
         })
     });
     measured.with_context(|| site.server_log())?;

@@ -10,7 +10,7 @@ use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::attempts::{Attempts, Kind};
-use crate::identity::issuer::{DemoIssuer, DemoPaths, Page, TokenRefused};
+use crate::identity::issuer::{DemoIssuer, DemoPaths, Page, TokenRefused, page_policy};
 use crate::transport::http::annex::Annex;
 
 /// The demo issuer's documents, login page and token endpoint: loopback only, and gone with the demo.
@@ -149,7 +149,15 @@ fn only(methods: &'static str) -> Response<Vec<u8>> {
 
 fn page(content: Page) -> Response<Vec<u8>> {
     match content {
-        Page::Html(status, html) => with(status, (header::CONTENT_TYPE, "text/html; charset=utf-8"), html),
+        Page::Html(status, html) => {
+            let mut answer = with(status, (header::CONTENT_TYPE, "text/html; charset=utf-8"), html);
+            if let Ok(policy) = HeaderValue::from_str(&page_policy()) {
+                answer
+                    .headers_mut()
+                    .insert(header::CONTENT_SECURITY_POLICY, policy);
+            }
+            answer
+        }
         Page::See(place) => with(303, (header::LOCATION, &place), String::new()),
     }
 }

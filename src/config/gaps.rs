@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::check::is_loopback;
-use super::{Config, Git, Kind, Shell, Sqlite};
+use super::{Config, Facade, Git, Kind, Shell, Sqlite};
 use crate::resource::sql::{ColumnsDefault, MaskStyle};
 
 /// One thing this set-up does not protect against.
@@ -80,22 +80,19 @@ fn people(config: &Config, list: &mut List) {
         list.avoidable(
             "no-issuer",
             "Nobody can call over HTTP: there is no [[issuer]].",
-            "Add the issuer of your organisation's access tokens, or use stdio alone.",
-        );
-    } else {
-        list.limit(
-            "token-lifetime",
-            "A token stays good until it expires, also after the person has left.",
-            "Let the issuer give access tokens for an hour or less.",
-        );
-        list.limit(
-            "claimed-agent",
-            "Which program speaks for a person is only as certain as the issuer's client_id; the name a client \
-             gives itself is a claim.",
-            "Register each agent as its own client at the issuer, and write policies on client_id.",
+            "Add the identity provider of your organisation, or use stdio alone.",
         );
     }
-    for issuer in &config.issuers {
+    if let Some(facade) = &config.facade
+        && config.issuers.iter().any(|issuer| issuer.mode.is_facade())
+    {
+        signed_in(facade, list);
+    }
+    let bearers = config.issuers.iter().filter(|issuer| !issuer.mode.is_facade());
+    for (at, issuer) in bearers.enumerate() {
+        if at == 0 {
+            own_tokens(list);
+        }
         if issuer.accept_typ_jwt {
             list.avoidable(
                 "plain-jwt",
@@ -126,6 +123,60 @@ fn people(config: &Config, list: &mut List) {
             );
         }
     }
+}
+
+/// Of sessions of the facade.
+fn signed_in(facade: &Facade, list: &mut List) {
+    list.limit(
+        "session-recheck",
+        format!(
+            "Somebody who has left, or lost a group, can go on for {} seconds, and for {} where the identity provider \
+             gives nothing to ask again with.",
+            facade.recheck.as_secs(),
+            facade.unchecked.as_secs()
+        ),
+        "Lower recheck_seconds and unchecked_seconds, or let the provider tell of logouts \
+         (<public_url>/oauth/logged-out/<issuer>).",
+    );
+    list.limit(
+        "loopback-client",
+        "Which program listens at a loopback address nobody can say: another one on the person's computer can ask \
+         in the name of a known one. People are told where their yes leads.",
+        "Write policies on people and resources, not on client_id alone.",
+    );
+    if facade.registration {
+        list.avoidable(
+            "self-registration",
+            "Any program may register itself, under any name: people alone decide whom they say yes to.",
+            "Take registration out; add the programs you know as [[facade.client]].",
+        );
+    }
+    if facade
+        .documents
+        .as_ref()
+        .is_some_and(|documents| documents.allow_private)
+    {
+        list.avoidable(
+            "private-documents",
+            "Strangers can make this server look at addresses of private networks (client_documents_private).",
+            "Take it out where your agents' documents are at public addresses.",
+        );
+    }
+}
+
+/// Of tokens that issuers sign for agents themselves.
+fn own_tokens(list: &mut List) {
+    list.limit(
+        "token-lifetime",
+        "A token of an issuer with mode = \"bearer\" stays good until it expires, also after the person has left.",
+        "Let the issuer give access tokens for an hour or less, or let people sign in here (mode = \"facade\").",
+    );
+    list.limit(
+        "claimed-agent",
+        "Which program speaks for a person is only as certain as the issuer's client_id; the name a client \
+         gives itself is a claim.",
+        "Register each agent as its own client at the issuer, and write policies on client_id.",
+    );
 }
 
 fn commands(name: &str, shell: &Shell, list: &mut List) {

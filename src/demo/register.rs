@@ -106,8 +106,8 @@ fn decide(stage: &mut Stage<'_>, place: &Place<'_>, secrets: &[Credential]) -> R
 fn commands(endpoint: &str) -> [(&'static str, String); 4] {
     [
         (
-            "Claude Code, and then /mcp in it",
-            format!("claude mcp add --transport http tollgate {endpoint}"),
+            "Claude Code",
+            format!("claude mcp add --transport http tollgate {endpoint} && claude mcp login tollgate"),
         ),
         (
             "Codex",

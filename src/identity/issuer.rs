@@ -26,7 +26,7 @@ use super::spec::{SpecError, is_loopback, secure};
 use crate::call::Hash;
 use crate::clock::World;
 
-pub use code::{DemoClient, Page};
+pub use code::{DemoClient, Page, page_policy};
 
 /// Wrong secrets after which an account pauses, and for how long.
 const ATTEMPTS: u32 = 5;

@@ -87,7 +87,7 @@ fn what_init_comments_out_loads_too() {
     let dir = folder.path();
     assert!(tollgate(dir, &["init", "."]).status.success());
     let offered = regex::Regex::new(
-        r#"(?m)^# (\[\[?[a-z_.]+\]\]?|(control_|name|kind|url|audience|groups_claim|workdir|programs|description|labels|support|secret|hold|decide)[a-z_]* = .*)$"#,
+        r#"(?m)^# (\[\[?[a-z_.]+\]\]?|(control_|name|kind|url|audience|client_id|client_secret|scopes|key|groups_claim|workdir|programs|description|labels|support|secret|hold|decide)[a-z_]* = .*)$"#,
     )
     .unwrap();
     let uncomment = |name: &str, pattern: &regex::Regex| {

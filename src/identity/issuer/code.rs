@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use url::{Host, Url};
@@ -259,21 +259,47 @@ fn login_form(fields: &Fields, wrong: Option<TokenRefused>) -> String {
             escaped(value)
         );
     }
-    let wrong = wrong.map_or_else(String::new, |why| format!("<p role=\"alert\">{why}</p>"));
+    let wrong = wrong.map_or_else(String::new, |why| {
+        format!("<p role=\"alert\">Not signed in: {why}.</p>")
+    });
+    let user = one(fields, "username").map(escaped).unwrap_or_default();
+    let (first, second) = if user.is_empty() {
+        (" autofocus", "")
+    } else {
+        ("", " autofocus")
+    };
     let _ = write!(
         form,
-        "{wrong}<p><label>User <input name=\"username\" autocomplete=\"username\" required autofocus></label></p>\
-         <p><label>Secret <input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label></p>\
+        "{wrong}<p><label>User<input name=\"username\" value=\"{user}\" autocomplete=\"username\" required{first}></label></p>\
+         <p><label>Secret<input name=\"password\" type=\"password\" autocomplete=\"current-password\" required{second}></label></p>\
+         <p class=\"faint\">The demo printed users and secrets in its terminal.</p>\
          <p><button>Sign in</button></p></form>"
     );
     document(&form)
+}
+
+/// The look of the server's other pages, as far as a form needs it.
+const STYLE: &str = ":root{color-scheme:light dark}*{box-sizing:border-box}body{margin:0;font:16px/1.5 system-ui,sans-serif}\
+main{max-width:24rem;margin:0 auto;padding:.75rem 1rem}h1{font-size:1.4rem;margin:.25rem 0 .75rem}p{margin:0 0 1rem}\
+form{border:1px solid #8888;border-radius:8px;padding:1rem 1rem 0}input{display:block;width:100%;font:inherit;padding:.5rem;\
+border:1px solid #888;border-radius:6px}button{font:inherit;font-weight:600;min-height:2.75rem;padding:.4rem 1.1rem;\
+border:0;border-radius:6px;background:#14713d;color:#fff;cursor:pointer}[role=alert]{color:#d9534a;font-weight:600}\
+.faint{opacity:.75;font-size:.875rem}:focus-visible{outline:3px solid #0b57a8;outline-offset:2px}";
+
+/// The Content-Security-Policy of the pages: their one style, by its hash. No `form-action`: browsers hold
+/// the way back to the client against it.
+#[must_use]
+pub fn page_policy() -> String {
+    let hash = STANDARD.encode(Hash::of(STYLE.as_bytes()).0);
+    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
 }
 
 fn document(body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>Sign in to the demo</title></head><body><h1>The demo's identity provider</h1>{body}</body></html>\n"
+         <title>Sign in to the demo</title><style>{STYLE}</style></head><body><main>\
+         <h1>The demo's identity provider</h1>{body}</main></body></html>\n"
     )
 }
 

@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use zeroize::Zeroizing;
 
+use crate::identity::last_page;
+
 /// How long one connection may take to say what it wants.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long it may take to take our words.
@@ -112,12 +114,7 @@ async fn fields(stream: &mut TcpStream) -> Option<Fields> {
 
 /// Nothing that was sent is repeated.
 async fn say(stream: &mut TcpStream, status: &str, words: &str) {
-    let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
-         cache-control: no-store\r\nreferrer-policy: no-referrer\r\nx-content-type-options: nosniff\r\n\
-         connection: close\r\n\r\n{words}",
-        words.len()
-    );
+    let answer = last_page::answer(status, words);
     let said = async {
         let _ = stream.write_all(answer.as_bytes()).await;
         let _ = stream.shutdown().await;

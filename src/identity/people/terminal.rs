@@ -15,6 +15,7 @@ use super::SignInError;
 use crate::clock::World;
 use crate::identity::fetch::Fetch;
 use crate::identity::jose::Compact;
+use crate::identity::last_page;
 use crate::identity::provider::{Endpoints, Party, Question};
 use crate::secret::Secret;
 
@@ -171,11 +172,7 @@ async fn fields(stream: &mut TcpStream) -> Option<Vec<(String, String)>> {
 
 /// Nothing that was sent is repeated.
 async fn say(stream: &mut TcpStream, status: &str, words: &str) {
-    let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
-         cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n{words}",
-        words.len()
-    );
+    let answer = last_page::answer(status, words);
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
 }

@@ -106,12 +106,12 @@ impl Oidc {
         &self.client
     }
 
-    /// Looks up where people sign in, for `tollgate check` and `doctor`.
+    /// Looks up where people sign in, for `tollgate check` and `doctor`, which say themselves what they find.
     ///
     /// # Errors
     /// Why they cannot.
     pub async fn probe(&self) -> Result<(), SignInError> {
-        self.place().await.map(|_| ())
+        self.found().await.map(|_| ())
     }
 
     /// Checks an ID token of this client that came some other way than from a sign-in here.
@@ -123,12 +123,15 @@ impl Oidc {
     }
 
     async fn place(&self) -> Result<Arc<Endpoints>, SignInError> {
-        let issuer = self.ring.issuer();
+        let issuer = &self.ring.issuer().name;
+        let found = self.found().await;
+        found.inspect_err(|error| tracing::warn!(issuer, %error, "people cannot sign in"))
+    }
+
+    async fn found(&self) -> Result<Arc<Endpoints>, SignInError> {
         let mut known = self.known.lock().await;
-        let found = known
-            .get(self.fetch.as_ref(), &issuer.url, self.world.as_ref())
-            .await;
-        found.inspect_err(|error| tracing::warn!(issuer = issuer.name, %error, "people cannot sign in"))
+        let (fetch, world) = (self.fetch.as_ref(), self.world.as_ref());
+        known.get(fetch, &self.ring.issuer().url, world).await
     }
 
     /// Tells the operator, who alone can help.

@@ -44,6 +44,23 @@ fn each_avoidable_gap_is_closed_by_what_it_advises() {
         &format!("{issuer}client_ids = [\"claude\"]\n"),
     );
     closes("plain-jwt", &format!("{issuer}accept_typ_jwt = true\n"), issuer);
+    let facade = "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\nclient_id = \"tollgate\"\n[facade]\nkey = \"env:K\"\n";
+    for of_bearers in ["any-client", "token-lifetime", "claimed-agent"] {
+        closes(of_bearers, issuer, facade);
+    }
+    for of_sessions in ["session-recheck", "loopback-client"] {
+        closes(of_sessions, facade, issuer);
+    }
+    closes(
+        "self-registration",
+        &format!("{facade}registration = true\n"),
+        facade,
+    );
+    closes(
+        "private-documents",
+        &format!("{facade}client_documents_private = true\n"),
+        facade,
+    );
     closes(
         "empty-group",
         "[groups]\ndba = []\n",
