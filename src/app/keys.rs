@@ -246,6 +246,10 @@ impl KeyDesk for Administered {
     fn names(&self) -> KeyNames {
         self.book.names.clone()
     }
+
+    fn opens_to(&self, who: &Reviewer) -> bool {
+        self.may(who, &BTreeSet::new()).is_ok()
+    }
 }
 
 /// The keys in a configuration's store, for the server that admits them.

@@ -38,17 +38,27 @@ fn escaped(words: &str, lines: bool) -> String {
     out
 }
 
+/// What is above a page: who is signed in, the token of the form that signs them out, and where they can go (path and
+/// name, both ours).
+pub(super) struct Head<'a> {
+    pub(super) seated: &'a Seated,
+    pub(super) token: &'a str,
+    pub(super) places: &'a [(&'static str, &'static str)],
+}
+
 /// A whole page around `body`, which is HTML.
-pub(super) fn layout(title: &str, who: Option<(&Seated, &str)>, body: &str) -> String {
-    let aside = who.map_or_else(String::new, |(seated, token)| {
-        let user = &seated.person.user;
+pub(super) fn layout(title: &str, head: Option<&Head<'_>>, body: &str) -> String {
+    let aside = head.map_or_else(String::new, |head| {
+        let user = &head.seated.person.user;
+        let link = |(path, name): &(&str, &str)| format!("<a href=\"{path}\">{name}</a>");
+        let links: String = head.places.iter().map(link).collect();
         format!(
-            "<form class=\"who\" method=\"post\" action=\"/sign-out\"><span><bdi>{}</bdi> at {}</span>\
+            "<nav>{links}</nav><form class=\"who\" method=\"post\" action=\"/sign-out\"><span><bdi>{}</bdi> at {}</span>\
              <input type=\"hidden\" name=\"token\" value=\"{}\">\
              <button class=\"plain\">Sign out</button></form>",
             text(&user.subject),
             text(&user.issuer),
-            text(token)
+            text(head.token)
         )
     });
     format!(

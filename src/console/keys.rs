@@ -43,6 +43,8 @@ pub trait KeyDesk: Send + Sync + std::fmt::Debug {
     fn revoke<'a>(&'a self, who: &'a Reviewer, id: &'a str) -> BoxFuture<'a, Result<Key, KeyProblem>>;
     /// Names that a form can offer.
     fn names(&self) -> KeyNames;
+    /// Whether there is anything here for this person.
+    fn opens_to(&self, who: &Reviewer) -> bool;
 }
 
 /// What a key can be for under this configuration.

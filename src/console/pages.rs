@@ -212,7 +212,20 @@ async fn sign_out(front: &Front, asked: Asked) -> Result<Answer, Problem> {
 
 pub(super) fn page(front: &Front, seated: &Seated, title: &str, body: &str) -> Answer {
     let token = front.sessions.token(seated, &["sign-out"]);
-    answer::page(html::layout(title, Some((seated, &token)), body))
+    let mut places = vec![("/approvals", "Requests")];
+    if front.spec.sessions.is_some() {
+        places.push(("/sessions", "Programs"));
+    }
+    let who = reviewer(front, seated);
+    if front.spec.keys.as_ref().is_some_and(|desk| desk.opens_to(&who)) {
+        places.push(("/keys", "API keys"));
+    }
+    let head = html::Head {
+        seated,
+        token: &token,
+        places: &places,
+    };
+    answer::page(html::layout(title, Some(&head), body))
 }
 
 /// One for each issuer, so that an answer of one cannot be taken for another's (RFC 9700 4.4.2.2).

@@ -2,4 +2,8 @@
 
 mod browser;
 mod chromium;
+mod control;
+mod ends;
 mod gate;
+mod leaks;
+mod stand;

@@ -84,6 +84,10 @@ impl KeyDesk for Keys {
             resources: one("shop"),
         }
     }
+
+    fn opens_to(&self, who: &Reviewer) -> bool {
+        permitted(who).is_ok()
+    }
 }
 
 /// A control side that looks after keys.

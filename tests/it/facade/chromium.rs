@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Client;
 use serde_json::{Value, json};
 use url::Url;
@@ -73,7 +75,7 @@ impl Driver {
             "--disable-dev-shm-usage",
             "--no-proxy-server",
             // Nothing from elsewhere: pages of the provider name fonts of the internet, and would wait for them.
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
         ]
         .map(str::to_owned)
         .into();
@@ -190,6 +192,12 @@ impl Browser<'_> {
     /// Names and values of the cookies of this page's host.
     pub(super) async fn cookies(&self) -> Vec<Value> {
         self.get("cookie").await.as_array().unwrap().clone()
+    }
+
+    /// The page as it looks, a PNG.
+    pub(super) async fn picture(&self) -> Vec<u8> {
+        let picture = self.get("screenshot").await;
+        STANDARD.decode(picture.as_str().unwrap()).unwrap()
     }
 
     /// Ends the browser.

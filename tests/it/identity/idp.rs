@@ -68,8 +68,14 @@ impl Idp {
         }
     }
 
+    /// Ends it: whoever relies on it is on their own.
+    pub(crate) fn stop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
     /// Calls a test-only address.
-    pub(super) async fn ask(&self, what: &str, query: &[(&str, &str)]) -> Value {
+    pub(crate) async fn ask(&self, what: &str, query: &[(&str, &str)]) -> Value {
         let url = format!("{}/test/{what}", self.issuer);
         let url = Url::parse_with_params(&url, query).unwrap();
         let answer = self.fetch.get(&url).await.unwrap();
@@ -79,7 +85,7 @@ impl Idp {
     }
 
     /// A real authorization code flow with PKCE; the whole token answer.
-    pub(super) async fn login(&self, user: &str, algorithm: &str, resource: &str) -> Value {
+    pub(crate) async fn login(&self, user: &str, algorithm: &str, resource: &str) -> Value {
         let client = format!("agent-{algorithm}");
         let query = [
             ("user", user),

@@ -14,6 +14,8 @@ pub(crate) struct Agent {
     http: reqwest::Client,
     url: String,
     token: String,
+    /// What it takes the server for, where that is not its address.
+    host: Option<String>,
 }
 
 impl Agent {
@@ -22,6 +24,7 @@ impl Agent {
             http: tollgate::app::http_client().unwrap(),
             url: site.endpoint(),
             token: site.token(subject, groups),
+            host: None,
         }
     }
 
@@ -31,6 +34,17 @@ impl Agent {
             http: tollgate::app::http_client().unwrap(),
             url: site.endpoint(),
             token,
+            host: None,
+        }
+    }
+
+    /// The same through another process of this server, which listens at `address`.
+    pub(crate) fn by(&self, address: &str) -> Self {
+        let url = url::Url::parse(&self.url).unwrap();
+        Self {
+            url: format!("http://{address}/mcp"),
+            host: Some(url.authority().to_owned()),
+            ..self.clone()
         }
     }
 
@@ -40,11 +54,38 @@ impl Agent {
 
     /// A request with this agent's token and whatever body.
     pub(crate) fn post(&self, body: &Value) -> RequestBuilder {
-        self.http
-            .post(&self.url)
+        self.request(reqwest::Method::POST).json(body)
+    }
+
+    fn request(&self, method: reqwest::Method) -> RequestBuilder {
+        let request = self
+            .http
+            .request(method, &self.url)
             .bearer_auth(&self.token)
-            .header("accept", "application/json, text/event-stream")
-            .json(body)
+            .header("accept", "application/json, text/event-stream");
+        match &self.host {
+            Some(host) => request.header("host", host),
+            None => request,
+        }
+    }
+
+    /// Listens in a session of the older era.
+    pub(crate) async fn listen(&self, session: &str) -> Events {
+        let request = self.request(reqwest::Method::GET);
+        let request = request.header("mcp-session-id", session);
+        let answer = request
+            .header("mcp-protocol-version", OLDER)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        Events::new(answer)
+    }
+
+    /// What a request that asks for nothing much is answered with.
+    pub(crate) async fn status(&self) -> u16 {
+        let request = self.modern("tools/list", json!({}), &json!({}));
+        request.send().await.unwrap().status().as_u16()
     }
 
     /// A request of the newest revision. `params` may hold anything, and a progress

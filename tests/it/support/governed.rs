@@ -50,6 +50,12 @@ pub(crate) struct Person {
 }
 
 impl Person {
+    /// With this ID token at this control side.
+    pub(crate) fn new(control: &str, token: String) -> Self {
+        let control = control.to_owned();
+        Self { control, token }
+    }
+
     /// Where the API's requests are.
     pub(crate) fn url(&self) -> String {
         format!("{}/api/approvals", self.control)

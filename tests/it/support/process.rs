@@ -117,14 +117,15 @@ impl Process {
         let log = site.dir.path().join("serve.log");
         let started = std::fs::read_to_string(&log).unwrap_or_default().len();
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log);
+        let file = file.unwrap();
         command
             .arg("serve")
             .arg("--config")
             .arg(site.config())
             .current_dir(site.dir.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file.unwrap());
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
         let child = command.spawn().unwrap();
         let mut process = Self { child, log };
         until("a server that serves", async || {
@@ -137,7 +138,7 @@ impl Process {
         process
     }
 
-    /// Everything on standard error so far.
+    /// Everything on standard output and error so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8(std::fs::read(&self.log).unwrap()).unwrap()
     }

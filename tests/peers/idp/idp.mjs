@@ -9,6 +9,7 @@
 //   /test/dismiss?user=                   the account is no more
 //   /test/log-out?client=&user=&sid=      the logout token that the provider really sends to this client
 //   /test/revoke?token=[&client=]         takes a token back (RFC 7009)
+//   /test/issued                          every token that a grant gave, with its kind
 //   /test/rotate                          new keys; the old ones are published no more
 //   /test/counts                          how often discovery and key set were read
 import { createHash, createHmac, createPublicKey, randomBytes, sign as rawSign } from 'node:crypto';
@@ -18,6 +19,8 @@ import { Provider } from 'oidc-provider';
 
 const USERS = {
   alice: { groups: ['analysts', 'unmapped'] },
+  gina: { groups: ['analysts'] },
+  dora: { groups: ['analysts', 'dba'] },
   bob: {}, // no groups claim at all
   carol: { groups: Array.from({ length: 100 }, (_, n) => `group-${n}`) },
   dave: { groups: Array.from({ length: 1001 }, () => 'g') },
@@ -40,6 +43,7 @@ let retired = [];
 let provider;
 let logoutToken;
 const counts = { discovery: 0, jwks: 0 };
+const issued = [];
 
 async function freshKeys() {
   generation += 1;
@@ -71,7 +75,7 @@ function newProvider() {
     token_endpoint_auth_method: 'none',
     grant_types: ['authorization_code'],
     response_types: ['code'],
-    redirect_uris: ['http://localhost/signed-in/idp', REDIRECT],
+    redirect_uris: ['http://localhost/signed-in/idp', 'http://localhost/signed-in/corp', REDIRECT],
   });
   for (const [id, method] of Object.entries(GATES)) {
     clients.push({
@@ -140,6 +144,11 @@ function newProvider() {
     },
   });
   instance.on('server_error', (_ctx, error) => console.error(error));
+  instance.on('grant.success', (ctx) => {
+    for (const kind of ['access_token', 'refresh_token', 'id_token']) {
+      if (ctx.body[kind]) issued.push({ kind, token: ctx.body[kind] });
+    }
+  });
   return instance;
 }
 
@@ -311,7 +320,7 @@ async function rotate() {
   return { generation };
 }
 
-const TESTS = { login, service, sign, visit, dismiss, 'log-out': logOut, rotate, revoke, counts: () => counts };
+const TESTS = { login, service, sign, visit, dismiss, 'log-out': logOut, rotate, revoke, counts: () => counts, issued: () => issued };
 
 const server = http.createServer({ maxHeaderSize: 256 * 1024 }, async (req, res) => {
   const url = new URL(req.url, issuer);
