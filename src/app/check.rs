@@ -7,7 +7,7 @@ use super::report::{CheckReport, counted};
 use crate::audit::{LogKey, load_or_create_key};
 use crate::clock::{System, World};
 use crate::config::gaps::gaps;
-use crate::config::{Config, Issuer, Kind, Mode};
+use crate::config::{Config, Kind, Mode};
 use crate::identity::{DEMO, HttpFetch, Identity};
 use crate::policy::{CandidateReport, Policies};
 use crate::resource::Resource;
@@ -163,28 +163,9 @@ async fn identity(config: &Config, report: &mut CheckReport) {
             "`tollgate serve` does not start with it; `tollgate stdio` does",
         );
     }
+    facade(config, report);
     saml(config, report);
-    let by_saml = |name: &str| {
-        let of = |issuer: &&Issuer| issuer.name == name;
-        let issuer = config.issuers.iter().find(of);
-        issuer.is_some_and(|issuer| matches!(issuer.mode, Mode::Saml { .. }))
-    };
-    for (name, keys) in identity.probe().await {
-        if name == DEMO || by_saml(&name) {
-            continue; // gone with the demo; has no key set
-        }
-        match keys {
-            Ok(count) => report.ok(
-                "identity",
-                format!("{name}: {}", counted(count as u64, "signing key")),
-            ),
-            Err(error) => report.warn(
-                "identity",
-                format!("{name} cannot be reached from here: {error}"),
-                "tokens of this issuer are refused until it answers",
-            ),
-        }
-    }
+    keys(config, &identity, report).await;
     if let Some((name, found)) = identity.probe_opaque().await {
         match found {
             Ok(endpoint) => report.ok("identity", format!("{name}: opaque tokens are asked about at {endpoint}")),
@@ -204,6 +185,47 @@ async fn identity(config: &Config, report: &mut CheckReport) {
                 "nobody of this issuer can decide a request until that is mended",
             ),
         }
+    }
+}
+
+/// Whether every issuer's keys can be had.
+async fn keys(config: &Config, identity: &Identity, report: &mut CheckReport) {
+    for (name, keys) in identity.probe().await {
+        let issuer = config.issuers.iter().find(|issuer| issuer.name == name);
+        let mode = issuer.map(|issuer| &issuer.mode);
+        if name == DEMO || matches!(mode, Some(Mode::Saml { .. })) {
+            continue; // gone with the demo; has no key set
+        }
+        match keys {
+            Ok(count) => report.ok(
+                "identity",
+                format!("{name}: {}", counted(count as u64, "signing key")),
+            ),
+            Err(error) => report.warn(
+                "identity",
+                format!("{name} cannot be reached from here: {error}"),
+                match mode {
+                    Some(Mode::Bearer { .. }) => "tokens of this issuer are refused until it answers",
+                    _ => "nobody can sign in there until it answers; `tollgate doctor identity` says more",
+                },
+            ),
+        }
+    }
+}
+
+fn facade(config: &Config, report: &mut CheckReport) {
+    let world: Arc<dyn World> = Arc::new(System::new());
+    match super::facade::readable(config, &world) {
+        Ok(true) => report.ok(
+            "identity",
+            "the facade has its key and the secrets of its clients",
+        ),
+        Ok(false) => {}
+        Err(error) => report.error(
+            "identity",
+            format!("{error:#}"),
+            "give it where the configuration says it is; `tollgate serve` does not start without it",
+        ),
     }
 }
 

@@ -103,13 +103,7 @@ async fn server(
     let Some(facade) = config.facade.as_ref().filter(|_| is_needed(config)) else {
         return Ok(None);
     };
-    let keys: Vec<_> = facade
-        .keys
-        .iter()
-        .map(resolved)
-        .collect::<Result<_>>()
-        .context("[facade] key")?;
-    let seal = Arc::new(Seal::new(keys).context("[facade] key")?);
+    let seal = Arc::new(seal(facade)?);
     let mut providers = oidc(config, world)?;
     providers.extend(saml(config, world)?);
     let url = format!("sqlite:{}", config.store.path.display());
@@ -144,6 +138,25 @@ async fn server(
         notices: Notices::new(providers, sessions.clone()),
         sessions,
     })))
+}
+
+fn seal(facade: &config::Facade) -> Result<Seal> {
+    let keys = facade.keys.iter().map(resolved).collect::<Result<Vec<_>>>();
+    Seal::new(keys.context("[facade] key")?).context("[facade] key")
+}
+
+/// Whether there is a facade, and its key and the secrets of its clients can be read: what `serve` does not
+/// start without. Asks nobody.
+///
+/// # Errors
+/// The first that cannot.
+pub(super) fn readable(config: &Config, world: &Arc<dyn World>) -> Result<bool> {
+    let Some(facade) = config.facade.as_ref().filter(|_| is_needed(config)) else {
+        return Ok(false);
+    };
+    seal(facade)?;
+    oidc(config, world)?;
+    Ok(true)
 }
 
 fn is_needed(config: &Config) -> bool {
