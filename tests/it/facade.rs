@@ -1,5 +1,8 @@
-//! The facade in front of a certified provider, in a real browser.
+//! The facade in front of a certified provider: in a real browser, and as the real server with clients that nobody
+//! here wrote.
 
 mod browser;
 mod chromium;
 mod gate;
+mod sdk;
+pub(crate) mod served;
