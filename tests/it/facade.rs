@@ -1,4 +1,5 @@
-//! The facade in front of a certified provider, in a real browser.
+//! The facade in front of a certified provider: in a real browser, and as the real server with clients that nobody
+//! here wrote.
 
 mod browser;
 mod chromium;
@@ -6,4 +7,6 @@ mod control;
 mod ends;
 mod gate;
 mod leaks;
+mod sdk;
+pub(crate) mod served;
 mod stand;

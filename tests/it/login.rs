@@ -3,6 +3,7 @@
 
 mod bridge;
 mod cache;
+mod facade;
 mod provider;
 
 use std::io::{BufRead, BufReader, Read};

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::BINARY;
 use crate::support::site::{Site, root};
 
-fn clients() -> PathBuf {
+pub(crate) fn clients() -> PathBuf {
     root().join("tests/peers/clients")
 }
 

@@ -112,6 +112,13 @@ impl Process {
         Self::start(site, command).await
     }
 
+    /// Trusting, over TLS, whatever this authority (a PEM file) vouches for.
+    pub(crate) async fn serve_trusting(site: &mut Site, authority: &std::path::Path) -> Self {
+        let mut command = command(BINARY);
+        command.env("SSL_CERT_FILE", authority);
+        Self::start(site, command).await
+    }
+
     async fn start(site: &mut Site, mut command: Command) -> Self {
         drop(site.listener.take()); // the port is its to take
         let log = site.dir.path().join("serve.log");
