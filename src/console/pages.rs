@@ -70,8 +70,9 @@ async fn show(front: &Front, id: &ApprovalId, headers: &HeaderMap) -> Result<Ans
     };
     let reviewer = reviewer(front, &seated);
     let shown = match front.desk.show(&reviewer, id).await {
-        Err(NotDecided::StrongerSignIn(_)) => {
-            return Ok(page(front, &seated, "Request", &sheet::stronger(&reviewer, id)));
+        Err(NotDecided::StrongerSignIn(class)) => {
+            let offer = sheet::stronger(&reviewer, id, &class);
+            return Ok(page(front, &seated, "Request", &offer));
         }
         shown => shown?,
     };
@@ -131,6 +132,7 @@ async fn sign_in(front: &Front, asked: &Asked) -> Result<Answer, Problem> {
     };
     let back = one("back").filter(|back| is_ours(back)).unwrap_or("/approvals");
     let again = one("again").is_some();
+    let class = one("acr").filter(|class| is_class(class));
     let ways = front.people.ways();
     let issuer = match (one("issuer"), ways.as_slice()) {
         (Some(issuer), _) => issuer,
@@ -147,7 +149,7 @@ async fn sign_in(front: &Front, asked: &Asked) -> Result<Answer, Problem> {
     let max_age = if again { 0 } else { front.spec.max_age };
     let begun = front
         .people
-        .begin(issuer, &redirect_uri(front, issuer), back, max_age)
+        .begin(issuer, &redirect_uri(front, issuer), back, max_age, class)
         .await?;
     let answer = answer::see(begun.url.as_str());
     Ok(answer::with_cookie(
@@ -156,6 +158,11 @@ async fn sign_in(front: &Front, asked: &Asked) -> Result<Answer, Problem> {
         &begun.cookie,
         SIGN_IN_SECONDS,
     ))
+}
+
+/// Whether a text can be an authentication context class: one word, since several are separated by spaces.
+fn is_class(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 async fn signed_in(front: &Front, issuer: &str, asked: &Asked) -> Result<Answer, Problem> {

@@ -65,12 +65,17 @@ pub(super) fn list(cards: &[Card]) -> String {
 }
 
 /// Instead of a request: its policy wants a stronger sign-in of whoever decides it.
-pub(super) fn stronger(reviewer: &Reviewer, id: &ApprovalId) -> String {
+pub(super) fn stronger(reviewer: &Reviewer, id: &ApprovalId, class: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("issuer", &reviewer.user.issuer)
+        .append_pair("again", "1")
+        .append_pair("acr", class)
+        .append_pair("back", &format!("/approvals/{id}"))
+        .finish();
     format!(
         "<h1>Request</h1><section><p>You are one of those who are asked, and policy wants a stronger sign-in for it than \
-         yours.</p><p><a href=\"/sign-in?issuer={}&amp;again=1&amp;back=%2Fapprovals%2F{}\">Sign in again, more strongly</a></p></section>",
-        text(&reviewer.user.issuer),
-        text(&id.0)
+         yours.</p><p><a href=\"/sign-in?{}\">Sign in again, more strongly</a></p></section>",
+        text(&query)
     )
 }
 

@@ -18,7 +18,7 @@ mod discover;
 mod grant;
 #[cfg(feature = "keyring")]
 mod keyring;
-mod loopback;
+pub(in crate::identity) mod loopback;
 mod runner;
 #[cfg(test)]
 mod tests;

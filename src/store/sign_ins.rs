@@ -81,14 +81,16 @@ macro_rules! columns {
 }
 
 impl Tx {
-    /// Begins a sign-in. When there are `most` already, those that end first go: whoever floods us pushes out
-    /// their own, and nobody is kept from signing in.
+    /// Begins a sign-in. When there are `most` already, those that end first go, of the larger kind: waiting for a
+    /// decision, or decided. So a flood pushes out its own, and one that decides, too, does not push out who is
+    /// still reading.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn begin_sign_in(&mut self, row: &SignInRow, most: u32) -> Result<(), StoreError> {
         sqlx::query(
-            "DELETE FROM sign_in WHERE hash IN (SELECT hash FROM sign_in ORDER BY bound IS NOT NULL, expires_at \
+            "DELETE FROM sign_in WHERE hash IN (SELECT hash FROM sign_in ORDER BY (bound IS NOT NULL) = \
+             ((SELECT count(*) FROM sign_in WHERE bound IS NULL) * 2 > (SELECT count(*) FROM sign_in)), expires_at \
              LIMIT max(0, (SELECT count(*) FROM sign_in) - ?1 + 1))",
         )
         .bind(most)

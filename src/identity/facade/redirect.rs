@@ -34,6 +34,29 @@ const BROWSERS: [&str; 19] = [
     "wss",
 ];
 
+/// Schemes by which an operating system opens something of its own, with what the address says: a page that takes
+/// people there, be it because they said no, is an attack. Windows alone has dozens that begin with `ms-`.
+const SYSTEMS: [&str; 17] = [
+    "facetime",
+    "hcp",
+    "ldap",
+    "ldaps",
+    "mhtml",
+    "mk",
+    "res",
+    "rlogin",
+    "search",
+    "search-ms",
+    "sftp",
+    "shell",
+    "smb",
+    "sms",
+    "ssh",
+    "tel",
+    "telnet",
+];
+const WINDOWS: &str = "ms-";
+
 /// A redirect URI that may be registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Redirect(String);
@@ -66,7 +89,7 @@ impl Redirect {
                 rest.is_some_and(|rest| url.host_str().is_some_and(|host| rest.starts_with(host)))
             }
             "http" => after_host(text).is_some(),
-            scheme => text.starts_with(&format!("{scheme}:")) && !BROWSERS.contains(&scheme),
+            scheme => text.starts_with(&format!("{scheme}:")) && is_programs(scheme),
         };
         (fits && scheme).then(|| Self(text.to_owned()))
     }
@@ -108,6 +131,11 @@ impl Redirect {
             .finish();
         format!("{}{joint}{encoded}", self.0)
     }
+}
+
+/// Whether a scheme may be a program's own (RFC 8252 7.1).
+fn is_programs(scheme: &str) -> bool {
+    !BROWSERS.contains(&scheme) && !SYSTEMS.contains(&scheme) && !scheme.starts_with(WINDOWS)
 }
 
 /// Host and rest of a loopback redirect without its port: two that agree here differ at most in the port.
@@ -213,6 +241,11 @@ mod tests {
             "blob:https://a.example/x",
             "view-source:https://a.example",
             "about:blank",
+            "ms-msdt:/id%20PCWDiagnostic",
+            "MS-Officecmd:x",
+            "search-ms:query=x",
+            "ssh://agent.example.com/",
+            "smb://agent.example.com/share",
             "http://agent.example.com/cb",
             "http://192.168.1.1/cb",
             "https://user@agent.example.com/cb",

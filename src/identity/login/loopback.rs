@@ -22,17 +22,17 @@ const HEAD_BYTES: usize = 16 * 1024;
 const SILENT: usize = 64;
 
 /// The names and values of a query.
-pub(super) type Fields = Vec<(String, String)>;
+pub(in crate::identity) type Fields = Vec<(String, String)>;
 
 /// A port that waits for one answer.
 #[derive(Debug)]
-pub(super) struct Loopback {
+pub(in crate::identity) struct Loopback {
     listener: TcpListener,
     redirect_uri: String,
 }
 
 /// What to do with what a connection brought.
-pub(super) enum Verdict<T> {
+pub(in crate::identity) enum Verdict<T> {
     /// Not ours: wait on.
     Stranger,
     /// The answer, with the words for the person's browser.
@@ -41,7 +41,7 @@ pub(super) enum Verdict<T> {
 
 impl Loopback {
     /// Takes a free port of the IPv4 loopback address: never a name, which can lead elsewhere (section 8.3).
-    pub(super) async fn open() -> std::io::Result<Self> {
+    pub(in crate::identity) async fn open() -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         Ok(Self {
@@ -51,12 +51,12 @@ impl Loopback {
     }
 
     /// Where the browser is to be sent.
-    pub(super) fn redirect_uri(&self) -> &str {
+    pub(in crate::identity) fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
 
     /// Waits until `judge` takes a query for the answer. Dropping this closes the port.
-    pub(super) async fn answer<T>(&self, judge: impl Fn(&Fields) -> Verdict<T>) -> T {
+    pub(in crate::identity) async fn answer<T>(&self, judge: impl Fn(&Fields) -> Verdict<T>) -> T {
         let mut heads = FuturesUnordered::new();
         loop {
             tokio::select! {

@@ -43,7 +43,10 @@ struct Ticket {
 
 impl People {
     /// Begins a sign-in at `issuer` (configured name). `redirect_uri` is where the answer comes back;
-    /// `max_age` 0 makes the person prove themselves again whatever session they have there.
+    /// `max_age` 0 makes the person prove themselves again whatever session they have there. `class` is an
+    /// authentication context class to ask for before the client's own: asked for, not demanded, since anybody
+    /// can write a link that says one. What it is worth is decided where the class that was met counts; that the
+    /// client's own are met, [`People::finish`] demands whatever was asked for.
     ///
     /// # Errors
     /// [`SignInError::NoWay`], or that the provider cannot be used.
@@ -53,6 +56,7 @@ impl People {
         redirect_uri: &str,
         back: &str,
         max_age: u64,
+        class: Option<&str>,
     ) -> Result<Begun, SignInError> {
         let client = self.client(issuer)?;
         let mut random = [0; 24];
@@ -66,7 +70,12 @@ impl People {
         };
         let text = serde_json::to_string(&ticket).map_err(|_| SignInError::NotBegunHere)?;
         let cookie = URL_SAFE_NO_PAD.encode(text);
-        let question = self.question(&cookie, redirect_uri, max_age);
+        let mut question = self.question(&cookie, redirect_uri, max_age);
+        if let Some(class) = class {
+            let own = client.client().acr_values.iter().map(String::as_str);
+            let others = own.filter(|own| *own != class);
+            question.acr_values = std::iter::once(class).chain(others).map(str::to_owned).collect();
+        }
         let url = client.begin(&question).await?;
         Ok(Begun { url, cookie })
     }

@@ -325,8 +325,8 @@ impl Oidc {
     /// What a refresh says of the person: its ID token, else userinfo.
     async fn newest(&self, place: &Endpoints, tokens: &Tokens, subject: &str) -> Result<Newest, SignInError> {
         let mut newest = Newest::Nothing;
-        let (mut whom, vouched);
-        whom = self.whom(subject);
+        let vouched;
+        let mut whom = self.whom(subject);
         if let Some(token) = &tokens.id {
             vouched = self.checked(token, tokens).await?;
             if vouched.subject != subject {

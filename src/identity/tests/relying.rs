@@ -6,6 +6,7 @@ mod bench;
 mod chosen;
 mod logout;
 mod noise;
+mod stronger;
 
 use std::sync::{Arc, Mutex};
 

@@ -161,9 +161,13 @@ async fn a_sign_in_by_a_weaker_method_than_asked_for_decides_nothing() {
     }
     let silent = desk.admit(Some("JWT"), &desk.good()).await;
     assert_eq!(silent, Err(Reason::Weak));
-    let begun = desk
-        .people
-        .begin("corp", "https://control.example.com/signed-in/corp", "/", 300);
+    let begun = desk.people.begin(
+        "corp",
+        "https://control.example.com/signed-in/corp",
+        "/",
+        300,
+        None,
+    );
     let url = begun.await.unwrap().url;
     let asked = url.query_pairs().find(|(name, _)| name == "acr_values");
     assert_eq!(asked.unwrap().1, "phr mfa");

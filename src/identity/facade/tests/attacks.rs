@@ -547,3 +547,40 @@ async fn a_flood_of_devices_keeps_nobody_from_beginning() {
         "the one somebody signed in for stayed"
     );
 }
+
+#[tokio::test]
+async fn a_flood_that_says_yes_does_not_push_out_who_is_still_reading() {
+    let place = Place::new().await;
+    let row = |n: u8, left: u64| crate::store::sign_ins::SignInRow {
+        hash: [n; 32],
+        client_id: "native".to_owned(),
+        client_name: "x".to_owned(),
+        verified: false,
+        redirect_uri: None,
+        state: None,
+        challenge: None,
+        resource: RESOURCE.to_owned(),
+        scope: String::new(),
+        device: None,
+        created_at: NOW,
+        expires_at: NOW + left,
+    };
+    let yes = crate::store::sign_ins::Approved {
+        issuer: "corp".to_owned(),
+        nonce: "n".to_owned(),
+        sealed: Vec::new(),
+        bound: [1; 32],
+    };
+    let mut tx = place.rows.write().await.unwrap();
+    for n in 0..60 {
+        if n == 20 {
+            tx.begin_sign_in(&row(100, 500_000), 10).await.unwrap();
+        }
+        tx.begin_sign_in(&row(n, 600_000), 10).await.unwrap();
+        assert!(tx.approve_sign_in(&[n; 32], &yes, NOW).await.unwrap(), "{n}");
+    }
+    let reader = tx.undecided_sign_in(&[100; 32], NOW).await.unwrap();
+    assert!(reader.is_some(), "though it is the one that ends first");
+    tx.commit().await.unwrap();
+    assert_eq!(place.column::<i64>("SELECT count(*) FROM sign_in"), 10);
+}
