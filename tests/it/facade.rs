@@ -3,6 +3,7 @@
 
 mod browser;
 mod chromium;
+mod claude;
 mod gate;
 mod sdk;
 pub(crate) mod served;
