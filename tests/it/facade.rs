@@ -2,6 +2,7 @@
 //! here wrote.
 
 mod browser;
+mod canaille;
 mod chromium;
 mod claude;
 mod gate;
