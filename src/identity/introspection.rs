@@ -14,6 +14,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use serde_json::{Map, Value};
 use url::Url;
+use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
 use super::discovery::Metadata;
@@ -300,11 +301,12 @@ fn read(body: &[u8], issuer: &IssuerSpec) -> Result<Arc<Map<String, Value>>, Fau
     }
 }
 
-/// RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
+/// RFC 6749 §2.3.1: both parts are form-encoded before they are joined. A space as `%20`, which reads the same where
+/// a server undoes the encoding of URLs instead (Authlib does) and would keep a `+`.
 pub(super) fn basic(client: &str, secret: &Secret) -> Zeroizing<String> {
     let encoded = |text: &str| {
-        let encoded = url::form_urlencoded::byte_serialize(text.as_bytes());
-        Zeroizing::new(encoded.collect::<String>())
+        let encoded = Zeroizing::new(byte_serialize(text.as_bytes()).collect::<String>());
+        Zeroizing::new(encoded.replace('+', "%20"))
     };
     let pair = Zeroizing::new(format!("{}:{}", *encoded(client), *encoded(secret.expose())));
     Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))

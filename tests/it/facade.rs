@@ -2,7 +2,9 @@
 //! here wrote.
 
 mod browser;
+mod canaille;
 mod chromium;
+mod claude;
 mod control;
 mod ends;
 mod gate;

@@ -11,6 +11,7 @@
     reason = "helpers of tests may panic"
 )]
 
+pub(crate) mod canaille;
 mod doctor;
 mod fetching;
 pub(crate) mod idp;

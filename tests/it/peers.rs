@@ -21,7 +21,7 @@ pub(crate) fn clients() -> PathBuf {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests start clients")]
-async fn run(program: PathBuf, args: Vec<String>, envs: Vec<(&'static str, String)>) -> Output {
+pub(crate) async fn run(program: PathBuf, args: Vec<String>, envs: Vec<(&'static str, String)>) -> Output {
     tokio::task::spawn_blocking(move || {
         std::process::Command::new(&program)
             .args(args)

@@ -27,6 +27,7 @@ use super::discovery::{Endpoints, plain, wrong};
 use super::wire::{Wire, WireError};
 use super::{Question, SignInError};
 use crate::identity::fetch::{Fetch, Form};
+use crate::identity::introspection::basic;
 use crate::secret::Secret;
 
 type OidcClient = Client<
@@ -132,7 +133,7 @@ impl Party<'_> {
         code: &str,
     ) -> Result<Tokens, SignInError> {
         let client = self.client()?;
-        let wire = Wire(fetch);
+        let wire = self.wire(fetch);
         let answer = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(verifier(question)?)
@@ -145,7 +146,7 @@ impl Party<'_> {
     /// Uses a refresh token.
     pub(super) async fn refresh(&self, fetch: &dyn Fetch, token: &str) -> Result<Tokens, Denied> {
         let client = self.client().map_err(Denied::Error)?;
-        let wire = Wire(fetch);
+        let wire = self.wire(fetch);
         let token = RefreshToken::new(token.to_owned());
         let answer = client.exchange_refresh_token(&token).request_async(&wire).await;
         answer.map(Tokens::from).map_err(|fault| match &fault {
@@ -181,6 +182,11 @@ impl Party<'_> {
             Ok(answer) => tracing::info!(status = answer.status, "an upstream token was not taken back"),
             Err(error) => tracing::info!(%error, "an upstream token was not taken back"),
         }
+    }
+
+    fn wire<'w>(&self, fetch: &'w dyn Fetch) -> Wire<'w> {
+        let basic = self.secret.map(|secret| basic(self.id, secret));
+        Wire { fetch, basic }
     }
 
     /// Made for each use, which costs microseconds: what it holds is not wiped when dropped.
@@ -240,16 +246,6 @@ fn error(fault: &Fault) -> SignInError {
         RequestTokenError::Parse(..) => wrong("its token endpoint's answer is not one (RFC 6749 section 5)"),
         RequestTokenError::Other(_) => wrong("its token endpoint cannot be asked, or did not answer"),
     }
-}
-
-/// RFC 6749 2.3.1: both parts are form-encoded before they are joined.
-fn basic(client: &str, secret: &Secret) -> Zeroizing<String> {
-    use base64::Engine;
-    let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let secret = Zeroizing::new(encoded(secret.expose()));
-    let pair = Zeroizing::new(format!("{}:{}", encoded(client), *secret));
-    let pair = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(pair.as_bytes()));
-    Zeroizing::new(format!("Basic {}", *pair))
 }
 
 /// A successful token answer (RFC 6749 5.1, OpenID Connect Core 3.1.3.3).

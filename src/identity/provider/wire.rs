@@ -5,13 +5,18 @@ use openidconnect::http::{Method, Response, header};
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use serde_json::Value;
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::identity::fetch::{Fetch, Form};
 use crate::identity::jose::strict_json;
 
 /// The one HTTP client of `openidconnect` here. What comes back is one JSON object in which no name is
 /// repeated, or an error.
-pub(super) struct Wire<'a>(pub(super) &'a dyn Fetch);
+pub(super) struct Wire<'a> {
+    pub(super) fetch: &'a dyn Fetch,
+    /// Sent in place of the crate's own `Authorization`, which writes a space in a way that not every server reads.
+    pub(super) basic: Option<Zeroizing<String>>,
+}
 
 /// Why there is no answer. Holds nothing of what was sent, and of what came back the status alone.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +57,12 @@ impl Wire<'_> {
             .transpose()?;
         let sent: Vec<_> = url::form_urlencoded::parse(request.body()).collect();
         let fields: Vec<(&str, &str)> = sent.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let ours = self.basic.as_ref().map(|value| value.as_str());
         let form = Form {
             fields: &fields,
-            authorization,
+            authorization: authorization.map(|theirs| ours.unwrap_or(theirs)),
         };
-        let answer = self.0.post(&address, form).await;
+        let answer = self.fetch.post(&address, form).await;
         let answer = answer.map_err(|error| WireError::Unreachable(error.to_string()))?;
         // RFC 6749 5.2: an error is 400, or 401 for the client; some providers say 403.
         if !matches!(answer.status, 200 | 400 | 401 | 403) {
