@@ -166,6 +166,11 @@ async fn identity(config: &Config, report: &mut CheckReport) {
     facade(config, report);
     saml(config, report);
     keys(config, &identity, report).await;
+    asking(&identity, report).await;
+}
+
+/// Whether issuers can be asked: about opaque tokens, and to sign people in.
+async fn asking(identity: &Identity, report: &mut CheckReport) {
     if let Some((name, found)) = identity.probe_opaque().await {
         match found {
             Ok(endpoint) => report.ok("identity", format!("{name}: opaque tokens are asked about at {endpoint}")),

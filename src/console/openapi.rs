@@ -187,18 +187,6 @@ fn act(id: &str, summary: &str, members: &[&str]) -> Value {
 fn schemas() -> Value {
     let text = json!({"type": "string"});
     let maybe = json!({"type": ["string", "null"]});
-    let card = json!({
-        "id": text, "state": {"enum": ["pending", "granted", "refused", "expired", "cancelled", "spent", "unknown"]},
-        "requester": text, "agent": text, "tool": text, "resource": maybe,
-        "created_at": {"type": "string", "format": "date-time"},
-        "decide_by": {"type": "string", "format": "date-time"},
-        "execute_by": maybe,
-        "asks": {"type": "array", "items": {
-            "type": "array", "prefixItems": [{"type": "integer", "minimum": 1}, text], "minItems": 2, "maxItems": 2,
-        }},
-        "approved_by": {"type": "array", "items": {"type": "object"}},
-        "may_decide": {"type": "boolean"}, "may_refuse": {"type": "boolean"}, "may_withdraw": {"type": "boolean"},
-    });
     let names = json!({"type": "array", "items": text});
     json!({
         "Key": {
@@ -240,21 +228,47 @@ fn schemas() -> Value {
                 "ends_at": {"type": "string", "format": "date-time"},
             },
         },
-        "Card": {
-            "type": "object", "properties": card,
-            "required": ["id", "state", "requester", "agent", "tool", "created_at", "decide_by", "asks", "approved_by", "may_decide", "may_refuse", "may_withdraw"],
-        },
-        "Sheet": {
-            "allOf": [{"$ref": "#/components/schemas/Card"}],
-            "type": "object", "required": ["action_sha256", "facts"],
-            "properties": {
-                "action_sha256": text,
-                "because": {"type": "array", "items": {"type": "array", "prefixItems": [text, maybe]}},
-                "runs": {}, "arguments": {}, "facts": {}, "effect": {},
-                "bound": {"enum": ["keys", "count"]}, "unattended": {"type": "boolean"},
-                "claimed_reason": maybe,
-                "history": {"type": "array", "items": {"type": "array", "prefixItems": [text, text, maybe, maybe]}},
-            },
+        "Card": card(),
+        "Sheet": sheet(),
+    })
+}
+
+/// A request in a list.
+fn card() -> Value {
+    let text = json!({"type": "string"});
+    let maybe = json!({"type": ["string", "null"]});
+    let properties = json!({
+        "id": text, "state": {"enum": ["pending", "granted", "refused", "expired", "cancelled", "spent", "unknown"]},
+        "requester": text, "agent": text, "tool": text, "resource": maybe,
+        "created_at": {"type": "string", "format": "date-time"},
+        "decide_by": {"type": "string", "format": "date-time"},
+        "execute_by": maybe,
+        "asks": {"type": "array", "items": {
+            "type": "array", "prefixItems": [{"type": "integer", "minimum": 1}, text], "minItems": 2, "maxItems": 2,
+        }},
+        "approved_by": {"type": "array", "items": {"type": "object"}},
+        "may_decide": {"type": "boolean"}, "may_refuse": {"type": "boolean"}, "may_withdraw": {"type": "boolean"},
+    });
+    json!({
+        "type": "object", "properties": properties,
+        "required": ["id", "state", "requester", "agent", "tool", "created_at", "decide_by", "asks", "approved_by", "may_decide", "may_refuse", "may_withdraw"],
+    })
+}
+
+/// Everything there is to see of one.
+fn sheet() -> Value {
+    let text = json!({"type": "string"});
+    let maybe = json!({"type": ["string", "null"]});
+    json!({
+        "allOf": [{"$ref": "#/components/schemas/Card"}],
+        "type": "object", "required": ["action_sha256", "facts"],
+        "properties": {
+            "action_sha256": text,
+            "because": {"type": "array", "items": {"type": "array", "prefixItems": [text, maybe]}},
+            "runs": {}, "arguments": {}, "facts": {}, "effect": {},
+            "bound": {"enum": ["keys", "count"]}, "unattended": {"type": "boolean"},
+            "claimed_reason": maybe,
+            "history": {"type": "array", "items": {"type": "array", "prefixItems": [text, text, maybe, maybe]}},
         },
     })
 }

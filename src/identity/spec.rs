@@ -126,21 +126,7 @@ impl IssuerSpec {
 
     pub(super) fn check(&self) -> Result<(), SpecError> {
         let wrong = |what: String| SpecError(format!("issuer `{}`: {what}", self.name));
-        if !is_name(&self.name) {
-            return Err(wrong(
-                "a name is 1 to 63 characters of a-z, 0-9, _ and -".to_owned(),
-            ));
-        }
-        if self.name == LOCAL {
-            return Err(wrong(
-                "the name `local` is kept for the users of stdio".to_owned(),
-            ));
-        }
-        if self.name == SERVICE {
-            return Err(wrong(
-                "the name `service` is kept for services, which have API keys".to_owned(),
-            ));
-        }
+        self.check_name().map_err(|why| wrong(why.to_owned()))?;
         let url = secure(&self.url).map_err(|why| wrong(format!("url `{}` {why}", self.url)))?;
         if url.query().is_some() {
             return Err(wrong(format!(
@@ -189,6 +175,15 @@ impl IssuerSpec {
 }
 
 impl IssuerSpec {
+    fn check_name(&self) -> Result<(), &'static str> {
+        match self.name.as_str() {
+            LOCAL => Err("the name `local` is kept for the users of stdio"),
+            SERVICE => Err("the name `service` is kept for services, which have API keys"),
+            name if !is_name(name) => Err("a name is 1 to 63 characters of a-z, 0-9, _ and -"),
+            _ => Ok(()),
+        }
+    }
+
     fn check_audiences(&self) -> Result<(), &'static str> {
         if self.audience.is_empty() {
             return Err("audience is empty; write the value its tokens carry in `aud`");

@@ -152,7 +152,8 @@ async fn others(stand: &Stand, other: &Idp) {
     let logout = stand.idp.ask("log-out", &query).await;
     let logout = logout.as_str().unwrap();
     stand.note("a logout token", logout);
-    for token in [logout, &logout[..logout.len() - 9]] {
+    let (cut, _) = logout.split_at(logout.len() - 9);
+    for token in [logout, cut] {
         stand
             .post("/oauth/logged-out/corp", &[("logout_token", token)])
             .await;

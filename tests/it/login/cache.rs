@@ -87,9 +87,12 @@ async fn what_somebody_else_could_have_written_or_read_is_refused() {
     assert!(told(&token(&pipe).await).contains("not a file of its own"));
 }
 
+/// What is wrong, and how a good file becomes so.
+type Damage = (&'static str, fn(&str) -> String);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_login_is_refused_and_can_be_logged_out() {
-    let damages: [(&str, fn(&str) -> String); 6] = [
+    let damages: [Damage; 6] = [
         ("empty", |_| String::new()),
         ("cut off", |text| text.chars().take(40).collect()),
         ("huge", |text| {
