@@ -171,6 +171,7 @@ fn config(site: &Site, url: &str, issuer: &Issuer, asked: &str) -> Result<PathBu
     let secret = site.path("introspection.secret");
     let text = config_text(url, None, "demo", &format!("{url}/demo"), Way::Facade(&key))
         .replace("journal.db", "identity.db")
+        .replace("labels = [\"work\"]", "labels = [\"work\", \"bench\", \"asks\"]") // the site's policies name them
         .replace(
             "[groups]\n",
             "[groups]\nsurveyor = [\"bench:surveyor\", \"asked:surveyor\"]\n",
