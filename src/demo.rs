@@ -22,6 +22,15 @@ pub const CONTROL: &str = "tollgate-control";
 /// The client of the demo's issuer that the facade is.
 pub const FACADE: &str = "tollgate";
 
+/// Claude Code, by the address of its document, so that it need not be fetched: the demo is also played where
+/// there is no way out, and over and over, which a registration in its store would not outlive.
+const CLAUDE_CODE: &str = r#"
+[[facade.client]]
+id = "https://claude.ai/oauth/claude-code-client-metadata"
+name = "Claude Code"
+redirect_uris = ["http://localhost/callback", "http://127.0.0.1/callback"]
+"#;
+
 /// How agents come in.
 #[derive(Debug, Clone, Copy)]
 pub enum Way<'a> {
@@ -41,9 +50,8 @@ impl Way<'_> {
             ),
             Self::Facade(key) => (
                 format!("mode = \"facade\"\nclient_id = \"{FACADE}\"\n"),
-                // No documents: the demo is played where there is no way out as well.
                 format!(
-                    "\n[facade]\nkey = \"file:{}\"\nregistration = true\nclient_documents = false\nunchecked_seconds = 43200\n",
+                    "\n[facade]\nkey = \"file:{}\"\nregistration = true\nunchecked_seconds = 43200\n{CLAUDE_CODE}",
                     key.display()
                 ),
             ),

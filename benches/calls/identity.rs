@@ -32,6 +32,8 @@ use crate::table::{Times, micros, say, table};
 pub(crate) const PERSON: &str = "developer";
 /// At most so many sign-ins: the server lets one address open 120 pages at once, and each takes five.
 const SIGN_INS: u32 = 20;
+/// At most so many exchanges of refresh tokens: a session keeps its newest 64 access tokens.
+const REFRESHES: u32 = 50;
 /// At most so many API keys: each is made on record.
 const KEYS: u32 = 60;
 
@@ -45,7 +47,7 @@ pub(crate) async fn print(site: &Site, issuer: &Issuer, plan: Plan) -> Result<()
     }
     let mut ours: Vec<String> = signed_in.iter().map(|tokens| tokens.access.clone()).collect();
     let mut latest = signed_in.pop().context("nobody signed in")?;
-    for _ in 0..(plan.calls / 5).max(20) {
+    for _ in 0..(plan.calls / 5).clamp(20, REFRESHES) {
         latest = program.refresh(&latest).await?;
         ours.push(latest.access.clone());
     }
@@ -171,6 +173,7 @@ fn config(site: &Site, url: &str, issuer: &Issuer, asked: &str) -> Result<PathBu
     let secret = site.path("introspection.secret");
     let text = config_text(url, None, "demo", &format!("{url}/demo"), Way::Facade(&key))
         .replace("journal.db", "identity.db")
+        .replace("labels = [\"work\"]", "labels = [\"work\", \"bench\", \"asks\"]") // the site's policies name them
         .replace(
             "[groups]\n",
             "[groups]\nsurveyor = [\"bench:surveyor\", \"asked:surveyor\"]\n",

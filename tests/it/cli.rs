@@ -122,6 +122,10 @@ fn what_init_comments_out_loads_too() {
         })
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+    let no_key = |line: &&serde_json::Value| {
+        line["level"] == "error" && line.to_string().contains("TOLLGATE_FACADE_KEY")
+    };
+    assert!(lines.iter().any(|line| no_key(&line)), "{lines:#?}"); // `serve` would not start without it
     assert!(
         lines.iter().any(|line| line.to_string().contains("work (shell)")),
         "{lines:#?}"
