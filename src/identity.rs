@@ -48,7 +48,9 @@ pub use jose::{Algorithm, UnknownAlgorithm};
 pub use local::LocalUser;
 pub use rejection::{Reason, Rejection};
 pub use scopes::Scopes;
-pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, Opaque, SERVICE, SpecError};
+pub use spec::{
+    DEMO, IdentitySpec, IssuerSpec, LOCAL, OTHERWISE_CHECKED, Opaque, SERVICE, SpecError, shared,
+};
 
 use crate::call::refusal::Code;
 use crate::call::{Hash, Principal, Refusal, Scope, Session, UserKind};

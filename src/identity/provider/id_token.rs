@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::identity::claims::{LEEWAY, audiences, name, seconds, times};
+use crate::identity::claims::{LEEWAY, audiences, name, required, seconds, times};
 use crate::identity::jose::{Algorithm, Compact, Header, TOKEN_BYTES};
 use crate::identity::keys::KeyRing;
 use crate::identity::rejection::Reason;
@@ -87,6 +87,7 @@ fn claims(
     }
     times(&claims, ring.issuer(), now)?;
     only_for(&claims, client)?;
+    required(&claims, ring.issuer())?;
     id_token_only(&claims)?;
     let subject = name(&claims, "sub")?.ok_or(Reason::Claim("sub"))?.to_owned();
     if subject == client {
