@@ -31,6 +31,8 @@ pub(super) struct Admitted {
     pub(super) scopes: BTreeSet<String>,
     /// Seconds since the epoch.
     pub(super) expires: u64,
+    /// Only its issuer knows what it is, and was asked.
+    pub(super) opaque: bool,
 }
 
 /// Checks a token whose signature is right and whose `iss` is `issuer.url`. `now` is in seconds since the
@@ -85,6 +87,7 @@ pub(super) fn check(
         sid: name(claims, "sid")?.map(str::to_owned),
         scopes,
         expires,
+        opaque: false,
     })
 }
 
