@@ -15,6 +15,7 @@ mod issuers;
 mod names;
 mod raw;
 mod resources;
+mod vouching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -146,6 +147,10 @@ pub struct Issuer {
     pub client_ids: Option<BTreeSet<String>>,
     /// Scopes every token must carry.
     pub required_scopes: Vec<String>,
+    /// Claims every token must carry, and the texts each may be; no list is empty.
+    pub required_claims: BTreeMap<String, BTreeSet<String>>,
+    /// Whoever it vouches for is a service.
+    pub services: bool,
     /// Where the keys are, for an issuer without a discovery document or with keys on another host.
     pub jwks_uri: Option<String>,
     /// Tokens valid for longer than this many seconds from now are refused.

@@ -49,7 +49,9 @@ pub use jose::{Algorithm, UnknownAlgorithm};
 pub use local::LocalUser;
 pub use rejection::{Reason, Rejection};
 pub use scopes::Scopes;
-pub use spec::{DEMO, IdentitySpec, IssuerSpec, LOCAL, Opaque, SERVICE, SpecError};
+pub use spec::{
+    DEMO, IdentitySpec, IssuerSpec, LOCAL, OTHERWISE_CHECKED, Opaque, SERVICE, SpecError, shared,
+};
 
 use crate::call::refusal::Code;
 use crate::call::{Hash, Principal, Refusal, Scope, Session, UserKind};
@@ -64,7 +66,7 @@ use reading::Reading;
 use recent::Recent;
 use rejection::{Signpost, Tally};
 use session::Sessions;
-use standing::Standing;
+use standing::{Again, Standing};
 
 /// A verified token is not verified again for this long: the bound on how long a key or a group
 /// taken away keeps working after the issuer's own bounds.
@@ -255,8 +257,9 @@ impl Identity {
     }
 
     /// Whether the caller still stands, some time after they were admitted: the newest token this
-    /// caller was admitted by has not expired, and its issuer is still configured. The user of stdio
-    /// stands as long as the process.
+    /// caller was admitted by has not expired, and its issuer is still configured. When that was asked
+    /// what the token is, it is asked again, unless it said so less than 30 seconds ago. The user of
+    /// stdio stands as long as the process.
     ///
     /// # Errors
     /// `not_permitted`, to be retried with a fresh credential.
@@ -268,14 +271,36 @@ impl Identity {
                 None => {}
             }
         }
-        let configured = |name: &str| self.rings.values().any(|ring| ring.issuer().name == name);
-        let stands = principal.user.issuer == LOCAL
-            || (configured(&principal.user.issuer)
-                && self
-                    .standing
-                    .until(principal)
-                    .is_some_and(|expires| self.world.now().seconds() < expires));
-        stands.then_some(()).ok_or_else(fallen)
+        if principal.user.issuer == LOCAL {
+            return Ok(());
+        }
+        let issuer = &principal.user.issuer;
+        let configured = self.rings.values().any(|ring| ring.issuer().name == *issuer);
+        let until = self.standing.until(principal);
+        if !configured || until.is_none_or(|expires| self.world.now().seconds() >= expires) {
+            return Err(fallen());
+        }
+        match self.standing.again(principal) {
+            Again::Needless => Ok(()),
+            Again::Forgotten => Err(fallen()),
+            Again::Ask(token) => self.asked_again(principal, &token).await,
+        }
+    }
+
+    /// Whether an opaque token still makes the same principal.
+    async fn asked_again(&self, principal: &Principal, token: &str) -> Result<(), Refusal> {
+        match self.verified(token).await {
+            Ok(admitted) => {
+                // What was decided for other groups or scopes is not decided.
+                let tools = self.scopes.tools(admitted.scopes.iter().map(String::as_str));
+                let same = admitted.user == principal.user
+                    && admitted.agent.client_id == principal.agent.client_id
+                    && tools == principal.scope.tools;
+                same.then_some(()).ok_or_else(fallen)
+            }
+            Err((Reason::Unavailable | Reason::KeysUnavailable, _)) => Err(unchecked()),
+            Err(_) => Err(fallen()),
+        }
     }
 
     /// People on the control side, with keys and groups of their own issuers.
@@ -318,7 +343,8 @@ impl Identity {
                 resources: None,
             },
         };
-        self.standing.note(&principal, admitted.expires);
+        let opaque = bearer.0.filter(|_| admitted.opaque);
+        self.standing.note(&principal, admitted.expires, opaque);
         Ok(principal)
     }
 
@@ -386,7 +412,9 @@ impl Identity {
     ) -> Result<Admitted, Reason> {
         let answer = introspector.ask(token, hash).await?;
         let now = self.world.now().seconds();
-        claims::check(&answer, introspector.issuer(), &self.groups, now)
+        let mut admitted = claims::check(&answer, introspector.issuer(), &self.groups, now)?;
+        admitted.opaque = true;
+        Ok(admitted)
     }
 
     fn remembered(&self, hash: &Hash) -> Option<Arc<Admitted>> {
@@ -553,6 +581,15 @@ fn fallen() -> Refusal {
         Code::NotPermitted,
         "Your credential has expired or was taken back since this call began.",
         "Get a fresh access token and send the call again.",
+    )
+    .retry()
+}
+
+fn unchecked() -> Refusal {
+    Refusal::new(
+        Code::NotPermitted,
+        "Whether your credential is still good cannot be found out now: its issuer does not answer.",
+        "Nothing was changed. Send the call again later.",
     )
     .retry()
 }

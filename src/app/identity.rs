@@ -74,6 +74,8 @@ pub(super) fn provider_spec(issuer: &config::Issuer) -> Result<IssuerSpec> {
         opaque: opaque(issuer)?,
         client_ids: issuer.client_ids.clone(),
         required_scopes: issuer.required_scopes.clone(),
+        required_claims: issuer.required_claims.clone(),
+        services: issuer.services,
         jwks_uri: issuer.jwks_uri.clone(),
         max_lifetime_seconds: issuer.max_lifetime_seconds,
         control_audience: issuer.control_audience.clone(),

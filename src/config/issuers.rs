@@ -8,7 +8,7 @@ use url::Url;
 use super::check::{Check, is_private_enough};
 use super::guard::Role;
 use super::raw::{self, Text};
-use super::{Claim, Client, Issuer, Mode, Server, names};
+use super::{Claim, Client, Issuer, Mode, Server, names, vouching};
 use crate::secret::SecretRef;
 
 /// Signature algorithms an issuer may be allowed to use: asymmetric ones alone, so that no published
@@ -92,6 +92,8 @@ fn issuer(raw: &raw::Issuer, server: Option<&Server>, check: &mut Check<'_>) -> 
             .iter()
             .filter_map(|one| scope(one, check))
             .collect(),
+        required_claims: vouching::required_claims(raw, check),
+        services: vouching::services(raw, check),
         jwks_uri: raw
             .jwks_uri
             .as_ref()
@@ -300,7 +302,7 @@ fn bearer(raw: &raw::Issuer, written: &str, check: &mut Check<'_>) -> Option<Mod
 }
 
 /// A key that would be silently ignored in this mode.
-fn unused<T>(written: Option<&Spanned<T>>, key: &str, mode: &str, check: &mut Check<'_>) {
+pub(super) fn unused<T>(written: Option<&Spanned<T>>, key: &str, mode: &str, check: &mut Check<'_>) {
     if let Some(written) = written {
         check.problem(
             written.span(),

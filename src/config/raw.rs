@@ -85,8 +85,18 @@ pub(super) struct Issuer {
     pub(super) client_ids: Option<Spanned<Vec<Text>>>,
     #[serde(default)]
     pub(super) required_scopes: Vec<Text>,
+    pub(super) required_claims: Option<Spanned<BTreeMap<Text, Spanned<Texts>>>>,
+    pub(super) kind: Option<Text>,
     pub(super) jwks_uri: Option<Text>,
     pub(super) max_lifetime_seconds: Option<Number>,
+}
+
+/// One text or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a text, or a list of texts")]
+pub(super) enum Texts {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -101,6 +101,11 @@ pub enum Reason {
     /// The claims that name the client contradict each other, or the client is not on the list.
     #[error("the token's client is not allowed (client_ids), or its claims name two clients")]
     Client,
+    /// A claim that tells the organisation's own from everybody else's is absent or says something else.
+    #[error(
+        "the token lacks a claim of required_claims, or it has another value: it is of somebody else's job, or required_claims is wrong"
+    )]
+    Required,
     /// A scope the issuer's tokens must carry is absent.
     #[error("the token lacks a required scope")]
     Scope,
@@ -140,6 +145,7 @@ impl Reason {
             Self::Weak => "weak",
             Self::SenderConstrained => "sender_constrained",
             Self::Client => "client",
+            Self::Required => "required_claims",
             Self::Scope => "scope",
             Self::Groups(_) => "groups",
         }
@@ -160,6 +166,7 @@ impl Reason {
             Self::KeysUnavailable | Self::Unavailable => {
                 "The token cannot be checked at the moment; try again later."
             }
+            Self::Required => "The token is not of anybody who is accepted here.",
             Self::Scope => "The token lacks a required scope.",
             Self::Groups(_) => {
                 "Your group membership cannot be read from the token; tell your operator, whose log has the cause."
@@ -260,7 +267,7 @@ impl std::error::Error for Rejection {}
 pub(super) struct Tally([AtomicU64; Tally::WORDS.len()]);
 
 impl Tally {
-    const WORDS: [&'static str; 28] = [
+    const WORDS: [&'static str; 29] = [
         "missing",
         "oversized",
         "opaque",
@@ -287,6 +294,7 @@ impl Tally {
         "weak",
         "sender_constrained",
         "client",
+        "required_claims",
         "scope",
         "groups",
     ];

@@ -1,6 +1,6 @@
 //! What identity is told about issuers, checked before anything trusts it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use url::{Host, Url};
@@ -69,6 +69,11 @@ pub struct IssuerSpec {
     pub client_ids: Option<BTreeSet<String>>,
     /// Scopes every token must carry.
     pub required_scopes: Vec<String>,
+    /// Claims every token must carry, each as a text that is one of these: of an issuer that vouches for
+    /// the jobs or people of many organisations.
+    pub required_claims: BTreeMap<String, BTreeSet<String>>,
+    /// Whoever it vouches for is a service, whatever its tokens say.
+    pub services: bool,
     /// Where the keys are, for an issuer whose keys are not on its own host (Google) or that has no
     /// discovery document. Set, it replaces discovery.
     pub jwks_uri: Option<String>,
@@ -115,6 +120,8 @@ impl IssuerSpec {
             opaque: None,
             client_ids: None,
             required_scopes: Vec::new(),
+            required_claims: BTreeMap::new(),
+            services: false,
             jwks_uri: None,
             max_lifetime_seconds: 86_400,
             control_audience: None,
@@ -205,6 +212,54 @@ impl IssuerSpec {
     }
 }
 
+impl IssuerSpec {
+    /// Whom it vouches for.
+    fn check_vouching(&self) -> Result<(), String> {
+        if !self.bearer && (self.services || !self.required_claims.is_empty()) {
+            return Err("services and required_claims are for issuers of bearer tokens".to_owned());
+        }
+        if self.services && self.control_audience.is_some() {
+            return Err("services decide nothing; an issuer of services has no control_audience".to_owned());
+        }
+        for (claim, values) in &self.required_claims {
+            if OTHERWISE_CHECKED.contains(&claim.as_str()) {
+                return Err(format!("required_claims: `{claim}` is checked already"));
+            }
+            if claim.is_empty() || values.is_empty() || values.contains("") {
+                return Err("required_claims names a claim or a value that is empty".to_owned());
+            }
+        }
+        match Url::parse(&self.url).ok().as_ref().and_then(shared) {
+            Some(claim) if self.bearer && self.required_claims.is_empty() => Err(format!(
+                "everybody can get a token of it for any audience; say whose are accepted: \
+                 required_claims = {{ {claim} = \"…\" }}"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Claims that say nothing of whose a token is, or are checked by other keys.
+pub const OTHERWISE_CHECKED: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
+
+/// Issuers that sign for the customers of a whole service, whatever audience they ask for; and a claim
+/// that says whose a token is.
+const SHARED: [(&str, &str); 5] = [
+    ("token.actions.githubusercontent.com", "repository_owner_id"),
+    ("gitlab.com", "namespace_id"),
+    ("agent.buildkite.com", "organization_slug"),
+    ("app.terraform.io", "terraform_organization_id"),
+    ("accounts.google.com", "email"),
+];
+
+/// The claim that says whose a token is, when this is an issuer that everybody can get tokens of.
+#[must_use]
+pub fn shared(url: &Url) -> Option<&'static str> {
+    let host = url.host_str()?.trim_end_matches('.');
+    let found = SHARED.iter().find(|(known, _)| *known == host);
+    found.map(|(_, claim)| *claim)
+}
+
 /// What is wrong with an [`IdentitySpec`], in words for whoever wrote the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -217,6 +272,8 @@ impl IdentitySpec {
         let mut urls = BTreeSet::new();
         for issuer in &self.issuers {
             issuer.check()?;
+            let about = |what| SpecError(format!("issuer `{}`: {what}", issuer.name));
+            issuer.check_vouching().map_err(about)?;
             if !names.insert(issuer.name.as_str()) {
                 return Err(SpecError(format!("issuer `{}` is configured twice", issuer.name)));
             }

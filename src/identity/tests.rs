@@ -5,6 +5,7 @@ mod demo;
 pub(super) mod desk;
 mod introspection;
 mod issuers;
+mod jobs;
 mod refusals;
 mod relying;
 mod rotation;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::identity::claims::{LEEWAY, audiences, name, seconds, subject, times};
+use crate::identity::claims::{LEEWAY, audiences, name, required, seconds, subject, times};
 use crate::identity::jose::{Algorithm, Compact, Header, TOKEN_BYTES};
 use crate::identity::keys::KeyRing;
 use crate::identity::rejection::Reason;
@@ -91,6 +91,7 @@ fn claims(
     }
     times(&claims, ring.issuer(), now)?;
     only_for(&claims, client)?;
+    required(&claims, ring.issuer())?;
     id_token_only(&claims)?;
     let sub = name(&claims, "sub")?.ok_or(Reason::Claim("sub"))?.to_owned();
     let subject = subject(&claims, ring.issuer())?.to_owned();

@@ -364,3 +364,75 @@ async fn nothing_secret_shows() {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
 }
+
+#[tokio::test]
+async fn a_token_taken_back_during_a_call_does_not_stand_at_its_end() {
+    let desk = desk();
+    let principal = desk.admit(TOKEN).await.unwrap();
+    desk.clock.advance(29);
+    desk.identity.stands(&principal).await.unwrap();
+    assert_eq!(
+        desk.network.count(POST),
+        1,
+        "an answer of half a minute ago counts"
+    );
+    desk.clock.advance(1);
+    desk.identity.stands(&principal).await.unwrap();
+    assert_eq!(
+        desk.network.count(POST),
+        2,
+        "asked again, though nobody sent the token again"
+    );
+    desk.network.serve(POST, 200, &json!({"active": false}), None);
+    desk.clock.advance(29);
+    desk.identity.stands(&principal).await.unwrap();
+    desk.clock.advance(1);
+    let refusal = desk.identity.stands(&principal).await.unwrap_err();
+    assert!(refusal.message.contains("was taken back"), "{refusal:?}");
+    assert_eq!(desk.network.count(POST), 3);
+    let shown = format!("{:?}", desk.identity);
+    assert!(!shown.contains(TOKEN), "{shown}");
+}
+
+#[tokio::test]
+async fn whoever_is_somebody_else_meanwhile_does_not_stand() {
+    for changes in [
+        json!({"sub": "mallory"}),
+        json!({"client_id": "agent-2"}),
+        json!({"groups": []}),
+        json!({"aud": "https://other.example.com/mcp"}),
+        json!({"exp": NOW + 20}),
+        json!({"gty": "client-credentials"}),
+    ] {
+        let desk = desk();
+        let principal = desk.admit(TOKEN).await.unwrap();
+        desk.network
+            .serve(POST, 200, &with(answer(), changes.clone()), None);
+        desk.clock.advance(61);
+        assert!(desk.identity.stands(&principal).await.is_err(), "{changes}");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_does_not_answer_lets_nobody_change_anything_and_says_so() {
+    let desk = desk();
+    let principal = desk.admit(TOKEN).await.unwrap();
+    desk.network.cut(POST);
+    desk.clock.advance(30);
+    let refusal = desk.identity.stands(&principal).await.unwrap_err();
+    assert!(refusal.message.contains("does not answer"), "{refusal:?}");
+    desk.network.serve(POST, 200, &answer(), None);
+    desk.identity.stands(&principal).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_token_of_the_same_caller_is_the_one_asked_about() {
+    let desk = desk();
+    let principal = desk.admit(TOKEN).await.unwrap();
+    assert_eq!(desk.admit("opaque-token_2").await.unwrap(), principal);
+    desk.clock.advance(30);
+    desk.identity.stands(&principal).await.unwrap();
+    let posted = desk.network.posted.lock().unwrap().clone();
+    let last = posted.last().unwrap().0.get("token").cloned();
+    assert_eq!(last.as_deref(), Some("opaque-token_2"));
+}

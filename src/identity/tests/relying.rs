@@ -71,7 +71,10 @@ async fn what_is_asked_for_is_in_the_address() {
 #[tokio::test]
 async fn google_is_asked_for_refresh_tokens_in_its_own_words() {
     let mut bench = Bench::new();
-    bench.issuer(|issuer| issuer.url = "https://accounts.google.com".to_owned());
+    bench.issuer(|issuer| {
+        issuer.bearer = false; // people sign in there; whose tokens it signs for anybody is not asked
+        issuer.url = "https://accounts.google.com".to_owned();
+    });
     let document = bench.document(json!({"issuer": "https://accounts.google.com"}));
     let at = "https://accounts.google.com/.well-known/openid-configuration";
     bench.net.page(at, 200, document.to_string().into_bytes());

@@ -235,6 +235,7 @@ async fn every_reason_has_a_counter_and_a_sound_description() {
         Reason::Weak,
         Reason::SenderConstrained,
         Reason::Client,
+        Reason::Required,
         Reason::Scope,
         Reason::Groups(G::Missing),
     ];
