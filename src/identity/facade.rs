@@ -76,6 +76,8 @@ pub mod path {
     pub const CALLBACK: &str = "/oauth/callback/";
     /// Followed by the issuer's name: where SAML responses are posted.
     pub const SAML: &str = "/oauth/saml/";
+    /// Behind that and the name: our metadata, for the provider.
+    pub const ABOUT_US: &str = "/metadata";
     pub const TOKEN: &str = "/oauth/token";
     pub const REVOKE: &str = "/oauth/revoke";
     pub const REGISTER: &str = "/oauth/register";

@@ -181,6 +181,15 @@ pub(super) fn json(status: StatusCode, value: &Value) -> Answer {
     whole(status, "application/json", value.to_string().into_bytes())
 }
 
+/// A document of SAML 2.0 metadata (appendix A there registers its type).
+pub(super) fn saml_metadata(document: String) -> Answer {
+    whole(
+        StatusCode::OK,
+        "application/samlmetadata+xml",
+        document.into_bytes(),
+    )
+}
+
 /// An OAuth error for a program (RFC 6749 5.2, RFC 7591 3.2.2).
 pub(super) fn error(status: StatusCode, code: &str, words: &str) -> Answer {
     json(status, &json!({"error": code, "error_description": words}))
