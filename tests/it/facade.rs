@@ -1,5 +1,5 @@
 //! The facade in front of a certified provider, in a real browser.
 
 mod browser;
-mod chromium;
-mod gate;
+pub(crate) mod chromium;
+pub(crate) mod gate;
