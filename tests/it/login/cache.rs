@@ -89,7 +89,8 @@ async fn what_somebody_else_could_have_written_or_read_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_login_is_refused_and_can_be_logged_out() {
-    let damages: [(&str, fn(&str) -> String); 6] = [
+    type Damage = fn(&str) -> String;
+    let damages: [(&str, Damage); 6] = [
         ("empty", |_| String::new()),
         ("cut off", |text| text.chars().take(40).collect()),
         ("huge", |text| {
