@@ -1,12 +1,13 @@
 //! `tollgate doctor identity`: every configured issuer, asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use url::Url;
 
-use super::identity::{facade_url, resolved, spec};
+use super::identity::{facade_url, resolved, saml_spec, spec};
 use crate::clock::{System, World};
 use crate::config::{self, Config, Mode};
 use crate::identity::doctor::{self, ClientSpec, Findings};
@@ -38,11 +39,15 @@ pub async fn doctor_identity(config: &Config, only: Option<&str>) -> Result<Vec<
         if issuer.name == DEMO || only.is_some_and(|only| only != issuer.name) {
             continue;
         }
-        if matches!(issuer.mode, Mode::Saml { .. }) {
+        if let Mode::Saml { metadata } = &issuer.mode {
+            let unchecked = config
+                .facade
+                .as_ref()
+                .map_or(Duration::ZERO, |facade| facade.unchecked);
+            let spec = saml_spec(config, issuer, metadata)?;
             all.push(Examined {
                 issuer: issuer.name.clone(),
-                findings: Findings::default()
-                    .noted("SAML: `tollgate check` reads its metadata; there is nothing to ask"),
+                findings: doctor::examine_saml(&world, &spec, unchecked),
             });
             continue;
         }
@@ -79,6 +84,13 @@ pub async fn doctor_login(
     };
     let configured = config.issuers.iter().find(|one| one.name == issuer.name);
     let configured = configured.context("there is no such [[issuer]]")?;
+    if matches!(configured.mode, Mode::Saml { .. }) {
+        bail!(
+            "issuer `{}` signs people in by SAML, which has no sign-in for a terminal: try it by `tollgate login --server {}`",
+            issuer.name,
+            facade_url(config)
+        );
+    }
     let client = client.map(str::to_owned).or_else(|| public_client(configured));
     let client = client.with_context(|| {
         format!(

@@ -149,23 +149,31 @@ pub(super) fn saml(config: &Config, world: &Arc<dyn World>) -> Result<Vec<Arc<dy
                  leave it out with mode \"saml\"",
             ));
         }
-        let text = xml(metadata).map_err(|error| about(&error))?;
-        if !files.insert(text.clone()) {
+        let spec = saml_spec(config, issuer, metadata)?;
+        if !files.insert(spec.metadata.clone()) {
             return Err(about(
                 "another issuer has the same metadata; name each provider once",
             ));
         }
-        let spec = SamlSpec {
-            name: issuer.name.clone(),
-            public_url: facade_url(config),
-            metadata: text,
-            groups_claim: issuer.groups_claim.clone(),
-            groups_cut_at: issuer.groups_cut_at,
-            max_lifetime_seconds: issuer.max_lifetime_seconds,
-        };
         providers.push(saml::provider(spec, Arc::clone(world))?);
     }
     Ok(providers)
+}
+
+/// One provider that speaks SAML, by its metadata file.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn saml_spec(config: &Config, issuer: &config::Issuer, metadata: &Path) -> Result<SamlSpec> {
+    let text = xml(metadata).map_err(|error| anyhow::anyhow!("issuer `{}`: {error}", issuer.name))?;
+    Ok(SamlSpec {
+        name: issuer.name.clone(),
+        public_url: facade_url(config),
+        metadata: text,
+        groups_claim: issuer.groups_claim.clone(),
+        groups_cut_at: issuer.groups_cut_at,
+        max_lifetime_seconds: issuer.max_lifetime_seconds,
+    })
 }
 
 fn xml(file: &Path) -> Result<String, String> {

@@ -4,6 +4,7 @@
 //! the groups of the person who signed in to look; never a token, a secret or the value of another claim.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -15,8 +16,9 @@ use super::groups::{self, GroupMap};
 use super::introspection::{Introspector, basic};
 use super::jose::{Compact, strict_json};
 use super::keys::KeyRing;
+use super::saml::{self, SamlSpec};
 use super::spec::{IssuerSpec, secure};
-use crate::clock::World;
+use crate::clock::{Timestamp, World};
 use crate::secret::Secret;
 
 /// How far the clocks may be apart before a token of one is early or late for the other, in seconds.
@@ -72,13 +74,6 @@ impl Findings {
         });
     }
 
-    /// With one more thing to know.
-    #[must_use]
-    pub fn noted(mut self, text: &str) -> Self {
-        self.note(text, "");
-        self
-    }
-
     /// Whether nothing keeps people out.
     #[must_use]
     pub fn passed(&self) -> bool {
@@ -99,6 +94,62 @@ pub struct ClientSpec {
     pub redirect_uri: String,
     /// The scopes that are asked for.
     pub scopes: Vec<String>,
+}
+
+/// Reads what is configured of a provider that speaks SAML. Nobody is asked: there is nothing to ask without a
+/// person. `unchecked` is how long a session may last that cannot be asked about again.
+#[must_use]
+pub fn examine_saml(world: &Arc<dyn World>, spec: &SamlSpec, unchecked: Duration) -> Findings {
+    let mut found = Findings::default();
+    let read = saml::provider(spec.clone(), Arc::clone(world)).and_then(|_| saml::about(spec));
+    let about = match read {
+        Ok(about) => about,
+        Err(error) => {
+            found.bad(error.to_string(), "mend its metadata file or the [[issuer]]");
+            return found;
+        }
+    };
+    found.ok(format!(
+        "its metadata is understood: {} signs people in at {}, certificates that may sign: {}",
+        about.entity, about.sign_on, about.certificates
+    ));
+    let now = world.now().seconds();
+    match about.until {
+        Some(until) if until <= now => found.bad(
+            format!(
+                "its metadata ended {} (validUntil): nobody signs in",
+                Timestamp(until * 1000).rfc3339()
+            ),
+            "download it again and restart",
+        ),
+        Some(until) => found.note(
+            format!(
+                "its metadata ends {} (validUntil)",
+                Timestamp(until * 1000).rfc3339()
+            ),
+            "download it again before that, and restart",
+        ),
+        None => {}
+    }
+    if spec.groups_claim.is_none() {
+        found.note(
+            "groups_claim is not set: nobody of this issuer has groups",
+            "set it to a slash and the name of the attribute",
+        );
+    }
+    let ours = spec.address();
+    found.note(
+        format!("what the provider must know of us is at {ours}/metadata: entity id and ACS are both {ours}"),
+        "",
+    );
+    found.note(
+        format!(
+            "SAML gives nothing to ask again with: whoever is locked out there may go on here for {} seconds (unchecked_seconds)",
+            unchecked.as_secs()
+        ),
+        "",
+    );
+    found
 }
 
 /// Asks an issuer everything that can be asked without a person.

@@ -77,6 +77,8 @@ pub mod path {
     /// Followed by the issuer's name: where SAML responses are posted. With `/metadata` after it, what the
     /// provider is to be told of us.
     pub const SAML: &str = "/oauth/saml/";
+    /// Behind that and the name: our metadata, for the provider.
+    pub const ABOUT_US: &str = "/metadata";
     pub const TOKEN: &str = "/oauth/token";
     pub const REVOKE: &str = "/oauth/revoke";
     pub const REGISTER: &str = "/oauth/register";

@@ -71,6 +71,43 @@ impl SamlSpec {
     }
 }
 
+/// What a provider's metadata says, for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Its entity id, which its messages are compared with.
+    pub entity: String,
+    /// Where people are sent.
+    pub sign_on: String,
+    /// How many certificates may sign.
+    pub certificates: usize,
+    /// When the file's word ends (`validUntil`), in seconds since the epoch.
+    pub until: Option<u64>,
+}
+
+/// Reads the metadata of a provider.
+///
+/// # Errors
+/// As [`provider`].
+#[cfg(feature = "saml")]
+pub fn about(spec: &SamlSpec) -> Result<About, SpecError> {
+    let peer = metadata::Peer::read(&spec.metadata)?;
+    Ok(About {
+        entity: peer.entity,
+        sign_on: peer.sign_on.into(),
+        certificates: peer.certificates.len(),
+        until: peer.until,
+    })
+}
+
+/// As in a build that has it; here it always refuses.
+///
+/// # Errors
+/// This build has no SAML.
+#[cfg(not(feature = "saml"))]
+pub fn about(spec: &SamlSpec) -> Result<About, SpecError> {
+    Err(missing(&spec.name))
+}
+
 /// A provider that speaks SAML.
 ///
 /// # Errors
@@ -86,11 +123,15 @@ pub fn provider(spec: SamlSpec, world: Arc<dyn World>) -> Result<Arc<dyn Provide
 /// This build has no SAML.
 #[cfg(not(feature = "saml"))]
 pub fn provider(spec: SamlSpec, _world: Arc<dyn World>) -> Result<Arc<dyn Provider>, SpecError> {
-    Err(SpecError(format!(
-        "issuer `{}` has mode \"saml\", and this build of Tollgate has no SAML: take a release build, or build \
-         it with `cargo build --features saml`",
-        spec.name
-    )))
+    Err(missing(&spec.name))
+}
+
+#[cfg(not(feature = "saml"))]
+fn missing(name: &str) -> SpecError {
+    SpecError(format!(
+        "issuer `{name}` has mode \"saml\", and this build of Tollgate has no SAML: take a release build, or build \
+         it with `cargo build --features saml`"
+    ))
 }
 
 #[cfg(all(test, not(feature = "saml")))]

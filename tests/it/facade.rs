@@ -3,11 +3,11 @@
 
 mod browser;
 mod canaille;
-mod chromium;
+pub(crate) mod chromium;
 mod claude;
 mod control;
 mod ends;
-mod gate;
+pub(crate) mod gate;
 mod leaks;
 mod sdk;
 pub(crate) mod served;

@@ -4,6 +4,7 @@ mod attacks;
 mod idp;
 mod metadata;
 mod properties;
+mod whole;
 
 use std::collections::BTreeSet;
 

@@ -5,9 +5,9 @@ use http::{Method, StatusCode};
 use zeroize::Zeroizing;
 
 use super::authorize::{self, Error};
-use super::consent::{Jar, broken, over, verifier_about};
+use super::consent::{Jar, bound_for, broken, over, verifier_about};
 use super::redirect::{Leads, Redirect};
-use super::{Answer, Asked, Facade, Fields, cookie, pages, prefix};
+use super::{Answer, Asked, Facade, Fields, cookie, pages, path, prefix};
 use crate::call::{Hash, hex};
 use crate::identity::provider::{Provider, Question, SignInError, SignedIn};
 use crate::store::StoreError;
@@ -33,22 +33,10 @@ impl Facade {
         }
     }
 
-    /// What a provider is to be told of us (SAML 2.0 metadata), public as it is.
-    fn saml_metadata(&self, issuer: &str) -> Answer {
-        let provider = self.provider(issuer).filter(|provider| provider.posts());
-        match provider.and_then(|provider| provider.metadata()) {
-            Some(document) => pages::saml_metadata(document),
-            None => pages::not_found(),
-        }
-    }
-
-    /// An answer in a form (SAML 2.0 bindings 3.5).
+    /// An answer in a form (SAML 2.0 bindings 3.5), or what the provider is told of us.
     pub(super) async fn saml(&self, asked: &Asked<'_>, issuer: &str) -> Answer {
-        if let Some(issuer) = issuer.strip_suffix("/metadata") {
-            return match *asked.method {
-                Method::GET | Method::HEAD => self.saml_metadata(issuer),
-                _ => pages::wrong_method("GET, HEAD"),
-            };
+        if let Some(issuer) = issuer.strip_suffix(path::ABOUT_US) {
+            return self.about_us(asked, issuer);
         }
         if *asked.method != Method::POST || !authorize::is_form(asked) {
             return pages::wrong_method("POST");
@@ -60,6 +48,15 @@ impl Facade {
             }
             None => pages::not_found(),
         }
+    }
+
+    /// Our metadata (SAML 2.0 metadata 2.4.4): whoever sets the provider up gives it this. Nothing in it is secret.
+    fn about_us(&self, asked: &Asked<'_>, issuer: &str) -> Answer {
+        if !matches!(*asked.method, Method::GET | Method::HEAD) {
+            return pages::wrong_method("GET, HEAD");
+        }
+        let document = self.provider(issuer).and_then(|provider| provider.metadata());
+        document.map_or_else(pages::not_found, pages::saml_metadata)
     }
 
     async fn answered(
@@ -94,7 +91,7 @@ impl Facade {
                 }
             }
         };
-        self.take_cookie(&mut answer, Jar::Bound, &hash);
+        self.take_cookie(&mut answer, Jar::Bound, &hash, bound_for(provider));
         answer
     }
 

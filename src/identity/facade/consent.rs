@@ -29,6 +29,18 @@ const MOST: u32 = 10_000;
 /// The length of an id and of a cookie's value.
 const SECRET: usize = 43;
 
+/// `SameSite` of the cookie that our own form needs.
+const ASKED: &str = "Strict";
+/// `SameSite` of a cookie that comes with a form of another site. Browsers take it only with `Secure`; on
+/// loopback Chromium does so although there is no TLS.
+const CROSS_SITE: &str = "None";
+
+/// `SameSite` of the cookie that an answer of this provider needs. A form that another site posts brings no Lax
+/// cookie, and that is how some providers answer.
+pub(super) fn bound_for(provider: &dyn Provider) -> &'static str {
+    if provider.posts() { CROSS_SITE } else { "Lax" }
+}
+
 /// A cookie of one sign-in, so that two at once do not meet.
 #[derive(Clone, Copy)]
 pub(super) enum Jar {
@@ -116,7 +128,7 @@ impl Facade {
         };
         let token = URL_SAFE_NO_PAD.encode(token);
         let mut answer = self.question_page(wanted, id, &token);
-        self.set_cookie(&mut answer, Jar::Asked, &hash, &secret, "Strict");
+        self.set_cookie(&mut answer, Jar::Asked, &hash, &secret, ASKED);
         answer
     }
 
@@ -246,7 +258,7 @@ impl Facade {
                 pages::onward(&back, &place(&redirect.leads()))
             }
         };
-        self.take_cookie(&mut answer, Jar::Asked, hash);
+        self.take_cookie(&mut answer, Jar::Asked, hash, ASKED);
         Ok(answer)
     }
 
@@ -294,10 +306,8 @@ impl Facade {
             place.as_str(),
             place.host_str().unwrap_or("your identity provider"),
         );
-        self.take_cookie(&mut answer, Jar::Asked, hash);
-        // A form that another site posts brings no Lax cookie, and that is how some providers answer.
-        let same_site = if provider.posts() { "None" } else { "Lax" };
-        self.set_cookie(&mut answer, Jar::Bound, hash, &bound, same_site);
+        self.take_cookie(&mut answer, Jar::Asked, hash, ASKED);
+        self.set_cookie(&mut answer, Jar::Bound, hash, &bound, bound_for(provider));
         Ok(answer)
     }
 
@@ -330,21 +340,21 @@ impl Facade {
             name: &name,
             value,
             seconds: SECONDS,
-            // Without it browsers drop `None`; on loopback they take it although there is no TLS.
-            secure: self.is_secure() || same_site == "None",
+            secure: self.is_secure() || same_site == CROSS_SITE,
             same_site,
         };
         cookie.set(answer);
     }
 
-    pub(super) fn take_cookie(&self, answer: &mut Answer, jar: Jar, hash: &Hash) {
+    /// As it was set: browsers let nothing less secure end a `Secure` cookie (RFC 6265bis 5.7).
+    pub(super) fn take_cookie(&self, answer: &mut Answer, jar: Jar, hash: &Hash, same_site: &'static str) {
         let name = self.cookie_name(jar, hash);
         let cookie = Cookie {
             name: &name,
             value: "",
             seconds: 0,
-            secure: self.is_secure(),
-            same_site: "Lax",
+            secure: self.is_secure() || same_site == CROSS_SITE,
+            same_site,
         };
         cookie.set(answer);
     }

@@ -46,6 +46,7 @@ fn kind_of(path: &str) -> Kind {
         path::TOKEN | path::REVOKE | path::DEVICE_AUTHORIZATION => Kind::Token,
         path::REGISTER => Kind::Register,
         _ if path.starts_with("/.well-known/") => Kind::Document,
+        _ if path.starts_with(path::SAML) && path.ends_with(path::ABOUT_US) => Kind::Document,
         _ if path.starts_with(path::LOGGED_OUT) => Kind::Notice,
         _ => Kind::Page,
     }

@@ -15,7 +15,7 @@ use crate::support::until;
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A running driver; it and its browsers end with this value.
-pub(super) struct Driver {
+pub(crate) struct Driver {
     process: Child,
     _output: BufReader<ChildStdout>,
     url: String,
@@ -32,7 +32,7 @@ impl Drop for Driver {
 impl Driver {
     /// Starts it on a port of its choice. A missing one is a failure, never a skipped test.
     #[expect(clippy::disallowed_methods, reason = "the driver is another program")]
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut process = std::process::Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -61,7 +61,7 @@ impl Driver {
     }
 
     /// A fresh browser: no cookies, nobody signed in.
-    pub(super) async fn browser(&self) -> Browser<'_> {
+    pub(crate) async fn browser(&self) -> Browser<'_> {
         let profile = tempfile::tempdir().unwrap();
         let mut arguments: Vec<String> = [
             "--headless",
@@ -100,7 +100,7 @@ impl Driver {
 }
 
 /// One browser of one person.
-pub(super) struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     url: String,
     http: &'a Client,
     _profile: tempfile::TempDir,
@@ -131,15 +131,15 @@ impl Browser<'_> {
         answer["value"].clone()
     }
 
-    pub(super) async fn open(&self, url: &str) {
+    pub(crate) async fn open(&self, url: &str) {
         self.post("url", &json!({"url": url})).await;
     }
 
-    pub(super) async fn url(&self) -> Url {
+    pub(crate) async fn url(&self) -> Url {
         Url::parse(self.get("url").await.as_str().unwrap()).unwrap()
     }
 
-    pub(super) async fn html(&self) -> String {
+    pub(crate) async fn html(&self) -> String {
         self.get("source").await.as_str().unwrap().to_owned()
     }
 
@@ -160,19 +160,19 @@ impl Browser<'_> {
         .await
     }
 
-    pub(super) async fn click(&self, css: &str) {
+    pub(crate) async fn click(&self, css: &str) {
         let element = self.find(css).await;
         self.post(&format!("element/{element}/click"), &json!({})).await;
     }
 
-    pub(super) async fn write(&self, css: &str, text: &str) {
+    pub(crate) async fn write(&self, css: &str, text: &str) {
         let element = self.find(css).await;
         self.post(&format!("element/{element}/value"), &json!({"text": text}))
             .await;
     }
 
     /// Waits until the page is one that begins so, and gives its address.
-    pub(super) async fn at(&self, begins: &str) -> Url {
+    pub(crate) async fn at(&self, begins: &str) -> Url {
         until(begins, async || {
             let url = self.url().await;
             url.as_str().starts_with(begins).then_some(url)
@@ -181,7 +181,7 @@ impl Browser<'_> {
     }
 
     /// Waits until the page says so.
-    pub(super) async fn says(&self, words: &str) -> String {
+    pub(crate) async fn says(&self, words: &str) -> String {
         until(words, async || {
             let html = self.html().await;
             html.contains(words).then_some(html)
@@ -190,7 +190,7 @@ impl Browser<'_> {
     }
 
     /// Names and values of the cookies of this page's host.
-    pub(super) async fn cookies(&self) -> Vec<Value> {
+    pub(crate) async fn cookies(&self) -> Vec<Value> {
         self.get("cookie").await.as_array().unwrap().clone()
     }
 
@@ -201,7 +201,7 @@ impl Browser<'_> {
     }
 
     /// Ends the browser.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         let _ = self.http.delete(&self.url).send().await;
     }
 }

@@ -161,7 +161,7 @@ pub(super) struct Gate {
 }
 
 /// A server of one page, at any path; its address.
-pub(super) async fn page(html: String) -> String {
+pub(crate) async fn page(html: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().fallback(move || async move { Html(html) });

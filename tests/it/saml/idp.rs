@@ -23,7 +23,7 @@ pub(super) const GATE: &str = "https://gate.example.test";
 pub(super) struct Idp {
     process: Child,
     _output: BufReader<ChildStderr>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub(super) address: String,
     browser: reqwest::Client,
 }
@@ -76,7 +76,7 @@ impl Idp {
         Self {
             process,
             _output: output,
-            _folder: scratch,
+            folder: scratch,
             address,
             browser: reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
@@ -86,10 +86,20 @@ impl Idp {
     }
 
     pub(super) async fn metadata(&self) -> String {
-        let url = format!("{}/saml2/idp/metadata.php", self.address);
+        self.metadata_at(&self.address).await
+    }
+
+    /// As it describes itself to whoever calls it this.
+    pub(super) async fn metadata_at(&self, address: &str) -> String {
+        let url = format!("{address}/saml2/idp/metadata.php");
         let answer = self.browser.get(url).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         answer.text().await.unwrap()
+    }
+
+    /// As whoever sets it up gives it the metadata of a Tollgate.
+    pub(super) fn meet(&self, metadata: &str) {
+        std::fs::write(self.folder.path().join("gate.xml"), metadata).unwrap();
     }
 
     /// Tollgate's side of the client of this name there.

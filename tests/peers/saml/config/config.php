@@ -1,5 +1,7 @@
 <?php
 // SimpleSAMLphp as the identity provider of tests: any free port, nothing outside its own folder.
+// What a running Tollgate says of itself, once it was given.
+$gate = getenv('TOLLGATE_IDP_DIR') . '/gate.xml';
 $config = [
     'baseurlpath' => 'http://' . ($_SERVER['HTTP_HOST'] ?? '127.0.0.1') . '/',
     'certdir' => __DIR__ . '/../installed/keys/',
@@ -28,5 +30,5 @@ $config = [
     'session.phpsession.httponly' => true,
     'store.type' => 'phpsession',
     'language.default' => 'en',
-    'metadata.sources' => [['type' => 'flatfile']],
+    'metadata.sources' => array_merge([['type' => 'flatfile']], is_file($gate) ? [['type' => 'xml', 'file' => $gate]] : []),
 ];
