@@ -12,6 +12,7 @@
 )]
 
 pub(crate) mod canaille;
+mod again;
 mod doctor;
 mod fetching;
 pub(crate) mod idp;

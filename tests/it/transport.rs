@@ -6,6 +6,7 @@ mod cancel;
 mod confirm;
 mod ends;
 mod full;
+mod jobs;
 mod leaks;
 mod life;
 mod reload;

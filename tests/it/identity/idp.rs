@@ -135,6 +135,11 @@ pub(super) fn open(token: &str) -> (Value, Value) {
 pub(super) struct Clock(AtomicU64, AtomicU64);
 
 impl Clock {
+    /// Stands at this many seconds since the epoch.
+    pub(super) fn at(now: u64) -> Self {
+        Self(AtomicU64::new(now), AtomicU64::new(0))
+    }
+
     pub(super) fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
@@ -163,7 +168,7 @@ pub(super) struct Desk {
 impl Desk {
     /// `now` in seconds since the epoch, usually the `iat` of a token.
     pub(super) fn new(issuers: Vec<IssuerSpec>, now: u64) -> Self {
-        let clock = Arc::new(Clock(AtomicU64::new(now), AtomicU64::new(0)));
+        let clock = Arc::new(Clock::at(now));
         let spec = IdentitySpec {
             issuers,
             groups: GroupMap::parse([("analyst", vec!["corp:analysts"]), ("robot", vec!["corp:robots"])])

@@ -15,7 +15,7 @@ use super::idp::Idp;
 const REDIRECT: &str = "http://127.0.0.1:7330/oauth/callback/corp";
 
 /// One sign-in's words, told apart by a number.
-fn question(number: u8) -> Question {
+pub(super) fn question(number: u8) -> Question {
     Question {
         redirect_uri: REDIRECT.to_owned(),
         state: format!("state-{number}").into(),
@@ -43,7 +43,7 @@ fn oidc(idp: &Idp, client: &str, secret: Option<&str>) -> Oidc {
 }
 
 /// Signs `user` in there and gives what the browser brings back.
-async fn answered(
+pub(super) async fn answered(
     idp: &Idp,
     oidc: &Oidc,
     question: &Question,
