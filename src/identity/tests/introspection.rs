@@ -145,8 +145,8 @@ async fn we_say_who_we_are_as_the_issuer_wants_it() {
         assert_eq!(posted.len(), 1);
         posted.into_iter().next().unwrap()
     };
-    // base64("tollgate%3A1:s+e%2Bcret%2F%25")
-    let basic = "Basic dG9sbGdhdGUlM0ExOnMrZSUyQmNyZXQlMkYlMjU=";
+    // base64("tollgate%3A1:s%20e%2Bcret%2F%25")
+    let basic = "Basic dG9sbGdhdGUlM0ExOnMlMjBlJTJCY3JldCUyRiUyNQ==";
     let (fields, authorization) = sent(json!({})).await;
     assert_eq!(authorization.as_deref(), Some(basic));
     assert_eq!(fields.get("token").map(String::as_str), Some(TOKEN));

@@ -131,7 +131,7 @@ async fn somebody_signs_in() {
 async fn the_client_proves_itself_as_the_issuer_wants() {
     let basic = format!("Basic {}", {
         use base64::Engine;
-        base64::engine::general_purpose::STANDARD.encode("tollgate%3Agate:s%2Fecret+%C3%A9%25")
+        base64::engine::general_purpose::STANDARD.encode("tollgate%3Agate:s%2Fecret%20%C3%A9%25")
     });
     let exchange = [
         ("grant_type", "authorization_code"),

@@ -25,7 +25,7 @@ fn approve() -> String {
 }
 
 #[tokio::test]
-async fn what_is_signed_for_the_agents_side_opens_nothing_here_and_a_persons_opens_nothing_there() {
+async fn an_agents_token_opens_nothing_here_and_a_persons_opens_nothing_there() {
     let place = Place::new().await;
     let (agent, person) = (place.other_side("second"), place.id_token("second"));
     for path in ["/api/approvals".to_owned(), format!("/api/approvals/{ID}")] {

@@ -267,7 +267,7 @@ async fn hostile_words_stay_words_on_the_page() {
     assert!(!html.contains('\u{202e}') && !html.contains('\u{200b}'));
     assert!(html.contains("⟨U+202E⟩evil⟨U+200B⟩&quot;&#39;"));
     let elements = regex::Regex::new(r"<([a-z0-9]+)").unwrap();
-    let known = "a bdi blockquote body button code dd del div dl dt form h1 h2 h3 head header html input ins label li link main meta p pre q section span strong table tbody td textarea th thead time title tr ul";
+    let known = "a bdi blockquote body button code dd del div dl dt form h1 h2 h3 head header html input ins label li link main meta nav p pre q section span strong table tbody td textarea th thead time title tr ul";
     for element in elements.captures_iter(&html) {
         assert!(
             known.split(' ').any(|one| one == &element[1]),

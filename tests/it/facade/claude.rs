@@ -1,22 +1,15 @@
 //! Claude Code signs in at the real server: `claude mcp login --no-browser`, where a person pastes the address that
 //! their browser ended at. Its document lies at an address of the internet, which a test does not ask: it is known
-//! here by its id, as on a server without a way out.
+//! here by its id, as on a server without a way out: the demo's configuration names it.
 
 use serde_json::json;
 
-use super::served::{Served, with_client};
+use super::served::Served;
 use crate::peers::{clients, run, script};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn claude_code_signs_in_and_connects() {
-    let served = Served::configured("", |site| {
-        with_client(
-            site,
-            "https://claude.ai/oauth/claude-code-client-metadata",
-            "http://localhost/callback",
-        );
-    })
-    .await;
+    let served = Served::with("").await;
     let home = tempfile::tempdir().unwrap();
     let claude = clients().join("node_modules/.bin/claude");
     let envs = || {

@@ -36,13 +36,6 @@ pub(crate) fn with(site: &Site, lines: &str) {
     std::fs::write(site.config(), text).unwrap();
 }
 
-/// A program the operator registers.
-pub(super) fn with_client(site: &Site, id: &str, redirect: &str) {
-    site.configure(&format!(
-        "[[facade.client]]\nid = \"{id}\"\nname = \"A program\"\nredirect_uris = [\"{redirect}\"]\n"
-    ));
-}
-
 pub(super) fn private(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -94,15 +87,11 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    /// With more lines for `[facade]`.
     pub(crate) async fn with(lines: &str) -> Self {
-        Self::configured(lines, |_| ()).await
-    }
-
-    pub(super) async fn configured(lines: &str, more: impl FnOnce(&Site)) -> Self {
         let idp = Idp::start();
         let mut site = site(&idp.issuer, "gate-none").await;
         with(&site, lines);
-        more(&site);
         let server = Process::serve(&mut site, &[]).await;
         Self {
             _idp: idp,
