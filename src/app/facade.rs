@@ -72,10 +72,13 @@ impl Annex for Server {
 pub(super) async fn identity(
     config: &Config,
     tools: &Tools,
-    services: &Arc<Services>,
     serves: bool,
     world: &Arc<dyn World>,
-) -> Result<(Identity, Option<Arc<Server>>)> {
+) -> Result<(Identity, Arc<Services>, Option<Arc<Server>>)> {
+    if serves {
+        readable(config, world)?; // before the store: a start that is refused leaves nothing behind
+    }
+    let services = super::keys::services(config, world).await?;
     let mut spec = super::identity::spec(config)?;
     let ends = Ends::default();
     let server = if serves {
@@ -90,7 +93,7 @@ pub(super) async fn identity(
     let identity = Identity::new(spec, Arc::new(HttpFetch::new()), world.clone())?
         .scoped(scopes(config, tools)?)
         .with_ends(ends);
-    Ok((identity, server))
+    Ok((identity, services, server))
 }
 
 async fn server(

@@ -85,9 +85,8 @@ impl App {
         if !tests.passed() {
             bail!("the decision tests of the policies fail; run `tollgate policy test`");
         }
-        let services = super::keys::services(&config, &world).await?;
-        let (identity, facade) = super::facade::identity(&config, &tools, &services, serves, &world).await?;
         let resources = resources(&config, &world)?;
+        let (identity, services, facade) = super::facade::identity(&config, &tools, serves, &world).await?;
         let file = std::fs::read(&config.file).with_context(|| format!("read {}", config.file.display()))?;
         let start = json!({
             "version": env!("CARGO_PKG_VERSION"),
