@@ -26,6 +26,7 @@ use super::HttpSpec;
 use super::annex::{self, Annex};
 use super::fault::{Answer, Fault, document, in_our_words, is_json};
 use super::headers::{Headers, NOTHING};
+use super::listen;
 use super::lives::{Alive, Lives};
 use super::names::{Foreign, Names, Seldom};
 use super::sessions::{InUse, OPENING, Opening, Sessions};
@@ -233,7 +234,13 @@ impl Front {
     ) -> Result<Answer, Fault> {
         only(&request, &[Method::POST, Method::GET, Method::DELETE])?;
         self.check_origin(request.headers())?;
-        let principal = self.admit(request.headers(), from).await?;
+        let principal = match self.admit(request.headers(), from).await {
+            Ok(principal) => principal,
+            Err(fault) => {
+                listen::discard(request.into_body()).await;
+                return Err(fault);
+            }
+        };
         let alive = self.lives.enter(&principal).ok_or_else(Fault::ended)?;
         let alive = Arc::new(alive);
         let opening = Opening::new(&principal);

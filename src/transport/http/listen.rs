@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Request;
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,6 +27,10 @@ const HEAD_BYTES: usize = 64 * 1024;
 const HEADERS: usize = 100;
 /// Connections beyond the limit that are told so; what comes beyond these is closed.
 const TURNED_AWAY: usize = 64;
+
+/// Of a refused request, so much of its body is taken in, and for so long.
+const UNREAD_BYTES: usize = 64 * 1024;
+const UNREAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// The bounds of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -198,4 +203,19 @@ async fn connection<S: Site>(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
+}
+
+/// Takes in a small body that nobody will read. A connection that is closed over one can lose the answer on
+/// its way, and a client's first request, which hears where to sign in, is just that.
+pub(super) async fn discard(mut body: Incoming) {
+    let all = async {
+        let mut taken = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            taken += frame.data_ref().map_or(0, Bytes::len);
+            if taken > UNREAD_BYTES {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(UNREAD_WITHIN, all).await;
 }
