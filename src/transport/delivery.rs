@@ -127,21 +127,21 @@ impl<G: Send + 'static> Tracked<G> {
         }
     }
 
-    /// The session has ended: nobody gets the rest, and what cannot be stopped any more comes to its end
-    /// without them. A stream just ends; a document that is not whole breaks off.
+    /// The session has ended: nobody gets the rest of a stream, and what cannot be stopped any more comes to its
+    /// end without them. A document was whole while the session stood, and goes out: broken off, it would reach
+    /// its reader as a connection without an answer.
     fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let inner = std::mem::take(&mut self.inner);
-        let whole = http_body::Body::is_end_stream(&inner);
-        let is_stream = http_body::Body::size_hint(&inner).exact().is_none();
         let held = (self.open.take(), self.held.take());
         tokio::spawn(async move {
             exhaust(inner).await;
             drop(held);
         });
-        Poll::Ready((!whole && !is_stream).then(|| {
-            let broken = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
-            Err(axum::Error::new(broken))
-        }))
+        Poll::Ready(None)
+    }
+
+    fn is_stream(&self) -> bool {
+        http_body::Body::size_hint(&self.inner).exact().is_none()
     }
 
     fn end(&mut self) {
@@ -159,7 +159,7 @@ impl<G: Unpin + Send + 'static> http_body::Body for Tracked<G> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.open.is_some() && self.ended.as_mut().poll(cx).is_ready() {
+        if self.open.is_some() && self.is_stream() && self.ended.as_mut().poll(cx).is_ready() {
             return self.cut();
         }
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
@@ -287,6 +287,20 @@ mod tests {
         assert_eq!(stuck.kind(), std::io::ErrorKind::TimedOut);
         far.read_exact(&mut [0; 4]).await.unwrap();
         line.write_all(b"6").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_session_cuts_a_stream_and_lets_a_whole_document_out() {
+        let (door, _events) = Held::new();
+        let ledger = Arc::new(Ledger::new(door));
+        let end = CancellationToken::new();
+        end.cancel();
+        let stream = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from("an event")) });
+        for (body, left) in [(Body::from("answer"), "answer"), (Body::from_stream(stream), "")] {
+            let body = Tracked::new(body, Arc::default(), Arc::clone(&ledger), (), &end);
+            let taken = http_body_util::BodyExt::collect(body).await.unwrap();
+            assert_eq!(taken.to_bytes(), left);
+        }
     }
 
     #[tokio::test]
