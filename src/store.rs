@@ -10,6 +10,7 @@ pub mod journal;
 pub mod keys;
 pub mod read;
 pub mod rows;
+pub mod security_keys;
 pub mod sessions;
 pub mod sign_ins;
 
@@ -250,6 +251,7 @@ fn migrator() -> Migrator {
         simple(1, "journal", include_str!("../migrations/0001_journal.sql")),
         simple(2, "approvals", include_str!("../migrations/0002_approvals.sql")),
         simple(3, "identity", include_str!("../migrations/0003_identity.sql")),
+        simple(4, "webauthn", include_str!("../migrations/0004_webauthn.sql")),
     ])
 }
 

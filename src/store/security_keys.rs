@@ -1,0 +1,123 @@
+//! The rows of people's security keys: public keys only.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::StoreError;
+use super::journal::{to_i64, to_u64};
+use super::rows::Tx;
+
+/// The row of one security key. Times are Unix milliseconds.
+#[expect(
+    missing_docs,
+    reason = "each field is the column of that name: migrations/0004_webauthn.sql"
+)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityKeyRow {
+    pub id: String,
+    pub credential: Vec<u8>,
+    pub issuer: String,
+    pub subject: String,
+    pub handle: Vec<u8>,
+    pub public: Vec<u8>,
+    pub state: Vec<u8>,
+    pub transports: u8,
+    pub name: String,
+    pub created_at: u64,
+    pub used_at: Option<u64>,
+}
+
+impl Tx {
+    /// The keys of a person, oldest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn security_keys(
+        &mut self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<Vec<SecurityKeyRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, credential, issuer, subject, handle, public, state, transports, name, created_at, used_at \
+             FROM security_key WHERE issuer = ?1 AND subject = ?2 ORDER BY created_at, id",
+        )
+        .bind(issuer)
+        .bind(subject)
+        .fetch_all(&mut self.conn)
+        .await?;
+        rows.iter().map(key).collect()
+    }
+
+    /// A new key; false when there is one of that credential.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_security_key(&mut self, row: &SecurityKeyRow) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "INSERT INTO security_key (id, credential, issuer, subject, handle, public, state, transports, name, \
+             created_at) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        )
+        .bind(&row.id)
+        .bind(&row.credential)
+        .bind(&row.issuer)
+        .bind(&row.subject)
+        .bind(&row.handle)
+        .bind(&row.public)
+        .bind(&row.state)
+        .bind(row.transports)
+        .bind(&row.name)
+        .bind(to_i64(row.created_at))
+        .execute(&mut self.conn)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// What a key said of itself when it was used at `now`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn security_key_used(&mut self, id: &str, state: &[u8], now: u64) -> Result<(), StoreError> {
+        sqlx::query("UPDATE security_key SET state = ?2, used_at = ?3 WHERE id = ?1")
+            .bind(id)
+            .bind(state)
+            .bind(to_i64(now))
+            .execute(&mut self.conn)
+            .await?;
+        Ok(())
+    }
+
+    /// Removes a key of this person; false when they have none of that id.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn remove_security_key(
+        &mut self,
+        issuer: &str,
+        subject: &str,
+        id: &str,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query("DELETE FROM security_key WHERE id = ?1 AND issuer = ?2 AND subject = ?3")
+            .bind(id)
+            .bind(issuer)
+            .bind(subject)
+            .execute(&mut self.conn)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+fn key(row: &SqliteRow) -> Result<SecurityKeyRow, StoreError> {
+    Ok(SecurityKeyRow {
+        id: row.try_get("id")?,
+        credential: row.try_get("credential")?,
+        issuer: row.try_get("issuer")?,
+        subject: row.try_get("subject")?,
+        handle: row.try_get("handle")?,
+        public: row.try_get("public")?,
+        state: row.try_get("state")?,
+        transports: row.try_get("transports")?,
+        name: row.try_get("name")?,
+        created_at: to_u64(row.try_get("created_at")?),
+        used_at: row.try_get::<Option<i64>, _>("used_at")?.map(to_u64),
+    })
+}
