@@ -389,6 +389,7 @@ impl People {
             groups: serde_json::json!(user.groups).to_string(),
             approves: *choice == Choice::Approve,
             at: now,
+            method: reviewer.method().filter(|_| *choice == Choice::Approve),
         };
         if !tx.decide(&row.id, &decision).await.map_err(unrecorded)? {
             return Err(NotDecided::Twice);
@@ -401,12 +402,11 @@ impl People {
             let told = tx.event(&row.id, now, word, Some(&by), Some(reason), None).await;
             return told.map_err(unrecorded);
         }
-        let method = reviewer.method();
-        tx.approved(&row.id, now, &by, method.as_deref())
+        tx.approved(&row.id, now, &by, decision.method.as_deref())
             .await
             .map_err(unrecorded)?;
         let decisions = tx.decisions(&row.id).await.map_err(unrecorded)?;
-        let people = approvers(&decisions).map_err(unrecorded)?;
+        let people = self.counted(decisions).map_err(unrecorded)?;
         if terms.is_met(&people, &requester(row)) {
             let execute_by = now.saturating_add(millis(self.settings.execute_within));
             let change = Change {

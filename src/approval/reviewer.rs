@@ -1,11 +1,17 @@
 //! Who decides, and what proves that it is them.
 
-use super::people::People;
+use super::people::{People, failed};
 use super::review::NotDecided;
-use crate::call::User;
+use super::terms::{Terms, approvers, requester};
+use super::words;
+use crate::call::{Approver, Refusal, Unmet, User};
 use crate::clock::Timestamp;
-use crate::identity::security_keys::{About, Proof};
-use crate::store::approvals::{ApprovalRow, EventRow};
+use crate::identity::security_keys::{About, Proof, SignedIn};
+use crate::store::StoreError;
+use crate::store::approvals::{ApprovalRow, DecisionRow, EventRow};
+
+/// What the record of an approval begins with that was proven by a key; its id follows.
+const KEY: &str = "security-key ";
 
 /// A person on the control side.
 #[derive(Debug, Clone)]
@@ -23,10 +29,19 @@ pub struct Reviewer {
 }
 
 impl Reviewer {
+    /// Them, under this sign-in.
+    #[must_use]
+    pub fn signed_in(&self) -> SignedIn<'_> {
+        SignedIn {
+            user: &self.user,
+            at: self.signed_in_at,
+        }
+    }
+
     /// How an approval of theirs was proven, for the record.
     pub(super) fn method(&self) -> Option<String> {
         let key = self.key.as_ref()?;
-        Some(format!("security-key {}", key.key()))
+        Some(format!("{KEY}{}", key.key()))
     }
 }
 
@@ -46,6 +61,36 @@ impl People {
         proven
             .then_some(())
             .ok_or_else(|| NotDecided::SecurityKey(page()))
+    }
+
+    /// The people whose approval counts, in the order of their decisions. Where a security key is needed, nobody
+    /// without one: not who approved before it was, and not who did it at another process that does not ask.
+    pub(super) fn counted(&self, mut decisions: Vec<DecisionRow>) -> Result<Vec<Approver>, StoreError> {
+        if self.settings.security_key {
+            let keyed = |method: &Option<String>| method.as_ref().is_some_and(|how| how.starts_with(KEY));
+            decisions.retain(|one| !one.approves || keyed(&one.method));
+        }
+        approvers(&decisions)
+    }
+
+    /// The people of a granted row, counted again.
+    pub(super) fn met(
+        &self,
+        row: &ApprovalRow,
+        terms: &Terms,
+        decisions: Vec<DecisionRow>,
+    ) -> Result<Vec<Approver>, Unmet> {
+        let all = approvers(&decisions).map_err(failed)?;
+        let people = self.counted(decisions).map_err(failed)?;
+        if terms.is_met(&people, &requester(row)) {
+            return Ok(people);
+        }
+        let why = if terms.is_met(&all, &requester(row)) {
+            words::unkeyed()
+        } else {
+            Refusal::internal("a granted approval without its people")
+        };
+        Err(why.into())
     }
 }
 

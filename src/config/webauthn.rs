@@ -5,9 +5,14 @@ use super::check::Check;
 use super::raw::Text;
 
 impl Check<'_> {
-    /// Gives whether it does. Browsers ask for keys only where nobody can change a page on its way, and bind
+    /// Gives whether it does; `has_control` is whether the file names a side for people at all. Browsers ask for keys only where nobody can change a page on its way, and bind
     /// them to a name (Web Authentication Level 3, sections 5.1.7 and 13.4.9).
-    pub(super) fn webauthn(&mut self, raw: Option<&Text>, server: Option<&Server>) -> Option<bool> {
+    pub(super) fn webauthn(
+        &mut self,
+        raw: Option<&Text>,
+        server: Option<&Server>,
+        has_control: bool,
+    ) -> Option<bool> {
         let Some(raw) = raw else {
             return Some(false);
         };
@@ -25,6 +30,9 @@ impl Check<'_> {
         }
         let server = server?; // what is wrong there is said there
         let Some(control) = &server.control else {
+            if has_control {
+                return None; // the same
+            }
             self.problems.at(
                 raw.span(),
                 "webauthn = \"required\" without a side for people",

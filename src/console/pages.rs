@@ -37,8 +37,10 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
             let Some(seated) = seated(front, &asked.headers) else {
                 return Ok(answer::see("/sign-in?back=%2Fapprovals"));
             };
-            let cards = front.desk.list(&reviewer(front, &seated)).await?;
-            Ok(page(front, &seated, "Requests", &sheet::list(&cards)))
+            let reviewer = reviewer(front, &seated);
+            let cards = front.desk.list(&reviewer).await?;
+            let notice = security_keys::notice(front, &reviewer).await?;
+            Ok(page(front, &seated, "Requests", &(notice + &sheet::list(&cards))))
         }
         Place::Show(id) => {
             asked.only(reads)?;
@@ -95,7 +97,8 @@ async fn show(front: &Front, id: &ApprovalId, headers: &HeaderMap) -> Result<Ans
         max_age: front.spec.max_age,
         tokens: [Verb::Approve, Verb::Refuse, Verb::Cancel].map(|verb| (verb, token(verb))),
     };
-    let body = sheet::sheet(&shown, &stand);
+    let notice = security_keys::notice(front, &reviewer).await?;
+    let body = notice + &sheet::sheet(&shown, &stand);
     let page = page(front, &seated, "Request", &body);
     Ok(match need {
         security_keys::Need::Use(_) => answer::with_keys(page),
@@ -249,6 +252,9 @@ pub(super) fn page(front: &Front, seated: &Seated, title: &str, body: &str) -> A
     let who = reviewer(front, seated);
     if front.spec.keys.as_ref().is_some_and(|desk| desk.opens_to(&who)) {
         places.push(("/keys", "API keys"));
+    }
+    if front.spec.security_keys.is_some() {
+        places.push(("/security-keys", "Security keys"));
     }
     let head = html::Head {
         seated,

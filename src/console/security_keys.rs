@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::sessions::Seated;
 use crate::approval::review::Reviewer;
 use crate::clock::Timestamp;
-use crate::identity::security_keys::{About, Fault, Held, SecurityKeys};
+use crate::identity::security_keys::{About, Asking, Fault, Held, SecurityKeys};
 
 /// The script, served at `/security-keys.js`.
 pub(super) const SCRIPT: &str = include_str!("security-keys.js");
@@ -23,12 +23,17 @@ pub(super) const RUN: &str = "<script src=\"/security-keys.js\" defer></script>"
 const SAYS: &str = "<p role=\"alert\"></p><noscript><p>This needs the script of this page, which asks your browser for \
      the key.</p></noscript>";
 
+/// How long a new key is news to its owner, in milliseconds: a week.
+const NEWS: u64 = 7 * 24 * 3_600_000;
+
 /// What an approval needs, as its page is made.
 pub(super) enum Need {
     /// No key.
     Nothing,
     /// A key, and the person has none.
     Registration,
+    /// A key, and a sign-in later than the one theirs was registered under.
+    Later,
     /// A key: what the browser is asked for.
     Use(String),
 }
@@ -38,10 +43,11 @@ pub(super) async fn need(front: &Front, reviewer: &Reviewer, about: About) -> Re
     let Some(keys) = &front.spec.security_keys else {
         return Ok(Need::Nothing);
     };
-    Ok(keys
-        .ask(&reviewer.user, about)
-        .await?
-        .map_or(Need::Registration, Need::Use))
+    Ok(match keys.ask(reviewer.signed_in(), &about).await? {
+        Asking::NoKey => Need::Registration,
+        Asking::Later => Need::Later,
+        Asking::Options(options) => Need::Use(options),
+    })
 }
 
 /// The attribute and the field of a form whose sending asks for a key.
@@ -61,7 +67,7 @@ pub(super) async fn proven(
 ) -> Result<Reviewer, Problem> {
     let answer = pages::field(fields, "assertion").unwrap_or_default();
     let key = match &front.spec.security_keys {
-        Some(keys) if !answer.is_empty() => Some(keys.prove(&reviewer.user, about, answer).await?),
+        Some(keys) if !answer.is_empty() => Some(keys.prove(reviewer.signed_in(), about, answer).await?),
         _ => None,
     };
     Ok(Reviewer { key, ..reviewer })
@@ -92,7 +98,8 @@ pub(super) async fn page(front: &Front, rest: &[&str], asked: Asked) -> Result<A
             let who = proven(front, who, &About::Register, &fields).await?;
             let name = pages::field(&fields, "name")?;
             let made = pages::field(&fields, "registration")?;
-            keys.register(&who.user, name, made, who.key.as_ref()).await?;
+            keys.register(who.signed_in(), name, made, who.key.as_ref())
+                .await?;
             Ok(answer::see("/security-keys"))
         }
         [id, "remove"] => {
@@ -129,46 +136,75 @@ async fn acting(
 }
 
 async fn list(front: &Front, keys: &SecurityKeys, seated: &Seated) -> Result<String, Problem> {
-    let user = &seated.person.user;
-    let held = keys.list(user).await?;
-    let fresh = front.fresh(&pages::reviewer(front, seated)).is_ok();
-    let mut out = "<h1>Your security keys</h1><section><p>Approving a request needs one of them, beyond your sign-in.</p></section>"
+    let who = pages::reviewer(front, seated);
+    let held = keys.list(&who.user).await?;
+    let mut out = "<h1>Your security keys</h1><section><p>Approving a request needs one of them, beyond your sign-in. A key counts \
+                   from the sign-in on that follows its registration.</p></section>"
         .to_owned();
+    let fresh = front.fresh(&who).is_ok();
     if !fresh {
-        let _ = write!(
-            out,
-            "<section class=\"care\"><p>A change needs a sign-in within the last {} seconds, so that it is you and not an open browser.</p>\
-             <p><a href=\"/sign-in?issuer={}&amp;again=1&amp;back=%2Fsecurity-keys\">Sign in again to change something</a></p></section>",
-            front.spec.max_age,
-            text(&user.issuer)
+        let why = format!(
+            "A change needs a sign-in within the last {} seconds, so that it is you and not an open browser.",
+            front.spec.max_age
         );
+        again(&mut out, &who, &why, "/security-keys");
     }
     if held.is_empty() {
         out.push_str("<p>You have registered none.</p>");
     }
+    let asking = keys.ask(who.signed_in(), &About::Register).await?;
+    let changes = fresh && asking != Asking::Later;
+    if fresh && !changes {
+        again(&mut out, &who, LATER, "/security-keys");
+    }
     for key in &held {
         one(&mut out, key);
-        if fresh {
-            let about = About::Remove(key.id.clone());
-            let (attribute, field) = parts(&keys.ask(user, about).await?.unwrap_or_default());
-            let _ = write!(
-                out,
-                "<form method=\"post\" action=\"/security-keys/{}/remove\"{attribute}>\
-                 <input type=\"hidden\" name=\"token\" value=\"{}\">{field}<button class=\"no\">Remove it, with a key</button></form>",
-                text(&key.id),
-                text(
-                    &front
-                        .sessions
-                        .token(seated, &["security-keys", "remove", &key.id])
-                ),
-            );
+        if changes {
+            remove(&mut out, front, keys, (seated, &who), &key.id).await?;
         }
         out.push_str("</section>");
     }
-    if fresh {
-        add(&mut out, front, keys, seated).await?;
+    if changes {
+        add(&mut out, front, keys, seated, &asking).await?;
     }
     out.push_str(RUN);
+    Ok(out)
+}
+
+/// What is said to somebody whose keys do not count yet.
+pub(super) const LATER: &str = "Your security key was registered under this very sign-in, and counts from the next one on: a stolen session \
+     registers nothing that it can use.";
+
+/// Leads through a new sign-in and back.
+pub(super) fn again(out: &mut String, who: &Reviewer, why: &str, back: &str) {
+    let back: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
+    let _ = write!(
+        out,
+        "<section class=\"care\"><p>{}</p><p><a href=\"/sign-in?issuer={}&amp;again=1&amp;back={}\">Sign in again</a></p></section>",
+        text(why),
+        text(&who.user.issuer),
+        text(&back),
+    );
+}
+
+/// What a person is told of keys that were registered for them a short while ago, wherever they look.
+pub(super) async fn notice(front: &Front, who: &Reviewer) -> Result<String, Problem> {
+    let Some(keys) = &front.spec.security_keys else {
+        return Ok(String::new());
+    };
+    let now = front.spec.world.now().0;
+    let mut out = String::new();
+    for key in keys.list(&who.user).await? {
+        if now.saturating_sub(key.created_at.0) < NEWS {
+            let _ = write!(
+                out,
+                "<section class=\"care\"><p>A security key, <bdi>{}</bdi>, was registered for you at {}. If that was not you, somebody \
+                 has signed in as you: tell whoever looks after security.</p></section>",
+                text(&key.name),
+                key.created_at.rfc3339(),
+            );
+        }
+    }
     Ok(out)
 }
 
@@ -184,16 +220,42 @@ fn one(out: &mut String, key: &Held) {
     );
 }
 
-async fn add(out: &mut String, front: &Front, keys: &SecurityKeys, seated: &Seated) -> Result<(), Problem> {
-    let user = &seated.person.user;
-    let new = match keys.ask_new(user).await {
+async fn remove(
+    out: &mut String,
+    front: &Front,
+    keys: &SecurityKeys,
+    (seated, who): (&Seated, &Reviewer),
+    id: &str,
+) -> Result<(), Problem> {
+    let about = About::Remove(id.to_owned());
+    let Asking::Options(options) = keys.ask(who.signed_in(), &about).await? else {
+        return Ok(());
+    };
+    let (attribute, field) = parts(&options);
+    let _ = write!(
+        out,
+        "<form method=\"post\" action=\"/security-keys/{}/remove\"{attribute}>\
+         <input type=\"hidden\" name=\"token\" value=\"{}\">{field}<button class=\"no\">Remove it, with a key</button></form>",
+        text(id),
+        text(&front.sessions.token(seated, &["security-keys", "remove", id])),
+    );
+    Ok(())
+}
+
+async fn add(
+    out: &mut String,
+    front: &Front,
+    keys: &SecurityKeys,
+    seated: &Seated,
+    asking: &Asking,
+) -> Result<(), Problem> {
+    let new = match keys.ask_new(&seated.person.user).await {
         Err(Fault::TooMany) => return Ok(()),
         asked => asked?,
     };
-    let used = keys.ask(user, About::Register).await?;
-    let (title, attribute) = match &used {
-        Some(options) => ("Another key", parts(options).0),
-        None => ("A first key", String::new()),
+    let (title, attribute) = match asking {
+        Asking::Options(options) => ("Another key", parts(options).0),
+        _ => ("A first key", String::new()),
     };
     let _ = write!(
         out,
@@ -220,6 +282,7 @@ impl From<Fault> for Problem {
             Fault::Stale
             | Fault::Other
             | Fault::NotYours
+            | Fault::TooNew
             | Fault::Refused
             | Fault::WentBack
             | Fault::KeyNeeded => (Status::FORBIDDEN, "security-key", "Security key not accepted"),

@@ -374,6 +374,11 @@ fn forms(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
                 );
                 continue;
             }
+            Verb::Approve if matches!(stand.need, Need::Later) => {
+                let back = format!("/approvals/{}", card.id.0);
+                security_keys::again(out, stand.reviewer, security_keys::LATER, &back);
+                continue;
+            }
             Verb::Approve if !asks.is_empty() => {
                 "<button class=\"yes\">Approve exactly this, once, with your security key</button>"
             }

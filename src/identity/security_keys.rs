@@ -1,36 +1,37 @@
 //! Security keys and passkeys of people who decide: registered by them, and used for one decision at a time.
 //!
 //! Web Authentication Level 3, sections 7.1 and 7.2. A challenge is made here, is about one person and one
-//! thing, is kept by this process for five minutes, and is gone with the first answer to it, right or wrong.
+//! thing, is kept in the store for five minutes, and is gone with the first answer to it, right or wrong.
 //! Who may do what with a proof is not decided here.
+//!
+//! A key counts only under a sign-in later than the one it was registered under ([`SignedIn`]). So whoever has
+//! got hold of a session, and not of what its owner signs in with, registers nothing that they can use.
 
 mod ceremony;
+mod challenges;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use webauthn_rp::request::{AsciiDomain, RpId};
-use webauthn_rp::response::SentChallenge;
 
 use crate::call::{Hash, User};
 use crate::clock::{Timestamp, World};
 use crate::store::StoreError;
 use crate::store::rows::Rows;
 use crate::store::security_keys::SecurityKeyRow;
-use ceremony::Ceremony;
 
 /// How long a challenge can be answered.
 const LIFE: Duration = Duration::from_mins(5);
 /// Most challenges of one person at once: each page that could use one makes one.
-const MOST_EACH: usize = 32;
+const MOST_EACH: u32 = 64;
 /// Most challenges at once.
-const MOST: usize = 4_096;
+const MOST: u32 = 4_096;
 /// Most keys of one person.
 const MOST_KEYS: usize = 16;
 /// The longest answer of a browser, in bytes: an attestation with certificates is a few thousand.
@@ -52,6 +53,26 @@ pub enum About {
     Register,
     /// Removing the key of this id.
     Remove(String),
+}
+
+/// A person, under one sign-in.
+#[derive(Debug, Clone, Copy)]
+pub struct SignedIn<'a> {
+    /// Who.
+    pub user: &'a User,
+    /// When they last proved it interactively, as their issuer says (`auth_time`, OpenID Connect Core 2).
+    pub at: Timestamp,
+}
+
+/// What came of asking for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asking {
+    /// The person has none.
+    NoKey,
+    /// All they have were registered under this very sign-in: they are to sign in again first.
+    Later,
+    /// What `navigator.credentials.get` takes, as JSON (`PublicKeyCredentialRequestOptionsJSON`).
+    Options(String),
 }
 
 /// A key was used by a person for something. Only [`SecurityKeys`] makes one.
@@ -102,7 +123,7 @@ pub enum Fault {
     /// Not what a browser sends.
     #[error("the browser's answer cannot be read; load the page again")]
     Malformed,
-    /// The challenge is unknown: too old, used, or of another process.
+    /// The challenge is unknown: too old, or used.
     #[error("this page is too old or its key was used already; load the page again")]
     Stale,
     /// The challenge was made for somebody or something else.
@@ -111,6 +132,11 @@ pub enum Fault {
     /// The key is not registered, or not by this person.
     #[error("this key is not one of yours")]
     NotYours,
+    /// The key was registered under the sign-in it is used under.
+    #[error(
+        "this key was registered under this very sign-in, and counts from the next one on; sign in again"
+    )]
+    TooNew,
     /// What the key signed does not hold.
     #[error("what the key signed is not valid here; load the page again")]
     Refused,
@@ -160,7 +186,6 @@ pub struct SecurityKeys {
     ledger: Arc<dyn KeyLedger>,
     rp: RpId,
     origin: String,
-    open: Mutex<HashMap<SentChallenge, Asked>>,
 }
 
 impl fmt::Debug for SecurityKeys {
@@ -169,15 +194,6 @@ impl fmt::Debug for SecurityKeys {
             .field("origin", &self.origin)
             .finish_non_exhaustive()
     }
-}
-
-/// A challenge that was not answered yet.
-struct Asked {
-    person: (String, String),
-    about: About,
-    /// Monotonic.
-    until: Duration,
-    ceremony: Ceremony,
 }
 
 impl SecurityKeys {
@@ -200,7 +216,6 @@ impl SecurityKeys {
             ledger,
             rp: RpId::Domain(domain),
             origin: url.origin().ascii_serialization(),
-            open: Mutex::default(),
         })
     }
 
@@ -212,19 +227,22 @@ impl SecurityKeys {
         Ok(self.rows_of(user).await?.into_iter().map(held).collect())
     }
 
-    /// Asks a person for a key: what `navigator.credentials.get` takes, as JSON
-    /// (`PublicKeyCredentialRequestOptionsJSON`). `None` when they have no key.
+    /// Asks a person for a key that counts under this sign-in.
     ///
     /// # Errors
     /// [`Fault::Failed`].
-    pub async fn ask(&self, user: &User, about: About) -> Result<Option<String>, Fault> {
-        let rows = self.rows_of(user).await?;
+    pub async fn ask(&self, who: SignedIn<'_>, about: &About) -> Result<Asking, Fault> {
+        let mut rows = self.rows_of(who.user).await?;
         if rows.is_empty() {
-            return Ok(None);
+            return Ok(Asking::NoKey);
+        }
+        rows.retain(|row| counts(row, who));
+        if rows.is_empty() {
+            return Ok(Asking::Later);
         }
         let (challenge, ceremony, options) = ceremony::ask(&self.rp, rows)?;
-        self.keep(challenge, user, about, ceremony);
-        Ok(Some(options))
+        self.keep(challenge, who.user, about, &ceremony).await?;
+        Ok(Asking::Options(options))
     }
 
     /// Asks a person's browser to make a key: what `navigator.credentials.create` takes, as JSON
@@ -238,7 +256,7 @@ impl SecurityKeys {
             return Err(Fault::TooMany);
         }
         let (challenge, ceremony, options) = ceremony::ask_new(&self.rp, user, rows, &*self.world)?;
-        self.keep(challenge, user, About::Register, ceremony);
+        self.keep(challenge, user, &About::Register, &ceremony).await?;
         Ok(options)
     }
 
@@ -246,17 +264,27 @@ impl SecurityKeys {
     ///
     /// # Errors
     /// Every [`Fault`] of a use. The challenge is gone in any case.
-    pub async fn prove(&self, user: &User, about: &About, answer: &str) -> Result<Proof, Fault> {
+    pub async fn prove(&self, who: SignedIn<'_>, about: &About, answer: &str) -> Result<Proof, Fault> {
         let answer = ceremony::used(bounded(answer)?)?;
-        let asked = self.take(&ceremony::challenge_of_use(&answer)?, user, about)?;
+        let asked = self
+            .take(ceremony::challenge_of_use(&answer)?, who.user, about)
+            .await?;
         let mut tx = self.rows.write().await?;
-        let (issuer, subject) = person(user);
+        let (issuer, subject) = person(who.user);
         let rows = tx.security_keys(&issuer, &subject).await?;
         let row = rows.into_iter().find(|row| ceremony::is_of(row, &answer));
         let row = row.ok_or(Fault::NotYours)?;
-        let state = ceremony::verify(asked.ceremony, &self.rp, &self.origin, &answer, &row).inspect_err(
-            |why| tracing::warn!(key = row.id, user = user.id(), %why, "a security key was refused"),
-        )?;
+        if !counts(&row, who) {
+            return Err(Fault::TooNew);
+        }
+        let state = match ceremony::verify(asked, &self.rp, &self.origin, &answer, &row) {
+            Ok(state) => state,
+            Err(why) => {
+                drop(tx); // the journal may be in the same store
+                self.refused(&row, who.user, why).await;
+                return Err(why);
+            }
+        };
         tx.security_key_used(&row.id, &state, self.world.now().0).await?;
         tx.commit().await?;
         Ok(Proof {
@@ -266,6 +294,17 @@ impl SecurityKeys {
         })
     }
 
+    /// A copied key is worth a record; that it is refused does not depend on it.
+    async fn refused(&self, row: &SecurityKeyRow, user: &User, why: Fault) {
+        tracing::warn!(key = row.id, user = user.id(), %why, "a security key was refused");
+        if why == Fault::WentBack {
+            let record = json!({"event": "security_key_went_back", "key": row.id, "by": user.id()});
+            if !self.ledger.record(record).await {
+                tracing::error!(key = row.id, "that a security key may be copied is not on record");
+            }
+        }
+    }
+
     /// Takes a new key from what a browser answered (`RegistrationResponseJSON`). It is on record before it
     /// counts. Whoever has a key must have used one for this (`proof`).
     ///
@@ -273,16 +312,18 @@ impl SecurityKeys {
     /// Every [`Fault`] of a registration.
     pub async fn register(
         &self,
-        user: &User,
+        who: SignedIn<'_>,
         name: &str,
         answer: &str,
         proof: Option<&Proof>,
     ) -> Result<Held, Fault> {
+        let user = who.user;
         let name = named(name)?;
         let answer = ceremony::made(bounded(answer)?)?;
-        let asked = self.take(&ceremony::challenge_of_new(&answer)?, user, &About::Register)?;
+        let challenge = ceremony::challenge_of_new(&answer)?;
+        let asked = self.take(challenge, user, &About::Register).await?;
         let (issuer, subject) = person(user);
-        let made = ceremony::verify_new(asked.ceremony, &self.rp, &self.origin, &answer)?;
+        let made = ceremony::verify_new(asked, &self.rp, &self.origin, &answer)?;
         let row = SecurityKeyRow {
             id: Hash::of(&made.credential).hex().chars().take(16).collect(),
             credential: made.credential,
@@ -293,32 +334,35 @@ impl SecurityKeys {
             state: made.state,
             transports: made.transports,
             name,
+            signed_in_at: who.at.0,
             created_at: self.world.now().0,
             used_at: None,
         };
-        let record = json!({
+        fits(&self.rows_of(user).await?, user, proof)?;
+        let mut record = json!({
             "event": "security_key_register", "key": row.id, "name": row.name, "by": user.id(),
             "with": proof.map(Proof::key),
         });
-        if !self.ledger.record(record).await {
+        if !self.ledger.record(record.clone()).await {
             return Err(Fault::Unrecorded);
         }
+        let kept = self.insert(&row, user, proof).await;
+        if let (Err(_), Some(members)) = (&kept, record.as_object_mut()) {
+            members.insert("failed".to_owned(), json!(true));
+            let _ = self.ledger.record(record).await; // that it was begun is there already
+        }
+        kept.map(|()| held(row))
+    }
+
+    async fn insert(&self, row: &SecurityKeyRow, user: &User, proof: Option<&Proof>) -> Result<(), Fault> {
         let mut tx = self.rows.write().await?;
-        let there = tx.security_keys(&issuer, &subject).await?;
-        let proven = proof.is_some_and(|proof| {
-            proof.is_for(user, &About::Register) && there.iter().any(|row| row.id == proof.key)
-        });
-        if !there.is_empty() && !proven {
-            return Err(Fault::KeyNeeded); // also when a first one was registered meanwhile
-        }
-        if there.len() >= MOST_KEYS {
-            return Err(Fault::TooMany);
-        }
-        if !tx.insert_security_key(&row).await? {
+        let there = tx.security_keys(&row.issuer, &row.subject).await?;
+        fits(&there, user, proof)?; // another may have come, or gone, meanwhile
+        if !tx.insert_security_key(row).await? {
             return Err(Fault::Known);
         }
         tx.commit().await?;
-        Ok(held(row))
+        Ok(())
     }
 
     /// Removes a key, for whoever has used one of theirs for it. Removed first and recorded then: a full
@@ -352,49 +396,25 @@ impl SecurityKeys {
         tx.commit().await?;
         Ok(rows)
     }
+}
 
-    fn keep(&self, challenge: SentChallenge, user: &User, about: About, ceremony: Ceremony) {
-        let now = self.world.monotonic();
-        let person = person(user);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, asked| now < asked.until);
-        let own = open.values().filter(|asked| asked.person == person).count();
-        if own >= MOST_EACH || open.len() >= MOST {
-            let mut oldest = open
-                .iter()
-                .filter(|(_, asked)| own < MOST_EACH || asked.person == person);
-            let first = oldest.next().map(|(challenge, asked)| (*challenge, asked.until));
-            let oldest = oldest.fold(first, |least, (challenge, asked)| match least {
-                Some((_, until)) if asked.until < until => Some((*challenge, asked.until)),
-                least => least,
-            });
-            if let Some((challenge, _)) = oldest {
-                open.remove(&challenge);
-            }
-        }
-        open.insert(
-            challenge,
-            Asked {
-                person,
-                about,
-                until: now + LIFE,
-                ceremony,
-            },
-        );
-    }
+/// Whether a key counts under this sign-in. Both times are the issuer's.
+fn counts(row: &SecurityKeyRow, who: SignedIn<'_>) -> bool {
+    row.signed_in_at < who.at.0
+}
 
-    /// Takes a challenge away, and gives it when it was made for this.
-    fn take(&self, challenge: &SentChallenge, user: &User, about: &About) -> Result<Asked, Fault> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = open.remove(challenge).ok_or(Fault::Stale)?;
-        if self.world.monotonic() >= asked.until {
-            return Err(Fault::Stale);
-        }
-        if asked.person != person(user) || asked.about != *about {
-            return Err(Fault::Other);
-        }
-        Ok(asked)
+/// Whether somebody who has these may add another.
+fn fits(there: &[SecurityKeyRow], user: &User, proof: Option<&Proof>) -> Result<(), Fault> {
+    let proven = proof.is_some_and(|proof| {
+        proof.is_for(user, &About::Register) && there.iter().any(|row| row.id == proof.key)
+    });
+    if !there.is_empty() && !proven {
+        return Err(Fault::KeyNeeded);
     }
+    if there.len() >= MOST_KEYS {
+        return Err(Fault::TooMany);
+    }
+    Ok(())
 }
 
 fn person(user: &User) -> (String, String) {

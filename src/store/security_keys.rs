@@ -1,4 +1,4 @@
-//! The rows of people's security keys: public keys only.
+//! The rows of people's security keys, public keys only, and of the challenges they are asked with.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -23,8 +23,25 @@ pub struct SecurityKeyRow {
     pub state: Vec<u8>,
     pub transports: u8,
     pub name: String,
+    pub signed_in_at: u64,
     pub created_at: u64,
     pub used_at: Option<u64>,
+}
+
+/// The row of one challenge. Times are Unix milliseconds.
+#[expect(
+    missing_docs,
+    reason = "each field is the column of that name: migrations/0004_webauthn.sql"
+)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChallengeRow {
+    pub challenge: [u8; 16],
+    pub issuer: String,
+    pub subject: String,
+    pub about: String,
+    pub kind: String,
+    pub ceremony: Vec<u8>,
+    pub expires_at: u64,
 }
 
 impl Tx {
@@ -38,8 +55,8 @@ impl Tx {
         subject: &str,
     ) -> Result<Vec<SecurityKeyRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, credential, issuer, subject, handle, public, state, transports, name, created_at, used_at \
-             FROM security_key WHERE issuer = ?1 AND subject = ?2 ORDER BY created_at, id",
+            "SELECT id, credential, issuer, subject, handle, public, state, transports, name, signed_in_at, created_at, \
+             used_at FROM security_key WHERE issuer = ?1 AND subject = ?2 ORDER BY created_at, id",
         )
         .bind(issuer)
         .bind(subject)
@@ -55,7 +72,7 @@ impl Tx {
     pub async fn insert_security_key(&mut self, row: &SecurityKeyRow) -> Result<bool, StoreError> {
         let done = sqlx::query(
             "INSERT INTO security_key (id, credential, issuer, subject, handle, public, state, transports, name, \
-             created_at) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+             signed_in_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         )
         .bind(&row.id)
         .bind(&row.credential)
@@ -66,6 +83,7 @@ impl Tx {
         .bind(&row.state)
         .bind(row.transports)
         .bind(&row.name)
+        .bind(to_i64(row.signed_in_at))
         .bind(to_i64(row.created_at))
         .execute(&mut self.conn)
         .await?;
@@ -104,6 +122,81 @@ impl Tx {
             .await?;
         Ok(done.rows_affected() == 1)
     }
+
+    /// Keeps a challenge made at `now`. What is over goes; so does the oldest of this person when they have `most_each`,
+    /// and the oldest of all when there are `most`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn keep_challenge(
+        &mut self,
+        row: &ChallengeRow,
+        now: u64,
+        most_each: u32,
+        most: u32,
+    ) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM security_challenge WHERE expires_at <= ?1")
+            .bind(to_i64(now))
+            .execute(&mut self.conn)
+            .await?;
+        sqlx::query(
+            "DELETE FROM security_challenge WHERE challenge IN (SELECT challenge FROM security_challenge \
+             WHERE issuer = ?1 AND subject = ?2 ORDER BY expires_at LIMIT max(0, (SELECT count(*) \
+             FROM security_challenge WHERE issuer = ?1 AND subject = ?2) - ?3 + 1))",
+        )
+        .bind(&row.issuer)
+        .bind(&row.subject)
+        .bind(most_each)
+        .execute(&mut self.conn)
+        .await?;
+        sqlx::query(
+            "DELETE FROM security_challenge WHERE challenge IN (SELECT challenge FROM security_challenge \
+             ORDER BY expires_at LIMIT max(0, (SELECT count(*) FROM security_challenge) - ?1 + 1))",
+        )
+        .bind(most)
+        .execute(&mut self.conn)
+        .await?;
+        sqlx::query(
+            "INSERT INTO security_challenge (challenge, issuer, subject, about, kind, ceremony, expires_at) \
+             VALUES (?,?,?,?,?,?,?)",
+        )
+        .bind(&row.challenge[..])
+        .bind(&row.issuer)
+        .bind(&row.subject)
+        .bind(&row.about)
+        .bind(&row.kind)
+        .bind(&row.ceremony)
+        .bind(to_i64(row.expires_at))
+        .execute(&mut self.conn)
+        .await?;
+        Ok(())
+    }
+
+    /// Takes a challenge away: whoever is given it is the only one, whatever other processes share the store.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn take_challenge(&mut self, challenge: [u8; 16]) -> Result<Option<ChallengeRow>, StoreError> {
+        let row = sqlx::query(
+            "DELETE FROM security_challenge WHERE challenge = ?1 \
+             RETURNING issuer, subject, about, kind, ceremony, expires_at",
+        )
+        .bind(&challenge[..])
+        .fetch_optional(&mut self.conn)
+        .await?;
+        row.map(|row| {
+            Ok(ChallengeRow {
+                challenge,
+                issuer: row.try_get("issuer")?,
+                subject: row.try_get("subject")?,
+                about: row.try_get("about")?,
+                kind: row.try_get("kind")?,
+                ceremony: row.try_get("ceremony")?,
+                expires_at: to_u64(row.try_get("expires_at")?),
+            })
+        })
+        .transpose()
+    }
 }
 
 fn key(row: &SqliteRow) -> Result<SecurityKeyRow, StoreError> {
@@ -117,6 +210,7 @@ fn key(row: &SqliteRow) -> Result<SecurityKeyRow, StoreError> {
         state: row.try_get("state")?,
         transports: row.try_get("transports")?,
         name: row.try_get("name")?,
+        signed_in_at: to_u64(row.try_get("signed_in_at")?),
         created_at: to_u64(row.try_get("created_at")?),
         used_at: row.try_get::<Option<i64>, _>("used_at")?.map(to_u64),
     })

@@ -112,3 +112,48 @@ async fn where_none_is_needed_a_wrong_one_is_refused_all_the_same() {
         .await;
     assert_eq!(decided.unwrap().state, State::Granted);
 }
+
+/// Who approved before it was required, or at a process that does not ask for it, is not counted where it is.
+#[tokio::test]
+async fn an_approval_without_a_key_does_not_count_where_one_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let lax = bench(folder.path(), 1).await;
+    let id = lax.opened("UPDATE 1").await;
+    let (seen, rules) = (lax.signed(&id).await, lax.rules());
+    let dan = lax.reviewer("dan", &["dba"]);
+    let card = lax
+        .approvals
+        .decide(&dan, &rules, &id, Choice::Approve, &seen)
+        .await;
+    assert_eq!(card.unwrap().state, State::Granted);
+    let call = lax.call("UPDATE 1");
+    let evidence = lax.evidence(&call).await;
+    let bench = strict(folder.path()).await;
+    let again = bench.walk(&call, asks(&[(1, "dba")]), &effect(&["1", "2"])).await;
+    let spent = bench
+        .approvals
+        .spend(call.subject(), &evidence, Some(&effect(&["1", "2"])))
+        .await;
+    for refusal in [refused(again), refused(spent)] {
+        assert!(refusal.message.contains("without a security key"), "{refusal:?}");
+    }
+    assert_eq!(bench.row(&id).await.state, "granted", "nothing has taken it");
+    // Of two, the one with a key counts, and the other's is not made up for.
+    let call = lax.call("UPDATE 2");
+    let two = pending(lax.walk(&call, asks(&[(2, "dba")]), &effect(&["1"])).await).id;
+    lax.approve("eve", &["dba"], &two).await;
+    let seen = bench.signed(&two).await;
+    let about = About::Approve {
+        approval: two.0.clone(),
+        action_sha256: seen.clone(),
+    };
+    let proven = Reviewer {
+        key: Some(Proof::of("k1", &dan.user, about)),
+        ..dan.clone()
+    };
+    let card = bench
+        .approvals
+        .decide(&proven, &rules, &two, Choice::Approve, &seen)
+        .await;
+    assert_eq!(card.unwrap().state, State::Pending);
+}

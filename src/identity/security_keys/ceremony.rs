@@ -27,10 +27,40 @@ const HANDLE: usize = 64;
 
 type Public = StaticState<CompressedPubKey<[u8; 32], [u8; 32], [u8; 48], Vec<u8>>>;
 
-/// What the server remembers of a challenge.
+/// What is remembered of a challenge.
 pub(super) enum Ceremony {
     Use(NonDiscoverableAuthenticationServerState),
     Make(RegistrationServerState<HANDLE>),
+}
+
+impl Ceremony {
+    /// The word for it in the store.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Use(_) => "use",
+            Self::Make(_) => "make",
+        }
+    }
+
+    pub(super) fn encode(&self) -> Result<Vec<u8>, Fault> {
+        match self {
+            Self::Use(asked) => asked.encode().map_err(|_| Fault::Failed),
+            Self::Make(asked) => asked.encode().map_err(|_| Fault::Failed),
+        }
+    }
+
+    /// From the store.
+    pub(super) fn decode(kind: &str, kept: &[u8]) -> Result<Self, Fault> {
+        match kind {
+            "use" => NonDiscoverableAuthenticationServerState::decode(kept)
+                .map(Self::Use)
+                .map_err(|_| Fault::Failed),
+            "make" => RegistrationServerState::decode(kept)
+                .map(Self::Make)
+                .map_err(|_| Fault::Failed),
+            _ => Err(Fault::Failed),
+        }
+    }
 }
 
 /// A key as it is kept.

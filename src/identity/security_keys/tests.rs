@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::call::UserKind;
+use crate::store::security_keys::ChallengeRow;
 use crate::store::{Store, Tuning};
 
 const ORIGIN: &str = "https://approve.example.com";
@@ -53,6 +54,9 @@ impl KeyLedger for Book {
 
 struct Bench {
     keys: SecurityKeys,
+    /// Another process on the same store.
+    other: SecurityKeys,
+    rows: Rows,
     clock: Arc<Clock>,
     book: Arc<Book>,
     _folder: tempfile::TempDir,
@@ -64,9 +68,12 @@ async fn bench() -> Bench {
     let store = Store::open(&url, &Tuning::default()).await.unwrap();
     let (clock, book) = (Arc::new(Clock(AtomicU64::new(0))), Arc::new(Book::default()));
     let control = url::Url::parse(&format!("{ORIGIN}/")).unwrap();
-    let keys = SecurityKeys::new(Rows::new(store), book.clone(), clock.clone(), &control).unwrap();
+    let keys = |store| SecurityKeys::new(Rows::new(store), book.clone(), clock.clone(), &control).unwrap();
+    let second = Store::open(&url, &Tuning::default()).await.unwrap();
     Bench {
-        keys,
+        keys: keys(store.clone()),
+        other: keys(second),
+        rows: Rows::new(store),
         clock,
         book,
         _folder: folder,
@@ -79,6 +86,22 @@ fn user(subject: &str) -> User {
         subject: subject.to_owned(),
         kind: UserKind::Person,
         groups: BTreeSet::new(),
+    }
+}
+
+/// Under the sign-in that keys are registered under.
+fn first(user: &User) -> SignedIn<'_> {
+    SignedIn {
+        user,
+        at: Timestamp(500_000),
+    }
+}
+
+/// Under a later one.
+fn later(user: &User) -> SignedIn<'_> {
+    SignedIn {
+        user,
+        at: Timestamp(501_000),
     }
 }
 
@@ -180,12 +203,15 @@ impl Bench {
         let soft = Soft::new(seed);
         let options = self.keys.ask_new(who).await.unwrap();
         let made = soft.make(&options);
-        self.keys.register(who, "desk", &made, None).await.unwrap();
+        self.keys.register(first(who), "desk", &made, None).await.unwrap();
         soft
     }
 
     async fn asked(&self, who: &User, about: &About) -> String {
-        self.keys.ask(who, about.clone()).await.unwrap().unwrap()
+        match self.keys.ask(later(who), about).await.unwrap() {
+            Asking::Options(options) => options,
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -193,7 +219,8 @@ impl Bench {
 async fn a_key_is_registered_and_proves_one_approval_once() {
     let bench = bench().await;
     let ann = user("ann");
-    assert_eq!(bench.keys.ask(&ann, approve("a", "1")).await.unwrap(), None);
+    let none = bench.keys.ask(later(&ann), &approve("a", "1")).await;
+    assert_eq!(none, Ok(Asking::NoKey));
     let mut soft = bench.registered(&ann, 1).await;
     let about = approve("a", "1");
     let options = bench.asked(&ann, &about).await;
@@ -201,7 +228,7 @@ async fn a_key_is_registered_and_proves_one_approval_once() {
     assert_eq!(sent["userVerification"], "required");
     assert_eq!(sent["rpId"], "approve.example.com");
     let answer = soft.sign(&options);
-    let proof = bench.keys.prove(&ann, &about, &answer).await.unwrap();
+    let proof = bench.keys.prove(later(&ann), &about, &answer).await.unwrap();
     assert!(proof.is_for(&ann, &about));
     for (who, other) in [
         (user("ben"), about.clone()),
@@ -211,7 +238,7 @@ async fn a_key_is_registered_and_proves_one_approval_once() {
     ] {
         assert!(!proof.is_for(&who, &other), "{other:?}");
     }
-    let again = bench.keys.prove(&ann, &about, &answer).await;
+    let again = bench.keys.prove(later(&ann), &about, &answer).await;
     assert_eq!(again, Err(Fault::Stale), "a replay");
     let held = bench.keys.list(&ann).await.unwrap();
     assert!(held[0].used_at.is_some() && held[0].name == "desk");
@@ -234,32 +261,35 @@ async fn a_challenge_is_for_one_person_one_thing_and_five_minutes() {
     ] {
         let options = bench.asked(&ann, &about).await;
         let answer = anns.sign(&options);
-        let refused = bench.keys.prove(&ann, &other, &answer).await;
+        let refused = bench.keys.prove(later(&ann), &other, &answer).await;
         assert_eq!(refused, Err(Fault::Other), "{other:?}");
-        let late = bench.keys.prove(&ann, &about, &answer).await;
+        let late = bench.keys.prove(later(&ann), &about, &answer).await;
         assert_eq!(late, Err(Fault::Stale), "a wrong answer takes it away");
     }
     let options = bench.asked(&ann, &about).await;
-    let refused = bench.keys.prove(&ben, &about, &bens.sign(&options)).await;
+    let refused = bench.keys.prove(later(&ben), &about, &bens.sign(&options)).await;
     assert_eq!(refused, Err(Fault::Other), "somebody else's challenge");
     let options = bench.asked(&ann, &about).await;
-    let refused = bench.keys.prove(&ann, &about, &bens.sign(&options)).await;
+    let refused = bench.keys.prove(later(&ann), &about, &bens.sign(&options)).await;
     assert_eq!(refused, Err(Fault::NotYours), "somebody else's key");
     let options = bench.asked(&ann, &about).await;
     let answer = anns.sign(&options);
     bench.clock.0.fetch_add(300_000, Ordering::SeqCst);
-    assert_eq!(bench.keys.prove(&ann, &about, &answer).await, Err(Fault::Stale));
+    assert_eq!(
+        bench.keys.prove(later(&ann), &about, &answer).await,
+        Err(Fault::Stale)
+    );
     // A challenge of a use makes no key, and one of a registration proves nothing.
     let options = bench.asked(&ann, &About::Register).await;
     let made = bench
         .keys
-        .register(&ann, "x", &Soft::new(3).make(&options), None)
+        .register(first(&ann), "x", &Soft::new(3).make(&options), None)
         .await;
     assert_eq!(made.unwrap_err(), Fault::Other);
     let options = bench.keys.ask_new(&ann).await.unwrap();
     let used = bench
         .keys
-        .prove(&ann, &About::Register, &anns.sign(&options))
+        .prove(later(&ann), &About::Register, &anns.sign(&options))
         .await;
     assert_eq!(used, Err(Fault::Other));
 }
@@ -288,7 +318,7 @@ async fn what_does_not_hold_is_refused() {
         };
         wrong(&mut bad);
         let options = bench.asked(&ann, &about).await;
-        let refused = bench.keys.prove(&ann, &about, &bad.sign(&options)).await;
+        let refused = bench.keys.prove(later(&ann), &about, &bad.sign(&options)).await;
         assert_eq!(refused, Err(Fault::Refused), "{what}");
     }
     for (what, wrong) in &wrongs[..4] {
@@ -296,18 +326,24 @@ async fn what_does_not_hold_is_refused() {
         wrong(&mut bad);
         let ben = user("ben");
         let options = bench.keys.ask_new(&ben).await.unwrap();
-        let refused = bench.keys.register(&ben, "x", &bad.make(&options), None).await;
+        let refused = bench
+            .keys
+            .register(first(&ben), "x", &bad.make(&options), None)
+            .await;
         assert_eq!(refused.unwrap_err(), Fault::Refused, "{what}");
     }
     for text in ["", "{}", "null", "[]", &"x".repeat(LONGEST + 1)] {
-        assert_eq!(bench.keys.prove(&ann, &about, text).await, Err(Fault::Malformed));
-        let made = bench.keys.register(&ann, "x", text, None).await;
+        assert_eq!(
+            bench.keys.prove(later(&ann), &about, text).await,
+            Err(Fault::Malformed)
+        );
+        let made = bench.keys.register(first(&ann), "x", text, None).await;
         assert_eq!(made.unwrap_err(), Fault::Malformed);
     }
     let options = bench.asked(&ann, &about).await;
     bench
         .keys
-        .prove(&ann, &about, &soft.sign(&options))
+        .prove(later(&ann), &about, &soft.sign(&options))
         .await
         .unwrap();
 }
@@ -322,20 +358,20 @@ async fn a_count_that_goes_back_is_a_copy() {
     let options = bench.asked(&ann, &about).await;
     bench
         .keys
-        .prove(&ann, &about, &soft.sign(&options))
+        .prove(later(&ann), &about, &soft.sign(&options))
         .await
         .unwrap();
     for count in [10, 3] {
         soft.count = count; // signs with one more
         let options = bench.asked(&ann, &about).await;
-        let refused = bench.keys.prove(&ann, &about, &soft.sign(&options)).await;
+        let refused = bench.keys.prove(later(&ann), &about, &soft.sign(&options)).await;
         assert_eq!(refused, Err(Fault::WentBack), "{count}");
     }
     soft.count = 11;
     let options = bench.asked(&ann, &about).await;
     bench
         .keys
-        .prove(&ann, &about, &soft.sign(&options))
+        .prove(later(&ann), &about, &soft.sign(&options))
         .await
         .unwrap();
 }
@@ -352,17 +388,21 @@ async fn whoever_has_a_key_needs_it_for_another_and_for_removing() {
     let mut soft = Soft::new(1);
     bench
         .keys
-        .register(&ann, "first", &soft.make(&one), None)
+        .register(first(&ann), "first", &soft.make(&one), None)
         .await
         .unwrap();
     let second = bench
         .keys
-        .register(&ann, "second", &Soft::new(2).make(&two), None)
+        .register(first(&ann), "second", &Soft::new(2).make(&two), None)
         .await;
     assert_eq!(second.unwrap_err(), Fault::KeyNeeded);
     let proof = async |soft: &mut Soft, about: &About| {
         let options = bench.asked(&ann, about).await;
-        bench.keys.prove(&ann, about, &soft.sign(&options)).await.unwrap()
+        bench
+            .keys
+            .prove(later(&ann), about, &soft.sign(&options))
+            .await
+            .unwrap()
     };
     let wrong = proof(&mut soft, &approve("a", "1")).await;
     let right = proof(&mut soft, &About::Register).await;
@@ -370,29 +410,26 @@ async fn whoever_has_a_key_needs_it_for_another_and_for_removing() {
         let options = bench.keys.ask_new(&ann).await.unwrap();
         let made = bench
             .keys
-            .register(&ann, "second", &Soft::new(2).make(&options), Some(given))
+            .register(first(&ann), "second", &Soft::new(2).make(&options), Some(given))
             .await;
         assert_eq!(made.map(|_| 2), wanted);
     }
     let held = bench.keys.list(&ann).await.unwrap();
-    let (first, second) = (held[0].id.clone(), held[1].id.clone());
-    assert_eq!(
-        bench.keys.remove(&ann, &first, &right).await,
-        Err(Fault::KeyNeeded)
-    );
-    let removal = proof(&mut soft, &About::Remove(first.clone())).await;
+    let (one, second) = (held[0].id.clone(), held[1].id.clone());
+    assert_eq!(bench.keys.remove(&ann, &one, &right).await, Err(Fault::KeyNeeded));
+    let removal = proof(&mut soft, &About::Remove(one.clone())).await;
     assert_eq!(
         bench.keys.remove(&ann, &second, &removal).await,
         Err(Fault::KeyNeeded)
     );
-    bench.keys.remove(&ann, &first, &removal).await.unwrap();
+    bench.keys.remove(&ann, &one, &removal).await.unwrap();
     assert_eq!(bench.keys.list(&ann).await.unwrap().len(), 1);
     // The key of one person is nobody else's.
     let ben = user("ben");
     let options = bench.keys.ask_new(&ben).await.unwrap();
     let known = bench
         .keys
-        .register(&ben, "x", &Soft::new(2).make(&options), None)
+        .register(first(&ben), "x", &Soft::new(2).make(&options), None)
         .await;
     assert_eq!(known.unwrap_err(), Fault::Known);
 }
@@ -405,12 +442,12 @@ async fn no_record_no_key() {
     let options = bench.keys.ask_new(&ann).await.unwrap();
     let made = bench
         .keys
-        .register(&ann, "x", &Soft::new(1).make(&options), None)
+        .register(first(&ann), "x", &Soft::new(1).make(&options), None)
         .await;
     assert_eq!(made.unwrap_err(), Fault::Unrecorded);
     assert!(bench.keys.list(&ann).await.unwrap().is_empty());
     for name in ["", "  ", "\u{200b}", &"n".repeat(65)] {
-        let made = bench.keys.register(&ann, name, "{}", None).await;
+        let made = bench.keys.register(first(&ann), name, "{}", None).await;
         assert_eq!(made.unwrap_err(), Fault::Name, "{name:?}");
     }
 }
@@ -420,17 +457,130 @@ async fn challenges_are_bounded_and_nobody_pushes_out_somebody_elses() {
     let bench = bench().await;
     let (ann, ben) = (user("ann"), user("ben"));
     let mut anns = bench.registered(&ann, 1).await;
-    let _ = bench.registered(&ben, 2).await;
+    let mut bens = bench.registered(&ben, 2).await;
     let about = approve("a", "1");
     let options = bench.asked(&ann, &about).await;
-    for _ in 0..2 * MOST_EACH {
+    let oldest = bench.asked(&ben, &about).await;
+    for _ in 0..MOST_EACH {
         bench.clock.0.fetch_add(1, Ordering::SeqCst);
         bench.asked(&ben, &about).await;
     }
-    assert_eq!(bench.keys.open.lock().unwrap().len(), MOST_EACH + 1);
+    let gone = bench.keys.prove(later(&ben), &about, &bens.sign(&oldest)).await;
+    assert_eq!(gone, Err(Fault::Stale), "their own oldest goes");
     bench
         .keys
-        .prove(&ann, &about, &anns.sign(&options))
+        .prove(later(&ann), &about, &anns.sign(&options))
         .await
         .unwrap();
+    // Of everybody together there is a bound, too, and what is over does not count.
+    let row = |number: u8, expires_at: u64| ChallengeRow {
+        challenge: [number; 16],
+        issuer: "corp".to_owned(),
+        subject: format!("p{number}"),
+        about: "[]".to_owned(),
+        kind: "use".to_owned(),
+        ceremony: Vec::new(),
+        expires_at,
+    };
+    let mut tx = bench.rows.write().await.unwrap();
+    for number in 0..4 {
+        tx.keep_challenge(&row(number, u64::MAX >> 1), 5_000_000, 9, 3)
+            .await
+            .unwrap();
+    }
+    let mut left = 0;
+    for number in 0..4 {
+        left += u8::from(tx.take_challenge([number; 16]).await.unwrap().is_some());
+        assert_eq!(tx.take_challenge([number; 16]).await.unwrap(), None, "taken once");
+    }
+    assert_eq!(left, 3);
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_processes_on_one_store_one_takes_the_answer() {
+    let bench = bench().await;
+    let ann = user("ann");
+    let about = approve("a", "1");
+    // Asked at one, registered and used at the other.
+    let mut soft = Soft::new(1);
+    let options = bench.keys.ask_new(&ann).await.unwrap();
+    let made = bench
+        .other
+        .register(first(&ann), "desk", &soft.make(&options), None)
+        .await;
+    made.unwrap();
+    let options = bench.asked(&ann, &about).await;
+    let answer = soft.sign(&options);
+    bench.other.prove(later(&ann), &about, &answer).await.unwrap();
+    for keys in [&bench.keys, &bench.other] {
+        let again = keys.prove(later(&ann), &about, &answer).await;
+        assert_eq!(again, Err(Fault::Stale), "a replay");
+    }
+    // At once: never both, and nobody is told anything but that it is used.
+    for _ in 0..8 {
+        let options = bench.asked(&ann, &about).await;
+        let answer = soft.sign(&options);
+        let (one, two) = tokio::join!(
+            bench.keys.prove(later(&ann), &about, &answer),
+            bench.other.prove(later(&ann), &about, &answer),
+        );
+        let lost = if one.is_ok() { two } else { one.clone() };
+        assert_eq!(lost, Err(Fault::Stale));
+    }
+}
+
+/// What a stolen session is worth that is fresh enough to change something.
+#[tokio::test]
+async fn a_key_does_not_count_under_the_sign_in_it_was_registered_under() {
+    let bench = bench().await;
+    let ann = user("ann");
+    let mut soft = bench.registered(&ann, 1).await;
+    for about in [
+        approve("a", "1"),
+        About::Register,
+        About::Remove(bench.keys.list(&ann).await.unwrap()[0].id.clone()),
+    ] {
+        for at in [0, 499_999, 500_000] {
+            let who = SignedIn {
+                user: &ann,
+                at: Timestamp(at),
+            };
+            assert_eq!(bench.keys.ask(who, &about).await, Ok(Asking::Later), "{at}");
+            // Also with a challenge of the owner's own later sign-in.
+            let options = bench.asked(&ann, &about).await;
+            let used = bench.keys.prove(who, &about, &soft.sign(&options)).await;
+            assert_eq!(used, Err(Fault::TooNew), "{at}");
+        }
+    }
+    let about = approve("a", "1");
+    let options = bench.asked(&ann, &about).await;
+    bench
+        .keys
+        .prove(later(&ann), &about, &soft.sign(&options))
+        .await
+        .unwrap();
+    // Of two, only the one that counts is asked for.
+    let proof = {
+        let options = bench.asked(&ann, &About::Register).await;
+        let answer = soft.sign(&options);
+        let proof = bench.keys.prove(later(&ann), &About::Register, &answer).await;
+        proof.unwrap()
+    };
+    let options = bench.keys.ask_new(&ann).await.unwrap();
+    let mut second = Soft::new(2);
+    let made = second.make(&options);
+    bench
+        .keys
+        .register(later(&ann), "second", &made, Some(&proof))
+        .await
+        .unwrap();
+    let options = bench.asked(&ann, &about).await;
+    let asked: Value = serde_json::from_str(&options).unwrap();
+    assert_eq!(asked["allowCredentials"].as_array().unwrap().len(), 1, "{asked}");
+    let refused = bench
+        .keys
+        .prove(later(&ann), &about, &second.sign(&options))
+        .await;
+    assert_eq!(refused, Err(Fault::TooNew));
 }

@@ -583,10 +583,15 @@ fn security_keys_need_a_name_and_a_page_nobody_can_change_on_its_way() {
             "{control}"
         );
     }
+    let insecure = with("http://approve.example.com", "required").unwrap_err();
+    assert!(
+        insecure.contains("control_url is not https") && !insecure.contains("webauthn"),
+        "{insecure}"
+    );
     for control in [
         "https://192.0.2.1",
         "https://[2001:db8::1]",
-        "http://approve.example.com",
+        "http://127.0.0.1:7331",
     ] {
         let refused = with(control, "required").unwrap_err();
         assert!(

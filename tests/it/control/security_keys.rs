@@ -60,6 +60,26 @@ async fn a_person_registers_a_key_in_a_real_browser_and_approves_with_it() {
     browser.write("input[name=name]", "on the desk").await;
     browser.click("button.yes").await;
     browser.says("<bdi>on the desk</bdi>").await;
+    // Under the sign-in that registered it, it is good for nothing: neither for deciding nor for another key.
+    let html = browser.says("counts from the next one on").await;
+    assert!(
+        !html.contains("data-use") && !html.contains("data-make"),
+        "{html}"
+    );
+    browser.open(&request).await;
+    let html = browser.says("counts from the next one on").await;
+    assert!(
+        !html.contains("class=\"yes\"") && html.contains("was registered for you at"),
+        "{html}"
+    );
+    place.world.by(1); // sign-ins are told apart by the second
+    browser.click("section.decide a[href*=again]").await;
+    browser.write("input[name=username]", "second").await;
+    browser
+        .write("input[name=password]", place.secret("second"))
+        .await;
+    browser.click("button").await;
+    browser.at(&request).await;
     // Nobody verified by the key: the browser gives nothing, and nothing is sent.
     browser.open(&request).await;
     browser.verifies(&authenticator, false).await;
@@ -134,6 +154,68 @@ async fn without_a_key_nobody_approves_and_everybody_refuses() {
     let answer = browser.submit(&refuse_at, &fields, Some(&place.url)).await;
     assert_eq!(answer.status(), 303);
     assert_eq!(place.decided().len(), 1, "taking rights away needs no key");
+}
+
+/// A bearer reads and refuses; keys are registered and removed by a form of a signed-in browser alone.
+#[tokio::test]
+async fn no_bearer_registers_or_removes_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(folder.path()).await;
+    let token = place.id_token("third");
+    let page = place.get("/security-keys", Some(&token)).await;
+    assert_eq!(page.status(), 303);
+    assert!(
+        page.headers()["location"]
+            .to_str()
+            .unwrap()
+            .starts_with("/sign-in")
+    );
+    for path in ["/security-keys", "/security-keys/abc/remove"] {
+        let answer = place.post(path, &token, &json!({"name": "mine"})).await;
+        assert_eq!(answer.status(), 403, "{path}");
+        for origin in [None, Some("https://elsewhere.example"), Some(place.url.as_str())] {
+            let mut browser = Browser::default();
+            let fields = [("token", ""), ("name", "mine"), ("registration", "{}")];
+            let answer = browser
+                .submit(&format!("{}{path}", place.url), &fields, origin)
+                .await;
+            let gone = answer.headers().get("location").map(|to| to.to_str().unwrap());
+            assert!(
+                answer.status() == 403 || gone == Some("/security-keys"),
+                "{path} {origin:?}: {}",
+                answer.status()
+            );
+        }
+    }
+    // Signed in, but with the token of another form, or long ago: nothing either.
+    let mut browser = Browser::default();
+    let (_, html) = browser.sign_in(&place, "/security-keys", "third").await;
+    let register = form(&html, "/security-keys");
+    let token = &register.iter().find(|(name, _)| name == "token").unwrap().1;
+    let url = format!("{}/security-keys", place.url);
+    let fields = [
+        ("token", token.as_str()),
+        ("name", "mine"),
+        ("registration", "{}"),
+    ];
+    let forged = browser
+        .submit(&format!("{url}/abc/remove"), &fields, Some(&place.url))
+        .await;
+    assert_eq!(forged.status(), 403);
+    let wrong = browser.submit(&url, &fields, Some(&place.url)).await;
+    assert_eq!(wrong.status(), 400, "not what a browser answers");
+    place.world.by(301);
+    let late = browser.submit(&url, &fields, Some(&place.url)).await;
+    assert_eq!(
+        late.headers()["location"],
+        "/security-keys",
+        "which asks for a sign-in"
+    );
+    let html = browser.get(&url).await.text().await.unwrap();
+    assert!(
+        html.contains("Sign in again") && !html.contains("data-make"),
+        "{html}"
+    );
 }
 
 #[tokio::test]
