@@ -14,6 +14,7 @@ mod parts;
 mod reload;
 pub mod report;
 pub mod running;
+mod security_keys;
 
 use std::io::IsTerminal;
 use std::sync::{Arc, OnceLock};
@@ -37,6 +38,7 @@ pub use journal::{
 pub use keys::{KeyChange, keys_change, keys_list};
 pub use login::bridge;
 pub use parts::{App, Purpose, http_client};
+pub use security_keys::{security_keys_list, security_keys_remove};
 
 /// The one masking engine of this process: answers, journal and log lines pass through the same.
 fn mask() -> Arc<Mask> {

@@ -12,6 +12,7 @@ mod keys;
 mod login;
 mod out;
 mod policy;
+mod security_keys;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -137,6 +138,9 @@ enum Command {
     /// Make, rotate and take back API keys of services (for the operator, on the server)
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// See and remove the security keys people approve with (for the operator, on the server)
+    #[command(subcommand)]
+    SecurityKeys(security_keys::SecurityKeys),
     /// Ask, test and reload the policies
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -220,6 +224,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let mut notes = Out::stderr(global.color);
             on_runtime(keys.run(&global.config, &mut out, &mut notes))
         }
+        Command::SecurityKeys(keys) => on_runtime(keys.run(&global.config, &mut out)),
         Command::Doctor(doctor) => {
             let mut notes = Out::stderr(global.color);
             on_runtime(doctor.run(&global.config, &mut out, &mut notes))

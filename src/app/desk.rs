@@ -4,19 +4,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
-use serde_json::Value;
 
 use crate::approval::review::{Card, Choice, NotDecided, Reviewer, Sheet};
 use crate::approval::{Approvals, Event, Ledger, Unrecorded};
-use crate::audit::Audit;
 use crate::call::ApprovalId;
-use crate::clock::{System, World};
+use crate::clock::System;
 use crate::config::Config;
 use crate::console::Desk;
 use crate::console::notices::Channel;
 use crate::gate::Gate;
-use crate::identity::security_keys::{KeyLedger, SecurityKeys};
-use crate::store::rows::Rows;
 use crate::store::{Store, Tuning};
 
 /// The approvals of one gate.
@@ -64,43 +60,6 @@ impl Desk for Reviews {
             self.0.approvals.cancel(reviewer, &rules, id).await
         })
     }
-}
-
-/// Changes of people's security keys go into the journal.
-struct OnRecord(Audit);
-
-impl KeyLedger for OnRecord {
-    fn record(&self, what: Value) -> BoxFuture<'_, bool> {
-        Box::pin(async move {
-            let recorded = self.0.config_change(what).await;
-            recorded
-                .inspect_err(|error| tracing::error!("a change of security keys is not on record: {error}"))
-                .is_ok()
-        })
-    }
-}
-
-/// People's security keys, where approving needs one.
-///
-/// # Errors
-/// An address that no key can be bound to.
-pub(super) fn security_keys(
-    config: &Config,
-    store: &Store,
-    audit: &Audit,
-    world: &Arc<dyn World>,
-) -> Result<Option<Arc<SecurityKeys>>> {
-    let Some(control) = config
-        .server
-        .control
-        .as_ref()
-        .filter(|_| config.approval.security_key)
-    else {
-        return Ok(None);
-    };
-    let (rows, ledger) = (Rows::new(store.clone()), Arc::new(OnRecord(audit.clone())));
-    let keys = SecurityKeys::new(rows, ledger, world.clone(), &control.url);
-    Ok(Some(Arc::new(keys.map_err(anyhow::Error::msg)?)))
 }
 
 /// The webhooks of a configuration, with their secrets.

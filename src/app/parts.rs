@@ -104,7 +104,7 @@ impl App {
         } else {
             Approvals::new()
         };
-        let security_keys = super::desk::security_keys(&config, &store, &audit, &world)?;
+        let security_keys = super::security_keys::security_keys(&config, &store, &audit, &world)?;
         let gate = Gate {
             identity,
             tools,

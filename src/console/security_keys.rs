@@ -275,7 +275,9 @@ impl From<Fault> for Problem {
         use http::StatusCode as Status;
         let (status, kind, title) = match why {
             Fault::Malformed => (Status::BAD_REQUEST, "malformed", "Malformed request"),
-            Fault::Unrecorded => (Status::SERVICE_UNAVAILABLE, "unrecorded", "Not recorded"),
+            Fault::Unrecorded | Fault::RemovedUnrecorded => {
+                (Status::SERVICE_UNAVAILABLE, "unrecorded", "Not recorded")
+            }
             Fault::Failed => (Status::SERVICE_UNAVAILABLE, "store", "Not possible now"),
             Fault::Known | Fault::TooMany => (Status::CONFLICT, "security-key", "Not registered"),
             Fault::Name => (Status::UNPROCESSABLE_ENTITY, "name", "Name needed"),
@@ -283,6 +285,7 @@ impl From<Fault> for Problem {
             | Fault::Other
             | Fault::NotYours
             | Fault::TooNew
+            | Fault::Unknown
             | Fault::Refused
             | Fault::WentBack
             | Fault::KeyNeeded => (Status::FORBIDDEN, "security-key", "Security key not accepted"),

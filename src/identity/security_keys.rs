@@ -9,6 +9,7 @@
 
 mod ceremony;
 mod challenges;
+pub mod operator;
 #[cfg(test)]
 mod tests;
 
@@ -112,6 +113,8 @@ impl Proof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     pub id: String,
+    /// User id: issuer and subject.
+    pub owner: String,
     pub name: String,
     pub created_at: Timestamp,
     pub used_at: Option<Timestamp>,
@@ -158,6 +161,12 @@ pub enum Fault {
     /// The name is empty or too long.
     #[error("give the key a name of at most 64 characters")]
     Name,
+    /// The operator names a key that is not there.
+    #[error("there is no such key; `tollgate security-keys list` shows those there are")]
+    Unknown,
+    /// It was done, and the journal cannot be written.
+    #[error("it was removed, but that is not on record: the journal cannot be written")]
+    RemovedUnrecorded,
     /// No journal, no change.
     #[error("the journal cannot be written, so nothing was changed")]
     Unrecorded,
@@ -424,6 +433,7 @@ fn person(user: &User) -> (String, String) {
 fn held(row: SecurityKeyRow) -> Held {
     Held {
         id: row.id,
+        owner: format!("{}#{}", row.issuer, row.subject),
         name: row.name,
         created_at: Timestamp(row.created_at),
         used_at: row.used_at.map(Timestamp),

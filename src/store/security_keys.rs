@@ -44,7 +44,28 @@ pub struct ChallengeRow {
     pub expires_at: u64,
 }
 
+macro_rules! columns {
+    () => {
+        "id, credential, issuer, subject, handle, public, state, transports, name, signed_in_at, created_at, used_at"
+    };
+}
+
 impl Tx {
+    /// The keys of everybody, by person, oldest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn all_security_keys(&mut self) -> Result<Vec<SecurityKeyRow>, StoreError> {
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM security_key ORDER BY issuer, subject, created_at, id"
+        ))
+        .fetch_all(&mut self.conn)
+        .await?;
+        rows.iter().map(key).collect()
+    }
+
     /// The keys of a person, oldest first.
     ///
     /// # Errors
@@ -54,10 +75,11 @@ impl Tx {
         issuer: &str,
         subject: &str,
     ) -> Result<Vec<SecurityKeyRow>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, credential, issuer, subject, handle, public, state, transports, name, signed_in_at, created_at, \
-             used_at FROM security_key WHERE issuer = ?1 AND subject = ?2 ORDER BY created_at, id",
-        )
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM security_key WHERE issuer = ?1 AND subject = ?2 ORDER BY created_at, id"
+        ))
         .bind(issuer)
         .bind(subject)
         .fetch_all(&mut self.conn)
