@@ -152,8 +152,11 @@ async fn list(front: &Front, keys: &SecurityKeys, seated: &Seated) -> Result<Str
     if held.is_empty() {
         out.push_str("<p>You have registered none.</p>");
     }
-    let asking = keys.ask(who.signed_in(), &About::Register).await?;
-    let changes = fresh && asking != Asking::Later;
+    let asking = match fresh {
+        true => keys.ask(who.signed_in(), &About::Register).await?,
+        false => Asking::Later,
+    };
+    let changes = asking != Asking::Later;
     if fresh && !changes {
         again(&mut out, &who, LATER, "/security-keys");
     }

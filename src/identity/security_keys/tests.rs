@@ -120,6 +120,10 @@ struct Soft {
     origin: &'static str,
     rp: &'static str,
     flags: u8,
+    /// In a frame of somebody else's page.
+    framed: bool,
+    /// Signs the other ceremony's kind of data.
+    crossed: bool,
 }
 
 /// User present and verified (section 6.1).
@@ -134,15 +138,22 @@ impl Soft {
             origin: ORIGIN,
             rp: "approve.example.com",
             flags: UP_UV,
+            framed: false,
+            crossed: false,
         }
     }
 
     fn client_data(&self, kind: &str, options: &str) -> Vec<u8> {
         let options: Value = serde_json::from_str(options).unwrap();
         let challenge = options["challenge"].as_str().unwrap();
+        let kind = match (self.crossed, kind) {
+            (false, kind) => kind,
+            (true, "get") => "create",
+            (true, _) => "get",
+        };
         format!(
-            "{{\"type\":\"webauthn.{kind}\",\"challenge\":\"{challenge}\",\"origin\":\"{}\",\"crossOrigin\":false}}",
-            self.origin
+            "{{\"type\":\"webauthn.{kind}\",\"challenge\":\"{challenge}\",\"origin\":\"{}\",\"crossOrigin\":{}}}",
+            self.origin, self.framed
         )
         .into_bytes()
     }
@@ -300,16 +311,21 @@ async fn what_does_not_hold_is_refused() {
     let ann = user("ann");
     let mut soft = bench.registered(&ann, 1).await;
     let about = approve("a", "1");
-    let wrongs: [(&str, fn(&mut Soft)); 5] = [
+    type Wrong = (&'static str, fn(&mut Soft));
+    let wrongs: [Wrong; 9] = [
         ("origin", |soft| {
             soft.origin = "https://approve.example.com.evil.example"
         }),
         ("a port", |soft| soft.origin = "https://approve.example.com:8443"),
         ("relying party", |soft| soft.rp = "example.com"),
         ("nobody verified", |soft| soft.flags = 0x01),
+        ("nobody there", |soft| soft.flags = 0x04),
+        ("in clear text", |soft| soft.origin = "http://approve.example.com"),
+        ("in a frame", |soft| soft.framed = true),
         ("another private key", |soft| {
             soft.key = SigningKey::from_bytes(&[9; 32])
         }),
+        ("another ceremony", |soft| soft.crossed = true),
     ];
     for (what, wrong) in wrongs {
         let mut bad = Soft {
@@ -321,7 +337,7 @@ async fn what_does_not_hold_is_refused() {
         let refused = bench.keys.prove(later(&ann), &about, &bad.sign(&options)).await;
         assert_eq!(refused, Err(Fault::Refused), "{what}");
     }
-    for (what, wrong) in &wrongs[..4] {
+    for (what, wrong) in &wrongs[..7] {
         let mut bad = Soft::new(7);
         wrong(&mut bad);
         let ben = user("ben");
@@ -367,6 +383,10 @@ async fn a_count_that_goes_back_is_a_copy() {
         let refused = bench.keys.prove(later(&ann), &about, &soft.sign(&options)).await;
         assert_eq!(refused, Err(Fault::WentBack), "{count}");
     }
+    let said = bench.book.lines.lock().unwrap()[1..].to_vec();
+    let key = bench.keys.list(&ann).await.unwrap()[0].id.clone();
+    let one = json!({"event": "security_key_went_back", "key": key, "by": "corp#ann"});
+    assert_eq!(said, [one.clone(), one], "and on record");
     soft.count = 11;
     let options = bench.asked(&ann, &about).await;
     bench
