@@ -186,7 +186,7 @@ impl Postgres {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Without a password: `postgres://user@127.0.0.1:port/database`.
+    /// `postgres://user@127.0.0.1:port/database`, without the secret.
     pub(crate) fn url(&self, user: &str, database: &str) -> String {
         format!("postgres://{user}@{}/{database}", self.address())
     }
