@@ -17,7 +17,7 @@ async function ask(form) {
 
 function words(error) {
   if (error.name === "NotAllowedError") {
-    return "No key was used: it was cancelled, took too long, or none of yours is here. Load the page and try again.";
+    return "No key was used: it was cancelled, took too long, has no PIN, or none of yours is here. Load the page and try again.";
   }
   if (error.name === "InvalidStateError") {
     return "This key is registered already.";

@@ -7,12 +7,11 @@ use http::Method;
 
 use super::answer::{self, Answer};
 use super::front::{Asked, Front};
-use super::html::text;
+use super::html::{text, when};
 use super::pages;
 use super::problem::Problem;
 use super::sessions::Seated;
 use crate::approval::review::Reviewer;
-use crate::clock::Timestamp;
 use crate::identity::security_keys::{About, Asking, Fault, Held, SecurityKeys};
 
 /// The script, served at `/security-keys.js`.
@@ -204,7 +203,7 @@ pub(super) async fn notice(front: &Front, who: &Reviewer) -> Result<String, Prob
                 "<section class=\"care\"><p>A security key, <bdi>{}</bdi>, was registered for you at {}. If that was not you, somebody \
                  has signed in as you: tell whoever looks after security.</p></section>",
                 text(&key.name),
-                key.created_at.rfc3339(),
+                when(&key.created_at.rfc3339()),
             );
         }
     }
@@ -218,8 +217,8 @@ fn one(out: &mut String, key: &Held) {
          <dt>Last used</dt><dd>{}</dd></dl>",
         text(&key.name),
         text(&key.id),
-        key.created_at.rfc3339(),
-        key.used_at.map_or("never".to_owned(), Timestamp::rfc3339),
+        when(&key.created_at.rfc3339()),
+        key.used_at.map_or("never".to_owned(), |at| when(&at.rfc3339())),
     );
 }
 

@@ -28,6 +28,13 @@ async fn at_the_provider(browser: &Browser<'_>, stand: &Stand, user: &str, back:
     browser.at(back).await;
 }
 
+/// Keeps a picture of the page for who wants to look at it.
+async fn keep(browser: &Browser<'_>, name: &str) {
+    if let Some(folder) = std::env::var_os("TOLLGATE_SCREENSHOTS") {
+        std::fs::write(std::path::Path::new(&folder).join(name), browser.picture().await).unwrap();
+    }
+}
+
 fn keys(stand: &Stand) -> Vec<Value> {
     let done = tollgate(&stand.site, &["security-keys", "list", "--json"]);
     let listed: Value = serde_json::from_slice(&done.stdout).unwrap();
@@ -71,6 +78,7 @@ async fn a_call_runs_when_somebody_has_approved_it_with_a_key_they_registered() 
     browser.write("input[name=name]", "the blue one").await;
     browser.click("button.yes").await;
     browser.says("<bdi>the blue one</bdi>").await;
+    keep(&browser, "security-keys.png").await;
     browser.open(&page).await;
     let html = browser.says("counts from the next one on").await;
     assert!(!html.contains("class=\"yes\""), "{html}");
@@ -81,6 +89,7 @@ async fn a_call_runs_when_somebody_has_approved_it_with_a_key_they_registered() 
         browser.html().await.contains("class=\"yes\"").then_some(())
     })
     .await;
+    keep(&browser, "approve-with-key.png").await;
     browser.click("button.yes").await;
     let answer = call.await.unwrap();
     assert_eq!(envelope(&answer)["status"], "ok", "{answer}");
