@@ -200,10 +200,10 @@ pub(super) async fn notice(front: &Front, who: &Reviewer) -> Result<String, Prob
         if now.saturating_sub(key.created_at.0) < NEWS {
             let _ = write!(
                 out,
-                "<section class=\"care\"><p>A security key, <bdi>{}</bdi>, was registered for you at {}. If that was not you, somebody \
-                 has signed in as you: tell whoever looks after security.</p></section>",
-                text(&key.name),
+                "<section class=\"care\"><p>A security key was registered for you at {}, under the name <q><bdi>{}</bdi></q>. If that was \
+                 not you, somebody has used your sign-in: tell whoever looks after security.</p></section>",
                 when(&key.created_at.rfc3339()),
+                text(&key.name),
             );
         }
     }
