@@ -87,6 +87,9 @@ pub enum LoginError {
     /// The folder or file that holds logins cannot be trusted or written.
     #[error("{0}")]
     Cache(String),
+    /// The tokens are in the keyring, which does not give them.
+    #[error("the login is in your desktop's keyring, which {0}")]
+    Keyring(String),
     /// The identity that the environment gives is no use.
     #[error("{0}")]
     Environment(String),
