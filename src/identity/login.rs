@@ -14,6 +14,8 @@ mod access;
 mod cache;
 mod code;
 mod device;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod discover;
 mod grant;
 #[cfg(feature = "keyring")]
