@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check
+.PHONY: help demo test bench check fuzz
 
 # Passed to the program behind a target: make demo ARGS=--serve, make test ARGS=policy
 ARGS ?=
@@ -28,3 +28,6 @@ check: ## format and lints, as continuous integration checks them
 	@scripts/setup build
 	cargo fmt --check
 	cargo clippy --all-targets --all-features --locked -- -D warnings
+
+fuzz: ## every reader of outside input, a minute each; ARGS=name takes one for five (fuzz/README.md)
+	@scripts/fuzz $(ARGS)

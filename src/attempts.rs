@@ -175,7 +175,7 @@ impl Attempts {
         self.pay(&addresses(kind, from))
     }
 
-    /// The attempt was a good one, and good ones of its kind cost nothing.
+    /// The attempt was a good one, and good ones of its kind cost nothing; or nobody could say what it was.
     pub fn give_back(&self, kind: Kind, from: IpAddr) {
         let mut full_at = self.lock();
         for (key, rate) in addresses(kind, from) {

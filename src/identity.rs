@@ -10,6 +10,8 @@ pub mod doctor;
 pub mod ends;
 pub mod facade;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod groups;
 mod introspection;
 pub mod issuer;

@@ -29,3 +29,7 @@ pub mod telemetry;
 pub mod app;
 pub mod demo;
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -68,7 +68,7 @@ impl Desk {
     pub async fn at(server: Option<&str>) -> Result<Self> {
         let cache = Cache::at(Cache::folder(variable)?);
         #[cfg(feature = "keyring")]
-        let cache = cache.with_keyring().await;
+        let cache = cache.with_keyring();
         let site = match server {
             Some(server) => Site::parse(server)?,
             None => cache

@@ -30,7 +30,7 @@ impl Metadata {
         Err(refused.join("; "))
     }
 
-    fn of(issuer: &str, base: Url, document: &[u8]) -> Result<Self, String> {
+    pub(super) fn of(issuer: &str, base: Url, document: &[u8]) -> Result<Self, String> {
         let document =
             strict_json(document).map_err(|error| format!("the discovery document is not JSON: {error}"))?;
         let metadata = Self {

@@ -22,6 +22,8 @@ mod callback;
 mod token;
 mod revoke;
 mod device;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod logged_out;
 #[cfg(test)]
 mod tests;

@@ -270,7 +270,7 @@ fn is_token(token: &str) -> bool {
 
 /// What is wrong with an answer.
 #[derive(Debug, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     /// With the token.
     Reason(Reason),
     /// With the answer itself.
@@ -278,7 +278,7 @@ enum Fault {
 }
 
 /// Reads an answer (RFC 7662 §2.2). The claims a signed token has too are left to `claims`.
-fn read(body: &[u8], issuer: &IssuerSpec) -> Result<Arc<Map<String, Value>>, Fault> {
+pub(super) fn read(body: &[u8], issuer: &IssuerSpec) -> Result<Arc<Map<String, Value>>, Fault> {
     let Ok(Value::Object(answer)) = strict_json(body) else {
         return Err(Fault::Nonsense);
     };

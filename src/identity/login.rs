@@ -14,6 +14,8 @@ mod access;
 mod cache;
 mod code;
 mod device;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod discover;
 mod grant;
 #[cfg(feature = "keyring")]
@@ -87,6 +89,9 @@ pub enum LoginError {
     /// The folder or file that holds logins cannot be trusted or written.
     #[error("{0}")]
     Cache(String),
+    /// The tokens are in the keyring, which does not give them.
+    #[error("the login is in your desktop's keyring, which {0}")]
+    Keyring(String),
     /// The identity that the environment gives is no use.
     #[error("{0}")]
     Environment(String),

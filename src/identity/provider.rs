@@ -5,6 +5,8 @@
 //! before it is stored and is only ever sent back to the provider that issued it.
 
 mod discovery;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod id_token;
 mod logout;
 mod oidc;

@@ -10,6 +10,8 @@
 //!
 //! The cargo feature `saml` brings the verifier; without it, configured SAML is refused at the start.
 
+#[cfg(all(feature = "saml", any(test, fuzzing)))]
+pub(crate) mod fuzzing;
 #[cfg(feature = "saml")]
 mod metadata;
 #[cfg(feature = "saml")]

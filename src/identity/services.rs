@@ -533,7 +533,7 @@ impl OwnTokens for Services {
 }
 
 /// Whether a text has the form of a key: `tgk_`, twelve of the alphabet, `_`, 43 of base64url.
-fn has_form(text: &str) -> bool {
+pub(super) fn has_form(text: &str) -> bool {
     let parts = text.strip_prefix(prefix::KEY).and_then(|rest| {
         let (id, rest) = rest.split_at_checked(ID_CHARS)?;
         Some((id, rest.strip_prefix('_')?))

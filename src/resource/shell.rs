@@ -6,6 +6,8 @@
 
 pub mod helper;
 mod line;
+#[cfg(any(test, fuzzing))]
+pub(crate) use line::fuzz;
 mod output;
 mod place;
 mod programs;

@@ -4,6 +4,8 @@
 mod bridge;
 mod cache;
 mod facade;
+#[cfg(feature = "keyring")]
+mod keyring;
 mod provider;
 
 use std::io::{BufRead, BufReader, Read};
@@ -20,12 +22,15 @@ use provider::Provider;
 /// A person's machine: a home of their own, and nothing else in the environment.
 struct Machine {
     home: TempDir,
+    /// Where its session bus is, if it has one.
+    bus: Option<String>,
 }
 
 impl Machine {
     fn new() -> Self {
         Self {
             home: tempfile::tempdir().unwrap(),
+            bus: None,
         }
     }
 
@@ -37,6 +42,9 @@ impl Machine {
             .env("HOME", self.home.path())
             .args(arguments)
             .stdin(Stdio::null());
+        if let Some(bus) = &self.bus {
+            command.env("DBUS_SESSION_BUS_ADDRESS", bus);
+        }
         command
     }
 
@@ -161,12 +169,18 @@ impl Place {
     /// A person who has logged in with a browser.
     async fn person(&self) -> Machine {
         let machine = Machine::new();
+        self.logs_in(&machine).await;
+        machine
+    }
+
+    /// Somebody logs in there with a browser; what they are told.
+    async fn logs_in(&self, machine: &Machine) -> String {
         let (login, shown) = machine.begin(&self.arguments(&["--browser"]), &["http"]).await;
         let page = self.provider.browser(&shown[0]).await;
         assert!(page["text"].as_str().unwrap().contains("Logged in"), "{page}");
         let (done, said) = login.end().await;
         assert!(done, "{said}");
-        machine
+        said
     }
 }
 

@@ -190,7 +190,7 @@ impl Facade {
 }
 
 /// PKCE by SHA-256. Without a method it would be `plain` (RFC 7636 4.3), which protects nothing.
-fn challenge(fields: &Fields) -> Result<String, Error> {
+pub(super) fn challenge(fields: &Fields) -> Result<String, Error> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let challenge = fields.get("code_challenge");
     let challenge = challenge.filter(|text| text.len() == CHALLENGE && text.bytes().all(known));

@@ -87,13 +87,6 @@ impl Facade {
         Ok(Some(format!("{}?id={}", self.at(path::CONSENT), id.as_str())))
     }
 
-    /// The client's name, and whether somebody other than the client vouches for its id; `None` when it is not known.
-    pub async fn client_name(&self, client_id: &str) -> Option<(String, bool)> {
-        let client = self.client(client_id).await.ok()?;
-        let verified = client.is_verified();
-        Some((client.name, verified))
-    }
-
     /// Keeps what is wanted. Gives the id that pages and the provider's `state` carry.
     async fn begin(&self, wanted: &Wanted) -> Result<Zeroizing<String>, StoreError> {
         let id = self.fresh("");

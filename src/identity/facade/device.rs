@@ -248,7 +248,7 @@ fn user_code(world: &dyn World) -> String {
 }
 
 /// A code as people type it, with or without its dash, in either case; `None` when it cannot be one.
-fn canonical(typed: &str) -> Option<String> {
+pub(super) fn canonical(typed: &str) -> Option<String> {
     if typed.len() > 64 {
         return None;
     }

@@ -166,7 +166,7 @@ impl Library {
 
 /// An id that may be a document's address: written as every reader of URLs would write it, so that what is
 /// compared is what is fetched.
-fn address(id: &str, allow_private: bool) -> Result<Url, DocumentFault> {
+pub(super) fn address(id: &str, allow_private: bool) -> Result<Url, DocumentFault> {
     let wrong = DocumentFault::Id;
     if id.len() > ID_BYTES {
         return Err(wrong("it is too long"));
@@ -189,7 +189,7 @@ fn address(id: &str, allow_private: bool) -> Result<Url, DocumentFault> {
 }
 
 /// Reads a document strictly: one that could be understood in two ways is not understood.
-fn read(id: &str, url: &Url, body: &[u8]) -> Result<Document, &'static str> {
+pub(super) fn read(id: &str, url: &Url, body: &[u8]) -> Result<Document, &'static str> {
     if body.len() > BODY_BYTES {
         return Err("it is too long");
     }
@@ -253,7 +253,7 @@ pub(super) fn redirects(said: Option<&Value>) -> Result<Vec<Redirect>, &'static 
 }
 
 /// How long a document is believed, in seconds (RFC 9111 5.2.2, as far as it matters here).
-fn fresh_for(cache_control: Option<&str>) -> u64 {
+pub(super) fn fresh_for(cache_control: Option<&str>) -> u64 {
     let Some(said) = cache_control else { return UNSAID };
     let mut seconds = UNSAID;
     for directive in said.split(',') {

@@ -28,18 +28,10 @@ impl Facade {
         if !kind.eq_ignore_ascii_case("application/json") || asked.body.len() > BODY_BYTES {
             return invalid("invalid_client_metadata", "Send a JSON object of at most 16 KiB.");
         }
-        let Ok(Value::Object(fields)) = strict_json(asked.body) else {
-            return invalid(
-                "invalid_client_metadata",
-                "The body is not a JSON object without repeated names.",
-            );
+        let (name, redirects) = match wanted(asked.body) {
+            Ok(wanted) => wanted,
+            Err((code, words)) => return invalid(code, words),
         };
-        let redirects = match documents::redirects(fields.get("redirect_uris")) {
-            Ok(redirects) => redirects,
-            Err(why) => return invalid("invalid_redirect_uri", why),
-        };
-        let name = documents::name(fields.get("client_name"));
-        let name = name.unwrap_or_else(|| "a program without a name".to_owned());
         match self.registration(name, &redirects).await {
             Ok(row) => pages::json(StatusCode::CREATED, &described(&row, &redirects)),
             Err(error) => {
@@ -69,6 +61,23 @@ impl Facade {
 }
 
 /// What was registered, which may differ from what was asked (RFC 7591 3.2.1): a public client of the code grant.
+/// Name and redirect URIs from a registration (RFC 7591 section 2); the error is its section 3.2.2.
+pub(super) fn wanted(body: &[u8]) -> Result<(String, Vec<Redirect>), (&'static str, &'static str)> {
+    let Ok(Value::Object(fields)) = strict_json(body) else {
+        return Err((
+            "invalid_client_metadata",
+            "The body is not a JSON object without repeated names.",
+        ));
+    };
+    let redirects = documents::redirects(fields.get("redirect_uris"));
+    let redirects = redirects.map_err(|why| ("invalid_redirect_uri", why))?;
+    let name = documents::name(fields.get("client_name"));
+    Ok((
+        name.unwrap_or_else(|| "a program without a name".to_owned()),
+        redirects,
+    ))
+}
+
 fn described(row: &ClientRow, redirects: &[Redirect]) -> Value {
     let uris: Vec<&str> = redirects.iter().map(Redirect::as_str).collect();
     json!({

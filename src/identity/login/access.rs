@@ -83,17 +83,19 @@ impl Access {
         let lock = self.cache.lock(&self.site).await?;
         let login = match lock.read(&self.site).await {
             Ok(None) => {
-                lock.remove(None).await?;
+                lock.remove().await?;
                 return Ok(Ending::None);
             }
             Ok(Some(login)) => login,
+            // It lives on there, and without the file nothing would lead to it any more.
+            Err(locked @ LoginError::Keyring(_)) => return Err(locked),
             Err(unreadable) => {
-                lock.remove(None).await?;
+                lock.remove().await?;
                 return Ok(Ending::Untold(unreadable.to_string()));
             }
         };
         let told = self.revoke(&login).await;
-        lock.remove(Some(&login.key)).await?;
+        lock.remove().await?;
         Ok(told.map_or_else(Ending::Untold, |()| Ending::Ended))
     }
 
@@ -205,7 +207,7 @@ impl Access {
             }
             Err(Fault::Word(word)) if word == "invalid_grant" => {
                 lock.give_back(room);
-                lock.remove(Some(&login.key)).await?;
+                lock.remove().await?;
                 Err(ended())
             }
             Err(Fault::Word(word)) => {

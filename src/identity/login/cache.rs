@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::grant::sendable;
+#[cfg(feature = "keyring")]
+use super::keyring::{Done, SERVICE};
 use super::{Key, Login, LoginError, Site, TOKEN_BYTES, Tokens};
 use crate::call::Hash;
 use crate::identity::spec::{is_loopback, secure};
@@ -31,8 +33,9 @@ const VERSION: u32 = 1;
 const FILE_BYTES: usize = 2 * TOKEN_BYTES + 16 * 1024;
 /// The server of the last login.
 const LAST: &str = "last";
-/// How long another process may hold a login, and how often we look.
-const LOCK_WITHIN: u32 = 600;
+/// How many times we look whether another process still holds a login, and the time between two looks: in all
+/// longer than a person is given to unlock the keyring.
+const LOCK_WITHIN: u32 = 1800;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The logins of the user who runs this.
@@ -109,8 +112,8 @@ impl Cache {
     /// Keeps tokens in the keyring of the user's desktop from now on, where there is one.
     #[cfg(feature = "keyring")]
     #[must_use]
-    pub async fn with_keyring(mut self) -> Self {
-        self.keyring = super::keyring::Keyring::find().await;
+    pub fn with_keyring(mut self) -> Self {
+        self.keyring = Some(super::keyring::Keyring::default());
         self
     }
 
@@ -311,19 +314,15 @@ impl Cache {
     async fn read_keyring(&self, key: &Key) -> Result<Option<Kept>, LoginError> {
         match &self.keyring {
             Some(keyring) => keyring.get(key).await,
-            None => Err(wrong(
-                "the login is in your desktop's keyring, which does not answer here; unlock it, or log in again"
-                    .to_owned(),
-            )),
+            None => Err(LoginError::Keyring("is not asked here; log in again".to_owned())),
         }
     }
 
     #[cfg(not(feature = "keyring"))]
     #[expect(clippy::unused_async, reason = "with the keyring it waits")]
     async fn read_keyring(&self, _: &Key) -> Result<Option<Kept>, LoginError> {
-        Err(wrong(
-            "the login is in your desktop's keyring, and this tollgate is built without it; log in again"
-                .to_owned(),
+        Err(LoginError::Keyring(
+            "is nothing that this tollgate was built to ask; log in again".to_owned(),
         ))
     }
 }
@@ -427,9 +426,13 @@ impl Lock<'_> {
         }
     }
 
-    /// Forgets the login. The lock file stays: removing it would let two in.
-    pub(super) async fn remove(&self, key: Option<&Key>) -> Result<(), LoginError> {
-        self.clear_keyring(key).await;
+    /// Forgets the login, also where the file says only that the keyring has it. The lock file stays:
+    /// removing it would let two in.
+    pub(super) async fn remove(&self) -> Result<(), LoginError> {
+        let record = self.cache.text(&self.folder, &self.name).ok().flatten();
+        if let Some(record) = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok()) {
+            self.clear_keyring(&record).await;
+        }
         match unlinkat(&self.folder, self.name.as_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {
                 let _ = fsync(&self.folder);
@@ -446,10 +449,18 @@ impl Lock<'_> {
     /// Whether the tokens are in the keyring now.
     #[cfg(feature = "keyring")]
     async fn write_keyring(&self, login: &Login) -> bool {
-        match &self.cache.keyring {
-            Some(keyring) => keyring.put(&login.key, &Kept::of(&login.tokens)).await,
-            None => false,
+        let Some(keyring) = &self.cache.keyring else {
+            return false;
+        };
+        let done = keyring.put(&login.key, &Kept::of(&login.tokens)).await;
+        if done == Done::Refused {
+            tracing::warn!(
+                file = %self.cache.path(&self.name).display(),
+                "your desktop's keyring does not take the login (is it locked?); it is kept in a file that only \
+                 you can read"
+            );
         }
+        done == Done::Yes
     }
 
     #[cfg(not(feature = "keyring"))]
@@ -459,15 +470,20 @@ impl Lock<'_> {
     }
 
     #[cfg(feature = "keyring")]
-    async fn clear_keyring(&self, key: Option<&Key>) {
-        if let (Some(keyring), Some(key)) = (&self.cache.keyring, key) {
-            keyring.remove(key).await;
+    async fn clear_keyring(&self, record: &Record) {
+        let Some(keyring) = &self.cache.keyring else {
+            return;
+        };
+        if keyring.remove(&record.key).await == Done::Refused {
+            tracing::warn!(
+                "your desktop's keyring did not forget the login: remove its entry `{SERVICE}` there"
+            );
         }
     }
 
     #[cfg(not(feature = "keyring"))]
     #[expect(clippy::unused_async, reason = "with the keyring it waits")]
-    async fn clear_keyring(&self, _: Option<&Key>) {}
+    async fn clear_keyring(&self, _: &Record) {}
 }
 
 /// Ours, and closed to everybody else.

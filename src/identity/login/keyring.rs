@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyring_core::{CredentialStore, Entry, Error};
+use tokio::sync::OnceCell;
 use zbus_secret_service_keyring_store::Store;
 use zeroize::Zeroizing;
 
@@ -15,26 +16,44 @@ use super::{Key, LoginError};
 use crate::call::Hash;
 
 /// What our entries are called in it.
-const SERVICE: &str = "tollgate";
+pub(super) const SERVICE: &str = "tollgate";
 /// How long finding one may take.
-const FIND_WITHIN: Duration = Duration::from_secs(2);
+const FIND_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer may take: a person may have to unlock it.
 const WITHIN: Duration = Duration::from_mins(1);
 
-/// A keyring that answers.
-#[derive(Debug, Clone)]
-pub(super) struct Keyring(Arc<CredentialStore>);
+/// What to do about one that is locked, gone or not answering.
+const UNLOCK: &str = "unlock it, or log in again";
+
+/// The user's keyring. It is looked for when it is needed first: a login that a file holds asks nobody.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Keyring(Arc<OnceCell<Option<Arc<CredentialStore>>>>);
+
+/// What became of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    Yes,
+    /// It is there, and would not: locked, or it failed.
+    Refused,
+    /// There is none.
+    NoKeyring,
+}
 
 impl Keyring {
-    /// The keyring, if there is one.
-    pub(super) async fn find() -> Option<Self> {
-        let found = within(FIND_WITHIN, || Store::new().ok()).await.flatten();
-        found.map(|store| Self(store))
+    async fn store(&self) -> Option<Arc<CredentialStore>> {
+        let found = self.0.get_or_init(|| async {
+            let store: Arc<CredentialStore> = within(FIND_WITHIN, connect).await??;
+            Some(store)
+        });
+        found.await.clone()
     }
 
-    /// The tokens of a login.
+    /// The tokens of a login; `None`: it has none.
     pub(super) async fn get(&self, key: &Key) -> Result<Option<Kept>, LoginError> {
-        let (store, user) = (Arc::clone(&self.0), user(key));
+        let Some(store) = self.store().await else {
+            return Err(LoginError::Keyring(format!("does not answer here: {UNLOCK}")));
+        };
+        let user = user(key);
         let read = move || {
             let entry = entry(&store, &user)?;
             entry.get_secret().map(Zeroizing::new)
@@ -45,30 +64,46 @@ impl Keyring {
             }),
             Some(Err(Error::NoEntry)) => Ok(None),
             // What the keyring says may hold what it was asked for; only that it failed is said.
-            Some(Err(_)) | None => Err(LoginError::Cache(
-                "the keyring does not give the login: unlock it, or log in again".to_owned(),
-            )),
+            Some(Err(_)) | None => Err(LoginError::Keyring(format!("does not give it: {UNLOCK}"))),
         }
     }
 
-    /// Keeps them; `false` when it will not, and then a file does.
-    pub(super) async fn put(&self, key: &Key, tokens: &Kept) -> bool {
+    /// Keeps them. Unless it did, a file has to.
+    pub(super) async fn put(&self, key: &Key, tokens: &Kept) -> Done {
         let Ok(secret) = serde_json::to_vec(tokens).map(Zeroizing::new) else {
-            return false;
+            return Done::Refused;
         };
-        let (store, user) = (Arc::clone(&self.0), user(key));
+        let Some(store) = self.store().await else {
+            return Done::NoKeyring;
+        };
+        let user = user(key);
         let write = move || entry(&store, &user)?.set_secret(&secret);
-        matches!(within(WITHIN, write).await, Some(Ok(())))
+        match within(WITHIN, write).await {
+            Some(Ok(())) => Done::Yes,
+            _ => Done::Refused,
+        }
     }
 
     /// Forgets them.
-    pub(super) async fn remove(&self, key: &Key) {
-        let (store, user) = (Arc::clone(&self.0), user(key));
+    pub(super) async fn remove(&self, key: &Key) -> Done {
+        let Some(store) = self.store().await else {
+            return Done::NoKeyring;
+        };
+        let user = user(key);
         let remove = move || entry(&store, &user)?.delete_credential();
-        if !matches!(within(WITHIN, remove).await, Some(Ok(()) | Err(Error::NoEntry))) {
-            tracing::warn!("the keyring did not forget the login; remove its entry `{SERVICE}` there");
+        match within(WITHIN, remove).await {
+            Some(Ok(()) | Err(Error::NoEntry)) => Done::Yes,
+            _ => Done::Refused,
         }
     }
+}
+
+/// A connection that is closed by the end of the process alone: letting go of one waits for D-Bus, and zbus ends a
+/// thread of an asynchronous program that would.
+fn connect() -> Option<Arc<Store>> {
+    let store = Store::new().ok()?;
+    std::mem::forget(Arc::clone(&store));
+    Some(store)
 }
 
 fn entry(store: &Arc<CredentialStore>, user: &str) -> Result<Entry, Error> {

@@ -102,6 +102,11 @@ async fn fields(stream: &mut TcpStream) -> Option<Fields> {
             return None;
         }
     }
+    query(&head)
+}
+
+/// The query of a GET of the callback, from the head of a request.
+pub(super) fn query(head: &[u8]) -> Option<Fields> {
     let line = head.split(|byte| *byte == b'\r').next()?;
     let target = std::str::from_utf8(line)
         .ok()?

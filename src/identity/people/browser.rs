@@ -149,3 +149,9 @@ fn ticket(cookie: &str) -> Option<Ticket> {
     let text = URL_SAFE_NO_PAD.decode(cookie).ok()?;
     serde_json::from_slice(&text).ok()
 }
+
+/// Reads what a browser sends as its cookie.
+#[cfg(any(test, fuzzing))]
+pub(in crate::identity) fn fuzz(cookie: &str) {
+    let _ = ticket(cookie);
+}

@@ -79,7 +79,7 @@ impl Endpoints {
         Self::read(&answer.body, issuer)
     }
 
-    fn read(document: &[u8], issuer: &str) -> Result<Self, SignInError> {
+    pub(super) fn read(document: &[u8], issuer: &str) -> Result<Self, SignInError> {
         let document = strict_json(document).map_err(|_| wrong("the discovery document is not JSON"))?;
         let text = |name| document.get(name).and_then(Value::as_str);
         if text("issuer") != Some(issuer) {

@@ -12,6 +12,7 @@ use crate::identity::claims::{LEEWAY, audiences, name, required, seconds, subjec
 use crate::identity::jose::{Algorithm, Compact, Header, TOKEN_BYTES};
 use crate::identity::keys::KeyRing;
 use crate::identity::rejection::Reason;
+use crate::identity::spec::IssuerSpec;
 
 /// What a good one says.
 pub(in crate::identity) struct Vouched {
@@ -58,29 +59,29 @@ pub(in crate::identity) async fn check(
         return Err(Reason::Oversized);
     }
     let token = Compact::parse(token)?;
-    issued_by(ring, &token.claims)?;
+    issued_by(ring.issuer(), &token.claims)?;
     ring.check(&token).await?;
     if let Some(access) = access {
         access_hash(&token, access)?;
     }
-    let vouched = claims(&token.header, token.claims, ring, client, now)?;
+    let vouched = claims(&token.header, token.claims, ring.issuer(), client, now)?;
     Ok(vouched)
 }
 
 /// `iss`, character for character.
-pub(super) fn issued_by(ring: &KeyRing, claims: &Map<String, Value>) -> Result<(), Reason> {
+pub(super) fn issued_by(issuer: &IssuerSpec, claims: &Map<String, Value>) -> Result<(), Reason> {
     match claims.get("iss") {
-        Some(Value::String(issuer)) if *issuer == ring.issuer().url => Ok(()),
+        Some(Value::String(named)) if *named == issuer.url => Ok(()),
         Some(Value::String(_)) => Err(Reason::Issuer),
         _ => Err(Reason::Claim("iss")),
     }
 }
 
 /// Once the signature and `iss` are known to be right.
-fn claims(
+pub(super) fn claims(
     header: &Header,
     claims: Map<String, Value>,
-    ring: &KeyRing,
+    issuer: &IssuerSpec,
     client: &str,
     now: u64,
 ) -> Result<Vouched, Reason> {
@@ -89,12 +90,12 @@ fn claims(
         None | Some("jwt" | "application/jwt") => {}
         _ => return Err(Reason::NotAnIdToken), // at+jwt, logout+jwt and whatever else says what it is
     }
-    times(&claims, ring.issuer(), now)?;
+    times(&claims, issuer, now)?;
     only_for(&claims, client)?;
-    required(&claims, ring.issuer())?;
+    required(&claims, issuer)?;
     id_token_only(&claims)?;
     let sub = name(&claims, "sub")?.ok_or(Reason::Claim("sub"))?.to_owned();
-    let subject = subject(&claims, ring.issuer())?.to_owned();
+    let subject = subject(&claims, issuer)?.to_owned();
     if sub == client || subject == client {
         return Err(Reason::Claim("sub")); // the client itself is no person
     }

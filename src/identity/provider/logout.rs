@@ -11,6 +11,7 @@ use crate::identity::claims::{LEEWAY, name, seconds, subject, times};
 use crate::identity::jose::{Compact, TOKEN_BYTES};
 use crate::identity::keys::KeyRing;
 use crate::identity::rejection::Reason;
+use crate::identity::spec::IssuerSpec;
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
@@ -25,8 +26,18 @@ pub(super) async fn check(
         return Err(Reason::Oversized);
     }
     let token = Compact::parse(token)?;
-    issued_by(ring, &token.claims)?;
+    issued_by(ring.issuer(), &token.claims)?;
     ring.check(&token).await?;
+    told(&token, ring.issuer(), client, now)
+}
+
+/// What it says, once its signature and `iss` are known to be right.
+pub(super) fn told(
+    token: &Compact<'_>,
+    issuer: &IssuerSpec,
+    client: &str,
+    now: u64,
+) -> Result<LoggedOut, Reason> {
     let claims = &token.claims;
     let lower = token.header.media_type.as_deref().map(str::to_ascii_lowercase);
     let typed = matches!(
@@ -38,7 +49,7 @@ pub(super) async fn check(
     if !typed || !event.is_some_and(Value::is_object) || claims.contains_key("nonce") {
         return Err(Reason::NotALogoutToken);
     }
-    let expires = times(claims, ring.issuer(), now)?;
+    let expires = times(claims, issuer, now)?;
     only_for(claims, client)?;
     seconds(claims, "iat")?.ok_or(Reason::Claim("iat"))?;
     let text = |claim| Ok::<_, Reason>(name(claims, claim)?.map(str::to_owned));
@@ -49,7 +60,7 @@ pub(super) async fn check(
     // Sessions are kept by the subject that the issuer is configured with. Where that is not `sub`, a `sub` alone
     // names none of them, and to say that they have ended would be untrue.
     let subject = match sub {
-        Some(_) => subject(claims, ring.issuer()).map(str::to_owned).ok(),
+        Some(_) => subject(claims, issuer).map(str::to_owned).ok(),
         None => None,
     };
     if subject.is_none() && sid.is_none() {

@@ -185,3 +185,25 @@ pub(super) fn facts(line: &Line, change: bool) -> ShellFacts {
             .collect(),
     }
 }
+
+/// Reads a line that an agent sends; what is taken starts allowed programs alone.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    let names = ["cat", "ls", "grep", "find", "sort", "git", "make", "echo", "jq"];
+    let allowed: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let run = ShellRun {
+        resource: "build".into(),
+        argv: None,
+        command: Some(String::from_utf8_lossy(data).into_owned()),
+        change: None,
+        timeout_seconds: None,
+        reason: None,
+    };
+    if let Ok(line) = read(&run, &allowed) {
+        assert!(!line.steps.is_empty());
+        for argv in line.steps.iter().flat_map(|step| &step.pipeline) {
+            assert!(allowed.contains(&argv.program), "{argv:?}");
+        }
+        let _ = facts(&line, false);
+    }
+}

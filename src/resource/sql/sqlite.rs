@@ -24,6 +24,8 @@ mod check;
 mod ddl;
 mod engine;
 mod functions;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod guard;
 mod impact;
 mod linear;

@@ -36,7 +36,7 @@ pub trait Annex: Send + Sync {
     /// is the address the request came from (what a trusted proxy says, where there is one). The answer has
     /// every header it needs beside those of `headers`, of which it may bring its own
     /// Content-Security-Policy, Referrer-Policy and Cross-Origin-Opener-Policy. 400, 401 and 403 count as
-    /// failed attempts.
+    /// failed attempts, and 503 as none.
     fn answer<'a>(&'a self, request: Request<Vec<u8>>, from: IpAddr) -> BoxFuture<'a, Response<Vec<u8>>>;
 }
 

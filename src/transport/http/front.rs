@@ -402,7 +402,9 @@ impl Front {
             taken.map_err(|wait| self.too_many(wait))?;
         }
         let admitted = self.door.admit(Bearer(token)).await;
-        if counts && admitted.is_ok() {
+        // Where nobody can say (503), nothing was guessed: an issuer that is away locks nobody out.
+        let unsaid = matches!(&admitted, Err(challenge) if challenge.status == 503);
+        if counts && (unsaid || admitted.is_ok()) {
             attempts.give_back(Kind::Credential, from);
         }
         admitted.map_err(|challenge| {
@@ -509,6 +511,8 @@ impl Front {
         let answer = annex.answer(request, from).await;
         if annex::is_failure(&answer) {
             self.spec.attempts.failed(kind, from);
+        } else if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            self.spec.attempts.give_back(kind, from);
         }
         Ok(answer.map(Body::from))
     }

@@ -26,6 +26,7 @@ fn answer(request: &Request<Vec<u8>>, from: IpAddr) -> Response<Vec<u8>> {
         "/issuer/token" if request.method() != Method::POST => json(405, &json!({})),
         "/issuer/token" => match request.body().as_slice() {
             b"code=a+b" => json(200, &json!({"access_token": "t"})),
+            b"code=later" => json(503, &json!({"error": "temporarily_unavailable"})),
             b"device" => json(400, &json!({"error": "authorization_pending"})),
             _ => json(400, &json!({"error": "invalid_request"})),
         },

@@ -75,6 +75,21 @@ async fn guessed_tokens_are_few_and_good_ones_are_not_counted() {
     assert_eq!(server.send(&call("ann")).await.status, 200);
 }
 
+/// A provider that is away locks nobody out: not by what could not be checked, nor by what was tried meanwhile.
+#[tokio::test]
+async fn where_nobody_can_say_an_attempt_costs_nothing() {
+    let server = Server::start_with(|spec| spec.annexes.push(Arc::new(Issuer))).await;
+    assert_eq!(statuses(&server, &call("0later"), 150).await, [(503, 150)]);
+    assert_eq!(
+        statuses(&server, &call("9guess"), 101).await,
+        [(401, 100), (429, 1)]
+    );
+    let later = form("/issuer/token", "code=later");
+    assert_eq!(statuses(&server, &later, 350).await, [(503, 350)]);
+    let good = form("/issuer/token", "code=a+b");
+    assert_eq!(statuses(&server, &good, 301).await, [(200, 300), (429, 1)]);
+}
+
 #[tokio::test]
 async fn behind_a_trusted_proxy_each_address_pays_for_itself() {
     let server = behind_proxy().await;

@@ -350,10 +350,6 @@ async fn a_device_waits_for_the_same_question() {
         place.facade.begin_for_device("gone", "", [3; 32]).await.unwrap(),
         None
     );
-    assert_eq!(
-        place.facade.client_name("native").await,
-        Some(("The program".to_owned(), true))
-    );
 }
 
 #[tokio::test]
