@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use zeroize::Zeroizing;
 
 use super::authorize::{self, Error, Wanted};
-use super::clients::{Known, Unknown, Voucher};
+use super::clients::{Known, Voucher};
 use super::pages::{self, Cookie, text};
 use super::redirect::{Leads, Redirect};
 use super::{Answer, Asked, Facade, Fields, cookie, path};
@@ -59,34 +59,6 @@ impl Facade {
         }
     }
 
-    /// Begins a sign-in for a waiting device, as which `client_id` and `scope` are kept there. Gives where the person
-    /// goes, who has just typed the device's code; `None` when its client is not known any more.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn begin_for_device(
-        &self,
-        client_id: &str,
-        scope: &str,
-        device: [u8; 32],
-    ) -> Result<Option<String>, StoreError> {
-        let client = match self.client(client_id).await {
-            Ok(client) => client,
-            Err(Unknown::Store(error)) => return Err(error),
-            Err(_) => return Ok(None),
-        };
-        let wanted = Wanted {
-            client,
-            redirect: None,
-            state: None,
-            challenge: None,
-            scope: scope.to_owned(),
-            device: Some(device),
-        };
-        let id = self.begin(&wanted).await?;
-        Ok(Some(format!("{}?id={}", self.at(path::CONSENT), id.as_str())))
-    }
-
     /// Keeps what is wanted. Gives the id that pages and the provider's `state` carry.
     async fn begin(&self, wanted: &Wanted) -> Result<Zeroizing<String>, StoreError> {
         let id = self.fresh("");
@@ -128,52 +100,9 @@ impl Facade {
     /// What was asked, and what the person says to it.
     pub(super) async fn consent(&self, asked: &Asked<'_>) -> Answer {
         match *asked.method {
-            Method::GET => self.for_device(asked).await,
             Method::POST => self.decided(asked).await,
-            _ => pages::wrong_method("GET, POST"),
+            _ => pages::wrong_method("POST"),
         }
-    }
-
-    /// The question for a device. Only from the page where its code was typed: a link that somebody sends shows
-    /// nothing, so that nobody says yes to a device whose code they never saw (RFC 8628 5.4).
-    async fn for_device(&self, asked: &Asked<'_>) -> Answer {
-        let from_here = asked
-            .headers
-            .get("sec-fetch-site")
-            .is_some_and(|site| site == "same-origin");
-        let (fields, None) = Fields::parse(asked.query.as_bytes()) else {
-            return over();
-        };
-        let id = fields.get("id").filter(|id| id.len() == SECRET && from_here);
-        let Some(id) = id else {
-            return over();
-        };
-        match self.waiting(id).await {
-            Ok(Some(wanted)) => self.question(&wanted, id),
-            Ok(None) => over(),
-            Err(error) => pages::store_away(&error),
-        }
-    }
-
-    async fn waiting(&self, id: &str) -> Result<Option<Wanted>, StoreError> {
-        let hash = Hash::of(id.as_bytes());
-        let mut tx = self.rows.read().await?;
-        let row = tx.undecided_sign_in(&hash.0, self.world.now().0).await?;
-        tx.commit().await?;
-        let Some(row) = row.filter(|row| row.device.is_some() && row.redirect_uri.is_none()) else {
-            return Ok(None);
-        };
-        let Ok(client) = self.client(&row.client_id).await else {
-            return Ok(None);
-        };
-        Ok(Some(Wanted {
-            client,
-            redirect: None,
-            state: None,
-            challenge: None,
-            scope: row.scope,
-            device: row.device,
-        }))
     }
 
     /// The person's answer.

@@ -348,7 +348,7 @@ pub(in crate::identity::facade) struct Form {
 }
 
 impl Browser {
-    fn keep(&mut self, answer: &Response<Vec<u8>>) {
+    pub(in crate::identity::facade) fn keep(&mut self, answer: &Response<Vec<u8>>) {
         for line in answer.headers().get_all(header::SET_COOKIE) {
             let line = line.to_str().unwrap();
             let (name, rest) = line.split_once('=').unwrap();
