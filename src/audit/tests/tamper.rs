@@ -73,17 +73,13 @@ impl Sample {
 
     /// Changes the store as its owner could, triggers and all.
     fn change(&self, sql: &str) {
-        let conn = Connection::open(self.store.path()).expect("the file");
-        for trigger in [
-            "journal_no_update",
-            "journal_no_delete",
-            "checkpoint_no_update",
-            "checkpoint_no_delete",
-        ] {
-            conn.execute_batch(&format!("DROP TRIGGER IF EXISTS {trigger}"))
-                .expect("dropped");
-        }
-        conn.execute_batch(sql).expect("changed");
+        let triggers = [
+            ("journal_no_update", "journal"),
+            ("journal_no_delete", "journal"),
+            ("checkpoint_no_update", "checkpoint"),
+            ("checkpoint_no_delete", "checkpoint"),
+        ];
+        self.store.tamper(&triggers, sql);
     }
 
     async fn faults(&self, trust: &Trust) -> Vec<Fault> {
@@ -231,7 +227,8 @@ async fn a_rewritten_history_does_not_fit_the_signatures() {
     let mut reader = sample.store.reader().await.expect("a reader");
     let rows = reader.range(0, 100).await.expect("rows");
     reader.close().await.expect("closed");
-    let conn = Connection::open(sample.store.path()).expect("the file");
+    let Some(file) = sample.store.file() else { return };
+    let conn = Connection::open(file).expect("the file");
     conn.execute_batch("DROP TRIGGER journal_no_update")
         .expect("dropped");
     let mut frontier = merkle::Frontier::default();
