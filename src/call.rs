@@ -345,13 +345,25 @@ pub enum ResourceKind {
     Git,
     /// A SQLite database.
     Sqlite,
+    /// A PostgreSQL database.
+    Postgres,
     /// A folder in which programs run, sandboxed.
     Shell,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Git, Self::Sqlite, Self::Shell];
+    pub const ALL: [Self; 4] = [Self::Git, Self::Sqlite, Self::Postgres, Self::Shell];
+
+    /// The kinds that take SQL.
+    pub const DATABASES: [Self; 2] = [Self::Sqlite, Self::Postgres];
+
+    /// These kinds as words, for people.
+    #[must_use]
+    pub fn words(kinds: &[Self]) -> String {
+        let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        words.join(" or ")
+    }
 
     /// The word in configuration and policy.
     #[must_use]
@@ -359,6 +371,7 @@ impl ResourceKind {
         match self {
             Self::Git => "git",
             Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
             Self::Shell => "shell",
         }
     }

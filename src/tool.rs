@@ -88,8 +88,8 @@ pub struct Tools {
 #[derive(Debug)]
 struct Tool {
     card: ToolCard,
-    /// The kind of resource it works on; none for `list_resources`, `approval_wait` and tools with steps.
-    kind: Option<ResourceKind>,
+    /// The kinds of resource it works on; none for `list_resources`, `approval_wait` and tools with steps.
+    kinds: Vec<ResourceKind>,
     /// Present for tools from `tools/*.toml`.
     declared: Option<Declared>,
 }
@@ -113,7 +113,7 @@ impl Tools {
             .iter()
             .map(|built_in| Tool {
                 card: built_in.card(),
-                kind: built_in.kind,
+                kinds: built_in.kinds.to_vec(),
                 declared: None,
             })
             .collect();
@@ -121,7 +121,7 @@ impl Tools {
             let declared = manifest::load(dir, &kinds)?;
             tools.extend(declared.into_iter().map(|declared| Tool {
                 card: declared.card(),
-                kind: declared.kind(),
+                kinds: declared.kind.into_iter().collect(),
                 declared: Some(declared),
             }));
         }
@@ -242,13 +242,13 @@ impl Tools {
             return self.steps_exist(steps, visible);
         }
         let fixed = declared.and_then(|declared| declared.resource.as_ref());
-        match (fixed, tool.kind) {
-            (Some(name), _) => visible.may(tool.card.action, name),
-            (None, None) => !visible.resources.is_empty(),
-            (None, Some(kind)) => self
+        match fixed {
+            Some(name) => visible.may(tool.card.action, name),
+            None if tool.kinds.is_empty() => !visible.resources.is_empty(),
+            None => self
                 .kinds
                 .iter()
-                .any(|(name, its)| *its == kind && visible.may(tool.card.action, name)),
+                .any(|(name, its)| tool.kinds.contains(its) && visible.may(tool.card.action, name)),
         }
     }
 
@@ -266,45 +266,36 @@ impl Tools {
         {
             return Ok(Some(name));
         }
-        let (Some(kind), Some(name)) = (tool.kind, given.get("resource").and_then(Value::as_str)) else {
+        let named = given.get("resource").and_then(Value::as_str);
+        let Some(name) = named.filter(|_| !tool.kinds.is_empty()) else {
             return Ok(None);
         };
         match self.kinds.get(name) {
-            Some(its) if visible.has(name) && *its == kind => Ok(Some(name.to_owned())),
-            Some(its) if visible.has(name) => Err(self.wrong_tool(tool, kind, name, *its, visible)),
+            Some(its) if visible.has(name) && tool.kinds.contains(its) => Ok(Some(name.to_owned())),
+            Some(its) if visible.has(name) => Err(self.wrong_tool(tool, name, *its, visible)),
             _ => Err(Refusal::unknown_resource(name)),
         }
     }
 
-    fn wrong_tool(
-        &self,
-        tool: &Tool,
-        kind: ResourceKind,
-        name: &str,
-        its: ResourceKind,
-        visible: &Visible,
-    ) -> Refusal {
+    fn wrong_tool(&self, tool: &Tool, name: &str, its: ResourceKind, visible: &Visible) -> Refusal {
+        let kinds = ResourceKind::words(&tool.kinds);
         let fitting: Vec<String> = self
             .tools
             .iter()
-            .filter(|other| other.kind == Some(its) && other.declared.is_none())
+            .filter(|other| other.kinds.contains(&its) && other.declared.is_none())
             .filter(|other| visible.admits(&other.card.name) && visible.may(other.card.action, name))
             .map(|other| other.card.name.clone())
             .collect();
         let suggestion = match fitting.is_empty() {
             false => format!("For `{name}` use {}.", fitting.join(", ")),
-            true => format!(
-                "Choose a resource of kind {}: call list_resources.",
-                kind.as_str()
-            ),
+            true => format!("Choose a resource of kind {kinds}: call list_resources."),
         };
         Refusal::new(
             Code::WrongTool,
             format!(
-                "`{name}` is of kind {}; {} works on kind {}.",
+                "`{name}` is of kind {}; {} works on kind {kinds}.",
                 its.as_str(),
                 tool.card.name,
-                kind.as_str()
             ),
             suggestion,
         )

@@ -80,6 +80,15 @@ pub enum Target {
         /// The engine's schema version when it was inspected.
         schema_version: i64,
     },
+    /// One database of a PostgreSQL server.
+    Postgres {
+        /// Host, port and database as configured; no user and no secret.
+        database: String,
+        /// The role that the server knows us by.
+        role: String,
+        /// What the catalogue was when it was inspected: a digest of all that a check rests on.
+        catalog: String,
+    },
     /// A work folder on this machine.
     Shell {
         /// The folder of this user.

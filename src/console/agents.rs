@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::answer::{self, Answer};
 use super::front::{Asked, Front};
-use super::html::text;
+use super::html::{text, when};
 use super::problem::Problem;
 use crate::call::User;
 
@@ -194,9 +194,9 @@ fn list(cards: &[SessionCard], user: &User, token: impl Fn(&SessionCard) -> Stri
              <button class=\"no\">Sign it out</button></form></li>",
             text(&card.client_name),
             text(&card.client_id),
-            text(&card.created_at),
-            text(&card.used_at),
-            text(&card.ends_at),
+            when(&card.created_at),
+            when(&card.used_at),
+            when(&card.ends_at),
             text(&card.id),
             text(&token(card)),
         );

@@ -70,6 +70,17 @@ pub(super) fn layout(title: &str, head: Option<&Head<'_>>, body: &str) -> String
     )
 }
 
+/// A moment of RFC 3339 as people write it, to the second.
+pub(super) fn when(moment: &str) -> String {
+    let readable = moment.split_once('T').and_then(|(day, time)| {
+        let time = time.strip_suffix('Z')?;
+        let time = time.split_once('.').map_or(time, |(whole, _)| whole);
+        Some(format!("{day} {time} UTC"))
+    });
+    let readable = readable.as_deref().unwrap_or(moment);
+    format!("<time datetime=\"{}\">{}</time>", text(moment), text(readable))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{exact, text};

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::front::Verb;
-use super::html::{exact, text};
+use super::html::{exact, text, when};
 use crate::approval::review::{Card, Reviewer, Sheet, State};
 use crate::call::ApprovalId;
 
@@ -193,17 +193,6 @@ fn seats(card: &Card) -> BTreeMap<&str, u32> {
         *most = (*count).max(*most);
     }
     seats
-}
-
-/// A moment of RFC 3339 as people write it, to the second.
-fn when(moment: &str) -> String {
-    let readable = moment.split_once('T').and_then(|(day, time)| {
-        let time = time.strip_suffix('Z')?;
-        let time = time.split_once('.').map_or(time, |(whole, _)| whole);
-        Some(format!("{day} {time} UTC"))
-    });
-    let readable = readable.as_deref().unwrap_or(moment);
-    format!("<time datetime=\"{}\">{}</time>", text(moment), text(readable))
 }
 
 /// The exact text, as the executing adapter gets it: what has its own form as such, and everything as JSON.

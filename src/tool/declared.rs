@@ -19,6 +19,8 @@ pub(super) struct Declared {
     pub name: String,
     pub title: String,
     pub description: String,
+    /// The kind of its resource; none for steps.
+    pub kind: Option<ResourceKind>,
     pub resource: Option<String>,
     pub does: Does,
     pub parameters: BTreeMap<String, Parameter>,
@@ -52,15 +54,6 @@ pub(super) enum Does {
 }
 
 impl Declared {
-    /// The kind of resource it works on; none for steps.
-    pub(super) fn kind(&self) -> Option<ResourceKind> {
-        match self.does {
-            Does::Query(_) | Does::Change(_) => Some(ResourceKind::Sqlite),
-            Does::Command { .. } => Some(ResourceKind::Shell),
-            Does::Steps { .. } => None,
-        }
-    }
-
     pub(super) fn steps(&self) -> Option<&[StepTemplate]> {
         match &self.does {
             Does::Steps { steps, .. } => Some(steps),
@@ -93,7 +86,7 @@ impl Declared {
     pub(super) fn card(&self) -> ToolCard {
         let mut properties = Map::new();
         let mut required: Vec<&str> = Vec::new();
-        if self.resource.is_none() && self.kind().is_some() {
+        if self.resource.is_none() && self.kind.is_some() {
             let schema = json!({"type": "string", "description": "Resource name"});
             properties.insert("resource".into(), schema);
             required.push("resource");

@@ -164,6 +164,7 @@ impl Source<'_> {
             name: file.name.into_inner(),
             title: file.title,
             description: file.description.into_inner(),
+            kind: file.kind.map(Spanned::into_inner),
             resource: file.resource.map(Spanned::into_inner),
             does,
             parameters,
@@ -175,32 +176,40 @@ impl Source<'_> {
     /// The kind of resource fits what is declared, and the resource, if one is named, fits the kind.
     fn kind(&self, file: &File, kinds: &BTreeMap<String, ResourceKind>) -> Result<(), LoadError> {
         let does = [
-            (file.statement.is_some(), "statement", Some(ResourceKind::Sqlite)),
-            (file.execute.is_some(), "execute", Some(ResourceKind::Sqlite)),
-            (file.command.is_some(), "command", Some(ResourceKind::Shell)),
-            (!file.step.is_empty(), "[[step]]", None),
+            (
+                file.statement.is_some(),
+                "statement",
+                &ResourceKind::DATABASES[..],
+            ),
+            (file.execute.is_some(), "execute", &ResourceKind::DATABASES[..]),
+            (file.command.is_some(), "command", &[ResourceKind::Shell][..]),
+            (!file.step.is_empty(), "[[step]]", &[][..]),
         ];
         let mut given = does.into_iter().filter(|(given, _, _)| *given);
-        let (Some((_, word, kind)), None) = (given.next(), given.next()) else {
+        let (Some((_, word, fitting)), None) = (given.next(), given.next()) else {
             return Err(self.wrong(
                 Some(file.name.span().start),
                 "say what the tool does with exactly one of `statement` (a query), `execute` (a change of a database), `command` and [[step]]",
             ));
         };
         let at = file.kind.as_ref().map(|kind| kind.span().start);
-        match (kind, &file.kind) {
-            (Some(kind), Some(written)) if *written.get_ref() == kind => {
+        match &file.kind {
+            Some(written) if fitting.contains(written.get_ref()) => {
                 if let Some(resource) = &file.resource {
-                    self.resource(resource, kind, kinds)?;
+                    self.resource(resource, *written.get_ref(), kinds)?;
                 }
             }
-            (Some(kind), _) => {
+            _ if !fitting.is_empty() => {
+                let fitting: Vec<_> = fitting
+                    .iter()
+                    .map(|kind| format!("\"{}\"", kind.as_str()))
+                    .collect();
                 return Err(self.wrong(
                     at.or(Some(file.name.span().start)),
-                    format!("`{word}` needs kind = \"{}\"", kind.as_str()),
+                    format!("`{word}` needs kind = {}", fitting.join(" or ")),
                 ));
             }
-            (None, None) => {
+            None => {
                 if let Some(resource) = &file.resource {
                     return Err(self.wrong(
                         Some(resource.span().start),
@@ -208,13 +217,18 @@ impl Source<'_> {
                     ));
                 }
             }
-            (None, Some(_)) => {
+            Some(_) => {
                 return Err(self.wrong(
                     at,
                     "a tool with steps has no `kind`: each step's tool has its own",
                 ));
             }
         }
+        self.only_of_commands(file)
+    }
+
+    /// Keys that only a command has.
+    fn only_of_commands(&self, file: &File) -> Result<(), LoadError> {
         let foreign = [
             file.change.as_ref().map(|change| (change.span().start, "change")),
             file.timeout_seconds

@@ -15,7 +15,7 @@ use super::declared::{Declared, Does};
 use super::parameter::Parameter;
 use super::{LoadError, Misfit, Tool, Tools};
 use crate::call::request::{Step, Steps};
-use crate::call::{Action, CallId, Refusal, Visible};
+use crate::call::{Action, CallId, Refusal, ResourceKind, Visible};
 
 /// Most steps of one tool.
 pub(super) const MOST: usize = 10;
@@ -265,12 +265,14 @@ impl Tools {
         if let Some(parameter) = parameter {
             parameter.accept(name, value).map_err(|refusal| refusal.message)?;
         }
-        if let (Some(kind), "resource", Some(resource)) = (tool.kind, name, value.as_str())
-            && self.kinds.get(resource) != Some(&kind)
+        let its = |resource: &str| self.kinds.get(resource);
+        if let ("resource", Some(resource)) = (name, value.as_str())
+            && !tool.kinds.is_empty()
+            && !its(resource).is_some_and(|its| tool.kinds.contains(its))
         {
             return Err(format!(
                 "no resource `{resource}` of kind {} is configured",
-                kind.as_str()
+                ResourceKind::words(&tool.kinds)
             ));
         }
         Ok(())

@@ -103,7 +103,7 @@ fn this_repository_reads_as_it_is() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() && name != "node_modules" && name != "mask" {
+            if path.is_dir() && ![".venv", "node_modules", "mask"].contains(&name.as_str()) {
                 folders.push(path);
             } else if path
                 .extension()

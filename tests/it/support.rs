@@ -5,6 +5,8 @@ pub(crate) mod agent;
 pub(crate) mod governed;
 pub(crate) mod issuer;
 pub(crate) mod people;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod site;
 

@@ -330,7 +330,7 @@ fn what_agents_are_told() {
             json!({"resource": "web", "pattern": "x", "regex": "yes", "branch": "main"}),
         ),
         said("file_search", json!({"resource": "web", "pattern": ""})),
-        said("list_resources", json!({"kind": "postgres"})),
+        said("list_resources", json!({"kind": "oracle"})),
         said("list_resources", json!({"zzzzzzzzzz": 1})),
         said("sql_query", json!({"resource": "web", "statement": "SELECT 1"})),
         said("sql_query", json!({"resource": "shop", "query": "SELECT 1"})),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Key, KeyNames, KeyText, KeyVerb, Terms};
 use crate::clock::Timestamp;
 use crate::console::front::Front;
-use crate::console::html::text;
+use crate::console::html::{text, when};
 use crate::console::pages;
 use crate::console::problem::Problem;
 use crate::console::sessions::Seated;
@@ -73,16 +73,16 @@ fn one(out: &mut String, key: &Key, now: Timestamp) {
         words(&key.tools),
         words(&key.resources),
         words(&key.groups),
-        key.created_at.rfc3339(),
+        when(&key.created_at.rfc3339()),
         text(&key.made_by),
-        key.expires_at.rfc3339(),
-        key.used_at.map_or("never".to_owned(), Timestamp::rfc3339),
+        when(&key.expires_at.rfc3339()),
+        key.used_at.map_or("never".to_owned(), |at| when(&at.rfc3339())),
     );
     if let (Some(at), Some(by)) = (key.revoked_at, &key.revoked_by) {
         let _ = write!(
             out,
             "<dt>Taken back</dt><dd>{} by <bdi>{}</bdi></dd>",
-            at.rfc3339(),
+            when(&at.rfc3339()),
             text(by)
         );
     }
@@ -139,7 +139,7 @@ pub(super) fn made((key, shown): &(Key, KeyText)) -> String {
         "<h1>The key of service#{}</h1><section class=\"care\"><p><strong>It is shown this once.</strong> \
          Only its hash is kept. It works until {}.</p><pre>{}</pre></section><p><a href=\"/keys\">All keys</a></p>",
         text(&key.service),
-        key.expires_at.rfc3339(),
+        when(&key.expires_at.rfc3339()),
         text(shown.expose())
     )
 }
