@@ -14,6 +14,7 @@ mod parts;
 mod reload;
 pub mod report;
 pub mod running;
+mod store;
 
 use std::io::IsTerminal;
 use std::sync::{Arc, OnceLock};
@@ -37,6 +38,7 @@ pub use journal::{
 pub use keys::{KeyChange, keys_change, keys_list};
 pub use login::bridge;
 pub use parts::{App, Purpose, http_client};
+pub use store::{StepsReport, store_backup, store_migrate, store_restore};
 
 /// The one masking engine of this process: answers, journal and log lines pass through the same.
 fn mask() -> Arc<Mask> {
@@ -55,7 +57,7 @@ pub fn line_mask() -> LineMask {
 /// # Errors
 /// What keeps it from starting, or from closing the journal.
 pub async fn serve(config: Config) -> Result<()> {
-    let running = running::Running::claim(&config.store.path)?;
+    let running = running::Running::claim(&config.place())?;
     let address = config.server.listen;
     let listener = listen(address, "listen").await?;
     let control = match &config.server.control {

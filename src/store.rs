@@ -7,6 +7,7 @@
 
 mod address;
 pub mod approvals;
+mod copy;
 mod db;
 mod file;
 pub mod journal;
@@ -25,11 +26,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::SqlSafeStr;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 use crate::secret::Secret;
 pub use address::{Address, AddressProblem, ServerAddress, Tls};
+pub use copy::Restored;
 use db::Conn;
 
 /// Why the store cannot be used, or a write did not happen.
@@ -196,6 +198,42 @@ impl Store {
         })
     }
 
+    /// The steps that made the tables, and whether each has been taken; takes those that are missing with `take`.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn steps(
+        address: &Address,
+        tuning: &Tuning,
+        take: bool,
+    ) -> Result<Vec<(i64, &'static str, bool)>, StoreError> {
+        let (known, taken) = match address {
+            Address::File(path) if path.is_file() => {
+                let database = file::Database::new(path.clone(), tuning)?;
+                (
+                    &SQLITE,
+                    taken(&mut Conn::Sqlite(database.connect().await?)).await?,
+                )
+            }
+            Address::File(_) => (&SQLITE, Vec::new()),
+            #[cfg(feature = "postgres")]
+            Address::Server(server) => {
+                let server = postgres::Server::new(server, tuning);
+                (
+                    &POSTGRES,
+                    taken(&mut Conn::Postgres(server.connect().await?)).await?,
+                )
+            }
+            #[cfg(not(feature = "postgres"))]
+            Address::Server(_) => (&SQLITE, Vec::new()),
+        };
+        if take {
+            Self::open_at(address, tuning).await?;
+        }
+        let step = |(number, name, _): &(i64, &'static str, _)| (*number, *name, taken.contains(number));
+        Ok(known.0.iter().map(step).collect())
+    }
+
     fn with(engine: Engine) -> Self {
         Self {
             engine,
@@ -233,6 +271,38 @@ impl Store {
     }
 }
 
+/// The numbers of the steps that a store has taken; none where there are no tables of ours.
+async fn taken(conn: &mut Conn) -> Result<Vec<i64>, StoreError> {
+    let there: Vec<String> = if conn.is_sqlite() {
+        db::query_scalar("SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'")
+    } else {
+        db::query_scalar(
+            "SELECT to_regclass('_sqlx_migrations')::text WHERE to_regclass('_sqlx_migrations') IS NOT NULL",
+        )
+    }
+    .fetch_all(conn)
+    .await?;
+    if there.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(
+        db::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(conn)
+            .await?,
+    )
+}
+
+/// For people: which one it is.
+impl std::fmt::Display for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.engine {
+            Engine::File(database) => database.path().display().fmt(f),
+            #[cfg(feature = "postgres")]
+            Engine::Server(server) => server.fmt(f),
+        }
+    }
+}
+
 fn address(url: &str) -> Result<Address, StoreError> {
     Address::parse(url).map_err(|problem| StoreError::Unusable {
         path: "url".to_owned(),
@@ -253,10 +323,26 @@ const SQLITE: Steps = Steps(&[
 
 #[cfg(feature = "postgres")]
 const POSTGRES: Steps = Steps(&[
-    (1, "journal", include_str!("../migrations/postgres/0001_journal.sql")),
-    (2, "approvals", include_str!("../migrations/postgres/0002_approvals.sql")),
-    (3, "identity", include_str!("../migrations/postgres/0003_identity.sql")),
-    (4, "replicas", include_str!("../migrations/postgres/0004_replicas.sql")),
+    (
+        1,
+        "journal",
+        include_str!("../migrations/postgres/0001_journal.sql"),
+    ),
+    (
+        2,
+        "approvals",
+        include_str!("../migrations/postgres/0002_approvals.sql"),
+    ),
+    (
+        3,
+        "identity",
+        include_str!("../migrations/postgres/0003_identity.sql"),
+    ),
+    (
+        4,
+        "replicas",
+        include_str!("../migrations/postgres/0004_replicas.sql"),
+    ),
 ]);
 
 impl Steps {

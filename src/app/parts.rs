@@ -24,7 +24,7 @@ use crate::mask::Mask;
 use crate::policy::{Policies, Scene};
 use crate::resource::{Resource, Resources, git, shell, sql::sqlite};
 use crate::seats::Seats;
-use crate::store::{Store, Tuning};
+use crate::store::Store;
 use crate::tool::Tools;
 use crate::transport::http::HttpSpec;
 
@@ -506,8 +506,7 @@ pub(super) async fn audit(
     world: &Arc<dyn World>,
     start: Value,
 ) -> Result<(Audit, Store, StartReport)> {
-    let url = format!("sqlite:{}", config.store.path.display());
-    let store = Store::open(&url, &Tuning::default()).await?;
+    let store = super::store::open(config).await?;
     let key = load_or_create_key(&config.audit.key_file, &config.audit.origin, world.as_ref())?;
     let mut disk = DiskRule::of(&store);
     (disk.warn_below, disk.refuse_below) = (config.audit.disk_warn, config.audit.disk_floor);

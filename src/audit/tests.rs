@@ -32,8 +32,8 @@ use crate::call::{
 };
 use crate::clock::Timestamp;
 use crate::policy::Decision;
-use crate::store::{Tuning, testing};
 use crate::store::read::RecordFilter;
+use crate::store::{Tuning, testing};
 
 pub(super) const SECRET: &str = "hunter2-very-secret";
 

@@ -388,9 +388,15 @@ fn late_of(items: &[Item], found: &Found) -> Vec<usize> {
 /// Records the calls of processes that are gone.
 fn bury(found: &Found, now: Timestamp, log: &mut Tip, batch: &mut Batch) {
     for call in &found.open {
-        let intent = call.gone.as_ref().and_then(|record| serde_json::from_slice(record).ok());
+        let intent = call
+            .gone
+            .as_ref()
+            .and_then(|record| serde_json::from_slice(record).ok());
         if let Some(intent) = intent {
-            tracing::warn!(call_id = call.call_id, "interrupted: the process that ran it is gone");
+            tracing::warn!(
+                call_id = call.call_id,
+                "interrupted: the process that ran it is gone"
+            );
             log.place(&Draft::interrupted(&intent, now), batch);
             batch.closed.push(call.call_id.clone());
         }
@@ -416,7 +422,10 @@ fn build(
     let mut batch = Batch::default();
     bury(found, now, &mut log, &mut batch);
     let mut opened: BTreeMap<&str, OpenCall> = BTreeMap::new();
-    let in_time = items.iter().enumerate().filter(|(number, _)| !late.contains(number));
+    let in_time = items
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| !late.contains(number));
     for (_, item) in in_time {
         let seq = log.place(&item.draft, &mut batch);
         if let Some(payload) = &item.payload {

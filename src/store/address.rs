@@ -214,7 +214,13 @@ impl fmt::Display for Address {
 
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, database, schema, .. } = self;
+        let Self {
+            host,
+            port,
+            database,
+            schema,
+            ..
+        } = self;
         write!(f, "{database} at {host}:{port} (schema {schema})")
     }
 }
@@ -233,13 +239,25 @@ mod tests {
     #[test]
     fn a_server_is_reached_in_the_ways_of_libpq() {
         let far = server("postgres://tollgate@db.example.com/gate");
-        assert_eq!((far.port, far.tls, far.schema.as_str()), (5432, Tls::Full, "tollgate"));
+        assert_eq!(
+            (far.port, far.tls, far.schema.as_str()),
+            (5432, Tls::Full, "tollgate")
+        );
         let near = server("postgresql://tollgate@127.0.0.1:5433/gate?schema=other");
-        assert_eq!((near.port, near.tls, near.schema.as_str()), (5433, Tls::Off, "other"));
+        assert_eq!(
+            (near.port, near.tls, near.schema.as_str()),
+            (5433, Tls::Off, "other")
+        );
         assert_eq!(server("postgres://t@[::1]/gate").tls, Tls::Off);
-        assert_eq!(server("postgres://t@%2Frun%2Fpostgresql/gate").host, "/run/postgresql");
+        assert_eq!(
+            server("postgres://t@%2Frun%2Fpostgresql/gate").host,
+            "/run/postgresql"
+        );
         let socket = server("postgres:///gate?host=/run/postgresql&user=a%2Bb%26c");
-        assert_eq!((socket.host.as_str(), socket.user.as_str()), ("/run/postgresql", "a+b&c"));
+        assert_eq!(
+            (socket.host.as_str(), socket.user.as_str()),
+            ("/run/postgresql", "a+b&c")
+        );
         assert_eq!(server("postgres://a%26b%3Dc@localhost/x").user, "a&b=c");
         let signed = server("postgres://t@db/x?sslmode=verify-ca&sslrootcert=/etc/ca.pem");
         assert_eq!(signed.tls, Tls::Signed);

@@ -5,8 +5,8 @@
 mod events;
 mod sessions;
 
-use super::db::{Row, query, query_scalar};
 use super::StoreError;
+use super::db::{Row, query, query_scalar};
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
 

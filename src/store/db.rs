@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, ColumnIndex, Connection, Row as _, Sqlite, SqliteConnection};
 #[cfg(feature = "postgres")]
@@ -141,12 +142,21 @@ impl Query {
             Conn::Sqlite(conn) => {
                 let rows = self.sqlite().fetch_all(conn).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
-            },
+            }
             #[cfg(feature = "postgres")]
             Conn::Postgres(conn) => {
                 let rows = self.postgres().fetch_all(conn).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
-            },
+            }
+        }
+    }
+
+    /// The rows one after the other, without holding them all.
+    pub(crate) fn stream(self, conn: &mut Conn) -> BoxStream<'_, Result<Row, sqlx::Error>> {
+        match conn {
+            Conn::Sqlite(conn) => self.sqlite().fetch(conn).map_ok(Row::Sqlite).boxed(),
+            #[cfg(feature = "postgres")]
+            Conn::Postgres(conn) => self.postgres().fetch(conn).map_ok(Row::Postgres).boxed(),
         }
     }
 
@@ -262,14 +272,7 @@ macro_rules! cells {
     };
 }
 
-cells!(
-    i64,
-    Option<i64>,
-    String,
-    Option<String>,
-    Vec<u8>,
-    Option<Vec<u8>>
-);
+cells!(i64, Option<i64>, String, Option<String>, Vec<u8>, Option<Vec<u8>>);
 
 impl Cell for bool {
     fn of(row: &Row, place: impl Place) -> Result<Self, sqlx::Error> {
@@ -315,4 +318,25 @@ pub(crate) fn numbered(sql: &str) -> String {
         out.push(c);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbered;
+
+    #[test]
+    fn placeholders_are_numbered_outside_quotes_alone() {
+        for (ours, theirs) in [
+            ("SELECT 1", "SELECT 1"),
+            ("a = ?1 AND b = ?12 OR c = ?1", "a = $1 AND b = $12 OR c = $1"),
+            ("VALUES (?,?),(?,?)", "VALUES ($1,$2),($3,$4)"),
+            (
+                "a = '?' AND \"?1\" = ? AND b = 'it''s ?'",
+                "a = '?' AND \"?1\" = $1 AND b = 'it''s ?'",
+            ),
+            ("é = ?", "é = $1"),
+        ] {
+            assert_eq!(numbered(ours), theirs);
+        }
+    }
 }

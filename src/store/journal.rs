@@ -279,7 +279,8 @@ async fn begin(conn: &mut Conn, boot: &str) -> Result<(Head, bool), StoreError> 
         return Ok((head_of(&head.fetch_one(conn).await?)?, false));
     }
     // What is read of the head is the row as it is when the lock is had, not as it was when it was asked for.
-    conn.run("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+    conn.run("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        .await?;
     let head = query(format!(
         "SELECT size, last_leaf, frontier, (SELECT count(*) FROM replica WHERE boot = ? AND seen_at > {NOW} - ?) \
          FROM head FOR UPDATE OF head"
@@ -385,7 +386,11 @@ async fn write_and_commit(conn: &mut Conn, batch: &Batch) -> Result<(), StoreErr
         let last = records.is_empty() && payloads.is_empty();
         let sql = STATEMENTS.get(&(some.len(), others.len(), last));
         let [file, server] = sql.ok_or_else(|| StoreError::Damaged("no statement for a batch".to_owned()))?;
-        let mut query = query(if conn.is_sqlite() { file.as_str() } else { server.as_str() });
+        let mut query = query(if conn.is_sqlite() {
+            file.as_str()
+        } else {
+            server.as_str()
+        });
         for row in some {
             query = query
                 .bind(to_i64(row.seq))
@@ -425,13 +430,15 @@ async fn write_and_commit(conn: &mut Conn, batch: &Batch) -> Result<(), StoreErr
 
 async fn write_open_calls(conn: &mut Conn, batch: &Batch) -> Result<(), StoreError> {
     for call in &batch.opened {
-        query("INSERT INTO open_call (call_id, seq, boot) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (call_id) DO UPDATE SET seq = excluded.seq, boot = excluded.boot")
-            .bind(&call.call_id)
-            .bind(to_i64(call.seq))
-            .bind(&call.boot)
-            .execute(&mut *conn)
-            .await?;
+        query(
+            "INSERT INTO open_call (call_id, seq, boot) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (call_id) DO UPDATE SET seq = excluded.seq, boot = excluded.boot",
+        )
+        .bind(&call.call_id)
+        .bind(to_i64(call.seq))
+        .bind(&call.boot)
+        .execute(&mut *conn)
+        .await?;
     }
     for call_id in &batch.closed {
         query("DELETE FROM open_call WHERE call_id = ?1")

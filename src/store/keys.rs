@@ -1,7 +1,7 @@
 //! The rows of API keys: never a key, only its SHA-256.
 
-use super::db::{Row, query};
 use super::StoreError;
+use super::db::{Row, query};
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
 
@@ -132,14 +132,13 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn revoke_key(&mut self, id: &str, at: u64, by: &str) -> Result<bool, StoreError> {
-        let done = query(
-            "UPDATE api_key SET revoked_at = ?2, revoked_by = ?3 WHERE id = ?1 AND revoked_at IS NULL",
-        )
-        .bind(id)
-        .bind(to_i64(at))
-        .bind(by)
-        .execute(&mut self.conn)
-        .await?;
+        let done =
+            query("UPDATE api_key SET revoked_at = ?2, revoked_by = ?3 WHERE id = ?1 AND revoked_at IS NULL")
+                .bind(id)
+                .bind(to_i64(at))
+                .bind(by)
+                .execute(&mut self.conn)
+                .await?;
         Ok(done.rows_affected() > 0)
     }
 

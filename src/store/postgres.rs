@@ -27,7 +27,15 @@ pub(super) struct Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.address.fmt(f)
     }
 }
 
@@ -112,17 +120,20 @@ impl Server {
     pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
         // Nobody else bounds how long a host that does not answer is waited for.
         let connecting = tokio::time::timeout(CONNECT, self.options.connect());
-        let mut conn = connecting.await.map_err(|_| {
-            StoreError::Database(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
-        })??;
-        sqlx::raw_sql(AssertSqlSafe(self.settings.as_ref())).execute(&mut conn).await?;
+        let mut conn = connecting
+            .await
+            .map_err(|_| StoreError::Database(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))??;
+        sqlx::raw_sql(AssertSqlSafe(self.settings.as_ref()))
+            .execute(&mut conn)
+            .await?;
         let row = sqlx::query(
             "SELECT pg_is_in_recovery(), current_setting('synchronous_commit'), current_setting('fsync'), \
              current_setting('server_encoding'), current_setting('server_version_num')::bigint",
         )
         .fetch_one(&mut conn)
         .await?;
-        let (standby, commit, fsync): (bool, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (standby, commit, fsync): (bool, String, String) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let (encoding, version): (String, i64) = (row.try_get(3)?, row.try_get(4)?);
         if standby {
             return Err(self.unusable("this server is a standby; name the primary"));
@@ -238,12 +249,16 @@ impl Server {
         )
         .fetch_one(&mut *conn)
         .await?;
-        let (synchronous, behind, hidden): (bool, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (synchronous, behind, hidden): (bool, i64, i64) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         if synchronous || (behind == 0 && hidden == 0) {
             return Ok(());
         }
         let hint = if behind == 0 {
-            format!("; or `GRANT pg_read_all_stats TO {}`, so that it can be seen what is connected", self.address.user)
+            format!(
+                "; or `GRANT pg_read_all_stats TO {}`, so that it can be seen what is connected",
+                self.address.user
+            )
         } else {
             String::new()
         };

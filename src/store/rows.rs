@@ -119,7 +119,11 @@ impl Tx {
     /// See [`StoreError`]; it is then open whether it happened.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         // PostgreSQL says yes to the COMMIT of a transaction that has failed, and undoes it; to a SELECT it says no.
-        let commit = if self.conn.is_sqlite() { "COMMIT" } else { "SELECT 1; COMMIT" };
+        let commit = if self.conn.is_sqlite() {
+            "COMMIT"
+        } else {
+            "SELECT 1; COMMIT"
+        };
         self.conn.run(commit).await?;
         let Self { conn, idle, .. } = self;
         let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);

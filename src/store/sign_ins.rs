@@ -1,8 +1,8 @@
 //! Sign-ins under way, the codes they end in, and clients that registered themselves, as rows. Every step of a
 //! sign-in is one compare-and-swap, so of two replicas that are asked the same at once, one does it.
 
-use super::db::{Row, query};
 use super::StoreError;
+use super::db::{Row, query};
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 pub(crate) use super::db::Cell;
-use super::db::query;
+use super::db::{Conn, query};
 use super::{Address, Store, StoreError, Tuning};
 
 /// The address of the store that a test means by this file: the file, or a schema of its own.
@@ -38,16 +38,39 @@ fn apart<T: Send>(work: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| scope.spawn(run).join().expect("an answer"))
 }
 
+/// What both engines are told in tests, in the words of this one.
+fn spoken(conn: &Conn, sql: &str) -> String {
+    match conn.is_sqlite() {
+        true => sql.to_owned(),
+        false => sql.replace("x'", "'\\x").replace("group_concat(", "string_agg("),
+    }
+}
+
+/// Time passes until processes that are gone are taken for dead.
+pub(crate) async fn age(file: &Path) {
+    if on_server() {
+        let store = open(file).await;
+        store.tamper(&[], "UPDATE replica SET seen_at = seen_at - 100000");
+    }
+}
+
 impl Store {
     /// Runs statements behind everybody's back, triggers of that name away.
     pub(crate) fn tamper(&self, without: &[(&str, &str)], sql: &str) {
         apart(async {
             let mut conn = self.connect().await.expect("a connection");
             for (trigger, table) in without {
-                let on = if conn.is_sqlite() { String::new() } else { format!(" ON {table}") };
-                conn.run(format!("DROP TRIGGER IF EXISTS {trigger}{on}")).await.expect("dropped");
+                let on = if conn.is_sqlite() {
+                    String::new()
+                } else {
+                    format!(" ON {table}")
+                };
+                conn.run(format!("DROP TRIGGER IF EXISTS {trigger}{on}"))
+                    .await
+                    .expect("dropped");
             }
-            conn.run(sql.to_owned()).await.expect(sql);
+            let sql = spoken(&conn, sql);
+            conn.run(sql.clone()).await.expect(&sql);
             conn.close().await.expect("closed");
         });
     }
@@ -56,7 +79,7 @@ impl Store {
     pub(crate) fn peek<T: Cell + Send>(&self, sql: &str) -> T {
         apart(async {
             let mut conn = self.connect().await.expect("a connection");
-            let row = query(sql.to_owned()).fetch_one(&mut conn).await.expect(sql);
+            let row = query(spoken(&conn, sql)).fetch_one(&mut conn).await.expect(sql);
             conn.close().await.expect("closed");
             row.try_get(0).expect(sql)
         })

@@ -35,7 +35,10 @@ async fn a_new_store_is_private_durable_and_marked() {
         ("PRAGMA trusted_schema", 0),
         ("PRAGMA secure_delete", 1),
     ] {
-        let value: i64 = db::query_scalar(pragma).fetch_one(&mut conn).await.expect("a value");
+        let value: i64 = db::query_scalar(pragma)
+            .fetch_one(&mut conn)
+            .await
+            .expect("a value");
         assert_eq!(value, expected, "{pragma}");
     }
     for entry in std::fs::read_dir(folder.path()).expect("the folder") {
@@ -155,7 +158,7 @@ async fn records_can_be_added_and_neither_changed_nor_removed() {
         .await
         .expect("added");
     for sql in [
-        "UPDATE journal SET record = x''",
+        "UPDATE journal SET record = leaf",
         "DELETE FROM journal",
         "UPDATE checkpoint SET note = ''",
         "DELETE FROM checkpoint",

@@ -297,8 +297,10 @@ impl Bench {
     /// The journal has the intent of a call, and not its outcome.
     pub(super) fn intended(&self, call: &Call) {
         let call_id = call.arrival.call_id.as_str();
-        self.store
-            .tamper(&[], &format!("INSERT INTO open_call VALUES ('{call_id}', 0, 'here')"));
+        self.store.tamper(
+            &[],
+            &format!("INSERT INTO open_call VALUES ('{call_id}', 0, 'here')"),
+        );
     }
 
     /// As the gate walks: attach, measure, satisfy.

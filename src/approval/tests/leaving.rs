@@ -1,6 +1,5 @@
 //! Open requests go with the session in which they were made.
 
-
 use super::bench::*;
 use crate::approval::people::Settings;
 use crate::approval::review::State;

@@ -1,7 +1,7 @@
 //! Every transition as an event: for the journal, without which nobody acts on it, and for notices.
 
-use crate::store::db::{Row, query};
 use crate::store::StoreError;
+use crate::store::db::{Row, query};
 use crate::store::journal::{to_i64, to_u64};
 use crate::store::rows::Tx;
 
@@ -71,17 +71,15 @@ impl Tx {
         words: Option<&str>,
         call_id: Option<&str>,
     ) -> Result<(), StoreError> {
-        query(
-            "INSERT INTO approval_event (approval, at, word, by, words, call_id) VALUES (?,?,?,?,?,?)",
-        )
-        .bind(approval)
-        .bind(to_i64(at))
-        .bind(word)
-        .bind(by)
-        .bind(words)
-        .bind(call_id)
-        .execute(&mut self.conn)
-        .await?;
+        query("INSERT INTO approval_event (approval, at, word, by, words, call_id) VALUES (?,?,?,?,?,?)")
+            .bind(approval)
+            .bind(to_i64(at))
+            .bind(word)
+            .bind(by)
+            .bind(words)
+            .bind(call_id)
+            .execute(&mut self.conn)
+            .await?;
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! Open requests by the session they were made in.
 
-use crate::store::db::query_scalar;
 use super::super::StoreError;
 use super::super::journal::to_i64;
 use super::super::rows::Tx;
+use crate::store::db::query_scalar;
 
 /// Most in one transaction; the next one takes the rest.
 const AT_ONCE: u32 = 256;

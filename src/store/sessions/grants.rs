@@ -1,8 +1,8 @@
 //! What a session is opened for: a code that a sign-in left, and devices that wait for one.
 
-use crate::store::db::{Row, query};
 use super::digest;
 use crate::store::StoreError;
+use crate::store::db::{Row, query};
 use crate::store::journal::{to_i64, to_u64};
 use crate::store::rows::Tx;
 use crate::store::sign_ins::CodeRow;
@@ -58,12 +58,11 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn exchange_code(&mut self, hash: &[u8; 32], session: &str) -> Result<bool, StoreError> {
-        let done =
-            query("UPDATE code SET session = ?2, sealed = NULL WHERE hash = ?1 AND session IS NULL")
-                .bind(&hash[..])
-                .bind(session)
-                .execute(&mut self.conn)
-                .await?;
+        let done = query("UPDATE code SET session = ?2, sealed = NULL WHERE hash = ?1 AND session IS NULL")
+            .bind(&hash[..])
+            .bind(session)
+            .execute(&mut self.conn)
+            .await?;
         Ok(done.rows_affected() == 1)
     }
 
