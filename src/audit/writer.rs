@@ -403,6 +403,17 @@ fn bury(found: &Found, now: Timestamp, log: &mut Tip, batch: &mut Batch) {
     }
 }
 
+/// A store that was put back to an earlier state while it was in use is not continued: what it had promised is gone.
+fn not_put_back(setup: &Setup, head: &Head) -> Result<(), StoreError> {
+    if head.size >= setup.size {
+        return Ok(());
+    }
+    Err(StoreError::Damaged(format!(
+        "it had {} records and has {}: it was put back to an earlier state while it was in use",
+        setup.size, head.size
+    )))
+}
+
 /// Puts the records at their places after `head`, without those that come too late.
 fn build(
     setup: &Setup,
@@ -412,12 +423,7 @@ fn build(
     (found, now): (&Found, Timestamp),
     sign: bool,
 ) -> Result<(Batch, Head), StoreError> {
-    if head.size < setup.size {
-        return Err(StoreError::Damaged(format!(
-            "it had {} records and has {}: it was put back to an earlier state while it was in use",
-            setup.size, head.size
-        )));
-    }
+    not_put_back(setup, head)?;
     let mut log = Tip::at(head)?;
     let mut batch = Batch::default();
     bury(found, now, &mut log, &mut batch);

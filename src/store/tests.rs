@@ -185,3 +185,46 @@ async fn a_store_reached_over_a_link_has_the_same_leases() {
         assert_eq!(linked.file(), direct.file(), "{path}");
     }
 }
+
+/// What a backup carries is all there is, on either engine: so both have the same tables and columns.
+#[tokio::test]
+async fn every_table_and_column_is_in_a_backup() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = testing::open(&folder.path().join("a.db")).await;
+    let mut conn = store.connect().await.expect("open");
+    let sql = if conn.is_sqlite() {
+        "SELECT m.name || '.' || c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c \
+         WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    } else {
+        "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+    };
+    let there: Vec<String> = db::query_scalar(sql).fetch_all(&mut conn).await.expect("columns");
+    let mut there: Vec<&str> = there.iter().map(String::as_str).collect();
+    // SQLite has it without naming it.
+    there.retain(|column| *column != "approval.rowid" && !column.starts_with("_sqlx_migrations."));
+    there.sort_unstable();
+    let carried = copy::TABLES.iter().flat_map(|(table, columns)| {
+        let names = columns.split(' ').filter_map(|column| column.split_once(':'));
+        names.map(move |(name, _)| format!("{table}.{name}"))
+    });
+    let left_out = ["probe.one", "probe.filler", "replica.boot", "replica.seen_at"];
+    let mut carried: Vec<String> = carried
+        .chain(left_out.map(str::to_owned))
+        .filter(|column| column != "approval.rowid")
+        .collect();
+    carried.sort_unstable();
+    assert_eq!(carried, there);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn both_engines_take_the_same_steps() {
+    let names = |steps: &Steps| {
+        steps
+            .0
+            .iter()
+            .map(|(number, name, _)| (*number, *name))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&SQLITE), names(&POSTGRES));
+}

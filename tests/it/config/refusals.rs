@@ -55,7 +55,7 @@ fn the_smallest_configuration_has_these_defaults() {
 fn incident_17_an_unknown_key_is_a_refusal_to_start() {
     assert_snapshot!(refusal_of("read_only-true = true\n"), @r#"
     tollgate.toml:3:1: unknown key `read_only-true` in [store]
-      instead: the keys here are `url`
+      instead: the keys here are `url`, `password`
     "#);
     assert_snapshot!(refusal_of("[limits]\nrow = 5\n"), @r#"
     tollgate.toml:4:1: unknown key `row` in [limits]

@@ -110,6 +110,7 @@ async fn a_servers_backup_is_one_moment_of_it_and_nothing_granted_comes_back() {
     here.exit().await;
 
     // Back into a file of its own: approved then, and not to be had a second time.
+    two.site().configure("[audit]\nkey_file = \"tollgate.key\"\n");
     with_store(two.site(), "sqlite:restored.db", None);
     let (done, said) = run(two.site(), &["store", "restore", &backup]);
     assert!(done, "{said}");

@@ -49,7 +49,7 @@ async fn without_its_database_a_replica_refuses_and_with_it_goes_on() {
         works_again(&other).await;
     }
     changed(&other.call("approval_wait", wait(&id)).await, 3);
-    let again = agent.call("approval_wait", wait(&id)).await;
+    let again = other.call("approval_wait", wait(&id)).await;
     assert!(envelope(&again)["repeats"].is_string(), "{again}");
     assert_eq!(prices(two.site()), before + 300, "once");
     assert_eq!(ran(two.site(), "sql_execute").await.len(), 1);

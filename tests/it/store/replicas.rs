@@ -58,8 +58,6 @@ async fn an_approval_is_decided_at_one_and_spent_once_over_both() {
         let agent = dan(two.site());
         let other = two.there(&agent);
         let id = pending(&agent.call("sql_execute", change(RAISE)).await);
-        // The same call at the other replica is the same request.
-        assert_eq!(pending(&other.call("sql_execute", change(RAISE)).await), id);
         let sheet = lea_there.asked().await;
         let decided = join_all([lea.try_approve(&sheet), lea_there.try_approve(&sheet)]).await;
         let taken = decided.iter().filter(|(status, _)| *status == 200).count();
@@ -69,12 +67,14 @@ async fn an_approval_is_decided_at_one_and_spent_once_over_both() {
             agent.call("approval_wait", wait(&id))
         });
         let answers = join_all(racing).await;
-        let made = answers.iter().filter(|answer| envelope(answer)["status"] == "ok");
-        for answer in made.clone() {
-            changed(answer, 3);
-        }
-        let first = made.filter(|answer| envelope(answer)["repeats"].is_null());
-        assert_eq!(first.count(), 1, "{answers:?}");
+        // A token that names no session is another one at each replica: there the answer is not given again.
+        let made = |answer: &&Value| envelope(answer)["status"] == "ok";
+        let first = answers
+            .iter()
+            .filter(made)
+            .filter(|answer| envelope(answer)["repeats"].is_null());
+        assert_eq!(first.clone().count(), 1, "{answers:?}");
+        first.for_each(|answer| changed(answer, 3));
         assert_eq!(prices(two.site()), before + 300, "once");
         assert_eq!(ran(two.site(), "sql_execute").await.len(), round + 1);
         let went = transitions(two.site(), &id).await;
