@@ -20,6 +20,7 @@ pub mod sessions;
 pub mod sign_ins;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod wake;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -111,7 +112,7 @@ pub struct Store {
 
 #[derive(Debug, Clone)]
 enum Engine {
-    File(file::Database),
+    File(Arc<file::Database>),
     #[cfg(feature = "postgres")]
     Server(Arc<postgres::Server>),
 }
@@ -177,7 +178,7 @@ impl Store {
         let migrated = SQLITE.migrator().run_direct(None, &mut conn, false).await;
         migrated.map_err(|error| database.unusable(migration_problem(&error)))?;
         Conn::Sqlite(conn).close().await?;
-        Ok(Self::with(Engine::File(database)))
+        Ok(Self::with(Engine::File(Arc::new(database))))
     }
 
     #[cfg(feature = "postgres")]

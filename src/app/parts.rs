@@ -56,6 +56,7 @@ pub struct App {
     demo: Option<Arc<DemoIssuer>>,
     services: Arc<Services>,
     facade: Option<Arc<super::facade::Server>>,
+    store: Store,
     /// What each address tries, on every listener.
     attempts: Arc<Attempts>,
 }
@@ -119,6 +120,7 @@ impl App {
             demo,
             services,
             facade,
+            store,
         })
     }
 
@@ -253,6 +255,7 @@ impl App {
         let audit = self.gate.audit.clone();
         let gate = self.gate.clone();
         let facade = self.facade.clone();
+        let changes = self.store.changes();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -263,6 +266,13 @@ impl App {
                 tokio::select! {
                     () = stopped.cancelled() => return,
                     _ = second.tick() => ticks += 1,
+                    () = changes.next() => {
+                        gate.approvals.wake();
+                        if let Some(facade) = &facade {
+                            keep_sessions(facade, false).await;
+                        }
+                        continue;
+                    }
                 }
                 let pruning = ticks.is_multiple_of(PRUNE_TICKS);
                 keep_approvals(&gate, pruning).await;

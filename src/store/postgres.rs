@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 
 use super::address::{ServerAddress, Tls};
@@ -114,6 +114,23 @@ impl Server {
         let mut number = [0; 8];
         number.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         i64::from_be_bytes(number)
+    }
+
+    /// The channel on which a commit is told of.
+    pub(super) fn channel(&self) -> String {
+        format!("tollgate_{:016x}", self.lock(Lock::Rows).cast_unsigned())
+    }
+
+    /// A connection that hears of commits.
+    pub(super) async fn listener(&self) -> Result<PgListener, sqlx::Error> {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECT)
+            .connect_lazy_with(self.options.clone());
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.eager_reconnect(false);
+        listener.listen(&self.channel()).await?;
+        Ok(listener)
     }
 
     /// A connection, with what a committed record needs checked rather than assumed.

@@ -2,6 +2,7 @@
 //!
 //! Each kind of row adds its own methods to [`Tx`], in a file of its own.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,6 +29,8 @@ type Idle = Arc<Mutex<Vec<Conn>>>;
 #[derive(Debug)]
 pub struct Tx {
     pub(super) conn: Conn,
+    /// How it ends.
+    end: Cow<'static, str>,
     idle: Idle,
     _seat: OwnedSemaphorePermit,
 }
@@ -80,6 +83,7 @@ impl Rows {
                 Ok(()) => {
                     return Ok(Tx {
                         conn,
+                        end: self.store.end(aim),
                         idle: Arc::clone(&self.idle),
                         _seat: seat,
                     });
@@ -110,6 +114,19 @@ impl Store {
         };
         Ok(conn.run(how).await?)
     }
+
+    fn end(&self, aim: Aim) -> Cow<'static, str> {
+        // PostgreSQL says yes to the COMMIT of a transaction that has failed, and undoes it; to a SELECT it says no.
+        match (&self.engine, aim) {
+            (super::Engine::File(_), _) => "COMMIT".into(),
+            #[cfg(feature = "postgres")]
+            (super::Engine::Server(_), Aim::Read) => "SELECT 1; COMMIT".into(),
+            #[cfg(feature = "postgres")]
+            (super::Engine::Server(server), Aim::Write) => {
+                format!("SELECT pg_notify('{}', ''); COMMIT", server.channel()).into()
+            }
+        }
+    }
 }
 
 impl Tx {
@@ -118,12 +135,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`]; it is then open whether it happened.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        // PostgreSQL says yes to the COMMIT of a transaction that has failed, and undoes it; to a SELECT it says no.
-        let commit = if self.conn.is_sqlite() {
-            "COMMIT"
-        } else {
-            "SELECT 1; COMMIT"
-        };
+        let commit = std::mem::take(&mut self.end);
         self.conn.run(commit).await?;
         let Self { conn, idle, .. } = self;
         let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);

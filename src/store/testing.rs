@@ -14,7 +14,7 @@ pub(crate) fn url(file: &Path) -> String {
     };
     let name = file.to_str().expect("UTF-8");
     let hash = crate::call::Hash::of(name.as_bytes()).hex();
-    format!("{server}?schema=t{}", &hash[..24])
+    format!("{server}?schema=t{}", hash.get(..24).expect("hexadecimal"))
 }
 
 pub(crate) fn on_server() -> bool {

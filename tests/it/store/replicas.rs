@@ -196,3 +196,46 @@ async fn a_killed_replica_is_buried_by_the_other() {
 fn dan_as_analyst(two: &Two) -> crate::support::agent::Agent {
     crate::support::agent::Agent::new(two.site(), "ann", &["analyst"])
 }
+
+/// A commit of one process is told to the others, also after the database was away.
+#[tokio::test]
+async fn a_change_wakes_the_others() {
+    use tollgate::store::rows::Rows;
+    use tollgate::store::{Store, Tuning};
+    let mut pg = super::server().await;
+    let tuning = Tuning {
+        password: Some(std::sync::Arc::new(tollgate::secret::Secret::new(
+            super::SECRET.to_owned(),
+        ))),
+        ..Tuning::default()
+    };
+    let url = pg.url("tollgate", "gate");
+    let here = Store::open(&url, &tuning).await.unwrap();
+    let there = Store::open(&url, &tuning).await.unwrap();
+    let changes = here.changes();
+    let changed = async || {
+        let rows = Rows::new(there.clone());
+        let mut changed = std::pin::pin!(changes.next());
+        until("it is told", async || {
+            let mut tx = rows.write().await.ok()?;
+            tx.client_used("nobody", 1).await.ok()?;
+            tx.commit().await.ok()?;
+            futures::poll!(&mut changed).is_ready().then_some(())
+        })
+        .await;
+    };
+    changed().await;
+    changed().await;
+    pg.stop(true);
+    pg.again().await;
+    changed().await;
+    let other = Store::open(&format!("{url}?schema=other"), &tuning)
+        .await
+        .unwrap();
+    let quiet = other.changes();
+    changed().await;
+    // It hears that it listens, and nothing of another schema.
+    quiet.next().await;
+    changed().await;
+    assert!(futures::poll!(std::pin::pin!(quiet.next())).is_pending());
+}

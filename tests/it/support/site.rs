@@ -31,7 +31,7 @@ pub(crate) fn on_server(config: &str, store: &str) -> String {
 /// A schema that no other site has.
 fn schema(dir: &Path) -> String {
     let hash = tollgate::call::Hash::of(dir.to_str().unwrap().as_bytes()).hex();
-    format!("s{}", &hash[..24])
+    format!("s{}", hash.get(..24).unwrap())
 }
 
 /// Everything one Tollgate needs.
