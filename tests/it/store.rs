@@ -53,9 +53,7 @@ impl Two {
         let (address, port) = (free().await, free().await.rsplit_once(':').unwrap().1.to_owned());
         let own = all.site.url.trim_start_matches("http://");
         let listen = |at: &str| format!("listen = \"{at}\"");
-        let mine = here
-            .find("control_listen")
-            .map(|at| here[at..].lines().next().unwrap().to_owned());
+        let mine = here.lines().find(|line| line.starts_with("control_listen"));
         let other = here
             .replacen(
                 &format!("\n{}", listen(own)),
@@ -63,7 +61,7 @@ impl Two {
                 1,
             )
             .replacen(
-                &mine.unwrap(),
+                mine.unwrap(),
                 &format!("control_listen = \"127.0.0.1:{port}\""),
                 1,
             );
