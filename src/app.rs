@@ -14,6 +14,7 @@ mod parts;
 mod reload;
 pub mod report;
 pub mod running;
+mod security_keys;
 mod store;
 
 use std::io::IsTerminal;
@@ -38,6 +39,7 @@ pub use journal::{
 pub use keys::{KeyChange, keys_change, keys_list};
 pub use login::bridge;
 pub use parts::{App, Purpose, http_client};
+pub use security_keys::{security_keys_list, security_keys_remove};
 pub use store::{StepsReport, store_backup, store_migrate, store_restore};
 
 /// The one masking engine of this process: answers, journal and log lines pass through the same.

@@ -12,6 +12,7 @@ mod events;
 mod leaving;
 mod people;
 pub mod review;
+mod reviewer;
 mod spending;
 pub mod standing;
 mod stronger;

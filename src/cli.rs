@@ -12,6 +12,7 @@ mod keys;
 mod login;
 mod out;
 mod policy;
+mod security_keys;
 mod store;
 
 use std::io::IsTerminal;
@@ -141,6 +142,9 @@ enum Command {
     /// Bring the server's own store up to date, back it up, restore it
     #[command(subcommand)]
     Store(store::Store),
+    /// See and remove the security keys people approve with (for the operator, on the server)
+    #[command(subcommand)]
+    SecurityKeys(security_keys::SecurityKeys),
     /// Ask, test and reload the policies
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -224,6 +228,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let mut notes = Out::stderr(global.color);
             on_runtime(keys.run(&global.config, &mut out, &mut notes))
         }
+        Command::SecurityKeys(keys) => on_runtime(keys.run(&global.config, &mut out)),
         Command::Doctor(doctor) => {
             let mut notes = Out::stderr(global.color);
             on_runtime(doctor.run(&global.config, &mut out, &mut notes))

@@ -16,6 +16,7 @@ mod names;
 mod raw;
 mod resources;
 mod vouching;
+mod webauthn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};

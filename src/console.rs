@@ -4,7 +4,7 @@
 //! ([`crate::identity::people`]), the pages a session that began with one; a decision needs an interactive
 //! sign-in of a moment ago in either case. What decides is [`Desk`]: this module only asks it.
 //!
-//! Deliberately absent: scripts, CORS, any credential an agent can hold, any effect of a GET, and any
+//! Deliberately absent: scripts (but one, on pages that ask for a security key), CORS, any credential an agent can hold, any effect of a GET, and any
 //! way from here to a tool.
 
 pub mod agents;
@@ -17,6 +17,7 @@ pub mod notices;
 pub mod openapi;
 mod pages;
 mod problem;
+mod security_keys;
 mod sessions;
 mod sheet;
 
@@ -34,6 +35,7 @@ use crate::attempts::Attempts;
 use crate::call::ApprovalId;
 use crate::clock::World;
 use crate::identity::people::People;
+use crate::identity::security_keys::SecurityKeys;
 use crate::transport::http::listen;
 use front::Front;
 
@@ -90,6 +92,8 @@ pub struct Spec {
     pub body_within: Duration,
     /// API keys of services, where they are looked after here.
     pub keys: Option<Arc<dyn keys::KeyDesk>>,
+    /// People's security keys, where approving needs one.
+    pub security_keys: Option<Arc<SecurityKeys>>,
     /// Time and randomness.
     pub world: Arc<dyn World>,
 }
@@ -111,6 +115,7 @@ impl Spec {
             head_within: Duration::from_secs(30),
             body_within: Duration::from_secs(15),
             keys: None,
+            security_keys: None,
             world,
         }
     }

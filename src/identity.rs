@@ -27,6 +27,7 @@ mod rejection;
 pub mod saml;
 mod scopes;
 pub mod seal;
+pub mod security_keys;
 pub mod services;
 mod session;
 pub mod sessions;

@@ -16,6 +16,7 @@ pub mod keys;
 mod postgres;
 pub mod read;
 pub mod rows;
+pub mod security_keys;
 pub mod sessions;
 pub mod sign_ins;
 #[cfg(test)]
@@ -319,7 +320,8 @@ const SQLITE: Steps = Steps(&[
     (1, "journal", include_str!("../migrations/0001_journal.sql")),
     (2, "approvals", include_str!("../migrations/0002_approvals.sql")),
     (3, "identity", include_str!("../migrations/0003_identity.sql")),
-    (4, "replicas", include_str!("../migrations/0004_replicas.sql")),
+    (4, "webauthn", include_str!("../migrations/0004_webauthn.sql")),
+    (5, "replicas", include_str!("../migrations/0005_replicas.sql")),
 ]);
 
 #[cfg(feature = "postgres")]
@@ -341,8 +343,13 @@ const POSTGRES: Steps = Steps(&[
     ),
     (
         4,
+        "webauthn",
+        include_str!("../migrations/postgres/0004_webauthn.sql"),
+    ),
+    (
+        5,
         "replicas",
-        include_str!("../migrations/postgres/0004_replicas.sql"),
+        include_str!("../migrations/postgres/0005_replicas.sql"),
     ),
 ]);
 

@@ -146,6 +146,7 @@ impl Bench {
             signed_in_at: self.world.now(),
             acr: None,
             may_reach: Vec::new(),
+            key: None,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::config::{self, Config, Kind};
 use crate::console;
 use crate::gate::Gate;
 use crate::identity::issuer::DemoIssuer;
+use crate::identity::security_keys::SecurityKeys;
 use crate::identity::services::Services;
 use crate::identity::{DEMO, install_tls_provider};
 use crate::mask::Mask;
@@ -59,6 +60,8 @@ pub struct App {
     store: Store,
     /// What each address tries, on every listener.
     attempts: Arc<Attempts>,
+    /// People's security keys, where approving needs one.
+    security_keys: Option<Arc<SecurityKeys>>,
 }
 
 impl App {
@@ -102,6 +105,7 @@ impl App {
         } else {
             Approvals::new()
         };
+        let security_keys = super::security_keys::security_keys(&config, &store, &audit, &world)?;
         let gate = Gate {
             identity,
             tools,
@@ -119,6 +123,7 @@ impl App {
             world,
             demo,
             services,
+            security_keys,
             facade,
             store,
         })
@@ -206,6 +211,7 @@ impl App {
             &self.gate,
             &self.services,
         )));
+        spec.security_keys.clone_from(&self.security_keys);
         spec.attempts = self.attempts.clone();
         spec.trusted_proxies
             .clone_from(&self.config.server.trusted_proxies);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Subject;
 use super::people::{People, failed, is_over, millis};
 use super::review::State;
-use super::terms::{Asked, Sealed, Terms, approved, approvers, requester, state};
+use super::terms::{Asked, Sealed, Terms, approved, state};
 use super::words;
 use crate::call::request::ApprovalWait;
 use crate::call::{ApprovalId, Approved, Arrival, Effect, Hash, Principal, Refusal, Unmet};
@@ -331,10 +331,7 @@ impl People {
         let mut tx = self.rows.read().await.map_err(failed)?;
         let decisions = tx.decisions(&row.id).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        let people = approvers(&decisions).map_err(failed)?;
-        if !terms.is_met(&people, &requester(row)) {
-            return Err(Refusal::internal("a granted approval without its people").into());
-        }
+        let people = self.met(row, terms, decisions)?;
         let sealed = Sealed::read(row).map_err(failed)?;
         Ok(approved(
             row,

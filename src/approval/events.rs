@@ -29,6 +29,9 @@ pub struct Event {
     /// Words of theirs, or why it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
+    /// What proved that person beyond their sign-in: `security-key <id>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// The call that asked, or that spent it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call_id: Option<String>,
@@ -74,6 +77,7 @@ impl Event {
             event: row.word,
             by: row.by,
             words: row.words,
+            method: row.method,
             call_id: row.call_id,
             requester: format!("{}#{}", row.issuer, row.subject),
             agent: row.client_id,

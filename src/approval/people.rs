@@ -41,6 +41,8 @@ pub struct Settings {
     pub pending_per_person: u32,
     /// How old a reviewer's sign-in may be.
     pub max_age: Duration,
+    /// Whether approving needs a security key (WebAuthn), beyond the sign-in.
+    pub security_key: bool,
 }
 
 impl Default for Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             result: Duration::from_secs(900),
             pending_per_person: 5,
             max_age: Duration::from_secs(300),
+            security_key: false,
         }
     }
 }

@@ -3,10 +3,12 @@
 use serde::Serialize;
 
 use super::people::{People, millis};
+pub use super::reviewer::Reviewer;
+use super::reviewer::told;
 use super::stronger::{stronger, would_do};
 use super::terms::{Sealed, Terms, approvers, requester, state};
 use super::{Approvals, words};
-use crate::call::{ApprovalId, Approver, Bound, User, UserKind, hex};
+use crate::call::{ApprovalId, Approver, Bound, UserKind, hex};
 use crate::clock::Timestamp;
 use crate::policy::RuleSet;
 use crate::store::StoreError;
@@ -17,19 +19,6 @@ use crate::store::rows::Tx;
 const LISTED: u32 = 200;
 /// How far ahead of ours the clock of an identity provider may be, in milliseconds.
 const AHEAD: u64 = 60_000;
-
-/// A person on the control side.
-#[derive(Debug, Clone)]
-pub struct Reviewer {
-    /// Who they are, with the groups of their latest sign-in.
-    pub user: User,
-    /// When they last proved it interactively (`auth_time`, OpenID Connect Core 2).
-    pub signed_in_at: Timestamp,
-    /// How: the class of that sign-in (`acr`), where the issuer says.
-    pub acr: Option<String>,
-    /// The classes their issuer can be asked for, best first.
-    pub may_reach: Vec<String>,
-}
 
 /// Where a request is on its way. Each transition is one compare-and-swap of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -180,6 +169,9 @@ pub enum NotDecided {
     /// Policy lets them decide with a sign-in of this class (`acr`), and not with theirs.
     #[error("sign in again, more strongly: policy wants the class {0} for this")]
     StrongerSignIn(String),
+    /// Approving needs a security key, used for this very decision, which only a browser can ask for.
+    #[error("approving needs your security key: open {0} in a browser and approve there")]
+    SecurityKey(String),
     /// A reason is missing or too long.
     #[error("{0}")]
     BadReason(&'static str),
@@ -245,7 +237,7 @@ impl Approvals {
         tx.commit().await.map_err(unrecorded)?;
         let mut history: Vec<_> = events
             .into_iter()
-            .map(|event| (Timestamp(event.at).rfc3339(), event.word, event.by, event.words))
+            .map(|event| (Timestamp(event.at).rfc3339(), told(&event), event.by, event.words))
             .collect();
         if let Some(at) = row.left_at {
             history.push((Timestamp(at).rfc3339(), "caller left".to_owned(), None, None));
@@ -374,6 +366,9 @@ impl People {
         if hex(&row.action_sha256) != seen {
             return Err(NotDecided::Changed);
         }
+        if *choice == Choice::Approve {
+            self.keyed(reviewer, row, seen)?;
+        }
         self.write(tx, reviewer, row, &terms, choice).await
     }
 
@@ -394,6 +389,7 @@ impl People {
             groups: serde_json::json!(user.groups).to_string(),
             approves: *choice == Choice::Approve,
             at: now,
+            method: reviewer.method().filter(|_| *choice == Choice::Approve),
         };
         if !tx.decide(&row.id, &decision).await.map_err(unrecorded)? {
             return Err(NotDecided::Twice);
@@ -406,11 +402,11 @@ impl People {
             let told = tx.event(&row.id, now, word, Some(&by), Some(reason), None).await;
             return told.map_err(unrecorded);
         }
-        tx.event(&row.id, now, "approved", Some(&by), None, None)
+        tx.approved(&row.id, now, &by, decision.method.as_deref())
             .await
             .map_err(unrecorded)?;
         let decisions = tx.decisions(&row.id).await.map_err(unrecorded)?;
-        let people = approvers(&decisions).map_err(unrecorded)?;
+        let people = self.counted(decisions).map_err(unrecorded)?;
         if terms.is_met(&people, &requester(row)) {
             let execute_by = now.saturating_add(millis(self.settings.execute_within));
             let change = Change {

@@ -6,7 +6,7 @@ use super::Subject;
 use super::asking::steady;
 use super::people::{People, failed, millis};
 use super::review::State;
-use super::terms::{Sealed, Terms, approvers, requester, state};
+use super::terms::{Sealed, Terms, state};
 use super::words;
 use crate::call::{ApprovalId, Approved, CallId, Effect, Refusal, Unmet};
 use crate::store::StoreError;
@@ -159,11 +159,9 @@ impl People {
         if row.action_sha256 != action.0 || row.action_sha256 != approved.action_sha256.0 {
             return Err(Refusal::internal("an approval of another action").into());
         }
-        let people = approvers(&tx.decisions(&row.id).await.map_err(failed)?).map_err(failed)?;
+        let decisions = tx.decisions(&row.id).await.map_err(failed)?;
         let terms = Terms::read(row).map_err(failed)?;
-        if !terms.is_met(&people, &requester(row)) {
-            return Err(Refusal::internal("a granted approval without its people").into());
-        }
+        self.met(row, &terms, decisions)?;
         if !tx.owed(Some(&row.id)).await.map_err(failed)?.is_empty() {
             return Err(words::unrecorded().into());
         }

@@ -1,4 +1,5 @@
 mod bench;
+mod keyed;
 mod kill;
 mod leaving;
 mod life;

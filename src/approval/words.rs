@@ -55,6 +55,15 @@ pub(super) fn withdrawn() -> Refusal {
     )
 }
 
+/// It was granted where, or when, no security key was needed.
+pub(super) fn unkeyed() -> Refusal {
+    Refusal::new(
+        Code::ApprovalDenied,
+        "This call was approved without a security key, and approvals need one here.",
+        "Ask your person to withdraw the request; the same call then opens a new one.",
+    )
+}
+
 /// The answer belongs to the session that asked.
 pub(super) fn elsewhere() -> Refusal {
     Refusal::new(

@@ -195,6 +195,7 @@ impl Draft {
         let words = event.words.as_deref().map(|words| detail(words, masking));
         let approval = json!({
             "id": event.approval, "event": event.seq, "at": event.at, "by": event.by, "words": words,
+            "method": event.method,
         });
         draft.put("approval", &without_empty(approval));
         draft.put("action_sha256", &json!(event.action_sha256));

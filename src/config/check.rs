@@ -68,7 +68,7 @@ impl Check<'_> {
         let classes = resources::classes(&raw.classes, &mut self.problems);
         let resources = resources::resources(&raw.resource, &raw.classes, self);
         let webhooks = channels::channels(&raw.approval, self);
-        let approval = self.approval(&raw.approval);
+        let approval = self.approval(&raw, server.as_ref());
         let audit = self.audit(&raw.audit, server.as_ref(), store.as_ref());
         Some(Config {
             file: file.to_owned(),
@@ -269,8 +269,10 @@ impl Check<'_> {
         })
     }
 
-    fn approval(&mut self, raw: &raw::Approval) -> Option<Settings> {
-        let default = Settings::default();
+    fn approval(&mut self, file: &raw::File, server: Option<&Server>) -> Option<Settings> {
+        let (default, raw) = (Settings::default(), &file.approval);
+        let has_control = file.server.control_listen.is_some() || file.server.control_url.is_some();
+        let security_key = self.webauthn(raw.webauthn.as_ref(), server, has_control);
         let mut seconds = |raw: Option<&Number>, key, range, default: Duration| {
             self.number(raw, key, range, default.as_secs())
                 .map(Duration::from_secs)
@@ -313,6 +315,7 @@ impl Check<'_> {
             result: result?,
             pending_per_person: u32::try_from(pending?).ok()?,
             max_age: max_age?,
+            security_key: security_key?,
         })
     }
 

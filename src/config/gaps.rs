@@ -256,6 +256,14 @@ fn control(config: &Config, list: &mut List) {
             "Register a client for it at the issuer, and set control_audience to its client id.",
         );
     }
+    let weak = |issuer: &super::Issuer| issuer.control_audience.is_some() && issuer.control_acr.is_empty();
+    if config.approval.security_key && config.issuers.iter().any(weak) {
+        list.avoidable(
+            "first-security-key",
+            "A first security key is registered with a sign-in alone: whoever can sign in as somebody who has none can.",
+            "Let control_acr name a class of sign-in that cannot be phished, and look at tollgate security-keys list until everybody has theirs.",
+        );
+    }
     if !control.listen.ip().is_loopback() {
         list.avoidable(
             "clear-text-control",

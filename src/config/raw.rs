@@ -179,6 +179,7 @@ pub(super) struct Approval {
     pub(super) result_seconds: Option<Number>,
     pub(super) pending_per_person: Option<Number>,
     pub(super) max_age_seconds: Option<Number>,
+    pub(super) webauthn: Option<Text>,
     #[serde(default)]
     pub(super) channel: Vec<Channel>,
 }

@@ -11,6 +11,14 @@ pub(super) type Answer = Response<Body>;
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
 
+/// A page that asks the browser for a security key, by the script of ours.
+pub(super) fn with_keys(mut answer: Answer) -> Answer {
+    for (name, value) in crate::transport::http::headers::SECURITY_KEYS {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
 /// A body of one type, status 200.
 pub(super) fn of(media_type: &'static str, body: impl Into<Body>) -> Answer {
     let mut answer = Response::new(body.into());

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::answer::{self, Answer};
 use super::problem::Problem;
 use super::sessions::Sessions;
-use super::{Desk, Spec, agents, api, html, keys, pages};
+use super::{Desk, Spec, agents, api, html, keys, pages, security_keys};
 use crate::approval::review::Reviewer;
 use crate::attempts::{Kind, Proxies};
 use crate::call::ApprovalId;
@@ -157,6 +157,11 @@ impl Front {
             }
             .unwrap_or_else(Problem::page);
         }
+        if let ["security-keys", rest @ ..] = path.as_slice() {
+            return security_keys::page(self, rest, asked)
+                .await
+                .unwrap_or_else(Problem::page);
+        }
         let answered = match (page_place(&path), agents::place(&path)) {
             (Some(place), _) => pages::answer(self, place, asked).await,
             (_, Some(place)) => agents::page(self, place, asked).await,
@@ -184,6 +189,7 @@ impl Front {
             acr: person.acr,
             user: person.user,
             signed_in_at: person.signed_in_at,
+            key: None,
         }
     }
 
@@ -197,6 +203,13 @@ impl Front {
             ["style.css"] => {
                 asked.only(&reads)?;
                 Ok(answer::of("text/css; charset=utf-8", html::STYLE))
+            }
+            ["security-keys.js"] if self.spec.security_keys.is_some() => {
+                asked.only(&reads)?;
+                Ok(answer::of(
+                    "text/javascript; charset=utf-8",
+                    security_keys::SCRIPT,
+                ))
             }
             _ => Err(Problem::not_found()),
         }

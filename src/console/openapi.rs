@@ -145,7 +145,7 @@ fn paths() -> Value {
                 })),
             },
         },
-        "/api/approvals/{id}/approve": act("approve", "Approve exactly the action you saw", &["action_sha256"]),
+        "/api/approvals/{id}/approve": act("approve", "Approve exactly the action you saw; where a security key is needed, that is for the page alone (403)", &["action_sha256"]),
         "/api/approvals/{id}/refuse": act("refuse", "Refuse it; the reason is read by who asked", &["action_sha256", "reason"]),
         "/api/approvals/{id}/cancel": act("cancel", "Withdraw it", &[]),
     })

@@ -1,4 +1,4 @@
-//! Pages for browsers: sign in, see, decide. They work without scripts.
+//! Pages for browsers: sign in, see, decide. They work without scripts, but for security keys.
 
 use http::header;
 use http::{HeaderMap, Method};
@@ -7,10 +7,11 @@ use super::answer::{self, Answer};
 use super::front::{Asked, Front, Verb};
 use super::problem::Problem;
 use super::sessions::{LIFE, Seated};
-use super::{html, sheet};
+use super::{html, security_keys, sheet};
 use crate::approval::review::{Choice, NotDecided, Reviewer};
 use crate::attempts::Kind;
 use crate::call::ApprovalId;
+use crate::identity::security_keys::About;
 
 const SESSION: &str = "__Host-tollgate-session";
 const SIGN_IN: &str = "__Host-tollgate-signin";
@@ -36,8 +37,10 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
             let Some(seated) = seated(front, &asked.headers) else {
                 return Ok(answer::see("/sign-in?back=%2Fapprovals"));
             };
-            let cards = front.desk.list(&reviewer(front, &seated)).await?;
-            Ok(page(front, &seated, "Requests", &sheet::list(&cards)))
+            let reviewer = reviewer(front, &seated);
+            let cards = front.desk.list(&reviewer).await?;
+            let notice = security_keys::notice(front, &reviewer).await?;
+            Ok(page(front, &seated, "Requests", &(notice + &sheet::list(&cards))))
         }
         Place::Show(id) => {
             asked.only(reads)?;
@@ -81,14 +84,33 @@ async fn show(front: &Front, id: &ApprovalId, headers: &HeaderMap) -> Result<Ans
             .sessions
             .token(&seated, &[verb.word(), &id.0, &shown.action_sha256])
     };
+    let is_fresh = front.fresh(&reviewer).is_ok();
+    let need = if is_fresh && shown.card.may_decide {
+        security_keys::need(front, &reviewer, approving(id, &shown.action_sha256)).await?
+    } else {
+        security_keys::Need::Nothing
+    };
     let stand = sheet::Stand {
         reviewer: &reviewer,
-        is_fresh: front.fresh(&reviewer).is_ok(),
+        is_fresh,
+        need: &need,
         max_age: front.spec.max_age,
         tokens: [Verb::Approve, Verb::Refuse, Verb::Cancel].map(|verb| (verb, token(verb))),
     };
-    let body = sheet::sheet(&shown, &stand);
-    Ok(page(front, &seated, "Request", &body))
+    let notice = security_keys::notice(front, &reviewer).await?;
+    let body = notice + &sheet::sheet(&shown, &stand);
+    let page = page(front, &seated, "Request", &body);
+    Ok(match need {
+        security_keys::Need::Use(_) => answer::with_keys(page),
+        _ => page,
+    })
+}
+
+fn approving(id: &ApprovalId, seen: &str) -> About {
+    About::Approve {
+        approval: id.0.clone(),
+        action_sha256: seen.to_owned(),
+    }
 }
 
 /// A decision: by a form of ours, made for this session, this request and this action, sent from our own
@@ -112,7 +134,11 @@ async fn act(front: &Front, id: &ApprovalId, verb: Verb, asked: Asked) -> Result
         return Ok(answer::see(&format!("/approvals/{id}"))); // which says so, and how to go on
     }
     match verb {
-        Verb::Approve => front.desk.decide(&reviewer, id, Choice::Approve, seen).await?,
+        Verb::Approve => {
+            let about = approving(id, seen);
+            let reviewer = security_keys::proven(front, reviewer, &about, &fields).await?;
+            front.desk.decide(&reviewer, id, Choice::Approve, seen).await?
+        }
         Verb::Refuse => {
             let reason = field(&fields, "reason")?.trim().replace("\r\n", "\n");
             front
@@ -227,6 +253,9 @@ pub(super) fn page(front: &Front, seated: &Seated, title: &str, body: &str) -> A
     if front.spec.keys.as_ref().is_some_and(|desk| desk.opens_to(&who)) {
         places.push(("/keys", "API keys"));
     }
+    if front.spec.security_keys.is_some() {
+        places.push(("/security-keys", "Security keys"));
+    }
     let head = html::Head {
         seated,
         token: &token,
@@ -242,7 +271,7 @@ fn redirect_uri(front: &Front, issuer: &str) -> String {
 
 /// A path of ours and nothing that could lead elsewhere.
 fn is_ours(path: &str) -> bool {
-    if path == "/keys" {
+    if matches!(path, "/keys" | "/security-keys") {
         return true;
     }
     let below = path.strip_prefix("/approvals");

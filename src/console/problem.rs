@@ -237,6 +237,7 @@ impl From<NotDecided> for Problem {
             NotDecided::Twice => (StatusCode::CONFLICT, "decided", "Decided already"),
             NotDecided::Final(_) => (StatusCode::CONFLICT, "final", "No longer open"),
             NotDecided::Changed => (StatusCode::CONFLICT, "changed", "Not what you saw"),
+            NotDecided::SecurityKey(_) => (StatusCode::FORBIDDEN, "security-key", "Security key needed"),
             NotDecided::BadReason(_) => (StatusCode::UNPROCESSABLE_ENTITY, "reason", "Reason needed"),
             NotDecided::Unrecorded => (StatusCode::SERVICE_UNAVAILABLE, "unrecorded", "Not recorded"),
         };

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::front::Verb;
 use super::html::{exact, text, when};
+use super::security_keys::{self, Need};
 use crate::approval::review::{Card, Reviewer, Sheet, State};
 use crate::call::ApprovalId;
 
@@ -18,6 +19,7 @@ pub(super) struct Stand<'a> {
     pub(super) reviewer: &'a Reviewer,
     pub(super) is_fresh: bool,
     pub(super) max_age: u64,
+    pub(super) need: &'a Need,
     pub(super) tokens: [(Verb, String); 3],
 }
 
@@ -341,9 +343,34 @@ fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
         );
         return;
     }
+    forms(out, shown, stand);
+    out.push_str("</section>");
+}
+
+fn forms(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
+    let card = &shown.card;
     for (verb, token) in &stand.tokens {
+        let (mut attribute, mut asks) = (String::new(), String::new());
+        if let (Verb::Approve, Need::Use(options)) = (verb, stand.need) {
+            (attribute, asks) = security_keys::parts(options);
+        }
         let inner = match verb {
             Verb::Approve if !card.may_decide => continue,
+            Verb::Approve if matches!(stand.need, Need::Registration) => {
+                out.push_str(
+                    "<p>Approving needs a security key, and you have registered none. \
+                     <a href=\"/security-keys\">Register one</a>, then come back.</p>",
+                );
+                continue;
+            }
+            Verb::Approve if matches!(stand.need, Need::Later) => {
+                let back = format!("/approvals/{}", card.id.0);
+                security_keys::again(out, stand.reviewer, security_keys::LATER, &back);
+                continue;
+            }
+            Verb::Approve if !asks.is_empty() => {
+                "<button class=\"yes\">Approve exactly this, once, with your security key</button>"
+            }
             Verb::Refuse if !card.may_refuse => continue,
             Verb::Cancel if !card.may_withdraw => continue,
             Verb::Approve => "<button class=\"yes\">Approve exactly this, once</button>",
@@ -356,16 +383,18 @@ fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
         };
         let _ = write!(
             out,
-            "<form method=\"post\" action=\"/approvals/{}/{}\" autocomplete=\"off\">\
+            "<form method=\"post\" action=\"/approvals/{}/{}\" autocomplete=\"off\"{attribute}>\
              <input type=\"hidden\" name=\"action_sha256\" value=\"{}\">\
-             <input type=\"hidden\" name=\"token\" value=\"{}\">{inner}</form>",
+             <input type=\"hidden\" name=\"token\" value=\"{}\">{asks}{inner}</form>",
             text(&card.id.0),
             verb.word(),
             text(&shown.action_sha256),
             text(token)
         );
     }
-    out.push_str("</section>");
+    if matches!(stand.need, Need::Use(_)) {
+        out.push_str(security_keys::RUN);
+    }
 }
 
 /// A value in a table: text without quotes, everything else as JSON.

@@ -49,6 +49,7 @@ pub struct DecisionRow {
     pub groups: String,
     pub approves: bool,
     pub at: u64,
+    pub method: Option<String>,
 }
 
 /// What a compare-and-swap changes beside the state. `None` leaves a column as it is.
@@ -283,8 +284,8 @@ impl Tx {
     /// See [`StoreError`].
     pub async fn decide(&mut self, id: &str, decision: &DecisionRow) -> Result<bool, StoreError> {
         let done = query(
-            "INSERT INTO approval_decision (approval, issuer, subject, groups, approves, at) \
-             VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            "INSERT INTO approval_decision (approval, issuer, subject, groups, approves, at, method) \
+             VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         )
         .bind(id)
         .bind(&decision.issuer)
@@ -292,6 +293,7 @@ impl Tx {
         .bind(&decision.groups)
         .bind(decision.approves)
         .bind(to_i64(decision.at))
+        .bind(&decision.method)
         .execute(&mut self.conn)
         .await?;
         Ok(done.rows_affected() == 1)
@@ -303,7 +305,7 @@ impl Tx {
     /// See [`StoreError`].
     pub async fn decisions(&mut self, id: &str) -> Result<Vec<DecisionRow>, StoreError> {
         let rows = query(
-            "SELECT issuer, subject, groups, approves, at FROM approval_decision WHERE approval = ?1 \
+            "SELECT issuer, subject, groups, approves, at, method FROM approval_decision WHERE approval = ?1 \
              ORDER BY at, issuer, subject",
         )
         .bind(id)
@@ -317,6 +319,7 @@ impl Tx {
                     groups: row.try_get(2)?,
                     approves: row.try_get(3)?,
                     at: to_u64(row.try_get(4)?),
+                    method: row.try_get(5)?,
                 })
             })
             .collect()

@@ -27,11 +27,11 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ),
     (
         "approval_decision",
-        "approval:t issuer:t subject:t groups:t approves:i at:i",
+        "approval:t issuer:t subject:t groups:t approves:i at:i method:t",
     ),
     (
         "approval_event",
-        "seq:i approval:t at:i word:t by:t words:t call_id:t recorded:i",
+        "seq:i approval:t at:i word:t by:t words:t call_id:t recorded:i method:t",
     ),
     ("approval_channel", "name:t after:i"),
     (
@@ -62,6 +62,15 @@ pub(super) const TABLES: &[(&str, &str)] = &[
         "device",
         "hash:b user_code:t client_id:t client_name:t verified:i resource:t scope:t created_at:i expires_at:i \
          polled_at:i pause:i denied:i code:b",
+    ),
+    (
+        "security_key",
+        "id:t credential:b issuer:t subject:t handle:b public:b state:b transports:i name:t signed_in_at:i created_at:i \
+         used_at:i",
+    ),
+    (
+        "security_challenge",
+        "challenge:b issuer:t subject:t about:t kind:t ceremony:b expires_at:i",
     ),
     ("client", "id:t name:t redirect_uris:t created_at:i used_at:i"),
     (
@@ -222,7 +231,7 @@ async fn end_what_was_under_way(conn: &mut Conn, now: u64) -> Result<(), StoreEr
     ] {
         query(statement).bind(value).execute(&mut *conn).await?;
     }
-    for table in ["token", "code", "device", "sign_in"] {
+    for table in ["token", "code", "device", "sign_in", "security_challenge"] {
         query(format!("DELETE FROM {table}")).execute(&mut *conn).await?;
     }
     Ok(())

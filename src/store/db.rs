@@ -294,6 +294,14 @@ impl Cell for u32 {
     }
 }
 
+impl Cell for u8 {
+    fn of(row: &Row, place: impl Place) -> Result<Self, sqlx::Error> {
+        i64::of(row, place)?
+            .try_into()
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))
+    }
+}
+
 /// PostgreSQL's numbering of the same placeholders: `?3` is `$3`, and each bare `?` the next. What is inside
 /// quotes stays.
 #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "there is only SQLite"))]

@@ -87,6 +87,7 @@ fn reviewer() -> Reviewer {
         signed_in_at: System::new().now(),
         acr: None,
         may_reach: Vec::new(),
+        key: None,
     }
 }
 

@@ -6,5 +6,6 @@ mod browser;
 mod keys;
 mod peer;
 mod place;
+mod security_keys;
 mod signing;
 mod whole;

@@ -10,5 +10,6 @@ mod ends;
 pub(crate) mod gate;
 mod leaks;
 mod sdk;
+mod security_keys;
 pub(crate) mod served;
 mod stand;

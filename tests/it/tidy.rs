@@ -25,6 +25,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rusqlite", &["resource/sql", "demo/shop", "cli/init"]),
     ("jsonwebtoken", &["identity"]),
     ("openidconnect", &["identity/provider"]),
+    ("webauthn_rp", &["identity/security_keys"]),
     ("saml_rs", &["identity/saml"]),
     ("quick_xml", &["identity/saml"]),
     ("x509_cert", &["identity/saml"]),

@@ -331,6 +331,7 @@ impl Bench {
             signed_in_at: self.clock.now(),
             acr: None,
             may_reach: Vec::new(),
+            key: None,
         }
     }
 

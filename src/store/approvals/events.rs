@@ -16,6 +16,7 @@ pub struct EventRow {
     pub by: Option<String>,
     pub words: Option<String>,
     pub call_id: Option<String>,
+    pub method: Option<String>,
     pub recorded: bool,
     pub issuer: String,
     pub subject: String,
@@ -50,7 +51,7 @@ macro_rules! events {
     ($($rest:expr),+) => {
         concat!(
             "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
-             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms \
+             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, e.method \
              FROM approval_event e JOIN approval a ON a.id = e.approval ",
             $($rest),+
         )
@@ -80,6 +81,29 @@ impl Tx {
             .bind(call_id)
             .execute(&mut self.conn)
             .await?;
+        Ok(())
+    }
+
+    /// Notes that one person approved, and what proved them beyond their sign-in.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn approved(
+        &mut self,
+        approval: &str,
+        at: u64,
+        by: &str,
+        method: Option<&str>,
+    ) -> Result<(), StoreError> {
+        query(
+            "INSERT INTO approval_event (approval, at, word, by, method) VALUES (?1, ?2, 'approved', ?3, ?4)",
+        )
+        .bind(approval)
+        .bind(to_i64(at))
+        .bind(by)
+        .bind(method)
+        .execute(&mut self.conn)
+        .await?;
         Ok(())
     }
 
@@ -148,7 +172,7 @@ impl Tx {
     ) -> Result<Vec<(EventRow, u32)>, StoreError> {
         let rows = query(
             "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
-             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, coalesce(d.attempts, 0) \
+             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, coalesce(d.attempts, 0), e.method \
              FROM approval_event e JOIN approval a ON a.id = e.approval JOIN approval_channel c ON c.name = ?1 \
              LEFT JOIN approval_delivery d ON d.channel = c.name AND d.event = e.seq \
              WHERE e.seq > c.after AND e.recorded = 1 AND (d.state IS NULL OR (d.state = 'failed' AND d.next_at <= ?2)) \
@@ -196,7 +220,7 @@ impl Tx {
     pub async fn dead(&mut self, limit: u32) -> Result<Vec<(EventRow, String, String)>, StoreError> {
         let rows = query(
             "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
-             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, d.channel, coalesce(d.error, '') \
+             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, d.channel, coalesce(d.error, ''), e.method \
              FROM approval_delivery d JOIN approval_event e ON e.seq = d.event JOIN approval a ON a.id = e.approval \
              WHERE d.state = 'dead' ORDER BY e.seq DESC LIMIT ?1",
         )
@@ -218,6 +242,7 @@ fn event(row: &Row) -> Result<EventRow, StoreError> {
         by: row.try_get(4)?,
         words: row.try_get(5)?,
         call_id: row.try_get(6)?,
+        method: row.try_get("method")?,
         recorded: row.try_get(7)?,
         issuer: row.try_get(8)?,
         subject: row.try_get(9)?,

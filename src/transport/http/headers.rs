@@ -47,6 +47,20 @@ const USUAL: [(HeaderName, &str); 4] = [
     ),
 ];
 
+/// On pages of the people's side that ask for a security key: the script that does, from here, and leave to.
+pub(crate) const SECURITY_KEYS: [(HeaderName, &str); 2] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; \
+         frame-ancestors 'none'",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=(), \
+         identity-credentials-get=(), publickey-credentials-get=(self), publickey-credentials-create=(self)",
+    ),
+];
+
 /// The headers of one listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Headers {

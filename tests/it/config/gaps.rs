@@ -74,6 +74,14 @@ fn each_avoidable_gap_is_closed_by_what_it_advises() {
     closes("no-control-side", "", control);
     let decides = format!("{control}{issuer}control_audience = \"people\"\n");
     closes("nobody-decides", &format!("{control}{issuer}"), &decides);
+    let strong = format!("{decides}control_acr = [\"phr\"]\n");
+    let keys = "[approval]\nwebauthn = \"required\"\n";
+    closes(
+        "first-security-key",
+        &format!("{decides}{keys}"),
+        &format!("{strong}{keys}"),
+    );
+    assert!(!ids(&decides).contains(&"first-security-key"), "nobody has any");
     let outside = control.replace("http://localhost:1", "https://approve.example.com");
     closes("control-beside-agents", control, &outside);
     closes(

@@ -570,3 +570,46 @@ fn incidents_13_and_18_nothing_switches_authentication_off() {
     }
     assert!(refusal_of("[groups]\neverybody = [\"*\"]\n").contains("whose claim"));
 }
+
+#[test]
+fn security_keys_need_a_name_and_a_page_nobody_can_change_on_its_way() {
+    let with = |control: &str, webauthn: &str| {
+        let server = format!("[server]\ncontrol_listen = \"127.0.0.1:7331\"\ncontrol_url = \"{control}\"\n");
+        let text = format!("{server}{LEAST}");
+        parse(&format!("{text}[approval]\nwebauthn = \"{webauthn}\"\n"))
+    };
+    for (control, webauthn, needed) in [
+        ("https://approve.example.com", "required", true),
+        ("http://localhost:7331", "required", true),
+        ("https://approve.example.com", "off", false),
+        ("https://192.0.2.1", "off", false),
+    ] {
+        assert_eq!(
+            with(control, webauthn).unwrap().approval.security_key,
+            needed,
+            "{control}"
+        );
+    }
+    let insecure = with("http://approve.example.com", "required").unwrap_err();
+    assert!(
+        insecure.contains("control_url is not https") && !insecure.contains("webauthn"),
+        "{insecure}"
+    );
+    for control in [
+        "https://192.0.2.1",
+        "https://[2001:db8::1]",
+        "http://127.0.0.1:7331",
+    ] {
+        let refused = with(control, "required").unwrap_err();
+        assert!(
+            refused.contains("browsers use no security keys at this control_url"),
+            "{refused}"
+        );
+    }
+    let refused = with("https://approve.example.com", "on").unwrap_err();
+    assert!(refused.contains("neither \"off\" nor \"required\""), "{refused}");
+    let refused = parse(&format!("{LEAST}[approval]\nwebauthn = \"required\"\n"))
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("without a side for people"), "{refused}");
+}

@@ -164,6 +164,16 @@ async fn the_terminal_signs_in_at_a_certified_provider_and_decides() {
     let (code, _, notes) = as_alice(&place, &["approve", ID, "--action", &wrong]).await;
     assert_eq!(code, 1);
     assert!(notes.contains("Not what you saw"), "{notes}");
+    place
+        .desk
+        .needs_key
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    let (code, _, notes) = as_alice(&place, &["approve", ID, "--action", SHA]).await;
+    assert_eq!(code, 1, "no terminal asks for a security key");
+    assert!(
+        notes.contains("Security key needed") && notes.contains("in a browser"),
+        "{notes}"
+    );
     let (code, _, notes) = as_alice(&place, &["deny", ID, "--action", SHA, "--reason", "not today"]).await;
     assert_eq!(code, 0, "{notes}");
     let decided = place.desk.decided.lock().unwrap().clone();

@@ -1,7 +1,7 @@
 //! A control side with one request in front of it, an issuer people sign in at, and a browser in small.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tollgate::call::{ApprovalId, Approver, Bound};
 use tollgate::clock::{System, Timestamp, World};
 use tollgate::console::{self, Desk, Spec};
 use tollgate::identity::issuer::{DemoClient, DemoIssuer, DemoSpec, Page};
+use tollgate::identity::security_keys::About;
 use tollgate::identity::{GroupMap, HttpFetch, Identity, IdentitySpec, IssuerSpec};
 
 /// The one request.
@@ -62,6 +63,8 @@ pub(super) struct OneRequest {
     sheet: Mutex<Sheet>,
     pub(super) decided: Mutex<Vec<(String, Choice)>>,
     pub(super) cancelled: Mutex<Vec<String>>,
+    /// As the approval stage does with `webauthn = "required"`.
+    pub(super) needs_key: AtomicBool,
 }
 
 impl OneRequest {
@@ -70,6 +73,7 @@ impl OneRequest {
             sheet: Mutex::new(sheet),
             decided: Mutex::default(),
             cancelled: Mutex::default(),
+            needs_key: AtomicBool::new(false),
         }
     }
 
@@ -119,6 +123,15 @@ impl Desk for OneRequest {
             }
             if seen != shown.action_sha256 {
                 return Err(NotDecided::Changed);
+            }
+            let about = About::Approve {
+                approval: id.0.clone(),
+                action_sha256: seen.to_owned(),
+            };
+            let proven = reviewer.key.as_ref();
+            let proven = proven.is_some_and(|proof| proof.is_for(&reviewer.user, &about));
+            if choice == Choice::Approve && self.needs_key.load(Ordering::SeqCst) && !proven {
+                return Err(NotDecided::SecurityKey("its page".to_owned()));
             }
             if matches!(&choice, Choice::Refuse(reason) if reason.is_empty()) {
                 return Err(NotDecided::BadReason("say why"));

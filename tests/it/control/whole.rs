@@ -65,6 +65,11 @@ struct Whole {
 
 impl Whole {
     async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With more keys of `[approval]`.
+    async fn with(approval: &str) -> Self {
         let mut site = Site::new().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -88,7 +93,7 @@ impl Whole {
             );
         std::fs::write(site.config(), text).unwrap();
         site.configure(&format!(
-            "[approval]\nhold_seconds = 90\n[[approval.channel]]\nkind = \"webhook\"\nurl = \"{hook}\"\nsecret = \"file:{}\"\n",
+            "[approval]\nhold_seconds = 90\n{approval}[[approval.channel]]\nkind = \"webhook\"\nurl = \"{hook}\"\nsecret = \"file:{}\"\n",
             file.display()
         ));
         site.set_policies(POLICY);
@@ -193,6 +198,43 @@ async fn a_call_waits_a_person_decides_it_runs_once_and_everybody_is_told() {
     })
     .await;
     verified(&whole).await;
+    whole.stop.cancel();
+    whole.serving.await.unwrap().unwrap();
+}
+
+/// With `webauthn = "required"` no token approves, whatever its owner may; to refuse it is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_security_keys_required_a_token_refuses_and_approves_nothing() {
+    let whole = Whole::with("webauthn = \"required\"\n").await;
+    let agent = Agent::new(&whole.site, "asker", &["analyst"]);
+    let waiting = tokio::spawn(async move {
+        let arguments = json!({"resource": "shop", "statement": "SELECT count(*) FROM orders"});
+        agent.call("sql_query", arguments).await
+    });
+    let second = whole.site.issuer.id_token(CLIENT, "second", &["dba"]);
+    let card = until("a request", async || {
+        let (_, list) = whole.api(&second, "/api/approvals", None).await;
+        list["approvals"].get(0).cloned()
+    })
+    .await;
+    let path = format!("/api/approvals/{}", card["id"].as_str().unwrap());
+    let (_, sheet) = whole.api(&second, &path, None).await;
+    let action = &sheet["action_sha256"];
+    let approve = format!("{path}/approve");
+    let (status, problem) = whole
+        .api(&second, &approve, Some(&json!({"action_sha256": action})))
+        .await;
+    assert_eq!(status, 403, "{problem}");
+    assert_eq!(problem["type"], "urn:tollgate:problem:security-key");
+    let page = format!("{}{}", whole.control, path.trim_start_matches("/api"));
+    assert!(problem["detail"].as_str().unwrap().contains(&page), "{problem}");
+    let refusal = json!({"action_sha256": action, "reason": "not today"});
+    let (status, card) = whole
+        .api(&second, &format!("{path}/refuse"), Some(&refusal))
+        .await;
+    assert_eq!((status, &card["state"]), (200, &json!("refused")), "{card}");
+    let answer = waiting.await.unwrap();
+    assert_eq!(answer["isError"], true, "{answer}");
     whole.stop.cancel();
     whole.serving.await.unwrap().unwrap();
 }

@@ -200,6 +200,22 @@ impl Browser<'_> {
         STANDARD.decode(picture.as_str().unwrap()).unwrap()
     }
 
+    /// Gives the browser an authenticator that verifies its person (WebAuthn Level 3, section 12).
+    pub(crate) async fn authenticator(&self) -> String {
+        let what = json!({
+            "protocol": "ctap2", "transport": "internal", "hasResidentKey": true,
+            "hasUserVerification": true, "isUserVerified": true,
+        });
+        let id = self.post("webauthn/authenticator", &what).await;
+        id.as_str().unwrap().to_owned()
+    }
+
+    /// Whether the person of an authenticator verifies themselves from now on.
+    pub(crate) async fn verifies(&self, authenticator: &str, verifies: bool) {
+        let what = format!("webauthn/authenticator/{authenticator}/uv");
+        self.post(&what, &json!({"isUserVerified": verifies})).await;
+    }
+
     /// Ends the browser.
     pub(crate) async fn close(self) {
         let _ = self.http.delete(&self.url).send().await;

@@ -130,6 +130,7 @@ impl People {
             signed_in_at: self.world.now(),
             acr: None,
             may_reach: Vec::new(),
+            key: None,
         }
     }
 
