@@ -177,7 +177,7 @@ impl Query {
         let query = sqlx::query(AssertSqlSafe(numbered(&self.sql)));
         self.values.into_iter().fold(query, |query, value| match value {
             Value::Int(value) => query.bind(value),
-            Value::Text(value) => query.bind(value),
+            Value::Text(value) => query.bind(value.map(|text| without_nul(&text).into_owned())),
             Value::Bytes(value) => query.bind(value),
         })
     }
@@ -294,6 +294,15 @@ impl Cell for u32 {
     }
 }
 
+/// A text as every engine can hold it: PostgreSQL has no U+0000, and what an agent writes must not be what keeps a
+/// record from being written. U+2400 stands for it.
+pub(crate) fn without_nul(text: &str) -> Cow<'_, str> {
+    match text.contains('\0') {
+        true => text.replace('\0', "\u{2400}").into(),
+        false => text.into(),
+    }
+}
+
 /// PostgreSQL's numbering of the same placeholders: `?3` is `$3`, and each bare `?` the next. What is inside
 /// quotes stays.
 #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "there is only SQLite"))]
@@ -322,7 +331,13 @@ pub(crate) fn numbered(sql: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::numbered;
+    use super::{numbered, without_nul};
+
+    #[test]
+    fn a_text_with_nul_is_held_as_one_that_shows_it() {
+        assert_eq!(without_nul("a\0b"), "a\u{2400}b");
+        assert_eq!(without_nul("plain"), "plain");
+    }
 
     #[test]
     fn placeholders_are_numbered_outside_quotes_alone() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::db::{Conn, Row, query, query_scalar};
+use super::db::{Conn, Row, query, query_scalar, without_nul};
 use super::{Store, StoreError};
 
 /// The state of the log that the next record continues.
@@ -35,6 +35,25 @@ pub struct RecordRow {
     pub resource: Option<String>,
     pub status: Option<String>,
     pub record: Vec<u8>,
+}
+
+impl RecordRow {
+    /// With columns as every engine can hold them.
+    #[must_use]
+    pub fn searchable(mut self) -> Self {
+        let texts = [
+            &mut self.call_id,
+            &mut self.user,
+            &mut self.session,
+            &mut self.tool,
+            &mut self.resource,
+            &mut self.status,
+        ];
+        for text in texts.into_iter().flatten() {
+            *text = without_nul(text).into_owned();
+        }
+        self
+    }
 }
 
 /// What was offered, as it is kept.
