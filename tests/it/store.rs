@@ -8,7 +8,7 @@ mod replicas;
 use std::path::PathBuf;
 
 use crate::support::agent::Agent;
-use crate::support::governed::{Governed, Person};
+use crate::support::governed::Governed;
 use crate::support::postgres::Postgres;
 use crate::support::process::Process;
 use crate::support::site::{Site, on_server};
@@ -32,7 +32,6 @@ struct Two {
     all: Governed,
     there: PathBuf,
     address: String,
-    control: String,
 }
 
 impl Two {
@@ -69,7 +68,6 @@ impl Two {
         let there = folder.join("there.toml");
         std::fs::write(&there, other).unwrap();
         Self {
-            control: format!("http://localhost:{port}"),
             pg,
             there,
             address,
@@ -92,11 +90,6 @@ impl Two {
     /// The same agent through the other replica.
     fn there(&self, agent: &Agent) -> Agent {
         agent.by(&self.address)
-    }
-
-    /// The same person at the other replica.
-    fn person_there(&self, person: &Person) -> Person {
-        Person::new(&self.control, person.token().to_owned())
     }
 
     fn sql(&self, script: &str) -> String {

@@ -52,14 +52,13 @@ async fn an_approval_is_decided_at_one_and_spent_once_over_both() {
     let mut two = Two::new(0).await;
     let (_here, _there) = (two.serve_here().await, two.serve_there().await);
     let lea = two.all.person("lea", &["dba"]);
-    let lea_there = two.person_there(&lea);
     for round in 0..3 {
         let before = prices(two.site());
         let agent = dan(two.site());
         let other = two.there(&agent);
         let id = pending(&agent.call("sql_execute", change(RAISE)).await);
-        let sheet = lea_there.asked().await;
-        let decided = join_all([lea.try_approve(&sheet), lea_there.try_approve(&sheet)]).await;
+        let sheet = lea.asked().await;
+        let decided = join_all([lea.try_approve(&sheet), lea.try_approve(&sheet)]).await;
         let taken = decided.iter().filter(|(status, _)| *status == 200).count();
         assert_eq!(taken, 1, "{decided:?}");
         let racing = (0..8).map(|number| {
