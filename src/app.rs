@@ -15,6 +15,7 @@ mod reload;
 pub mod report;
 pub mod running;
 mod security_keys;
+mod store;
 
 use std::io::IsTerminal;
 use std::sync::{Arc, OnceLock};
@@ -39,6 +40,7 @@ pub use keys::{KeyChange, keys_change, keys_list};
 pub use login::bridge;
 pub use parts::{App, Purpose, http_client};
 pub use security_keys::{security_keys_list, security_keys_remove};
+pub use store::{StepsReport, store_backup, store_migrate, store_restore};
 
 /// The one masking engine of this process: answers, journal and log lines pass through the same.
 fn mask() -> Arc<Mask> {
@@ -57,7 +59,7 @@ pub fn line_mask() -> LineMask {
 /// # Errors
 /// What keeps it from starting, or from closing the journal.
 pub async fn serve(config: Config) -> Result<()> {
-    let running = running::Running::claim(&config.store.path)?;
+    let running = running::Running::claim(&config.place())?;
     let address = config.server.listen;
     let listener = listen(address, "listen").await?;
     let control = match &config.server.control {

@@ -39,6 +39,13 @@ pub struct Approvals {
 }
 
 impl Approvals {
+    /// Lets all who wait for people look again: another process may have changed something.
+    pub fn wake(&self) {
+        if let Some(people) = &self.people {
+            people.wake();
+        }
+    }
+
     /// Limits and confirmations; nothing that outlives a call, and nobody to ask.
     #[must_use]
     pub fn new() -> Self {

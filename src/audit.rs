@@ -138,18 +138,22 @@ pub struct DiskRule {
 }
 
 impl DiskRule {
-    /// Warns below 2 GiB and refuses below 256 MiB on the file system of `store`.
+    /// Warns below 2 GiB and refuses below 256 MiB on the file system of `store`. A server minds its disk itself:
+    /// a write it has no room for fails.
     #[must_use]
     pub fn of(store: &Store) -> Self {
-        let folder = match store.path().parent() {
+        let folder = store.file().map(|file| match file.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
-        };
+        });
         Self {
             warn_below: 2 << 30,
             refuse_below: 256 << 20,
             free: Arc::new(move || {
-                let about = rustix::fs::statvfs(&folder)?;
+                let Some(folder) = &folder else {
+                    return Ok(u64::MAX);
+                };
+                let about = rustix::fs::statvfs(folder)?;
                 Ok(about.f_bavail.saturating_mul(about.f_frsize))
             }),
         }

@@ -13,6 +13,7 @@ mod login;
 mod out;
 mod policy;
 mod security_keys;
+mod store;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -138,6 +139,9 @@ enum Command {
     /// Make, rotate and take back API keys of services (for the operator, on the server)
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Bring the server's own store up to date, back it up, restore it
+    #[command(subcommand)]
+    Store(store::Store),
     /// See and remove the security keys people approve with (for the operator, on the server)
     #[command(subcommand)]
     SecurityKeys(security_keys::SecurityKeys),
@@ -229,6 +233,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let mut notes = Out::stderr(global.color);
             on_runtime(doctor.run(&global.config, &mut out, &mut notes))
         }
+        Command::Store(store) => on_runtime(store.run(&global.config, &mut out)),
         Command::Policy(policy) => on_runtime(policy.run(&global.config, &mut out)),
     };
     for stage in stages.iter().flat_map(StageTimes::snapshot) {

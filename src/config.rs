@@ -28,6 +28,7 @@ use url::Url;
 use crate::call::{Limits as CallLimits, ResourceKind};
 use crate::resource::sql::{ColumnsDefault, MaskStyle};
 use crate::secret::SecretRef;
+use crate::store::Address;
 
 pub use error::{ConfigError, Problem};
 pub(crate) use names::suggest;
@@ -108,8 +109,10 @@ pub struct Control {
 /// `[store]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
-    /// The SQLite file of the server's own store.
-    pub path: PathBuf,
+    /// The SQLite file, or the PostgreSQL server, of the server's own store.
+    pub address: Address,
+    /// The password at the server.
+    pub password: Option<SecretRef>,
 }
 
 /// `[[issuer]]`: somebody whose access tokens are accepted over HTTP.
@@ -374,6 +377,19 @@ pub struct Audit {
 }
 
 impl Config {
+    /// Beside what the lock of the one server lies: of a file, the file; of a server's store, which has many servers,
+    /// a name in the key's folder that this one alone has on this machine.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        match &self.store.address {
+            Address::File(path) => path.clone(),
+            Address::Server(_) => {
+                let port = self.server.listen.port();
+                self.audit.key_file.with_file_name(format!("tollgate-{port}"))
+            }
+        }
+    }
+
     /// Reads and checks a configuration file, and that nobody else can change what it relies on.
     ///
     /// # Errors

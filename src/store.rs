@@ -1,33 +1,40 @@
-//! The server's own store (SQLite by default): the only place, with `resource/sql`, that knows sqlx.
+//! The server's own store: the only place, with `resource/sql`, that knows sqlx.
 //!
-//! One file, opened the same way by every process: WAL with `synchronous=FULL`, so that a committed
+//! One SQLite file, opened the same way by every process: WAL with `synchronous=FULL`, so that a committed
 //! transaction has been through `fsync`. Whoever can write this file can change what is on record,
-//! so a file that other users may write is refused.
+//! so a file that other users may write is refused. Or a schema on a PostgreSQL server that several replicas
+//! share, with the same promises: see [`postgres`]. Statements are written once ([`db`]).
 
+mod address;
 pub mod approvals;
+mod copy;
+mod db;
 mod file;
 pub mod journal;
 pub mod keys;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod read;
 pub mod rows;
 pub mod security_keys;
 pub mod sessions;
 pub mod sign_ins;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod wake;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-/// "Toll": marks a SQLite file as ours (`PRAGMA application_id`).
-const APPLICATION_ID: i64 = 0x546f_6c6c;
-/// Version of the record format the file holds (`PRAGMA user_version`).
-const FORMAT: i64 = 1;
-const PAGE_BYTES: u32 = 4096;
+use crate::secret::Secret;
+pub use address::{Address, AddressProblem, ServerAddress, Tls};
+pub use copy::Restored;
+use db::Conn;
 
 /// Why the store cannot be used, or a write did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -59,15 +66,18 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // Primary result codes of SQLite, <https://www.sqlite.org/rescode.html>; extended codes
-        // carry the primary one in their low byte.
+        // Primary result codes of SQLite, <https://www.sqlite.org/rescode.html>, whose extended codes carry the
+        // primary one in their low byte; or five characters of SQLSTATE, PostgreSQL's appendix A.
         let code = error
             .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
+            .and_then(sqlx::error::DatabaseError::code);
+        let sqlite = code
+            .as_deref()
+            .filter(|code| code.len() < 5)
             .and_then(|code| code.parse::<u32>().ok());
-        match code.map(|code| code & 0xff) {
-            Some(13) => Self::Full,
-            Some(5 | 6) => Self::Busy,
+        match (sqlite.map(|code| code & 0xff), code.as_deref()) {
+            (Some(13), _) | (_, Some("53100")) => Self::Full,
+            (Some(5 | 6), _) | (_, Some("55P03" | "57014" | "40001" | "40P01")) => Self::Busy,
             _ => Self::Database(error),
         }
     }
@@ -80,6 +90,8 @@ pub struct Tuning {
     pub vfs: Option<String>,
     /// How long a write waits for another process's write.
     pub busy: Duration,
+    /// The password of the server's role.
+    pub password: Option<Arc<Secret>>,
 }
 
 impl Default for Tuning {
@@ -87,6 +99,7 @@ impl Default for Tuning {
         Self {
             vfs: None,
             busy: Duration::from_secs(10),
+            password: None,
         }
     }
 }
@@ -94,21 +107,65 @@ impl Default for Tuning {
 /// An opened and checked store. Cheap to clone; connections are made from it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    path: PathBuf,
-    options: SqliteConnectOptions,
+    engine: Engine,
     max_pages: Arc<AtomicU32>,
 }
 
+#[derive(Debug, Clone)]
+enum Engine {
+    File(Arc<file::Database>),
+    #[cfg(feature = "postgres")]
+    Server(Arc<postgres::Server>),
+}
+
 impl Store {
-    /// Opens the store at `url` (`sqlite:path`), creating the file (mode 0600) and its tables if
-    /// they are missing.
+    /// Opens the store at `url` (see [`Address::parse`]). Makes a missing file (mode 0600) or schema, and its
+    /// tables.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] when the url is of another kind, the file belongs to something else
-    /// or other users may write it, WAL cannot be had, or a newer Tollgate has written it.
+    /// [`StoreError::Unusable`] when the url is of another kind, the place belongs to something else
+    /// or others may write it, what is committed there could be lost, or a newer Tollgate has written it.
     pub async fn open(url: &str, tuning: &Tuning) -> Result<Self, StoreError> {
-        let path = file::path_of(url)?;
-        file::create(&path)?;
+        Self::open_at(&address(url)?, tuning).await
+    }
+
+    /// Opens a store that must exist already: for reading commands, which must not create an empty
+    /// journal where somebody mistyped a path.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; also when there is none.
+    pub async fn open_existing(url: &str, tuning: &Tuning) -> Result<Self, StoreError> {
+        Self::open_existing_at(&address(url)?, tuning).await
+    }
+
+    /// As [`Store::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_at(address: &Address, tuning: &Tuning) -> Result<Self, StoreError> {
+        match address {
+            Address::File(path) => Self::open_file(path, tuning).await,
+            Address::Server(server) => Self::open_server(server, tuning, true).await,
+        }
+    }
+
+    /// As [`Store::open_existing`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_existing_at(address: &Address, tuning: &Tuning) -> Result<Self, StoreError> {
+        match address {
+            Address::File(path) if !path.is_file() => Err(StoreError::Unusable {
+                path: path.display().to_string(),
+                what: "there is no such file; name the store of the configuration, [store] url".into(),
+            }),
+            Address::File(path) => Self::open_file(path, tuning).await,
+            Address::Server(server) => Self::open_server(server, tuning, false).await,
+        }
+    }
+
+    async fn open_file(path: &Path, tuning: &Tuning) -> Result<Self, StoreError> {
+        file::create(path)?;
         let path = path.canonicalize()?; // leases lie beside the file: one name for every process
         // Two first starts must not create tables at once. Waiting for the other one blocks, so it
         // must not be done on a thread that the other one may need.
@@ -116,147 +173,203 @@ impl Store {
         let _lock = tokio::task::spawn_blocking(move || file::lock_setup(&place))
             .await
             .map_err(std::io::Error::other)??;
-        let store = Self::connected(path, tuning)?;
-        let mut conn = store.connect().await?;
-        store.claim(&mut conn).await?;
-        migrator()
-            .run_direct(None, &mut conn, false)
-            .await
-            .map_err(|error| store.unusable(migration_problem(&error)))?;
-        conn.close().await?;
-        Ok(store)
+        let database = file::Database::new(path, tuning)?;
+        let mut conn = database.connect().await?;
+        database.claim(&mut conn).await?;
+        let migrated = SQLITE.migrator().run_direct(None, &mut conn, false).await;
+        migrated.map_err(|error| database.unusable(migration_problem(&error)))?;
+        Conn::Sqlite(conn).close().await?;
+        Ok(Self::with(Engine::File(Arc::new(database))))
     }
 
-    /// Opens a store that must exist already: for reading commands, which must not create an empty
-    /// journal where somebody mistyped a path.
-    ///
-    /// # Errors
-    /// As [`Store::open`]; also when there is no such file.
-    pub async fn open_existing(url: &str, tuning: &Tuning) -> Result<Self, StoreError> {
-        let path = file::path_of(url)?;
-        if !path.is_file() {
-            return Err(StoreError::Unusable {
-                path: path.display().to_string(),
-                what: "there is no such file; name the store of the configuration, [store] url".into(),
-            });
-        }
-        Self::open(url, tuning).await
+    #[cfg(feature = "postgres")]
+    async fn open_server(address: &ServerAddress, tuning: &Tuning, make: bool) -> Result<Self, StoreError> {
+        let server = postgres::Server::new(address, tuning);
+        server.set_up(make).await?;
+        Ok(Self::with(Engine::Server(Arc::new(server))))
     }
 
-    fn connected(path: PathBuf, tuning: &Tuning) -> Result<Self, StoreError> {
-        file::check(&path)?;
-        let mut options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .page_size(PAGE_BYTES)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(tuning.busy)
-            .pragma("trusted_schema", "OFF")
-            .pragma("secure_delete", "ON") // an erased payload is overwritten, not only unlinked
-            .disable_statement_logging();
-        if let Some(vfs) = &tuning.vfs {
-            options = options.vfs(vfs.clone());
-        }
-        Ok(Self {
-            path,
-            options,
-            max_pages: Arc::new(AtomicU32::new(u32::MAX - 1)),
+    #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_async, reason = "it is not with the feature")]
+    async fn open_server(address: &ServerAddress, _: &Tuning, _: bool) -> Result<Self, StoreError> {
+        Err(StoreError::Unusable {
+            path: address.to_string(),
+            what: "this build of Tollgate has no PostgreSQL: take a release build, or build with \
+                   `--features postgres`"
+                .to_owned(),
         })
     }
 
-    /// Where the file is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The steps that made the tables, and whether each has been taken; takes those that are missing with `take`.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn steps(
+        address: &Address,
+        tuning: &Tuning,
+        take: bool,
+    ) -> Result<Vec<(i64, &'static str, bool)>, StoreError> {
+        let (known, taken) = match address {
+            Address::File(path) if path.is_file() => {
+                let database = file::Database::new(path.clone(), tuning)?;
+                (
+                    &SQLITE,
+                    taken(&mut Conn::Sqlite(database.connect().await?)).await?,
+                )
+            }
+            Address::File(_) => (&SQLITE, Vec::new()),
+            #[cfg(feature = "postgres")]
+            Address::Server(server) => {
+                let server = postgres::Server::new(server, tuning);
+                (
+                    &POSTGRES,
+                    taken(&mut Conn::Postgres(server.connect().await?)).await?,
+                )
+            }
+            #[cfg(not(feature = "postgres"))]
+            Address::Server(_) => (&SQLITE, Vec::new()),
+        };
+        if take {
+            Self::open_at(address, tuning).await?;
+        }
+        let step = |(number, name, _): &(i64, &'static str, _)| (*number, *name, taken.contains(number));
+        Ok(known.0.iter().map(step).collect())
     }
 
-    /// Bounds the size of the store in bytes (rounded down to pages); `None` lifts the bound. Writes
+    fn with(engine: Engine) -> Self {
+        Self {
+            engine,
+            max_pages: Arc::new(AtomicU32::new(u32::MAX - 1)),
+        }
+    }
+
+    /// The file, where it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.engine {
+            Engine::File(database) => Some(database.path()),
+            #[cfg(feature = "postgres")]
+            Engine::Server(_) => None,
+        }
+    }
+
+    /// Bounds the size of a file in bytes (rounded down to pages); `None` lifts the bound. Writes
     /// beyond it fail with [`StoreError::Full`] and calls are refused until there is room again.
     pub fn limit_bytes(&self, bytes: Option<u64>) {
-        let pages = bytes.map_or(u64::from(u32::MAX - 1), |bytes| bytes / u64::from(PAGE_BYTES));
+        let pages = bytes.map_or(u64::from(u32::MAX - 1), |bytes| {
+            bytes / u64::from(file::PAGE_BYTES)
+        });
         self.max_pages
             .store(u32::try_from(pages).unwrap_or(u32::MAX - 1), Ordering::Relaxed);
     }
 
     /// A connection, with what must hold of it checked rather than assumed.
-    async fn connect(&self) -> Result<SqliteConnection, StoreError> {
-        let mut conn = self.options.connect().await?;
-        let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
-            .fetch_one(&mut conn)
-            .await?;
-        let sync: i64 = sqlx::query_scalar("PRAGMA synchronous")
-            .fetch_one(&mut conn)
-            .await?;
-        if mode != "wal" || sync != 2 {
-            return Err(self.unusable(format!(
-                "SQLite gave journal_mode={mode}, synchronous={sync} instead of wal and 2 (full); \
-                 put the store on a local disk"
-            )));
-        }
-        Ok(conn)
-    }
-
-    /// Checks that the file is ours, and marks a fresh one.
-    async fn claim(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let id: i64 = sqlx::query_scalar("PRAGMA application_id")
-            .fetch_one(&mut *conn)
-            .await?;
-        let format: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&mut *conn)
-            .await?;
-        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
-            .fetch_one(&mut *conn)
-            .await?;
-        match (id, format, tables) {
-            (APPLICATION_ID, FORMAT, _) => Ok(()),
-            (0, 0, 0) => {
-                // One transaction: a power cut must not leave half of the mark.
-                sqlx::raw_sql(
-                    "BEGIN IMMEDIATE; PRAGMA application_id = 0x546f6c6c; PRAGMA user_version = 1; COMMIT",
-                )
-                .execute(&mut *conn)
-                .await?;
-                Ok(())
-            }
-            (APPLICATION_ID, newer, _) => Err(self.unusable(format!(
-                "it holds record format {newer}, this Tollgate writes {FORMAT}; use the newer Tollgate"
-            ))),
-            _ => Err(self.unusable(
-                "it is a SQLite file of something else; give Tollgate a file of its own".to_owned(),
-            )),
-        }
-    }
-
-    fn unusable(&self, what: String) -> StoreError {
-        StoreError::Unusable {
-            path: self.path.display().to_string(),
-            what,
+    async fn connect(&self) -> Result<Conn, StoreError> {
+        match &self.engine {
+            Engine::File(database) => database.connect().await.map(Conn::Sqlite),
+            #[cfg(feature = "postgres")]
+            Engine::Server(server) => server.connect().await.map(Conn::Postgres),
         }
     }
 }
 
-fn migrator() -> Migrator {
-    let simple = |version, name: &'static str, sql: &'static str| {
-        Migration::new(
-            version,
-            name.into(),
-            MigrationType::Simple,
-            sql.into_sql_str(),
-            false,
+/// The numbers of the steps that a store has taken; none where there are no tables of ours.
+async fn taken(conn: &mut Conn) -> Result<Vec<i64>, StoreError> {
+    let there: Vec<String> = if conn.is_sqlite() {
+        db::query_scalar("SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'")
+    } else {
+        db::query_scalar(
+            "SELECT to_regclass('_sqlx_migrations')::text WHERE to_regclass('_sqlx_migrations') IS NOT NULL",
         )
-    };
-    Migrator::with_migrations(vec![
-        simple(1, "journal", include_str!("../migrations/0001_journal.sql")),
-        simple(2, "approvals", include_str!("../migrations/0002_approvals.sql")),
-        simple(3, "identity", include_str!("../migrations/0003_identity.sql")),
-        simple(4, "webauthn", include_str!("../migrations/0004_webauthn.sql")),
-    ])
+    }
+    .fetch_all(conn)
+    .await?;
+    if there.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(
+        db::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(conn)
+            .await?,
+    )
 }
 
-fn migration_problem(error: &sqlx::migrate::MigrateError) -> String {
-    use sqlx::migrate::MigrateError::{VersionMismatch, VersionMissing};
+/// For people: which one it is.
+impl std::fmt::Display for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.engine {
+            Engine::File(database) => database.path().display().fmt(f),
+            #[cfg(feature = "postgres")]
+            Engine::Server(server) => server.fmt(f),
+        }
+    }
+}
+
+fn address(url: &str) -> Result<Address, StoreError> {
+    Address::parse(url).map_err(|problem| StoreError::Unusable {
+        path: "url".to_owned(),
+        what: problem.to_string(),
+    })
+}
+
+/// The tables, step by step. The steps of both engines have the same numbers and make the same tables and columns;
+/// each only adds, so that a replica of the version before goes on beside a newer one.
+struct Steps(&'static [(i64, &'static str, &'static str)]);
+
+const SQLITE: Steps = Steps(&[
+    (1, "journal", include_str!("../migrations/0001_journal.sql")),
+    (2, "approvals", include_str!("../migrations/0002_approvals.sql")),
+    (3, "identity", include_str!("../migrations/0003_identity.sql")),
+    (4, "webauthn", include_str!("../migrations/0004_webauthn.sql")),
+    (5, "replicas", include_str!("../migrations/0005_replicas.sql")),
+]);
+
+#[cfg(feature = "postgres")]
+const POSTGRES: Steps = Steps(&[
+    (
+        1,
+        "journal",
+        include_str!("../migrations/postgres/0001_journal.sql"),
+    ),
+    (
+        2,
+        "approvals",
+        include_str!("../migrations/postgres/0002_approvals.sql"),
+    ),
+    (
+        3,
+        "identity",
+        include_str!("../migrations/postgres/0003_identity.sql"),
+    ),
+    (
+        4,
+        "webauthn",
+        include_str!("../migrations/postgres/0004_webauthn.sql"),
+    ),
+    (
+        5,
+        "replicas",
+        include_str!("../migrations/postgres/0005_replicas.sql"),
+    ),
+]);
+
+impl Steps {
+    fn migrator(&self) -> Migrator {
+        let step = |(version, name, sql): &(i64, &'static str, &'static str)| {
+            Migration::new(
+                *version,
+                (*name).into(),
+                MigrationType::Simple,
+                sql.into_sql_str(),
+                false,
+            )
+        };
+        Migrator::with_migrations(self.0.iter().map(step).collect())
+    }
+}
+
+fn migration_problem(error: &MigrateError) -> String {
+    use MigrateError::{VersionMismatch, VersionMissing};
     match error {
         VersionMissing(_) => "a newer Tollgate has written it; use that version".to_owned(),
         VersionMismatch(version) => {

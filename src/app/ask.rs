@@ -162,7 +162,7 @@ pub async fn policy_test(config: &Config, dir: &Path) -> Result<PolicyTests> {
 /// # Errors
 /// No server runs, or it does not answer in time.
 pub async fn policy_reload(config: &Config) -> Result<ReloadReport> {
-    Ok(running::reload(&config.store.path).await?)
+    Ok(running::reload(&config.place()).await?)
 }
 
 fn load(config: &Config, dir: &Path) -> Result<Policies> {

@@ -13,7 +13,6 @@ use crate::config::Config;
 use crate::console::Desk;
 use crate::console::notices::Channel;
 use crate::gate::Gate;
-use crate::store::{Store, Tuning};
 
 /// The approvals of one gate.
 pub(super) struct Reviews(pub(super) Arc<Gate>);
@@ -85,11 +84,10 @@ pub(super) fn channels(config: &Config) -> Result<Vec<Channel>> {
 /// # Errors
 /// When the store cannot be read.
 pub async fn dead_letters(config: &Config, limit: u32) -> Result<Vec<(String, Event, String)>> {
-    if !config.store.path.exists() {
+    if config.store.address.file().is_some_and(|file| !file.exists()) {
         return Ok(Vec::new());
     }
-    let url = format!("sqlite:{}", config.store.path.display());
-    let store = Store::open(&url, &Tuning::default()).await?;
+    let store = super::store::open(config).await?;
     let world = Arc::new(System::new());
     let approvals = Approvals::with_people(&store, Arc::new(NoJournal), world, config.approval, None);
     let events = approvals.events().context("there are no approvals")?;

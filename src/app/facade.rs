@@ -22,8 +22,8 @@ use crate::identity::seal::Seal;
 use crate::identity::services::Services;
 use crate::identity::sessions::{self, Parts, Sessions, Why};
 use crate::identity::{GroupMap, HttpFetch, Identity};
+use crate::store::StoreError;
 use crate::store::rows::Rows;
-use crate::store::{Store, StoreError, Tuning};
 use crate::tool::Tools;
 use crate::transport::http::annex::Annex;
 
@@ -109,8 +109,7 @@ async fn server(
     let seal = Arc::new(seal(facade)?);
     let mut providers = oidc(config, world)?;
     providers.extend(saml(config, world)?);
-    let url = format!("sqlite:{}", config.store.path.display());
-    let rows = Rows::new(Store::open(&url, &Tuning::default()).await?);
+    let rows = Rows::new(super::store::open(config).await?);
     let spec = spec(config, facade);
     let sessions = Sessions::start(Parts {
         rows: rows.clone(),

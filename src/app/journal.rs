@@ -17,7 +17,7 @@ use crate::audit::verify::{Report, Trust};
 use crate::audit::{self, Erase, LogPublicKey};
 use crate::clock::{System, World};
 use crate::config::Config;
-use crate::store::{Store, Tuning};
+use crate::store::Store;
 
 /// Records that match, newest first.
 ///
@@ -127,6 +127,5 @@ pub async fn audit_erase(config: &Config, what: &Erase, reason: &str) -> Result<
 }
 
 async fn store(config: &Config) -> Result<Store> {
-    let url = format!("sqlite:{}", config.store.path.display());
-    Ok(Store::open_existing(&url, &Tuning::default()).await?)
+    super::store::existing(config).await
 }

@@ -18,7 +18,6 @@ use crate::gate::Gate;
 use crate::identity::LocalUser;
 use crate::identity::services::{Draft, Key, KeyFault, KeyText, Services, Terms};
 use crate::store::rows::Rows;
-use crate::store::{Store, Tuning};
 use crate::tool::Tools;
 
 /// The keys of one store, with every change on record.
@@ -254,8 +253,7 @@ impl KeyDesk for Administered {
 
 /// The keys in a configuration's store, for the server that admits them.
 pub(super) async fn services(config: &Config, world: &Arc<dyn World>) -> Result<Arc<Services>> {
-    let url = format!("sqlite:{}", config.store.path.display());
-    let store = Store::open(&url, &Tuning::default()).await?;
+    let store = super::store::open(config).await?;
     Ok(Arc::new(Services::new(Rows::new(store), world.clone())))
 }
 
@@ -264,8 +262,7 @@ pub(super) async fn services(config: &Config, world: &Arc<dyn World>) -> Result<
 /// # Errors
 /// The store cannot be read.
 pub async fn keys_list(config: &Config) -> Result<Vec<Key>> {
-    let url = format!("sqlite:{}", config.store.path.display());
-    let store = Store::open_existing(&url, &Tuning::default()).await?;
+    let store = super::store::existing(config).await?;
     Ok(Services::new(Rows::new(store), Arc::new(System::new()))
         .list()
         .await?)

@@ -25,7 +25,7 @@ use crate::mask::Mask;
 use crate::policy::{Policies, Scene};
 use crate::resource::{Resource, Resources, git, shell, sql::sqlite};
 use crate::seats::Seats;
-use crate::store::{Store, Tuning};
+use crate::store::Store;
 use crate::tool::Tools;
 use crate::transport::http::HttpSpec;
 
@@ -57,6 +57,7 @@ pub struct App {
     demo: Option<Arc<DemoIssuer>>,
     services: Arc<Services>,
     facade: Option<Arc<super::facade::Server>>,
+    store: Store,
     /// What each address tries, on every listener.
     attempts: Arc<Attempts>,
     /// People's security keys, where approving needs one.
@@ -124,6 +125,7 @@ impl App {
             services,
             security_keys,
             facade,
+            store,
         })
     }
 
@@ -259,6 +261,7 @@ impl App {
         let audit = self.gate.audit.clone();
         let gate = self.gate.clone();
         let facade = self.facade.clone();
+        let changes = self.store.changes();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -269,6 +272,13 @@ impl App {
                 tokio::select! {
                     () = stopped.cancelled() => return,
                     _ = second.tick() => ticks += 1,
+                    () = changes.next() => {
+                        gate.approvals.wake();
+                        if let Some(facade) = &facade {
+                            keep_sessions(facade, false).await;
+                        }
+                        continue;
+                    }
                 }
                 let pruning = ticks.is_multiple_of(PRUNE_TICKS);
                 keep_approvals(&gate, pruning).await;
@@ -512,8 +522,7 @@ pub(super) async fn audit(
     world: &Arc<dyn World>,
     start: Value,
 ) -> Result<(Audit, Store, StartReport)> {
-    let url = format!("sqlite:{}", config.store.path.display());
-    let store = Store::open(&url, &Tuning::default()).await?;
+    let store = super::store::open(config).await?;
     let key = load_or_create_key(&config.audit.key_file, &config.audit.origin, world.as_ref())?;
     let mut disk = DiskRule::of(&store);
     (disk.warn_below, disk.refuse_below) = (config.audit.disk_warn, config.audit.disk_floor);

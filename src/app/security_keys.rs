@@ -12,8 +12,8 @@ use crate::clock::{System, World};
 use crate::config::Config;
 use crate::identity::LocalUser;
 use crate::identity::security_keys::{Held, KeyLedger, SecurityKeys, operator};
+use crate::store::Store;
 use crate::store::rows::Rows;
-use crate::store::{Store, Tuning};
 
 /// Changes of people's security keys go into the journal.
 struct OnRecord(Audit);
@@ -57,8 +57,7 @@ pub(super) fn security_keys(
 /// # Errors
 /// The store cannot be read.
 pub async fn security_keys_list(config: &Config) -> Result<Vec<Held>> {
-    let url = format!("sqlite:{}", config.store.path.display());
-    let store = Store::open_existing(&url, &Tuning::default()).await?;
+    let store = super::store::existing(config).await?;
     Ok(operator::all(&Rows::new(store)).await?)
 }
 

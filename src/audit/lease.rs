@@ -1,8 +1,9 @@
 //! Which process runs a call: a start must report the calls that died with an earlier process, and
 //! leave alone those of one that lives beside it.
 //!
-//! Each process holds an exclusive `flock` on a file of its own, named after its boot id, for as
-//! long as it lives. The kernel drops the lock with the process, however that ends.
+//! Beside a store that is a file, each process holds an exclusive `flock` on a file of its own, named after its boot
+//! id, for as long as it lives. The kernel drops the lock with the process, however that ends. On a server, a
+//! process is seen again and again ([`crate::store::journal::Ask::beat`]).
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -10,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use crate::call::hex;
 use crate::clock::World;
+use crate::store::journal::OpenCall;
 
 /// Held while a process may have calls under way.
 #[derive(Debug)]
 pub(crate) struct Lease {
     boot: String,
-    path: PathBuf,
-    _lock: File,
+    held: Option<(PathBuf, File)>,
 }
 
 fn file_of(store: &Path, boot: &str) -> PathBuf {
@@ -27,11 +28,14 @@ fn file_of(store: &Path, boot: &str) -> PathBuf {
 
 impl Lease {
     /// Takes a fresh boot id and its lock.
-    pub(crate) fn take(store: &Path, world: &dyn World) -> std::io::Result<Self> {
+    pub(crate) fn take(store: Option<&Path>, world: &dyn World) -> std::io::Result<Self> {
         loop {
             let mut random = [0; 16];
             world.random(&mut random);
             let boot = hex(&random);
+            let Some(store) = store else {
+                return Ok(Self { boot, held: None });
+            };
             let path = file_of(store, &boot);
             let file = OpenOptions::new()
                 .write(true)
@@ -47,8 +51,7 @@ impl Lease {
             if same {
                 return Ok(Self {
                     boot,
-                    path,
-                    _lock: file,
+                    held: Some((path, file)),
                 });
             }
         }
@@ -58,9 +61,13 @@ impl Lease {
         &self.boot
     }
 
-    /// Whether the process with this boot id is gone. When that cannot be told, it is taken to live:
+    /// Whether the process that runs a call is gone. When that cannot be told, it is taken to live:
     /// a call wrongly declared dead would be a false record.
-    pub(crate) fn is_dead(&self, store: &Path, boot: &str) -> bool {
+    pub(crate) fn is_dead(&self, store: Option<&Path>, call: &OpenCall) -> bool {
+        let Some(store) = store else {
+            return call.gone.is_some();
+        };
+        let boot = call.boot.as_str();
         if boot == self.boot {
             return false;
         }
@@ -76,7 +83,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path); // the lock goes with the descriptor either way
+        if let Some((path, _)) = &self.held {
+            let _ = std::fs::remove_file(path); // the lock goes with the descriptor either way
+        }
     }
 }
 

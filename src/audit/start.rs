@@ -13,7 +13,7 @@ use super::note::LogPublicKey;
 use super::record::{Draft, columns_of};
 use super::writer::{Setup, Tip, config_draft};
 use super::{AuditError, AuditSpec, Shared};
-use crate::store::journal::{Batch, CheckpointRow, JournalWriter};
+use crate::store::journal::{Ask, Batch, CheckpointRow, JournalWriter};
 use crate::store::read::JournalReader;
 use crate::store::{Store, StoreError};
 
@@ -81,7 +81,7 @@ pub(super) async fn open(
     let intents = read_intents(&mut reader).await?;
     reader.close().await?;
 
-    let lease = Lease::take(store.path(), &*shared.world)?;
+    let lease = Lease::take(store.file(), &*shared.world)?;
     let mut report = StartReport {
         last_checkpoint,
         public_key: public.to_string(),
@@ -89,7 +89,9 @@ pub(super) async fn open(
     };
     let start = start_draft(spec.start, &lease, &report.public_key, shared);
     let size = recover(&mut conn, store, &lease, &intents, &start, &mut report).await?;
-    lease::sweep(store.path());
+    if let Some(file) = store.file() {
+        lease::sweep(file);
+    }
     if let (Some(path), Some(row)) = (&spec.publish, &signed) {
         publish_again(path, &row.note)?;
     }
@@ -126,12 +128,17 @@ async fn recover(
     report: &mut StartReport,
 ) -> Result<u64, StoreError> {
     let mut size = 0;
-    conn.append(true, |head, open| {
+    let ask = Ask {
+        open_calls: true,
+        boot: lease.boot().to_owned(),
+        beat: true,
+    };
+    conn.append(&ask, |head, found| {
         let mut log = Tip::at(head)?;
         let mut batch = Batch::default();
         report.records = head.size;
-        for call in open {
-            let dead = lease.is_dead(store.path(), &call.boot);
+        for call in &found.open {
+            let dead = lease.is_dead(store.file(), call);
             if let Some(intent) = intents.get(&call.seq).filter(|_| dead) {
                 log.place(&Draft::interrupted(intent, start.at()), &mut batch);
                 batch.closed.push(call.call_id.clone());

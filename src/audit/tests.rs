@@ -32,8 +32,8 @@ use crate::call::{
 };
 use crate::clock::Timestamp;
 use crate::policy::Decision;
-use crate::store::Tuning;
 use crate::store::read::RecordFilter;
+use crate::store::{Tuning, testing};
 
 pub(super) const SECRET: &str = "hunter2-very-secret";
 
@@ -128,12 +128,11 @@ pub(super) async fn bench(folder: &Path, options: Options) -> Bench {
 
 pub(super) async fn try_bench(folder: &Path, options: Options) -> Result<Bench, AuditError> {
     let world = world(options.seed);
-    let url = format!("sqlite:{}", folder.join("tollgate.db").display());
     let tuning = Tuning {
         vfs: options.vfs,
         ..Tuning::default()
     };
-    let store = Store::open(&url, &tuning).await?;
+    let store = testing::try_open(&folder.join("tollgate.db"), &tuning).await?;
     let key = load_or_create_key(&folder.join("log.key"), "example.org/tollgate", &*world).expect("a key");
     let free = Arc::new(AtomicU64::new(u64::MAX));
     let asked = Arc::clone(&free);

@@ -1,6 +1,6 @@
 //! Group commit: everything that waits goes into one transaction, in the order in which it came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use super::merkle::{Frontier, leaf_hash};
 use super::note::LogKey;
 use super::payload::Payload;
 use super::record::{Draft, Phase};
-use crate::store::journal::{Batch, CheckpointRow, Head, JournalWriter, OpenCall, PayloadRow};
+use crate::clock::Timestamp;
+use crate::store::journal::{Ask, Batch, CheckpointRow, Found, Head, JournalWriter, OpenCall, PayloadRow};
 use crate::store::{Store, StoreError};
 
 /// Records in one transaction at most.
@@ -23,6 +24,8 @@ const BATCH_MAX: usize = 1_024;
 const LAZY_MAX: usize = 256;
 /// While the store cannot be written, it is not tried more often than this.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// So often a process that shares a server's store says that it lives, and looks who does not.
+const BEAT_EVERY: Duration = Duration::from_secs(10);
 /// Records kept in memory, while the store cannot be written, of calls whose answers were withheld.
 const OWED_MAX: usize = 4_096;
 
@@ -92,6 +95,7 @@ pub(crate) struct Writer {
     /// Withheld outcomes that did not fit into `OWED_MAX`.
     lost: u64,
     retry_at: Duration,
+    beat_at: Duration,
     attempts: u64,
     doubts: Vec<Doubt>,
 }
@@ -116,6 +120,7 @@ impl Writer {
             sign: false,
             lost: 0,
             retry_at: Duration::ZERO,
+            beat_at: Duration::ZERO,
             attempts: 0,
             doubts: Vec::new(),
         }
@@ -202,7 +207,9 @@ impl Writer {
         self.shared.look_at_disk();
         let sign = self.sign;
         let unsigned = sign && self.setup.size > self.setup.last_checkpoint;
-        if self.pending.is_empty() && self.owed.is_empty() && !unsigned && !self.shared.is_closed() {
+        let beat = self.setup.store.file().is_none() && self.shared.world.monotonic() >= self.beat_at;
+        let idle = self.pending.is_empty() && self.owed.is_empty() && !unsigned && !beat;
+        if idle && !self.shared.is_closed() {
             self.sign = false;
             return Ok(());
         }
@@ -221,9 +228,17 @@ impl Writer {
             .then(|| config_draft(&self.shared, &json!({"event": "unrecorded", "calls": self.lost})));
         let mut wrote = None;
         let (setup, pending) = (&self.setup, &self.pending);
-        let appended = conn.append(false, |head, _| {
-            let batch = build(setup, pending, gap.as_ref(), head, sign)?;
-            wrote = Some((batch.head.clone(), batch.checkpoint.clone()));
+        let ask = Ask {
+            open_calls: beat,
+            boot: setup.lease.boot().to_owned(),
+            beat,
+        };
+        let now = self.shared.world.now();
+        let mut late = Vec::new();
+        let appended = conn.append(&ask, |head, found| {
+            late = late_of(pending, found);
+            let (batch, head) = build(setup, (pending, &late), gap.as_ref(), head, (found, now), sign)?;
+            wrote = Some((head, batch.checkpoint.clone()));
             Ok(batch)
         });
         if let Err(error) = appended.await {
@@ -235,6 +250,16 @@ impl Writer {
             tracing::warn!(%error, "erased payloads may remain in the write-ahead log for a while");
         }
         self.conn = Some(conn);
+        if beat {
+            self.beat_at = self.shared.world.monotonic() + BEAT_EVERY;
+        }
+        for number in late.into_iter().rev() {
+            let item = self.pending.remove(number);
+            tracing::error!("a call ended after it was taken for interrupted: its answer is withheld");
+            if let Some(done) = item.done {
+                let _ = done.send(Err(Unrecorded));
+            }
+        }
         self.committed(wrote);
         Ok(())
     }
@@ -342,18 +367,72 @@ pub(crate) fn plain(draft: Draft) -> Item {
     }
 }
 
-/// Puts the records at their places after `head`.
+/// Numbers of the outcomes that come too late: of calls that others have recorded as interrupted, because this
+/// process was not seen for so long.
+fn late_of(items: &[Item], found: &Found) -> Vec<usize> {
+    if !found.lapsed {
+        return Vec::new();
+    }
+    let mut open: BTreeSet<&str> = found.open.iter().map(|call| call.call_id.as_str()).collect();
+    let mut late = Vec::new();
+    for (number, item) in items.iter().enumerate() {
+        match (item.mark, item.draft.call_id()) {
+            (Mark::Opens, Some(call_id)) => _ = open.insert(call_id),
+            (Mark::Closes, Some(call_id)) if !open.remove(call_id) => late.push(number),
+            _ => {}
+        }
+    }
+    late
+}
+
+/// Records the calls of processes that are gone.
+fn bury(found: &Found, now: Timestamp, log: &mut Tip, batch: &mut Batch) {
+    for call in &found.open {
+        let intent = call
+            .gone
+            .as_ref()
+            .and_then(|record| serde_json::from_slice(record).ok());
+        if let Some(intent) = intent {
+            tracing::warn!(
+                call_id = call.call_id,
+                "interrupted: the process that ran it is gone"
+            );
+            log.place(&Draft::interrupted(&intent, now), batch);
+            batch.closed.push(call.call_id.clone());
+        }
+    }
+}
+
+/// A store that was put back to an earlier state while it was in use is not continued: what it had promised is gone.
+fn not_put_back(setup: &Setup, head: &Head) -> Result<(), StoreError> {
+    if head.size >= setup.size {
+        return Ok(());
+    }
+    Err(StoreError::Damaged(format!(
+        "it had {} records and has {}: it was put back to an earlier state while it was in use",
+        setup.size, head.size
+    )))
+}
+
+/// Puts the records at their places after `head`, without those that come too late.
 fn build(
     setup: &Setup,
-    items: &[Item],
+    (items, late): (&[Item], &[usize]),
     gap: Option<&Draft>,
     head: &Head,
+    (found, now): (&Found, Timestamp),
     sign: bool,
-) -> Result<Batch, StoreError> {
+) -> Result<(Batch, Head), StoreError> {
+    not_put_back(setup, head)?;
     let mut log = Tip::at(head)?;
     let mut batch = Batch::default();
+    bury(found, now, &mut log, &mut batch);
     let mut opened: BTreeMap<&str, OpenCall> = BTreeMap::new();
-    for item in items {
+    let in_time = items
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| !late.contains(number));
+    for (_, item) in in_time {
         let seq = log.place(&item.draft, &mut batch);
         if let Some(payload) = &item.payload {
             batch.payloads.push(PayloadRow {
@@ -373,6 +452,7 @@ fn build(
                     call_id: call_id.to_owned(),
                     seq,
                     boot: setup.lease.boot().to_owned(),
+                    gone: None,
                 };
                 opened.insert(call_id, open);
             }
@@ -391,7 +471,8 @@ fn build(
     }
     batch.opened = opened.into_values().collect();
     batch.head = log.head();
-    Ok(batch)
+    let head = batch.head.clone();
+    Ok((batch, head))
 }
 
 /// The growing end of the log inside one transaction.

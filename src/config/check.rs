@@ -16,6 +16,7 @@ use super::{channels, facade, issuers, resources};
 use crate::approval::Settings;
 use crate::call::Limits as CallLimits;
 use crate::secret::SecretRef;
+use crate::store::Address;
 
 const MIB: u64 = 1024 * 1024;
 /// Seconds.
@@ -182,30 +183,42 @@ impl Check<'_> {
             );
             return None;
         };
-        let url = raw.url.get_ref();
-        let Some(path) = url.strip_prefix("sqlite:") else {
-            let message = if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-                "a PostgreSQL store is not available in this version".to_owned()
-            } else {
-                "the store's url is none Tollgate knows".to_owned()
-            };
-            self.problems
-                .at(raw.url.span(), message, "write url = \"sqlite:tollgate.db\"");
-            return None;
+        let address = match Address::parse(raw.url.get_ref()) {
+            Ok(Address::File(path)) => Address::File(self.base.join(path)),
+            Ok(Address::Server(mut server)) => {
+                server.ca = server.ca.map(|ca| self.base.join(ca));
+                Address::Server(server)
+            }
+            Err(problem) => {
+                self.problems.at(raw.url.span(), problem.what, problem.instead);
+                return None;
+            }
         };
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path.is_empty() || path.contains(":memory:") || path.contains('?') {
+        if address.file().is_none() && cfg!(not(feature = "postgres")) {
             self.problems.at(
                 raw.url.span(),
-                "the store must be one file: the journal has to outlive the process",
-                "write url = \"sqlite:tollgate.db\", without parameters",
+                "this build of Tollgate has no PostgreSQL",
+                "take a release build, or build with `--features postgres`",
             );
             return None;
         }
-        let path = self.base.join(path);
-        self.needs
-            .push(Need::new(path.clone(), Role::Store, raw.url.span()));
-        Some(Store { path })
+        if let Some(path) = address.file() {
+            self.needs
+                .push(Need::new(path.to_owned(), Role::Store, raw.url.span()));
+        }
+        let password = match &raw.password {
+            Some(password) if address.file().is_some() => {
+                self.problems.at(
+                    password.span(),
+                    "a file has no password",
+                    "take password out; it is for a postgres:// url",
+                );
+                return None;
+            }
+            Some(password) => Some(self.secret(password, "password")?),
+            None => None,
+        };
+        Some(Store { address, password })
     }
 
     fn policies(&mut self, raw: &raw::Policies) -> Option<Policies> {
@@ -320,7 +333,10 @@ impl Check<'_> {
         let key_file = match &raw.key_file {
             Some(key) => self.file(key, Role::Key),
             None => store.map(|store| {
-                let key = store.path.with_extension("key");
+                let key = match store.address.file() {
+                    Some(file) => file.with_extension("key"),
+                    None => self.base.join("tollgate.key"),
+                };
                 self.needs.push(Need::new(key.clone(), Role::Key, 0..0));
                 key
             }),

@@ -352,7 +352,8 @@ fn database(name: &str, sqlite: &Sqlite, config: &Config, list: &mut List) {
 }
 
 fn journal(config: &Config, list: &mut List) {
-    let beside = |path: &std::path::Path| path.parent() == config.store.path.parent();
+    let folder = config.store.address.file().and_then(std::path::Path::parent);
+    let beside = |path: &std::path::Path| folder.is_some() && path.parent() == folder;
     match &config.audit.checkpoint_file {
         None => list.avoidable(
             "no-outside-checkpoint",

@@ -53,6 +53,7 @@ pub(super) struct Server {
 #[serde(deny_unknown_fields)]
 pub(super) struct Store {
     pub(super) url: Text,
+    pub(super) password: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,10 +5,8 @@
 mod events;
 mod sessions;
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
 use super::StoreError;
+use super::db::{Row, query, query_scalar};
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
 
@@ -95,7 +93,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn row(&mut self, id: &str) -> Result<Option<ApprovalRow>, StoreError> {
-        let row = sqlx::query(approvals!("WHERE id = ?1"))
+        let row = query(approvals!("WHERE id = ?1"))
             .bind(id)
             .fetch_optional(&mut self.conn)
             .await?;
@@ -107,7 +105,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn newest(&mut self, request_key: &[u8; 32]) -> Result<Option<ApprovalRow>, StoreError> {
-        let row = sqlx::query(approvals!(
+        let row = query(approvals!(
             "WHERE request_key = ?1 \
              ORDER BY state IN ('pending','granted') DESC, rowid DESC LIMIT 1"
         ))
@@ -122,7 +120,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn latest(&mut self, limit: u32) -> Result<Vec<ApprovalRow>, StoreError> {
-        let rows = sqlx::query(approvals!(
+        let rows = query(approvals!(
             "ORDER BY state IN ('pending','granted') DESC, rowid DESC LIMIT ?1"
         ))
         .bind(limit)
@@ -136,7 +134,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn overdue(&mut self, now: u64) -> Result<Vec<ApprovalRow>, StoreError> {
-        let rows = sqlx::query(approvals!(
+        let rows = query(approvals!(
             "WHERE (state = 'pending' AND decide_by <= ?1) OR (state = 'granted' AND execute_by <= ?1) LIMIT 256"
         ))
         .bind(to_i64(now))
@@ -150,7 +148,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn unsettled(&mut self) -> Result<Vec<ApprovalRow>, StoreError> {
-        let rows = sqlx::query(approvals!(
+        let rows = query(approvals!(
             "WHERE state = 'spent' AND settled_at IS NULL LIMIT 256"
         ))
         .fetch_all(&mut self.conn)
@@ -163,7 +161,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn unattended(&mut self, granted_before: u64) -> Result<Vec<ApprovalRow>, StoreError> {
-        let rows = sqlx::query(approvals!(
+        let rows = query(approvals!(
             "WHERE state = 'granted' AND unattended = 1 AND granted_at <= ?1 ORDER BY granted_at LIMIT 16"
         ))
         .bind(to_i64(granted_before))
@@ -177,7 +175,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn pending_of(&mut self, issuer: &str, subject: &str, now: u64) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar(
+        let count: i64 = query_scalar(
             "SELECT count(*) FROM approval WHERE state = 'pending' AND issuer = ?1 AND subject = ?2 AND decide_by > ?3",
         )
         .bind(issuer)
@@ -193,7 +191,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`]; also when an open one has the same key.
     pub async fn insert(&mut self, row: &ApprovalRow) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO approval (id, state, request_key, asked_sha256, action_sha256, issuer, subject, client_id, \
              session, tool, resource, unattended, terms, sealed, created_at, decide_by) \
              VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -230,10 +228,10 @@ impl Tx {
         to: &str,
         change: &Change,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "UPDATE approval SET state = ?3, granted_at = coalesce(?4, granted_at), \
              execute_by = coalesce(?5, execute_by), call_id = coalesce(?6, call_id), \
-             settled_at = coalesce(?7, settled_at), sealed = iif(?7 IS NULL, sealed, NULL), \
+             settled_at = coalesce(?7, settled_at), sealed = CASE WHEN ?7 IS NULL THEN sealed END, \
              session = coalesce(?8, session) \
              WHERE id = ?1 AND state = ?2",
         )
@@ -255,7 +253,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn answered(&mut self, id: &str, answered: bool, now: u64) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "UPDATE approval SET answered = ?2, settled_at = ?3, sealed = NULL \
              WHERE id = ?1 AND state = 'spent' AND settled_at IS NULL",
         )
@@ -272,7 +270,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn left(&mut self, id: &str, at: Option<u64>) -> Result<(), StoreError> {
-        sqlx::query("UPDATE approval SET left_at = ?2 WHERE id = ?1 AND state IN ('pending','granted')")
+        query("UPDATE approval SET left_at = ?2 WHERE id = ?1 AND state IN ('pending','granted')")
             .bind(id)
             .bind(at.map(to_i64))
             .execute(&mut self.conn)
@@ -285,9 +283,9 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn decide(&mut self, id: &str, decision: &DecisionRow) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "INSERT OR IGNORE INTO approval_decision (approval, issuer, subject, groups, approves, at, method) \
-             VALUES (?,?,?,?,?,?,?)",
+        let done = query(
+            "INSERT INTO approval_decision (approval, issuer, subject, groups, approves, at, method) \
+             VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         )
         .bind(id)
         .bind(&decision.issuer)
@@ -306,7 +304,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn decisions(&mut self, id: &str) -> Result<Vec<DecisionRow>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT issuer, subject, groups, approves, at, method FROM approval_decision WHERE approval = ?1 \
              ORDER BY at, issuer, subject",
         )
@@ -333,7 +331,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn prune(&mut self, time: u64) -> Result<u64, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "DELETE FROM approval WHERE id IN (SELECT id FROM approval WHERE settled_at < ?1 AND NOT EXISTS \
              (SELECT 1 FROM approval_event WHERE approval = approval.id AND recorded = 0) LIMIT 256)",
         )
@@ -349,14 +347,14 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn ended(&mut self, call_id: &str) -> Result<Ended, StoreError> {
-        let open: i64 = sqlx::query_scalar("SELECT count(*) FROM open_call WHERE call_id = ?1")
+        let open: i64 = query_scalar("SELECT count(*) FROM open_call WHERE call_id = ?1")
             .bind(call_id)
             .fetch_one(&mut self.conn)
             .await?;
         if open > 0 {
             return Ok(Ended::Open);
         }
-        let record: Option<Vec<u8>> = sqlx::query_scalar(
+        let record: Option<Vec<u8>> = query_scalar(
             "SELECT record FROM journal WHERE call_id = ?1 AND phase IN ('result','refusal','interrupted') \
              ORDER BY seq DESC LIMIT 1",
         )
@@ -367,16 +365,16 @@ impl Tx {
     }
 }
 
-fn digest(row: &SqliteRow, column: usize) -> Result<[u8; 32], StoreError> {
+fn digest(row: &Row, column: usize) -> Result<[u8; 32], StoreError> {
     let bytes: Vec<u8> = row.try_get(column)?;
     bytes
         .try_into()
         .map_err(|_| StoreError::Damaged("a digest of an approval has another length".to_owned()))
 }
 
-fn approval(row: &SqliteRow) -> Result<ApprovalRow, StoreError> {
+fn approval(row: &Row) -> Result<ApprovalRow, StoreError> {
     let time = |column: usize| -> Result<Option<u64>, StoreError> {
-        Ok(row.try_get::<Option<i64>, _>(column)?.map(to_u64))
+        Ok(row.try_get::<Option<i64>>(column)?.map(to_u64))
     };
     Ok(ApprovalRow {
         id: row.try_get(0)?,

@@ -5,7 +5,16 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection};
+
+use super::{StoreError, Tuning};
+
+/// "Toll": marks a SQLite file as ours (`PRAGMA application_id`).
+pub(super) const APPLICATION_ID: i64 = 0x546f_6c6c;
+/// Version of the record format the file holds (`PRAGMA user_version`).
+pub(super) const FORMAT: i64 = 1;
+pub(super) const PAGE_BYTES: u32 = 4096;
 
 fn unusable(path: &str, what: impl Into<String>) -> StoreError {
     StoreError::Unusable {
@@ -14,22 +23,87 @@ fn unusable(path: &str, what: impl Into<String>) -> StoreError {
     }
 }
 
-/// The path in `sqlite:path` or `sqlite://path`.
-pub(super) fn path_of(url: &str) -> Result<PathBuf, StoreError> {
-    let rest = url.strip_prefix("sqlite:").ok_or_else(|| {
-        unusable(
-            url,
-            "only sqlite is supported by this version; write `sqlite:tollgate.db`",
-        )
-    })?;
-    let path = rest.strip_prefix("//").unwrap_or(rest);
-    if path.is_empty() || path.starts_with(":memory:") || path.contains(['?', '#', '\0']) {
-        return Err(unusable(
-            url,
-            "the journal needs a file; write `sqlite:` and a path without ? or #",
-        ));
+/// The file as a database, and how connections to it are made.
+#[derive(Debug, Clone)]
+pub(super) struct Database {
+    path: PathBuf,
+    options: SqliteConnectOptions,
+}
+
+impl Database {
+    pub(super) fn new(path: PathBuf, tuning: &Tuning) -> Result<Self, StoreError> {
+        check(&path)?;
+        let mut options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .page_size(PAGE_BYTES)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(tuning.busy)
+            .pragma("trusted_schema", "OFF")
+            .pragma("secure_delete", "ON") // an erased payload is overwritten, not only unlinked
+            .disable_statement_logging();
+        if let Some(vfs) = &tuning.vfs {
+            options = options.vfs(vfs.clone());
+        }
+        Ok(Self { path, options })
     }
-    Ok(PathBuf::from(path))
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A connection, with what must hold of it checked rather than assumed.
+    pub(super) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+        let mut conn = self.options.connect().await?;
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(&mut conn)
+            .await?;
+        let sync: i64 = sqlx::query_scalar("PRAGMA synchronous")
+            .fetch_one(&mut conn)
+            .await?;
+        if mode != "wal" || sync != 2 {
+            return Err(self.unusable(format!(
+                "SQLite gave journal_mode={mode}, synchronous={sync} instead of wal and 2 (full); \
+                 put the store on a local disk"
+            )));
+        }
+        Ok(conn)
+    }
+
+    /// Checks that the file is ours, and marks a fresh one.
+    pub(super) async fn claim(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        let id: i64 = sqlx::query_scalar("PRAGMA application_id")
+            .fetch_one(&mut *conn)
+            .await?;
+        let format: i64 = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&mut *conn)
+            .await?;
+        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+            .fetch_one(&mut *conn)
+            .await?;
+        match (id, format, tables) {
+            (APPLICATION_ID, FORMAT, _) => Ok(()),
+            (0, 0, 0) => {
+                // One transaction: a power cut must not leave half of the mark.
+                sqlx::raw_sql(
+                    "BEGIN IMMEDIATE; PRAGMA application_id = 0x546f6c6c; PRAGMA user_version = 1; COMMIT",
+                )
+                .execute(&mut *conn)
+                .await?;
+                Ok(())
+            }
+            (APPLICATION_ID, newer, _) => Err(self.unusable(format!(
+                "it holds record format {newer}, this Tollgate writes {FORMAT}; use the newer Tollgate"
+            ))),
+            _ => Err(self.unusable("it is a SQLite file of something else; give Tollgate a file of its own")),
+        }
+    }
+
+    pub(super) fn unusable(&self, what: impl Into<String>) -> StoreError {
+        unusable(&self.path.display().to_string(), what)
+    }
 }
 
 /// Creates a missing file before SQLite does, readable by its owner alone. SQLite gives its `-wal`

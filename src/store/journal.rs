@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
-
+use super::db::{Conn, Row, query, query_scalar, without_nul};
 use super::{Store, StoreError};
 
 /// The state of the log that the next record continues.
@@ -39,6 +37,25 @@ pub struct RecordRow {
     pub record: Vec<u8>,
 }
 
+impl RecordRow {
+    /// With columns as every engine can hold them.
+    #[must_use]
+    pub fn searchable(mut self) -> Self {
+        let texts = [
+            &mut self.call_id,
+            &mut self.user,
+            &mut self.session,
+            &mut self.tool,
+            &mut self.resource,
+            &mut self.status,
+        ];
+        for text in texts.into_iter().flatten() {
+            *text = without_nul(text).into_owned();
+        }
+        self
+    }
+}
+
 /// What was offered, as it is kept.
 #[derive(Debug, Clone)]
 pub struct PayloadRow {
@@ -61,7 +78,40 @@ pub struct OpenCall {
     pub seq: u64,
     /// The process that runs it.
     pub boot: String,
+    /// On a server: the record of its intent, if that process was not seen for [`GONE_MILLIS`].
+    pub gone: Option<Vec<u8>>,
 }
+
+/// Who appends, and what it wants to know.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The calls under way, of every process.
+    pub open_calls: bool,
+    /// The process that appends.
+    pub boot: String,
+    /// Whether to note that it was seen. For a file, locks tell who lives.
+    pub beat: bool,
+}
+
+/// What an append finds beside the head.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The calls under way, if they were asked for or `lapsed`.
+    pub open: Vec<OpenCall>,
+    /// On a server: this process is new, or was not seen for so long that others may have taken its calls for
+    /// interrupted.
+    pub lapsed: bool,
+}
+
+/// After so long without being seen, by the database's clock, a process is taken for dead: much longer than it
+/// may wait for the lock to say that it lives.
+pub const GONE_MILLIS: i64 = 60_000;
+/// After so long a process looks whether its calls were taken for interrupted.
+const LAPSED_MILLIS: i64 = 30_000;
+/// A process that is gone is forgotten after so long.
+const FORGOTTEN_MILLIS: i64 = 86_400_000;
+/// PostgreSQL's clock.
+const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// A signed tree head to store.
 #[derive(Debug, Clone)]
@@ -96,7 +146,7 @@ pub struct Batch {
 /// A connection that appends.
 #[derive(Debug)]
 pub struct JournalWriter {
-    conn: SqliteConnection,
+    conn: Conn,
     max_pages: Arc<AtomicU32>,
     applied: u32,
 }
@@ -124,41 +174,44 @@ impl JournalWriter {
     /// See [`StoreError`]. When the commit itself failed it is open whether it will be found later (an
     /// `fsync` that reported an error may have written): look with [`JournalWriter::leaf`] on a new
     /// connection before anything is written again.
-    pub async fn append<F>(&mut self, with_open_calls: bool, build: F) -> Result<(), StoreError>
+    pub async fn append<F>(&mut self, ask: &Ask, build: F) -> Result<(), StoreError>
     where
-        F: FnOnce(&Head, &[OpenCall]) -> Result<Batch, StoreError> + Send,
+        F: FnOnce(&Head, &Found) -> Result<Batch, StoreError> + Send,
     {
         self.apply_bound().await?;
-        let written = self.transact(with_open_calls, build).await;
+        let written = self.transact(ask, build).await;
         if written.is_err() {
             // Whatever failed, the lock is given back before anybody tries again. A failed commit may
             // have ended the transaction by itself, and then there is nothing to roll back.
-            let _ = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
+            let _ = self.conn.run("ROLLBACK").await;
         }
         written
     }
 
-    async fn transact<F>(&mut self, with_open_calls: bool, build: F) -> Result<(), StoreError>
+    async fn transact<F>(&mut self, ask: &Ask, build: F) -> Result<(), StoreError>
     where
-        F: FnOnce(&Head, &[OpenCall]) -> Result<Batch, StoreError> + Send,
+        F: FnOnce(&Head, &Found) -> Result<Batch, StoreError> + Send,
     {
         let conn = &mut self.conn;
-        let head = head_of(&sqlx::query(BEGIN).fetch_one(&mut *conn).await?)?;
-        let open = if with_open_calls {
-            read_open_calls(conn).await?
-        } else {
-            Vec::new()
+        let (head, lapsed) = begin(conn, &ask.boot).await?;
+        let open = match (ask.open_calls || lapsed, conn.is_sqlite()) {
+            (false, _) => Vec::new(),
+            (true, true) => read_open_calls(conn).await?,
+            (true, false) => read_calls_of_replicas(conn, &ask.boot).await?,
         };
-        let batch = build(&head, &open)?;
+        if !conn.is_sqlite() && (lapsed || ask.beat) {
+            seen(conn, &ask.boot).await?;
+        }
+        let batch = build(&head, &Found { open, lapsed })?;
         write_open_calls(conn, &batch).await?;
         for seq in &batch.erased {
-            sqlx::query("DELETE FROM payload WHERE seq = ?1")
+            query("DELETE FROM payload WHERE seq = ?1")
                 .bind(to_i64(*seq))
                 .execute(&mut *conn)
                 .await?;
         }
         if let Some(checkpoint) = &batch.checkpoint {
-            sqlx::query("INSERT OR IGNORE INTO checkpoint (size, note, frontier) VALUES (?1, ?2, ?3)")
+            query("INSERT INTO checkpoint (size, note, frontier) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
                 .bind(to_i64(checkpoint.size))
                 .bind(&checkpoint.note)
                 .bind(checkpoint.frontier.concat())
@@ -173,7 +226,7 @@ impl JournalWriter {
     /// # Errors
     /// See [`StoreError`].
     pub async fn leaf(&mut self, seq: u64) -> Result<Option<[u8; 32]>, StoreError> {
-        let leaf: Option<Vec<u8>> = sqlx::query_scalar("SELECT leaf FROM journal WHERE seq = ?1")
+        let leaf: Option<Vec<u8>> = query_scalar("SELECT leaf FROM journal WHERE seq = ?1")
             .bind(to_i64(seq))
             .fetch_optional(&mut self.conn)
             .await?;
@@ -186,24 +239,28 @@ impl JournalWriter {
     /// It cannot.
     pub async fn probe(&mut self) -> Result<(), StoreError> {
         self.apply_bound().await?;
-        for sql in [
-            "INSERT OR REPLACE INTO probe (one, filler) VALUES (1, zeroblob(65536))",
-            "DELETE FROM probe",
-        ] {
-            sqlx::query(sql).execute(&mut self.conn).await?;
-        }
+        query(
+            "INSERT INTO probe (one, filler) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET filler = excluded.filler",
+        )
+        .bind(vec![0; 65_536])
+        .execute(&mut self.conn)
+        .await?;
+        query("DELETE FROM probe").execute(&mut self.conn).await?;
         Ok(())
     }
 
     /// Moves the write-ahead log into the file and empties it, so that erased bytes are gone from
-    /// both. A reader in the middle of something keeps it from being complete; that is no error.
+    /// both. A reader in the middle of something keeps it from being complete; that is no error. A server's log is
+    /// not ours: its operator's retention of it bounds how long erased bytes last there.
     ///
     /// # Errors
     /// The file system's.
     pub async fn empty_log(&mut self) -> Result<(), StoreError> {
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_all(&mut self.conn)
-            .await?;
+        if self.conn.is_sqlite() {
+            query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .fetch_all(&mut self.conn)
+                .await?;
+        }
         Ok(())
     }
 
@@ -212,12 +269,12 @@ impl JournalWriter {
     /// # Errors
     /// See [`StoreError`].
     pub async fn settle_meta(&mut self, key: &str, value: &str) -> Result<String, StoreError> {
-        sqlx::query("INSERT OR IGNORE INTO meta (key, value) VALUES (?1, ?2)")
+        query("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
             .bind(key)
             .bind(value)
             .execute(&mut self.conn)
             .await?;
-        Ok(sqlx::query_scalar("SELECT value FROM meta WHERE key = ?1")
+        Ok(query_scalar("SELECT value FROM meta WHERE key = ?1")
             .bind(key)
             .fetch_one(&mut self.conn)
             .await?)
@@ -226,42 +283,108 @@ impl JournalWriter {
     /// `max_page_count` belongs to a connection, so it is set on this one whenever it has changed.
     async fn apply_bound(&mut self) -> Result<(), StoreError> {
         let wanted = self.max_pages.load(Ordering::Relaxed);
-        if wanted != self.applied {
-            sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA max_page_count = {wanted}")))
-                .execute(&mut self.conn)
-                .await?;
+        if wanted != self.applied && self.conn.is_sqlite() {
+            self.conn.run(format!("PRAGMA max_page_count = {wanted}")).await?;
             self.applied = wanted;
         }
         Ok(())
     }
 }
 
-/// Takes the lock and reads the head in one go.
-const BEGIN: &str = "BEGIN IMMEDIATE; SELECT size, last_leaf, frontier FROM head";
+/// Begins to append: takes the lock on the head and reads it. Gives also whether this process has lapsed.
+async fn begin(conn: &mut Conn, boot: &str) -> Result<(Head, bool), StoreError> {
+    if conn.is_sqlite() {
+        let head = query("BEGIN IMMEDIATE; SELECT size, last_leaf, frontier FROM head");
+        return Ok((head_of(&head.fetch_one(conn).await?)?, false));
+    }
+    // What is read of the head is the row as it is when the lock is had, not as it was when it was asked for.
+    conn.run("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        .await?;
+    let head = query(format!(
+        "SELECT size, last_leaf, frontier, (SELECT count(*) FROM replica WHERE boot = ? AND seen_at > {NOW} - ?) \
+         FROM head FOR UPDATE OF head"
+    ));
+    let row = head.bind(boot).bind(LAPSED_MILLIS).fetch_one(conn).await?;
+    Ok((head_of(&row)?, row.try_get::<i64>(3)? == 0))
+}
+
+/// Notes that this process lives, and forgets those that are long gone.
+async fn seen(conn: &mut Conn, boot: &str) -> Result<(), StoreError> {
+    query(format!(
+        "INSERT INTO replica (boot, seen_at) VALUES (?, {NOW}) \
+         ON CONFLICT (boot) DO UPDATE SET seen_at = excluded.seen_at"
+    ))
+    .bind(boot)
+    .execute(conn)
+    .await?;
+    query(format!("DELETE FROM replica WHERE seen_at < {NOW} - ?"))
+        .bind(FORGOTTEN_MILLIS)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The calls under way, and the intents of those whose process is gone; never of the one that asks.
+async fn read_calls_of_replicas(conn: &mut Conn, boot: &str) -> Result<Vec<OpenCall>, StoreError> {
+    let calls = query(format!(
+        "SELECT o.call_id, o.seq, o.boot, CASE WHEN o.boot <> ? AND NOT EXISTS (SELECT 1 FROM replica r \
+         WHERE r.boot = o.boot AND r.seen_at > {NOW} - ?) THEN j.record END \
+         FROM open_call o JOIN journal j ON j.seq = o.seq ORDER BY o.seq"
+    ));
+    let rows = calls.bind(boot).bind(GONE_MILLIS).fetch_all(conn).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(OpenCall {
+                call_id: row.try_get(0)?,
+                seq: to_u64(row.try_get(1)?),
+                boot: row.try_get(2)?,
+                gone: row.try_get(3)?,
+            })
+        })
+        .collect()
+}
+
 const RECORD: (&str, &str) = (
-    "INSERT INTO journal (seq, leaf, at, phase, call_id, user, session, tool, resource, status, record) VALUES ",
+    "INSERT INTO journal (seq, leaf, at, phase, call_id, \"user\", session, tool, resource, status, record) VALUES ",
     "(?,?,?,?,?,?,?,?,?,?,?)",
 );
 const PAYLOAD: (&str, &str) = ("INSERT INTO payload (seq, blob, salt, data) VALUES ", "(?,?,?,?)");
-const COMMIT: &str = "UPDATE head SET size = ?, last_leaf = ?, frontier = ?; COMMIT";
+const HEAD: &str = "UPDATE head SET size = ?, last_leaf = ?, frontier = ?";
 
 /// Rows in one INSERT, largest first. The way to SQLite's thread and back costs more than a row does,
 /// so rows go in groups, and the last group of each kind goes with the end of the transaction: one
 /// call's batch is one such journey. Sizes are few so that every statement stays prepared.
 const GROUPS: [usize; 5] = [16, 4, 3, 2, 1];
 
-/// The statements of every (records, payloads) that one journey can carry, the last with COMMIT.
-static STATEMENTS: LazyLock<HashMap<(usize, usize, bool), String>> = LazyLock::new(|| {
+/// The statements of every (records, payloads) that one journey can carry, the last with the head: for a file several
+/// in one text and with COMMIT, for a server one statement.
+static STATEMENTS: LazyLock<HashMap<(usize, usize, bool), [String; 2]>> = LazyLock::new(|| {
     let sizes = || GROUPS.into_iter().chain([0]);
     let insert = |(head, row): (&str, &str), size: usize| match size {
-        0 => String::new(),
-        _ => format!("{head}{};", vec![row; size].join(",")),
+        0 => None,
+        _ => Some(format!("{head}{}", vec![row; size].join(","))),
     };
     let mut all = HashMap::new();
     for (records, payloads) in sizes().flat_map(|records| sizes().map(move |payloads| (records, payloads))) {
-        let rows = insert(RECORD, records) + &insert(PAYLOAD, payloads);
-        all.insert((records, payloads, true), format!("{rows}{COMMIT}"));
-        all.insert((records, payloads, false), rows);
+        let rows: Vec<String> = [insert(RECORD, records), insert(PAYLOAD, payloads)]
+            .into_iter()
+            .flatten()
+            .collect();
+        let parts: Vec<String> = rows
+            .iter()
+            .enumerate()
+            .map(|(number, insert)| format!("part{number} AS ({insert})"))
+            .collect();
+        let with = match parts.is_empty() {
+            true => String::new(),
+            false => format!("WITH {} ", parts.join(", ")),
+        };
+        let rows = rows.join("; ");
+        all.insert(
+            (records, payloads, true),
+            [format!("{rows}; {HEAD}; COMMIT"), format!("{with}{HEAD}")],
+        );
+        all.insert((records, payloads, false), [rows, format!("{with}SELECT 1")]);
     }
     all
 });
@@ -275,14 +398,18 @@ fn group<'a, T>(rows: &mut &'a [T]) -> &'a [T] {
 }
 
 /// Everything that every batch has: its records, their payloads, the new head, the end.
-async fn write_and_commit(conn: &mut SqliteConnection, batch: &Batch) -> Result<(), StoreError> {
+async fn write_and_commit(conn: &mut Conn, batch: &Batch) -> Result<(), StoreError> {
     let (mut records, mut payloads) = (batch.records.as_slice(), batch.payloads.as_slice());
     loop {
         let (some, others) = (group(&mut records), group(&mut payloads));
         let last = records.is_empty() && payloads.is_empty();
         let sql = STATEMENTS.get(&(some.len(), others.len(), last));
-        let sql = sql.ok_or_else(|| StoreError::Damaged("no statement for a batch".to_owned()))?;
-        let mut query = sqlx::query(sql.as_str());
+        let [file, server] = sql.ok_or_else(|| StoreError::Damaged("no statement for a batch".to_owned()))?;
+        let mut query = query(if conn.is_sqlite() {
+            file.as_str()
+        } else {
+            server.as_str()
+        });
         for row in some {
             query = query
                 .bind(to_i64(row.seq))
@@ -312,22 +439,28 @@ async fn write_and_commit(conn: &mut SqliteConnection, batch: &Batch) -> Result<
         }
         query.execute(&mut *conn).await?;
         if last {
+            if !conn.is_sqlite() {
+                conn.run("COMMIT").await?;
+            }
             return Ok(());
         }
     }
 }
 
-async fn write_open_calls(conn: &mut SqliteConnection, batch: &Batch) -> Result<(), StoreError> {
+async fn write_open_calls(conn: &mut Conn, batch: &Batch) -> Result<(), StoreError> {
     for call in &batch.opened {
-        sqlx::query("INSERT OR REPLACE INTO open_call (call_id, seq, boot) VALUES (?1, ?2, ?3)")
-            .bind(&call.call_id)
-            .bind(to_i64(call.seq))
-            .bind(&call.boot)
-            .execute(&mut *conn)
-            .await?;
+        query(
+            "INSERT INTO open_call (call_id, seq, boot) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (call_id) DO UPDATE SET seq = excluded.seq, boot = excluded.boot",
+        )
+        .bind(&call.call_id)
+        .bind(to_i64(call.seq))
+        .bind(&call.boot)
+        .execute(&mut *conn)
+        .await?;
     }
     for call_id in &batch.closed {
-        sqlx::query("DELETE FROM open_call WHERE call_id = ?1")
+        query("DELETE FROM open_call WHERE call_id = ?1")
             .bind(call_id)
             .execute(&mut *conn)
             .await?;
@@ -336,27 +469,27 @@ async fn write_open_calls(conn: &mut SqliteConnection, batch: &Batch) -> Result<
 }
 
 /// The head as stored.
-pub(super) async fn read_head(conn: &mut SqliteConnection) -> Result<Head, StoreError> {
+pub(super) async fn read_head(conn: &mut Conn) -> Result<Head, StoreError> {
     head_of(
-        &sqlx::query("SELECT size, last_leaf, frontier FROM head")
+        &query("SELECT size, last_leaf, frontier FROM head")
             .fetch_one(conn)
             .await?,
     )
 }
 
-fn head_of(row: &SqliteRow) -> Result<Head, StoreError> {
+fn head_of(row: &Row) -> Result<Head, StoreError> {
     Ok(Head {
         size: to_u64(row.try_get(0)?),
         last_leaf: row
-            .try_get::<Option<Vec<u8>>, _>(1)?
+            .try_get::<Option<Vec<u8>>>(1)?
             .and_then(|leaf| leaf.try_into().ok()),
-        frontier: split_frontier(&row.try_get::<Vec<u8>, _>(2)?),
+        frontier: split_frontier(&row.try_get::<Vec<u8>>(2)?),
     })
 }
 
 /// The calls under way, of every process.
-pub(super) async fn read_open_calls(conn: &mut SqliteConnection) -> Result<Vec<OpenCall>, StoreError> {
-    let rows = sqlx::query("SELECT call_id, seq, boot FROM open_call ORDER BY seq")
+pub(super) async fn read_open_calls(conn: &mut Conn) -> Result<Vec<OpenCall>, StoreError> {
+    let rows = query("SELECT call_id, seq, boot FROM open_call ORDER BY seq")
         .fetch_all(conn)
         .await?;
     rows.iter()
@@ -365,6 +498,7 @@ pub(super) async fn read_open_calls(conn: &mut SqliteConnection) -> Result<Vec<O
                 call_id: row.try_get(0)?,
                 seq: to_u64(row.try_get(1)?),
                 boot: row.try_get(2)?,
+                gone: None,
             })
         })
         .collect()

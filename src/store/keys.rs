@@ -1,9 +1,7 @@
 //! The rows of API keys: never a key, only its SHA-256.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
 use super::StoreError;
+use super::db::{Row, query};
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
 
@@ -44,7 +42,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn key_of_hash(&mut self, hash: &[u8; 32]) -> Result<Option<KeyRow>, StoreError> {
-        let row = sqlx::query(keys!("WHERE hash = ?1"))
+        let row = query(keys!("WHERE hash = ?1"))
             .bind(&hash[..])
             .fetch_optional(&mut self.conn)
             .await?;
@@ -56,7 +54,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn key(&mut self, id: &str) -> Result<Option<KeyRow>, StoreError> {
-        let row = sqlx::query(keys!("WHERE id = ?1"))
+        let row = query(keys!("WHERE id = ?1"))
             .bind(id)
             .fetch_optional(&mut self.conn)
             .await?;
@@ -68,7 +66,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn live_keys(&mut self, name: &str, now: u64) -> Result<Vec<KeyRow>, StoreError> {
-        let rows = sqlx::query(keys!(
+        let rows = query(keys!(
             "WHERE name = ?1 AND revoked_at IS NULL AND expires_at > ?2 ORDER BY created_at, id"
         ))
         .bind(name)
@@ -83,7 +81,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn keys(&mut self, now: u64, limit: u32) -> Result<Vec<KeyRow>, StoreError> {
-        let rows = sqlx::query(keys!(
+        let rows = query(keys!(
             "ORDER BY (revoked_at IS NULL AND expires_at > ?1) DESC, created_at DESC, id LIMIT ?2"
         ))
         .bind(to_i64(now))
@@ -98,7 +96,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn insert_key(&mut self, row: &KeyRow) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO api_key (id, hash, name, groups, tools, resources, made_by, created_at, expires_at) \
              VALUES (?,?,?,?,?,?,?,?,?)",
         )
@@ -121,7 +119,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn shorten_key(&mut self, id: &str, at: u64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE api_key SET expires_at = min(expires_at, ?2) WHERE id = ?1")
+        query("UPDATE api_key SET expires_at = ?2 WHERE id = ?1 AND expires_at > ?2")
             .bind(id)
             .bind(to_i64(at))
             .execute(&mut self.conn)
@@ -134,14 +132,13 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn revoke_key(&mut self, id: &str, at: u64, by: &str) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "UPDATE api_key SET revoked_at = ?2, revoked_by = ?3 WHERE id = ?1 AND revoked_at IS NULL",
-        )
-        .bind(id)
-        .bind(to_i64(at))
-        .bind(by)
-        .execute(&mut self.conn)
-        .await?;
+        let done =
+            query("UPDATE api_key SET revoked_at = ?2, revoked_by = ?3 WHERE id = ?1 AND revoked_at IS NULL")
+                .bind(id)
+                .bind(to_i64(at))
+                .bind(by)
+                .execute(&mut self.conn)
+                .await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -150,7 +147,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn key_used(&mut self, id: &str, at: u64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE api_key SET used_at = max(coalesce(used_at, 0), ?2) WHERE id = ?1")
+        query("UPDATE api_key SET used_at = ?2 WHERE id = ?1 AND (used_at IS NULL OR used_at < ?2)")
             .bind(id)
             .bind(to_i64(at))
             .execute(&mut self.conn)
@@ -159,9 +156,9 @@ impl Tx {
     }
 }
 
-fn key(row: &SqliteRow) -> Result<KeyRow, StoreError> {
+fn key(row: &Row) -> Result<KeyRow, StoreError> {
     let hash: Vec<u8> = row.try_get(1)?;
-    let time = |at: usize| row.try_get::<Option<i64>, _>(at).map(|at| at.map(to_u64));
+    let time = |at: usize| row.try_get::<Option<i64>>(at).map(|at| at.map(to_u64));
     Ok(KeyRow {
         id: row.try_get(0)?,
         hash: hash

@@ -1,8 +1,6 @@
 //! Reading the journal: one connection, one snapshot, in order.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection, Row, SqliteConnection};
-
+use super::db::{Conn, Row, query, query_scalar};
 use super::journal::{
     CheckpointRow, Head, OpenCall, RecordRow, read_head, read_open_calls, split_frontier, to_i64, to_u64,
 };
@@ -45,13 +43,13 @@ pub struct StoredPayload {
 /// A connection that only reads, all in one snapshot: what is appended meanwhile is not seen.
 #[derive(Debug)]
 pub struct JournalReader {
-    conn: SqliteConnection,
+    conn: Conn,
 }
 
 macro_rules! select {
     ($($rest:expr),+) => {
         concat!(
-            "SELECT journal.seq, leaf, at, phase, call_id, user, session, tool, resource, status, record, \
+            "SELECT journal.seq, leaf, at, phase, call_id, \"user\", session, tool, resource, status, record, \
              salt, data FROM journal LEFT JOIN payload ON payload.seq = journal.seq ",
             $($rest),+
         )
@@ -63,11 +61,11 @@ macro_rules! filtered {
         select!(
             "WHERE ",
             $edge,
-            " AND (?2 IS NULL OR user = ?2) AND (?3 IS NULL OR session = ?3) \
+            " AND (?2 IS NULL OR \"user\" = ?2) AND (?3 IS NULL OR session = ?3) \
              AND (?4 IS NULL OR call_id = ?4) AND (?5 IS NULL OR tool = ?5) \
              AND (?6 IS NULL OR resource = ?6) AND (?7 IS NULL OR phase = ?7) \
              AND (?8 IS NULL OR status = ?8) AND (?9 IS NULL OR at >= ?9) \
-             AND (?10 IS NULL OR at < ?10) AND (NOT ?11 OR phase IN ('result', 'refusal', 'interrupted')) \
+             AND (?10 IS NULL OR at < ?10) AND (?11 = 0 OR phase IN ('result', 'refusal', 'interrupted')) \
              ORDER BY journal.seq ",
             $order,
             " LIMIT ?12"
@@ -82,9 +80,12 @@ impl Store {
     /// When the file cannot be opened as it must be.
     pub async fn reader(&self) -> Result<JournalReader, StoreError> {
         let mut conn = self.connect().await?;
-        sqlx::raw_sql("PRAGMA query_only = ON; BEGIN")
-            .execute(&mut conn)
-            .await?;
+        let begin = if conn.is_sqlite() {
+            "PRAGMA query_only = ON; BEGIN"
+        } else {
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        };
+        conn.run(begin).await?;
         Ok(JournalReader { conn })
     }
 }
@@ -103,7 +104,7 @@ impl JournalReader {
     /// # Errors
     /// See [`StoreError`].
     pub async fn meta(&mut self, key: &str) -> Result<Option<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT value FROM meta WHERE key = ?1")
+        Ok(query_scalar("SELECT value FROM meta WHERE key = ?1")
             .bind(key)
             .fetch_optional(&mut self.conn)
             .await?)
@@ -122,7 +123,7 @@ impl JournalReader {
     /// # Errors
     /// See [`StoreError`].
     pub async fn range(&mut self, from: u64, limit: u32) -> Result<Vec<Stored>, StoreError> {
-        let rows = sqlx::query(select!("WHERE journal.seq >= ?1 ORDER BY journal.seq LIMIT ?2"))
+        let rows = query(select!("WHERE journal.seq >= ?1 ORDER BY journal.seq LIMIT ?2"))
             .bind(to_i64(from))
             .bind(limit)
             .fetch_all(&mut self.conn)
@@ -135,7 +136,7 @@ impl JournalReader {
     /// # Errors
     /// See [`StoreError`].
     pub async fn call(&mut self, call_id: &str) -> Result<Vec<Stored>, StoreError> {
-        let rows = sqlx::query(select!("WHERE call_id = ?1 ORDER BY journal.seq"))
+        let rows = query(select!("WHERE call_id = ?1 ORDER BY journal.seq"))
             .bind(call_id)
             .fetch_all(&mut self.conn)
             .await?;
@@ -159,7 +160,7 @@ impl JournalReader {
         } else {
             (OLDEST_FIRST, edge.map_or(0, to_i64))
         };
-        let rows = sqlx::query(sql)
+        let rows = query(sql)
             .bind(edge)
             .bind(&filter.user)
             .bind(&filter.session)
@@ -182,7 +183,7 @@ impl JournalReader {
     /// # Errors
     /// See [`StoreError`].
     pub async fn payloads_before(&mut self, time: &str, limit: u32) -> Result<Vec<u64>, StoreError> {
-        let rows: Vec<i64> = sqlx::query_scalar(
+        let rows: Vec<i64> = query_scalar(
             "SELECT payload.seq FROM payload JOIN journal ON journal.seq = payload.seq \
              WHERE at < ?1 ORDER BY payload.seq LIMIT ?2",
         )
@@ -199,7 +200,7 @@ impl JournalReader {
     /// See [`StoreError`].
     pub async fn checkpoints(&mut self, after: u64, limit: u32) -> Result<Vec<CheckpointRow>, StoreError> {
         let rows =
-            sqlx::query("SELECT size, note, frontier FROM checkpoint WHERE size > ?1 ORDER BY size LIMIT ?2")
+            query("SELECT size, note, frontier FROM checkpoint WHERE size > ?1 ORDER BY size LIMIT ?2")
                 .bind(to_i64(after))
                 .bind(limit)
                 .fetch_all(&mut self.conn)
@@ -212,7 +213,7 @@ impl JournalReader {
     /// # Errors
     /// See [`StoreError`].
     pub async fn last_checkpoint(&mut self) -> Result<Option<CheckpointRow>, StoreError> {
-        let row = sqlx::query("SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 1")
+        let row = query("SELECT size, note, frontier FROM checkpoint ORDER BY size DESC LIMIT 1")
             .fetch_optional(&mut self.conn)
             .await?;
         row.as_ref().map(checkpoint).transpose()
@@ -223,7 +224,7 @@ impl JournalReader {
     /// # Errors
     /// See [`StoreError`].
     pub async fn checkpoint_count(&mut self) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM checkpoint")
+        let count: i64 = query_scalar("SELECT count(*) FROM checkpoint")
             .fetch_one(&mut self.conn)
             .await?;
         Ok(to_u64(count))
@@ -234,19 +235,22 @@ impl JournalReader {
     /// # Errors
     /// See [`StoreError`].
     pub async fn leaves(&mut self, size: u64) -> Result<Vec<[u8; 32]>, StoreError> {
-        let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT leaf FROM journal WHERE seq < ?1 ORDER BY seq")
+        let rows: Vec<Vec<u8>> = query_scalar("SELECT leaf FROM journal WHERE seq < ?1 ORDER BY seq")
             .bind(to_i64(size))
             .fetch_all(&mut self.conn)
             .await?;
         Ok(rows.into_iter().filter_map(|leaf| leaf.try_into().ok()).collect())
     }
 
-    /// What SQLite itself says of the file; `ok` when it is sound.
+    /// What SQLite itself says of a file; `ok` when it is sound.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn integrity(&mut self) -> Result<String, StoreError> {
-        Ok(sqlx::query_scalar("PRAGMA quick_check(1)")
+        if !self.conn.is_sqlite() {
+            return Ok("ok".to_owned()); // a server checks its own pages
+        }
+        Ok(query_scalar("PRAGMA quick_check(1)")
             .fetch_one(&mut self.conn)
             .await?)
     }
@@ -266,10 +270,10 @@ const NEWEST_FIRST: &str = filtered!("journal.seq < ?1", "DESC");
 /// A record, and what it offered where that is still held.
 pub type Stored = (RecordRow, Option<StoredPayload>);
 
-fn stored(row: &SqliteRow) -> Result<Stored, StoreError> {
+fn stored(row: &Row) -> Result<Stored, StoreError> {
     let record = RecordRow {
         seq: to_u64(row.try_get(0)?),
-        leaf: row.try_get::<Vec<u8>, _>(1)?.try_into().unwrap_or_default(),
+        leaf: row.try_get::<Vec<u8>>(1)?.try_into().unwrap_or_default(),
         at: row.try_get(2)?,
         phase: row.try_get(3)?,
         call_id: row.try_get(4)?,
@@ -286,10 +290,10 @@ fn stored(row: &SqliteRow) -> Result<Stored, StoreError> {
     Ok((record, payload))
 }
 
-fn checkpoint(row: &SqliteRow) -> Result<CheckpointRow, StoreError> {
+fn checkpoint(row: &Row) -> Result<CheckpointRow, StoreError> {
     Ok(CheckpointRow {
         size: to_u64(row.try_get(0)?),
         note: row.try_get(1)?,
-        frontier: split_frontier(&row.try_get::<Vec<u8>, _>(2)?),
+        frontier: split_frontier(&row.try_get::<Vec<u8>>(2)?),
     })
 }

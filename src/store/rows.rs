@@ -2,27 +2,44 @@
 //!
 //! Each kind of row adds its own methods to [`Tx`], in a file of its own.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::SqliteConnection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::db::Conn;
 use super::{Store, StoreError};
 
 /// Connections kept for the next transaction.
 const IDLE: usize = 4;
+/// Transactions at once: a server has a bound of its own, for all that use it.
+const AT_ONCE: usize = 12;
 
 /// The rows of a store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Rows {
     store: Store,
-    idle: Arc<Mutex<Vec<SqliteConnection>>>,
+    idle: Idle,
+    seats: Arc<Semaphore>,
 }
+
+type Idle = Arc<Mutex<Vec<Conn>>>;
 
 /// One transaction. Dropped without a commit, it has changed nothing: its connection closes.
 #[derive(Debug)]
 pub struct Tx {
-    pub(super) conn: SqliteConnection,
-    idle: Arc<Mutex<Vec<SqliteConnection>>>,
+    pub(super) conn: Conn,
+    /// How it ends.
+    end: Cow<'static, str>,
+    idle: Idle,
+    _seat: OwnedSemaphorePermit,
+}
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy)]
+enum Aim {
+    Read,
+    Write,
 }
 
 impl Rows {
@@ -32,15 +49,16 @@ impl Rows {
         Self {
             store,
             idle: Arc::default(),
+            seats: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
-    /// Begins a transaction that writes: from here on no other process writes.
+    /// Begins a transaction that writes rows: from here on no other process does.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn write(&self) -> Result<Tx, StoreError> {
-        self.begin("BEGIN IMMEDIATE").await
+        self.begin(Aim::Write).await
     }
 
     /// Begins a transaction that only reads, from one snapshot.
@@ -48,21 +66,66 @@ impl Rows {
     /// # Errors
     /// See [`StoreError`].
     pub async fn read(&self) -> Result<Tx, StoreError> {
-        self.begin("BEGIN").await
+        self.begin(Aim::Read).await
     }
 
-    async fn begin(&self, how: &'static str) -> Result<Tx, StoreError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let conn = match idle {
-            Some(conn) => conn,
-            None => self.store.connect().await?,
+    async fn begin(&self, aim: Aim) -> Result<Tx, StoreError> {
+        let seat = Arc::clone(&self.seats).acquire_owned().await;
+        let seat = seat.map_err(|_| StoreError::Busy)?;
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let kept = idle.is_some();
+            let mut conn = match idle {
+                Some(conn) => conn,
+                None => self.store.connect().await?,
+            };
+            match self.store.begin(&mut conn, aim).await {
+                Ok(()) => {
+                    return Ok(Tx {
+                        conn,
+                        end: self.store.end(aim),
+                        idle: Arc::clone(&self.idle),
+                        _seat: seat,
+                    });
+                }
+                // The server may have been away since: what it closed is not what it says now.
+                Err(StoreError::Database(_)) if kept => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Store {
+    async fn begin(&self, conn: &mut Conn, aim: Aim) -> Result<(), StoreError> {
+        let how = match (&self.engine, aim) {
+            (super::Engine::File(_), Aim::Read) => "BEGIN".to_owned(),
+            (super::Engine::File(_), Aim::Write) => "BEGIN IMMEDIATE".to_owned(),
+            #[cfg(feature = "postgres")]
+            (super::Engine::Server(_), Aim::Read) => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned()
+            }
+            // Each statement sees what was committed before it began: all that held the lock before.
+            #[cfg(feature = "postgres")]
+            (super::Engine::Server(server), Aim::Write) => format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({})",
+                server.lock(super::postgres::Lock::Rows)
+            ),
         };
-        let mut tx = Tx {
-            conn,
-            idle: Arc::clone(&self.idle),
-        };
-        sqlx::query(how).execute(&mut tx.conn).await?;
-        Ok(tx)
+        Ok(conn.run(how).await?)
+    }
+
+    fn end(&self, aim: Aim) -> Cow<'static, str> {
+        // PostgreSQL says yes to the COMMIT of a transaction that has failed, and undoes it; to a SELECT it says no.
+        match (&self.engine, aim) {
+            (super::Engine::File(_), _) => "COMMIT".into(),
+            #[cfg(feature = "postgres")]
+            (super::Engine::Server(_), Aim::Read) => "SELECT 1; COMMIT".into(),
+            #[cfg(feature = "postgres")]
+            (super::Engine::Server(server), Aim::Write) => {
+                format!("SELECT pg_notify('{}', ''); COMMIT", server.channel()).into()
+            }
+        }
     }
 }
 
@@ -72,8 +135,9 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`]; it is then open whether it happened.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        sqlx::query("COMMIT").execute(&mut self.conn).await?;
-        let Self { conn, idle } = self;
+        let commit = std::mem::take(&mut self.end);
+        self.conn.run(commit).await?;
+        let Self { conn, idle, .. } = self;
         let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE {
             idle.push(conn);

@@ -1,9 +1,7 @@
 //! The rows of people's security keys, public keys only, and of the challenges they are asked with.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
 use super::StoreError;
+use super::db::{Row, query};
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
 
@@ -56,7 +54,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn all_security_keys(&mut self) -> Result<Vec<SecurityKeyRow>, StoreError> {
-        let rows = sqlx::query(concat!(
+        let rows = query(concat!(
             "SELECT ",
             columns!(),
             " FROM security_key ORDER BY issuer, subject, created_at, id"
@@ -75,7 +73,7 @@ impl Tx {
         issuer: &str,
         subject: &str,
     ) -> Result<Vec<SecurityKeyRow>, StoreError> {
-        let rows = sqlx::query(concat!(
+        let rows = query(concat!(
             "SELECT ",
             columns!(),
             " FROM security_key WHERE issuer = ?1 AND subject = ?2 ORDER BY created_at, id"
@@ -92,7 +90,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn insert_security_key(&mut self, row: &SecurityKeyRow) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO security_key (id, credential, issuer, subject, handle, public, state, transports, name, \
              signed_in_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         )
@@ -103,7 +101,7 @@ impl Tx {
         .bind(&row.handle)
         .bind(&row.public)
         .bind(&row.state)
-        .bind(row.transports)
+        .bind(u32::from(row.transports))
         .bind(&row.name)
         .bind(to_i64(row.signed_in_at))
         .bind(to_i64(row.created_at))
@@ -117,7 +115,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn security_key_used(&mut self, id: &str, state: &[u8], now: u64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE security_key SET state = ?2, used_at = ?3 WHERE id = ?1")
+        query("UPDATE security_key SET state = ?2, used_at = ?3 WHERE id = ?1")
             .bind(id)
             .bind(state)
             .bind(to_i64(now))
@@ -136,7 +134,7 @@ impl Tx {
         subject: &str,
         id: &str,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query("DELETE FROM security_key WHERE id = ?1 AND issuer = ?2 AND subject = ?3")
+        let done = query("DELETE FROM security_key WHERE id = ?1 AND issuer = ?2 AND subject = ?3")
             .bind(id)
             .bind(issuer)
             .bind(subject)
@@ -157,28 +155,29 @@ impl Tx {
         most_each: u32,
         most: u32,
     ) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM security_challenge WHERE expires_at <= ?1")
+        query("DELETE FROM security_challenge WHERE expires_at <= ?1")
             .bind(to_i64(now))
             .execute(&mut self.conn)
             .await?;
-        sqlx::query(
+        query(
             "DELETE FROM security_challenge WHERE challenge IN (SELECT challenge FROM security_challenge \
-             WHERE issuer = ?1 AND subject = ?2 ORDER BY expires_at LIMIT max(0, (SELECT count(*) \
-             FROM security_challenge WHERE issuer = ?1 AND subject = ?2) - ?3 + 1))",
+             WHERE issuer = ?1 AND subject = ?2 ORDER BY expires_at LIMIT (SELECT CASE WHEN count(*) < ?3 THEN 0 \
+             ELSE count(*) - ?3 + 1 END FROM security_challenge WHERE issuer = ?1 AND subject = ?2))",
         )
         .bind(&row.issuer)
         .bind(&row.subject)
         .bind(most_each)
         .execute(&mut self.conn)
         .await?;
-        sqlx::query(
+        query(
             "DELETE FROM security_challenge WHERE challenge IN (SELECT challenge FROM security_challenge \
-             ORDER BY expires_at LIMIT max(0, (SELECT count(*) FROM security_challenge) - ?1 + 1))",
+             ORDER BY expires_at LIMIT (SELECT CASE WHEN count(*) < ?1 THEN 0 ELSE count(*) - ?1 + 1 END \
+             FROM security_challenge))",
         )
         .bind(most)
         .execute(&mut self.conn)
         .await?;
-        sqlx::query(
+        query(
             "INSERT INTO security_challenge (challenge, issuer, subject, about, kind, ceremony, expires_at) \
              VALUES (?,?,?,?,?,?,?)",
         )
@@ -199,7 +198,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn take_challenge(&mut self, challenge: [u8; 16]) -> Result<Option<ChallengeRow>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "DELETE FROM security_challenge WHERE challenge = ?1 \
              RETURNING issuer, subject, about, kind, ceremony, expires_at",
         )
@@ -221,7 +220,7 @@ impl Tx {
     }
 }
 
-fn key(row: &SqliteRow) -> Result<SecurityKeyRow, StoreError> {
+fn key(row: &Row) -> Result<SecurityKeyRow, StoreError> {
     Ok(SecurityKeyRow {
         id: row.try_get("id")?,
         credential: row.try_get("credential")?,
@@ -234,6 +233,6 @@ fn key(row: &SqliteRow) -> Result<SecurityKeyRow, StoreError> {
         name: row.try_get("name")?,
         signed_in_at: to_u64(row.try_get("signed_in_at")?),
         created_at: to_u64(row.try_get("created_at")?),
-        used_at: row.try_get::<Option<i64>, _>("used_at")?.map(to_u64),
+        used_at: row.try_get::<Option<i64>>("used_at")?.map(to_u64),
     })
 }

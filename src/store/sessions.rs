@@ -4,10 +4,8 @@
 
 mod grants;
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
 use super::StoreError;
+use super::db::{Row, query, query_scalar};
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
 
@@ -82,7 +80,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn insert_session(&mut self, row: &SessionRow) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO session (id, issuer, subject, client_id, client_name, verified, scope, claimed, auth_time, \
              provider_sid, sealed, created_at, used_at, checked_at, ends_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         )
@@ -111,7 +109,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn session(&mut self, id: &str) -> Result<Option<SessionRow>, StoreError> {
-        let row = sqlx::query(sessions!("WHERE id = ?1"))
+        let row = query(sessions!("WHERE id = ?1"))
             .bind(id)
             .fetch_optional(&mut self.conn)
             .await?;
@@ -128,7 +126,7 @@ impl Tx {
         limit: u32,
     ) -> Result<Vec<SessionRow>, StoreError> {
         let (issuer, subject) = person.unzip();
-        let rows = sqlx::query(sessions!(
+        let rows = query(sessions!(
             "WHERE ended_at IS NULL AND (?1 IS NULL OR (issuer = ?1 AND subject = ?2)) \
              ORDER BY created_at DESC, id LIMIT ?3"
         ))
@@ -149,7 +147,7 @@ impl Tx {
         issuer: &str,
         provider_sid: &str,
     ) -> Result<Vec<String>, StoreError> {
-        let found = sqlx::query_scalar(
+        let found = query_scalar(
             "SELECT id FROM session WHERE issuer = ?1 AND provider_sid = ?2 AND ended_at IS NULL",
         )
         .bind(issuer)
@@ -164,7 +162,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn sessions_over(&mut self, now: u64, used_before: u64) -> Result<Vec<String>, StoreError> {
-        let found = sqlx::query_scalar(
+        let found = query_scalar(
             "SELECT id FROM session WHERE ended_at IS NULL AND (ends_at <= ?1 OR used_at <= ?2) LIMIT 256",
         )
         .bind(to_i64(now))
@@ -179,7 +177,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn use_session(&mut self, id: &str, now: u64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE session SET used_at = max(used_at, ?2) WHERE id = ?1 AND ended_at IS NULL")
+        query("UPDATE session SET used_at = ?2 WHERE id = ?1 AND ended_at IS NULL AND used_at < ?2")
             .bind(id)
             .bind(to_i64(now))
             .execute(&mut self.conn)
@@ -199,7 +197,7 @@ impl Tx {
         now: u64,
         until: u64,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "UPDATE session SET asking_until = ?4 WHERE id = ?1 AND checked_at = ?2 AND ended_at IS NULL \
              AND sealed IS NOT NULL AND (asking_until IS NULL OR asking_until <= ?3)",
         )
@@ -217,7 +215,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn unclaim_session(&mut self, id: &str, claim: u64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE session SET asking_until = NULL WHERE id = ?1 AND asking_until = ?2")
+        query("UPDATE session SET asking_until = NULL WHERE id = ?1 AND asking_until = ?2")
             .bind(id)
             .bind(to_i64(claim))
             .execute(&mut self.conn)
@@ -231,7 +229,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn session_checked(&mut self, id: &str, checked: Checked<'_>) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "UPDATE session SET asking_until = NULL, checked_at = ?3, claimed = coalesce(?4, claimed), sealed = ?5 \
              WHERE id = ?1 AND asking_until = ?2 AND ended_at IS NULL",
         )
@@ -255,8 +253,8 @@ impl Tx {
         claim: u64,
         ends_at: u64,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "UPDATE session SET asking_until = NULL, sealed = NULL, ends_at = min(ends_at, ?3) \
+        let done = query(
+            "UPDATE session SET asking_until = NULL, sealed = NULL, ends_at = CASE WHEN ends_at < ?3 THEN ends_at ELSE ?3 END \
              WHERE id = ?1 AND asking_until = ?2 AND ended_at IS NULL",
         )
         .bind(id)
@@ -273,7 +271,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn end_session(&mut self, id: &str, now: u64, why: &str) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "UPDATE session SET ended_at = ?2, ended_why = ?3, sealed = NULL, asking_until = NULL \
              WHERE id = ?1 AND ended_at IS NULL",
         )
@@ -285,11 +283,11 @@ impl Tx {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        sqlx::query("DELETE FROM token WHERE session = ?1")
+        query("DELETE FROM token WHERE session = ?1")
             .bind(id)
             .execute(&mut self.conn)
             .await?;
-        sqlx::query("INSERT INTO session_end (session, at) VALUES (?1, ?2)")
+        query("INSERT INTO session_end (session, at) VALUES (?1, ?2)")
             .bind(id)
             .bind(to_i64(now))
             .execute(&mut self.conn)
@@ -297,16 +295,15 @@ impl Tx {
         Ok(true)
     }
 
-    /// The number of the last end; 0 before the first.
+    /// The number of the last end that is still remembered; 0 when there is none. Whatever comes has a higher one.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn last_end(&mut self) -> Result<u64, StoreError> {
-        let last: Option<i64> =
-            sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'session_end'")
-                .fetch_optional(&mut self.conn)
-                .await?;
-        Ok(last.map_or(0, to_u64))
+        let last: i64 = query_scalar("SELECT coalesce(max(seq), 0) FROM session_end")
+            .fetch_one(&mut self.conn)
+            .await?;
+        Ok(to_u64(last))
     }
 
     /// Ends after that number, in order, at most 512: (number, session).
@@ -314,11 +311,11 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn ends_after(&mut self, seq: u64) -> Result<Vec<(u64, String)>, StoreError> {
-        let rows = sqlx::query("SELECT seq, session FROM session_end WHERE seq > ?1 ORDER BY seq LIMIT 512")
+        let rows = query("SELECT seq, session FROM session_end WHERE seq > ?1 ORDER BY seq LIMIT 512")
             .bind(to_i64(seq))
             .fetch_all(&mut self.conn)
             .await?;
-        let end = |row: &SqliteRow| Ok((to_u64(row.try_get(0)?), row.try_get(1)?));
+        let end = |row: &Row| Ok((to_u64(row.try_get(0)?), row.try_get(1)?));
         rows.iter().map(end).collect()
     }
 
@@ -327,7 +324,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn insert_token(&mut self, row: &TokenRow) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO token (hash, session, kind, resource, scope, created_at, expires_at, generation) \
              VALUES (?,?,?,?,?,?,?,?)",
         )
@@ -349,7 +346,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn token(&mut self, hash: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT hash, session, kind, resource, scope, generation, created_at, expires_at, replaced_at \
              FROM token WHERE hash = ?1",
         )
@@ -364,7 +361,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn delete_token(&mut self, hash: &[u8; 32]) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM token WHERE hash = ?1")
+        query("DELETE FROM token WHERE hash = ?1")
             .bind(&hash[..])
             .execute(&mut self.conn)
             .await?;
@@ -376,7 +373,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn newest_generation(&mut self, session: &str) -> Result<(u64, u64), StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT generation, count(*) FROM token WHERE session = ?1 AND kind = 'refresh' \
              GROUP BY generation ORDER BY generation DESC LIMIT 1",
         )
@@ -399,7 +396,7 @@ impl Tx {
         now: u64,
         (keep, access): (u64, u32),
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "UPDATE token SET replaced_at = ?3 \
              WHERE session = ?1 AND kind = 'refresh' AND generation = ?2 AND replaced_at IS NULL",
         )
@@ -408,12 +405,12 @@ impl Tx {
         .bind(to_i64(now))
         .execute(&mut self.conn)
         .await?;
-        sqlx::query("DELETE FROM token WHERE session = ?1 AND kind = 'refresh' AND generation < ?2")
+        query("DELETE FROM token WHERE session = ?1 AND kind = 'refresh' AND generation < ?2")
             .bind(session)
             .bind(to_i64(generation.saturating_sub(keep)))
             .execute(&mut self.conn)
             .await?;
-        sqlx::query(
+        query(
             "DELETE FROM token WHERE session = ?1 AND kind = 'access' AND hash NOT IN \
              (SELECT hash FROM token WHERE session = ?1 AND kind = 'access' ORDER BY created_at DESC LIMIT ?2)",
         )
@@ -434,7 +431,7 @@ impl Tx {
             "DELETE FROM token WHERE expires_at <= ?1",
             "DELETE FROM device WHERE expires_at <= ?1",
         ] {
-            sqlx::query(statement)
+            query(statement)
                 .bind(to_i64(expired))
                 .execute(&mut self.conn)
                 .await?;
@@ -443,7 +440,7 @@ impl Tx {
             "DELETE FROM session WHERE ended_at <= ?1",
             "DELETE FROM session_end WHERE at <= ?1",
         ] {
-            sqlx::query(statement)
+            query(statement)
                 .bind(to_i64(ended))
                 .execute(&mut self.conn)
                 .await?;
@@ -456,16 +453,13 @@ impl Tx {
     pub(crate) async fn break_sessions(&mut self) {
         for table in ["session", "session_end"] {
             let broken = format!("ALTER TABLE {table} RENAME TO {table}_away");
-            sqlx::query(sqlx::AssertSqlSafe(broken))
-                .execute(&mut self.conn)
-                .await
-                .unwrap();
+            self.conn.run(broken).await.unwrap();
         }
     }
 }
 
-fn session(row: &SqliteRow) -> Result<SessionRow, StoreError> {
-    let time = |index| row.try_get::<Option<i64>, _>(index).map(|time| time.map(to_u64));
+fn session(row: &Row) -> Result<SessionRow, StoreError> {
+    let time = |index| row.try_get::<Option<i64>>(index).map(|time| time.map(to_u64));
     Ok(SessionRow {
         id: row.try_get(0)?,
         issuer: row.try_get(1)?,
@@ -488,12 +482,12 @@ fn session(row: &SqliteRow) -> Result<SessionRow, StoreError> {
     })
 }
 
-fn token(row: &SqliteRow) -> Result<TokenRow, StoreError> {
+fn token(row: &Row) -> Result<TokenRow, StoreError> {
     let replaced: Option<i64> = row.try_get(8)?;
     Ok(TokenRow {
         hash: digest(row.try_get(0)?)?,
         session: row.try_get(1)?,
-        refresh: row.try_get::<String, _>(2)? == "refresh",
+        refresh: row.try_get::<String>(2)? == "refresh",
         resource: row.try_get(3)?,
         scope: row.try_get(4)?,
         generation: to_u64(row.try_get(5)?),

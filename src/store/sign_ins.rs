@@ -1,10 +1,8 @@
 //! Sign-ins under way, the codes they end in, and clients that registered themselves, as rows. Every step of a
 //! sign-in is one compare-and-swap, so of two replicas that are asked the same at once, one does it.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
 use super::StoreError;
+use super::db::{Row, query};
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
 
@@ -88,15 +86,15 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn begin_sign_in(&mut self, row: &SignInRow, most: u32) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "DELETE FROM sign_in WHERE hash IN (SELECT hash FROM sign_in ORDER BY (bound IS NOT NULL) = \
              ((SELECT count(*) FROM sign_in WHERE bound IS NULL) * 2 > (SELECT count(*) FROM sign_in)), expires_at \
-             LIMIT max(0, (SELECT count(*) FROM sign_in) - ?1 + 1))",
+             LIMIT (SELECT CASE WHEN count(*) < ?1 THEN 0 ELSE count(*) - ?1 + 1 END FROM sign_in))",
         )
         .bind(most)
         .execute(&mut self.conn)
         .await?;
-        sqlx::query(concat!(
+        query(concat!(
             "INSERT INTO sign_in (",
             columns!(),
             ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -127,7 +125,7 @@ impl Tx {
         hash: &[u8; 32],
         now: u64,
     ) -> Result<Option<SignInRow>, StoreError> {
-        let row = sqlx::query(concat!(
+        let row = query(concat!(
             "SELECT ",
             columns!(),
             " FROM sign_in WHERE hash = ?1 AND bound IS NULL AND answered_at IS NULL AND expires_at > ?2"
@@ -149,7 +147,7 @@ impl Tx {
         approved: &Approved,
         now: u64,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "UPDATE sign_in SET issuer = ?2, nonce = ?3, sealed = ?4, bound = ?5 \
              WHERE hash = ?1 AND bound IS NULL AND answered_at IS NULL AND expires_at > ?6",
         )
@@ -169,7 +167,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn deny_sign_in(&mut self, hash: &[u8; 32], now: u64) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "UPDATE sign_in SET answered_at = ?2 \
              WHERE hash = ?1 AND bound IS NULL AND answered_at IS NULL AND expires_at > ?2",
         )
@@ -192,7 +190,7 @@ impl Tx {
         bound: &[u8; 32],
         now: u64,
     ) -> Result<Option<(SignInRow, Approved)>, StoreError> {
-        let row = sqlx::query(concat!(
+        let row = query(concat!(
             "UPDATE sign_in SET answered_at = ?4 \
              WHERE hash = ?1 AND issuer = ?2 AND bound = ?3 AND answered_at IS NULL AND expires_at > ?4 \
              RETURNING issuer, nonce, sealed, bound, ",
@@ -204,7 +202,7 @@ impl Tx {
         .bind(to_i64(now))
         .fetch_optional(&mut self.conn)
         .await?;
-        let taken = |row: &SqliteRow| {
+        let taken = |row: &Row| {
             let approved = Approved {
                 issuer: row.try_get("issuer")?,
                 nonce: row.try_get("nonce")?,
@@ -221,7 +219,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn add_code(&mut self, row: &CodeRow) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO code (hash, client_id, client_name, verified, redirect_uri, challenge, resource, scope, \
              issuer, subject, claimed, auth_time, provider_sid, sealed, created_at, expires_at) \
              VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -258,7 +256,7 @@ impl Tx {
         code: &[u8; 32],
         now: u64,
     ) -> Result<Option<u64>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "UPDATE device SET code = ?2 WHERE hash = ?1 AND code IS NULL AND denied = 0 AND expires_at > ?3 \
              RETURNING expires_at",
         )
@@ -275,7 +273,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn refuse_device(&mut self, device: &[u8; 32]) -> Result<(), StoreError> {
-        sqlx::query("UPDATE device SET denied = 1 WHERE hash = ?1 AND code IS NULL")
+        query("UPDATE device SET denied = 1 WHERE hash = ?1 AND code IS NULL")
             .bind(&device[..])
             .execute(&mut self.conn)
             .await?;
@@ -288,15 +286,15 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn add_client(&mut self, row: &ClientRow, most: u32) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "DELETE FROM client WHERE id IN (SELECT id FROM client \
              ORDER BY used_at IS NOT NULL, coalesce(used_at, created_at) \
-             LIMIT max(0, (SELECT count(*) FROM client) - ?1 + 1))",
+             LIMIT (SELECT CASE WHEN count(*) < ?1 THEN 0 ELSE count(*) - ?1 + 1 END FROM client))",
         )
         .bind(most)
         .execute(&mut self.conn)
         .await?;
-        sqlx::query("INSERT INTO client (id, name, redirect_uris, created_at) VALUES (?1, ?2, ?3, ?4)")
+        query("INSERT INTO client (id, name, redirect_uris, created_at) VALUES (?1, ?2, ?3, ?4)")
             .bind(&row.id)
             .bind(&row.name)
             .bind(&row.redirect_uris)
@@ -311,11 +309,11 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn registered_client(&mut self, id: &str) -> Result<Option<ClientRow>, StoreError> {
-        let row = sqlx::query("SELECT id, name, redirect_uris, created_at FROM client WHERE id = ?1")
+        let row = query("SELECT id, name, redirect_uris, created_at FROM client WHERE id = ?1")
             .bind(id)
             .fetch_optional(&mut self.conn)
             .await?;
-        let client = |row: SqliteRow| {
+        let client = |row: Row| {
             Ok(ClientRow {
                 id: row.try_get(0)?,
                 name: row.try_get(1)?,
@@ -331,7 +329,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn client_used(&mut self, id: &str, now: u64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE client SET used_at = ?2 WHERE id = ?1")
+        query("UPDATE client SET used_at = ?2 WHERE id = ?1")
             .bind(id)
             .bind(to_i64(now))
             .execute(&mut self.conn)
@@ -345,7 +343,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn prune_sign_ins(&mut self, now: u64) -> Result<(), StoreError> {
-        for (query, before) in [
+        for (statement, before) in [
             ("DELETE FROM sign_in WHERE expires_at <= ?1", now),
             (
                 "DELETE FROM code WHERE expires_at <= ?1",
@@ -356,7 +354,7 @@ impl Tx {
                 now.saturating_sub(CLIENT_UNUSED),
             ),
         ] {
-            sqlx::query(query)
+            query(statement)
                 .bind(to_i64(before))
                 .execute(&mut self.conn)
                 .await?;
@@ -365,7 +363,7 @@ impl Tx {
     }
 }
 
-fn sign_in(row: &SqliteRow) -> Result<SignInRow, StoreError> {
+fn sign_in(row: &Row) -> Result<SignInRow, StoreError> {
     let device: Option<Vec<u8>> = row.try_get("device")?;
     Ok(SignInRow {
         hash: hash_of(row.try_get("hash")?)?,

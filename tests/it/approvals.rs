@@ -114,8 +114,9 @@ fn field<'a>(answer: &'a Masked, pointer: &str) -> &'a str {
 /// What the journal says of a request: the records of its transitions.
 async fn decisions(site: &Site, id: &str) -> Vec<Value> {
     let config = Config::load(&site.config()).unwrap();
-    let url = format!("sqlite:{}", config.store.path.display());
-    let store = Store::open_existing(&url, &Tuning::default()).await.unwrap();
+    let store = Store::open_existing_at(&config.store.address, &Tuning::default())
+        .await
+        .unwrap();
     let mut reader = store.reader().await.unwrap();
     let rows = reader.range(0, 1_000).await.unwrap();
     rows.iter()

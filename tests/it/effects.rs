@@ -18,18 +18,18 @@ use crate::support::people::runs;
 use crate::support::site::{Site, envelope};
 
 /// Shows every time it happens.
-const RAISE: &str = "UPDATE products SET price_cents = price_cents + 100 WHERE id IN (1, 2, 3)";
+pub(crate) const RAISE: &str = "UPDATE products SET price_cents = price_cents + 100 WHERE id IN (1, 2, 3)";
 
 /// The agent of a database administrator, who may change the shop when another one agrees.
-fn dan(site: &Site) -> Agent {
+pub(crate) fn dan(site: &Site) -> Agent {
     Agent::new(site, "dan", &["dba"])
 }
 
-fn change(statement: &str) -> Value {
+pub(crate) fn change(statement: &str) -> Value {
     json!({ "resource": "shop", "statement": statement })
 }
 
-fn wait(id: &str) -> Value {
+pub(crate) fn wait(id: &str) -> Value {
     json!({ "approval_id": id })
 }
 
@@ -38,14 +38,14 @@ fn code(result: &Value) -> &str {
 }
 
 /// The id of the request that this answer says is waiting.
-fn pending(result: &Value) -> String {
+pub(crate) fn pending(result: &Value) -> String {
     assert_eq!(envelope(result)["status"], "approval_pending", "{result}");
     assert_eq!(result["isError"], json!(false));
     envelope(result)["approval"]["id"].as_str().unwrap().to_owned()
 }
 
 /// An answer that says what was changed.
-fn changed(result: &Value, rows: u64) {
+pub(crate) fn changed(result: &Value, rows: u64) {
     assert_eq!(envelope(result)["status"], "ok", "{result}");
     assert_eq!(envelope(result)["data"]["rows_affected"], json!(rows), "{result}");
 }
@@ -62,22 +62,23 @@ fn number(site: &Site, sql: &str) -> i64 {
 }
 
 /// What [`RAISE`] adds to.
-fn prices(site: &Site) -> i64 {
+pub(crate) fn prices(site: &Site) -> i64 {
     number(site, "SELECT sum(price_cents) FROM products")
 }
 
 /// The results on record of calls of this tool that reached their target.
-async fn ran(site: &Site, tool: &str) -> Vec<Value> {
+pub(crate) async fn ran(site: &Site, tool: &str) -> Vec<Value> {
     let mut runs = runs(site).await;
     runs.retain(|result| result["tool"] == json!(tool));
     runs
 }
 
 /// What the journal says became of a request, in order.
-async fn transitions(site: &Site, id: &str) -> Vec<String> {
+pub(crate) async fn transitions(site: &Site, id: &str) -> Vec<String> {
     let config = Config::load(&site.config()).unwrap();
-    let url = format!("sqlite:{}", config.store.path.display());
-    let store = Store::open_existing(&url, &Tuning::default()).await.unwrap();
+    let store = Store::open_existing_at(&config.store.address, &Tuning::default())
+        .await
+        .unwrap();
     let mut reader = store.reader().await.unwrap();
     let rows = reader.range(0, 10_000).await.unwrap();
     rows.iter()

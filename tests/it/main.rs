@@ -33,6 +33,8 @@ mod policy;
 mod saml;
 mod services;
 mod sqlite;
+#[cfg(feature = "postgres")]
+mod store;
 mod tidy;
 mod together;
 mod tool;

@@ -21,7 +21,7 @@ use crate::call::{
 };
 use crate::clock::Timestamp;
 use crate::policy::{Decision, Obligation, Policies, RuleSet, Scene};
-use crate::store::Tuning;
+use crate::store::testing;
 
 /// A clock that is set, and bytes that never repeat.
 #[derive(Debug)]
@@ -131,8 +131,7 @@ pub(super) async fn bench(folder: &Path, seed: u64) -> Bench {
 }
 
 pub(super) async fn bench_with(folder: &Path, seed: u64, settings: Settings) -> Bench {
-    let url = format!("sqlite:{}", folder.join("tollgate.db").display());
-    let store = Store::open(&url, &Tuning::default()).await.unwrap();
+    let store = testing::open(&folder.join("tollgate.db")).await;
     let clock = Arc::new(Clock {
         now: AtomicU64::new(START),
         seed,
@@ -297,11 +296,11 @@ impl Bench {
 
     /// The journal has the intent of a call, and not its outcome.
     pub(super) fn intended(&self, call: &Call) {
-        let conn = rusqlite::Connection::open(self.store.path()).unwrap();
-        conn.busy_timeout(Duration::from_secs(10)).unwrap();
         let call_id = call.arrival.call_id.as_str();
-        conn.execute("INSERT INTO open_call VALUES (?1, 0, 'here')", [call_id])
-            .unwrap();
+        self.store.tamper(
+            &[],
+            &format!("INSERT INTO open_call VALUES ('{call_id}', 0, 'here')"),
+        );
     }
 
     /// As the gate walks: attach, measure, satisfy.

@@ -191,6 +191,7 @@ async fn kill_between_grant_spend_effect_and_record_never_runs_twice() {
             Some(9),
             "{stage}"
         );
+        crate::store::testing::age(&folder.path().join("tollgate.db")).await;
         let (bench, audit) = process(folder.path(), 2, "").await;
         let id = std::fs::read_to_string(folder.path().join("id")).unwrap();
         let id = ApprovalId(id.trim().to_owned());

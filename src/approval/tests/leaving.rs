@@ -1,7 +1,5 @@
 //! Open requests go with the session in which they were made.
 
-use std::time::Duration;
-
 use super::bench::*;
 use crate::approval::people::Settings;
 use crate::approval::review::State;
@@ -15,16 +13,12 @@ async fn in_session(bench: &Bench, session: &str, statement: &str) -> ApprovalId
 
 /// A session of the store, ended or ending then.
 fn known(bench: &Bench, id: &str, ends_at: u64, ended_at: Option<u64>) {
-    let conn = rusqlite::Connection::open(bench.store.path()).unwrap();
-    conn.busy_timeout(Duration::from_secs(10)).unwrap();
-    let ends_at = i64::try_from(ends_at).unwrap();
-    let ended_at = ended_at.map(|at| i64::try_from(at).unwrap());
-    conn.execute(
+    let ended_at = ended_at.map_or("NULL".to_owned(), |at| at.to_string());
+    let insert = format!(
         "INSERT INTO session (id, issuer, subject, client_id, client_name, verified, scope, claimed, created_at, \
-         used_at, checked_at, ends_at, ended_at) VALUES (?1,'corp','asker','editor','Editor',1,'','[]',0,0,0,?2,?3)",
-        rusqlite::params![id, ends_at, ended_at],
-    )
-    .unwrap();
+         used_at, checked_at, ends_at, ended_at) VALUES ('{id}','corp','asker','editor','Editor',1,'','[]',0,0,0,{ends_at},{ended_at})",
+    );
+    bench.store.tamper(&[], &insert);
 }
 
 #[tokio::test]

@@ -192,10 +192,10 @@ async fn h3_whoever_asks_never_decides_whatever_groups_and_rights_they_have() {
     bench.approve("dan", &["dba"], &id).await;
     let call = bench.call("UPDATE 1");
     let evidence = bench.evidence(&call).await;
-    let mut forged = sqlite(&bench);
-    forged
-        .execute_batch("DROP TRIGGER approval_decision_kept; UPDATE approval_decision SET subject = 'asker'")
-        .unwrap();
+    bench.store.tamper(
+        &[("approval_decision_kept", "approval_decision")],
+        "UPDATE approval_decision SET subject = 'asker'",
+    );
     let refusal = refused(
         bench
             .approvals
@@ -203,11 +203,6 @@ async fn h3_whoever_asks_never_decides_whatever_groups_and_rights_they_have() {
             .await,
     );
     assert_eq!(refusal.code, Code::Internal);
-    let _closed = &mut forged;
-}
-
-fn sqlite(bench: &Bench) -> rusqlite::Connection {
-    rusqlite::Connection::open(bench.store.path()).unwrap()
 }
 
 #[tokio::test]

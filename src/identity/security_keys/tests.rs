@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::call::UserKind;
 use crate::store::security_keys::ChallengeRow;
-use crate::store::{Store, Tuning};
+use crate::store::testing;
 
 const ORIGIN: &str = "https://approve.example.com";
 
@@ -64,12 +64,12 @@ struct Bench {
 
 async fn bench() -> Bench {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("t.db").display());
-    let store = Store::open(&url, &Tuning::default()).await.unwrap();
+    let file = folder.path().join("t.db");
+    let store = testing::open(&file).await;
     let (clock, book) = (Arc::new(Clock(AtomicU64::new(0))), Arc::new(Book::default()));
     let control = url::Url::parse(&format!("{ORIGIN}/")).unwrap();
     let keys = |store| SecurityKeys::new(Rows::new(store), book.clone(), clock.clone(), &control).unwrap();
-    let second = Store::open(&url, &Tuning::default()).await.unwrap();
+    let second = testing::open(&file).await;
     Bench {
         keys: keys(store.clone()),
         other: keys(second),

@@ -14,7 +14,7 @@ use crate::clock::World;
 use crate::identity::services::{Key, KeyFault, KeyState, KeyText, LONGEST, Services, Terms};
 use crate::identity::{OwnTokens, Reason, SERVICE};
 use crate::store::rows::Rows;
-use crate::store::{Store, Tuning};
+use crate::store::{Store, testing};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -29,8 +29,7 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("t.db").display());
-        let store = Store::open(&url, &Tuning::default()).await.unwrap();
+        let store = testing::open(&folder.path().join("t.db")).await;
         let clock = Arc::new(Clock::default());
         Self {
             services: Services::new(Rows::new(store.clone()), clock.clone()),
@@ -125,7 +124,8 @@ async fn only_the_whole_key_opens_and_the_store_does_not_hold_it() {
     ] {
         assert_eq!(bench.services.admit(&wrong).await, Err(Reason::Ended), "{wrong}");
     }
-    for entry in std::fs::read_dir(bench.store.path().parent().unwrap()).unwrap() {
+    let Some(file) = bench.store.file() else { return };
+    for entry in std::fs::read_dir(file.parent().unwrap()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         for part in [
             whole.as_bytes(),
@@ -351,8 +351,9 @@ async fn a_store_that_cannot_be_read_lets_nobody_in_and_says_try_again() {
     let (_, text) = bench.made("a").await;
     let who = bench.admit(&text).await.unwrap();
     let other = bench.another();
-    let held = std::fs::read(bench.store.path()).unwrap();
-    std::fs::write(bench.store.path(), vec![0; held.len()]).unwrap();
+    let Some(file) = bench.store.file() else { return };
+    let held = std::fs::read(file).unwrap();
+    std::fs::write(file, vec![0; held.len()]).unwrap();
     assert_eq!(other.admit(text.expose()).await, Err(Reason::Unavailable));
     assert_eq!(other.stands(&who).await, Some(false));
 }

@@ -1,9 +1,7 @@
 //! Every transition as an event: for the journal, without which nobody acts on it, and for notices.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
 use crate::store::StoreError;
+use crate::store::db::{Row, query};
 use crate::store::journal::{to_i64, to_u64};
 use crate::store::rows::Tx;
 
@@ -74,17 +72,15 @@ impl Tx {
         words: Option<&str>,
         call_id: Option<&str>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO approval_event (approval, at, word, by, words, call_id) VALUES (?,?,?,?,?,?)",
-        )
-        .bind(approval)
-        .bind(to_i64(at))
-        .bind(word)
-        .bind(by)
-        .bind(words)
-        .bind(call_id)
-        .execute(&mut self.conn)
-        .await?;
+        query("INSERT INTO approval_event (approval, at, word, by, words, call_id) VALUES (?,?,?,?,?,?)")
+            .bind(approval)
+            .bind(to_i64(at))
+            .bind(word)
+            .bind(by)
+            .bind(words)
+            .bind(call_id)
+            .execute(&mut self.conn)
+            .await?;
         Ok(())
     }
 
@@ -99,7 +95,7 @@ impl Tx {
         by: &str,
         method: Option<&str>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO approval_event (approval, at, word, by, method) VALUES (?1, ?2, 'approved', ?3, ?4)",
         )
         .bind(approval)
@@ -116,7 +112,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn events_of(&mut self, approval: &str) -> Result<Vec<EventRow>, StoreError> {
-        let rows = sqlx::query(events!("WHERE e.approval = ?1 ORDER BY e.seq"))
+        let rows = query(events!("WHERE e.approval = ?1 ORDER BY e.seq"))
             .bind(approval)
             .fetch_all(&mut self.conn)
             .await?;
@@ -128,7 +124,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn owed(&mut self, approval: Option<&str>) -> Result<Vec<EventRow>, StoreError> {
-        let rows = sqlx::query(events!(
+        let rows = query(events!(
             "WHERE e.recorded = 0 AND (?1 IS NULL OR e.approval = ?1) ORDER BY e.seq LIMIT 256"
         ))
         .bind(approval)
@@ -142,7 +138,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn recorded(&mut self, seq: u64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE approval_event SET recorded = 1 WHERE seq = ?1")
+        query("UPDATE approval_event SET recorded = 1 WHERE seq = ?1")
             .bind(to_i64(seq))
             .execute(&mut self.conn)
             .await?;
@@ -154,9 +150,9 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn open_channel(&mut self, channel: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT OR IGNORE INTO approval_channel (name, after) \
-             SELECT ?1, coalesce(max(seq), 0) FROM approval_event",
+        query(
+            "INSERT INTO approval_channel (name, after) \
+             SELECT ?1, coalesce(max(seq), 0) FROM approval_event WHERE true ON CONFLICT DO NOTHING",
         )
         .bind(channel)
         .execute(&mut self.conn)
@@ -174,7 +170,7 @@ impl Tx {
         now: u64,
         limit: u32,
     ) -> Result<Vec<(EventRow, u32)>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
              a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, coalesce(d.attempts, 0), e.method \
              FROM approval_event e JOIN approval a ON a.id = e.approval JOIN approval_channel c ON c.name = ?1 \
@@ -188,7 +184,7 @@ impl Tx {
         .fetch_all(&mut self.conn)
         .await?;
         rows.iter()
-            .map(|row| Ok((event(row)?, row.try_get::<u32, _>(16)?)))
+            .map(|row| Ok((event(row)?, row.try_get::<u32>(16)?)))
             .collect()
     }
 
@@ -202,10 +198,10 @@ impl Tx {
             Delivery::Failed { next_at, error } => ("failed", *next_at, Some(error)),
             Delivery::Dead { error } => ("dead", 0, Some(error)),
         };
-        sqlx::query(
+        query(
             "INSERT INTO approval_delivery (channel, event, state, attempts, next_at, error) VALUES (?1,?2,?3,1,?4,?5) \
-             ON CONFLICT (channel, event) DO UPDATE SET state = ?3, attempts = attempts + 1, next_at = ?4, error = ?5 \
-             WHERE state = 'failed'",
+             ON CONFLICT (channel, event) DO UPDATE SET state = ?3, attempts = approval_delivery.attempts + 1, next_at = ?4, error = ?5 \
+             WHERE approval_delivery.state = 'failed'",
         )
         .bind(channel)
         .bind(to_i64(seq))
@@ -222,7 +218,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn dead(&mut self, limit: u32) -> Result<Vec<(EventRow, String, String)>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
              a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, d.channel, coalesce(d.error, ''), e.method \
              FROM approval_delivery d JOIN approval_event e ON e.seq = d.event JOIN approval a ON a.id = e.approval \
@@ -237,7 +233,7 @@ impl Tx {
     }
 }
 
-fn event(row: &SqliteRow) -> Result<EventRow, StoreError> {
+fn event(row: &Row) -> Result<EventRow, StoreError> {
     Ok(EventRow {
         seq: to_u64(row.try_get(0)?),
         approval: row.try_get(1)?,

@@ -3,6 +3,7 @@
 use super::super::StoreError;
 use super::super::journal::to_i64;
 use super::super::rows::Tx;
+use crate::store::db::query_scalar;
 
 /// Most in one transaction; the next one takes the rest.
 const AT_ONCE: u32 = 256;
@@ -13,7 +14,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn open_in_session(&mut self, session: &str) -> Result<Vec<String>, StoreError> {
-        let ids = sqlx::query_scalar(
+        let ids = query_scalar(
             "SELECT id FROM approval WHERE state IN ('pending','granted') AND session = ?1 LIMIT ?2",
         )
         .bind(session)
@@ -28,7 +29,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn open_in_ended_sessions(&mut self, now: u64) -> Result<Vec<String>, StoreError> {
-        let ids = sqlx::query_scalar(
+        let ids = query_scalar(
             "SELECT id FROM approval WHERE state IN ('pending','granted') AND EXISTS (SELECT 1 FROM session \
              WHERE session.id = approval.session AND (ended_at IS NOT NULL OR ends_at <= ?1)) LIMIT ?2",
         )

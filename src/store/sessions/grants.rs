@@ -1,10 +1,8 @@
 //! What a session is opened for: a code that a sign-in left, and devices that wait for one.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
 use super::digest;
 use crate::store::StoreError;
+use crate::store::db::{Row, query};
 use crate::store::journal::{to_i64, to_u64};
 use crate::store::rows::Tx;
 use crate::store::sign_ins::CodeRow;
@@ -44,7 +42,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn code(&mut self, hash: &[u8; 32]) -> Result<Option<(CodeRow, Option<String>)>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT hash, client_id, client_name, verified, redirect_uri, challenge, resource, scope, issuer, subject, \
              claimed, auth_time, provider_sid, sealed, created_at, expires_at, session FROM code WHERE hash = ?1",
         )
@@ -60,12 +58,11 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn exchange_code(&mut self, hash: &[u8; 32], session: &str) -> Result<bool, StoreError> {
-        let done =
-            sqlx::query("UPDATE code SET session = ?2, sealed = NULL WHERE hash = ?1 AND session IS NULL")
-                .bind(&hash[..])
-                .bind(session)
-                .execute(&mut self.conn)
-                .await?;
+        let done = query("UPDATE code SET session = ?2, sealed = NULL WHERE hash = ?1 AND session IS NULL")
+            .bind(&hash[..])
+            .bind(session)
+            .execute(&mut self.conn)
+            .await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -74,7 +71,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn burn_code(&mut self, hash: &[u8; 32]) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM code WHERE hash = ?1 AND session IS NULL")
+        query("DELETE FROM code WHERE hash = ?1 AND session IS NULL")
             .bind(&hash[..])
             .execute(&mut self.conn)
             .await?;
@@ -88,14 +85,14 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn insert_device(&mut self, row: &DeviceRow, most: u32) -> Result<bool, StoreError> {
-        sqlx::query(
+        query(
             "DELETE FROM device WHERE hash IN (SELECT hash FROM device WHERE code IS NULL ORDER BY expires_at \
-             LIMIT max(0, (SELECT count(*) FROM device) - ?1 + 1))",
+             LIMIT (SELECT CASE WHEN count(*) < ?1 THEN 0 ELSE count(*) - ?1 + 1 END FROM device))",
         )
         .bind(most)
         .execute(&mut self.conn)
         .await?;
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO device (hash, user_code, client_id, client_name, verified, resource, scope, created_at, \
              expires_at, pause) SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10 \
              WHERE (SELECT count(*) FROM device WHERE expires_at > ?8) < ?11 ON CONFLICT DO NOTHING",
@@ -121,7 +118,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn device(&mut self, hash: &[u8; 32]) -> Result<Option<DeviceRow>, StoreError> {
-        let row = sqlx::query(devices!("WHERE hash = ?1"))
+        let row = query(devices!("WHERE hash = ?1"))
             .bind(&hash[..])
             .fetch_optional(&mut self.conn)
             .await?;
@@ -137,7 +134,7 @@ impl Tx {
         user_code: &str,
         now: u64,
     ) -> Result<Option<DeviceRow>, StoreError> {
-        let row = sqlx::query(devices!(
+        let row = query(devices!(
             "WHERE user_code = ?1 AND expires_at > ?2 AND denied = 0 AND code IS NULL"
         ))
         .bind(user_code)
@@ -152,7 +149,7 @@ impl Tx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn device_polled(&mut self, hash: &[u8; 32], now: u64, pause: u64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE device SET polled_at = ?2, pause = ?3 WHERE hash = ?1")
+        query("UPDATE device SET polled_at = ?2, pause = ?3 WHERE hash = ?1")
             .bind(&hash[..])
             .bind(to_i64(now))
             .bind(to_i64(pause))
@@ -162,7 +159,7 @@ impl Tx {
     }
 }
 
-fn code(row: &SqliteRow) -> Result<(CodeRow, Option<String>), StoreError> {
+fn code(row: &Row) -> Result<(CodeRow, Option<String>), StoreError> {
     let auth_time: Option<i64> = row.try_get(11)?;
     let code = CodeRow {
         hash: digest(row.try_get(0)?)?,
@@ -185,7 +182,7 @@ fn code(row: &SqliteRow) -> Result<(CodeRow, Option<String>), StoreError> {
     Ok((code, row.try_get(16)?))
 }
 
-fn device(row: &SqliteRow) -> Result<DeviceRow, StoreError> {
+fn device(row: &Row) -> Result<DeviceRow, StoreError> {
     let polled: Option<i64> = row.try_get(9)?;
     let code: Option<Vec<u8>> = row.try_get(12)?;
     Ok(DeviceRow {

@@ -19,7 +19,10 @@ fn the_smallest_configuration_has_these_defaults() {
         127.0.0.1:7330,
         "http://127.0.0.1:7330/",
         Store {
-            path: "/etc/tollgate/tollgate.db",
+            address: File(
+                "/etc/tollgate/tollgate.db",
+            ),
+            password: None,
         },
         Limits {
             call: Limits {
@@ -52,7 +55,7 @@ fn the_smallest_configuration_has_these_defaults() {
 fn incident_17_an_unknown_key_is_a_refusal_to_start() {
     assert_snapshot!(refusal_of("read_only-true = true\n"), @r#"
     tollgate.toml:3:1: unknown key `read_only-true` in [store]
-      instead: the keys here are `url`
+      instead: the keys here are `url`, `password`
     "#);
     assert_snapshot!(refusal_of("[limits]\nrow = 5\n"), @r#"
     tollgate.toml:4:1: unknown key `row` in [limits]
@@ -128,16 +131,20 @@ fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
 #[test]
 fn store() {
     assert_snapshot!(refusal("[store]\nurl = \"postgres://db.example.com/tollgate\"\n"), @r#"
-    tollgate.toml:2:7: a PostgreSQL store is not available in this version
-      instead: write url = "sqlite:tollgate.db"
+    tollgate.toml:2:7: the store's url names no user, host or database
+      instead: write `postgres://user@host:port/database`
     "#);
+    let password = refusal("[store]\nurl = \"postgres://tollgate:hunter2@db.example.com/tollgate\"\n");
+    assert!(password.contains("the store's url holds a password") && !password.contains("hunter2"));
+    let file = refusal("[store]\nurl = \"sqlite:a.db\"\npassword = \"env:X\"\n");
+    assert!(file.contains("a file has no password"), "{file}");
     assert_snapshot!(refusal("[store]\nurl = \"sqlite::memory:\"\n"), @r#"
     tollgate.toml:2:7: the store must be one file: the journal has to outlive the process
-      instead: write url = "sqlite:tollgate.db", without parameters
+      instead: write `sqlite:` and a path without ? or #
     "#);
     assert_snapshot!(refusal("[store]\nurl = \"tollgate.db\"\n"), @r#"
     tollgate.toml:2:7: the store's url is none Tollgate knows
-      instead: write url = "sqlite:tollgate.db"
+      instead: write `sqlite:tollgate.db`, or `postgres://user@host/database`
     "#);
 }
 

@@ -85,9 +85,9 @@ impl People {
     /// Starts Tollgate on the site.
     pub(crate) async fn serve(site: &mut Site, settings: Settings) -> Self {
         let config = tollgate::config::Config::load(&site.config()).unwrap();
-        let url = format!("sqlite:{}", config.store.path.display());
+        let address = config.store.address.clone();
         let mut app = App::build(config, Purpose::Serve).await.unwrap();
-        let store = Store::open(&url, &Tuning::default()).await.unwrap();
+        let store = Store::open_at(&address, &Tuning::default()).await.unwrap();
         let world = Arc::new(Ahead {
             system: System::new(),
             millis: AtomicU64::new(0),

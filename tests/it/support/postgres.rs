@@ -22,6 +22,8 @@ pub(crate) struct Postgres {
     dir: TempDir,
     port: u16,
     child: Option<Child>,
+    /// Settings beside, or instead of, those of every test.
+    settings: Vec<String>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the programs of a real server")]
@@ -108,6 +110,11 @@ fn template() -> PathBuf {
 impl Postgres {
     /// A new server with nothing in it.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with other settings, `name=value`.
+    pub(crate) async fn start_with(settings: &[&str]) -> Self {
         let template = template();
         let dir = folder();
         give(dir.path());
@@ -126,9 +133,60 @@ impl Postgres {
             dir,
             port,
             child: None,
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
         };
         server.again().await;
         server
+    }
+
+    /// A standby of it, which follows asynchronously unless the server says otherwise.
+    pub(crate) async fn follower(&self) -> Self {
+        let dir = folder();
+        give(dir.path());
+        let data = dir.path().join("data");
+        let mut copy = as_server("pg_basebackup");
+        let source = format!(
+            "host={} port={} user=postgres",
+            self.dir.path().display(),
+            self.port
+        );
+        copy.args(["-R", "-c", "fast", "-d", &source]);
+        succeed(copy.arg("-D").arg(&data));
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let mut standby = Self {
+            dir,
+            port,
+            child: None,
+            settings: Vec::new(),
+        };
+        standby.again().await;
+        until("a standby that follows", async || {
+            let state = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+            (self.sql("postgres", state) == "1").then_some(())
+        })
+        .await;
+        standby
+    }
+
+    /// Other settings from its next start on.
+    pub(crate) fn set(&mut self, settings: &[&str]) {
+        self.settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    }
+
+    /// Whether it is a standby from its next start on, of nobody.
+    pub(crate) fn standby(&self, is: bool) {
+        let signal = self.data().join("standby.signal");
+        match is {
+            true => {
+                std::fs::write(&signal, "").unwrap();
+                give(&signal);
+            }
+            false => std::fs::remove_file(signal).unwrap(),
+        }
     }
 
     fn data(&self) -> PathBuf {
@@ -157,6 +215,9 @@ impl Postgres {
         ] {
             command.args(["-c", setting]);
         }
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().unwrap());
         let state = self.data().join("postmaster.pid");
@@ -165,7 +226,10 @@ impl Postgres {
                 panic!("PostgreSQL: {ended}: {}", self.log());
             }
             let lines = std::fs::read_to_string(&state).ok()?;
-            let ready = lines.lines().nth(7).is_some_and(|line| line.trim() == "ready");
+            let ready = lines
+                .lines()
+                .nth(7)
+                .is_some_and(|line| matches!(line.trim(), "ready" | "standby"));
             ready.then_some(())
         })
         .await;

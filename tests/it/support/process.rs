@@ -119,16 +119,29 @@ impl Process {
         Self::start(site, command).await
     }
 
-    async fn start(site: &mut Site, mut command: Command) -> Self {
+    /// One more server of the site, with a configuration of its own beside the site's.
+    pub(crate) async fn replica(site: &Site, config: &std::path::Path) -> Self {
+        Self::start_on(site, config, command(BINARY)).await
+    }
+
+    async fn start(site: &mut Site, command: Command) -> Self {
         drop(site.listener.take()); // the port is its to take
-        let log = site.dir.path().join("serve.log");
+        let config = site.config();
+        Self::start_on(site, &config, command).await
+    }
+
+    async fn start_on(site: &Site, config: &std::path::Path, mut command: Command) -> Self {
+        let log = config.with_file_name(match config == site.config() {
+            true => "serve.log".to_owned(),
+            false => format!("{}.log", config.file_stem().unwrap().display()),
+        });
         let started = std::fs::read_to_string(&log).unwrap_or_default().len();
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log);
         let file = file.unwrap();
         command
             .arg("serve")
             .arg("--config")
-            .arg(site.config())
+            .arg(config)
             .current_dir(site.dir.path())
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())

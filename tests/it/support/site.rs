@@ -21,6 +21,19 @@ pub(crate) const ANALYSTS: &str = r#"
   resource in Tollgate::Label::"shop");
 "#;
 
+/// The configuration with its store at another address.
+pub(crate) fn on_server(config: &str, store: &str) -> String {
+    let file = config.lines().find(|line| line.starts_with("url = \"sqlite:"));
+    let file = file.expect("a store that is a file");
+    config.replacen(file, &format!("url = \"{store}\""), 1)
+}
+
+/// A schema that no other site has.
+fn schema(dir: &Path) -> String {
+    let hash = tollgate::call::Hash::of(dir.to_str().unwrap().as_bytes()).hex();
+    format!("s{}", hash.get(..24).unwrap())
+}
+
 /// Everything one Tollgate needs.
 pub(crate) struct Site {
     pub(crate) dir: TempDir,
@@ -62,6 +75,10 @@ impl Site {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let config =
             tollgate::demo::config_text(&url, None, "test", &issuer.url, tollgate::demo::Way::Bearer);
+        let config = match std::env::var("TOLLGATE_TEST_POSTGRES") {
+            Ok(server) => on_server(&config, &format!("{server}?schema={}", schema(dir.path()))),
+            Err(_) => config,
+        };
         std::fs::write(dir.path().join("tollgate.toml"), config).unwrap();
         Self {
             dir,

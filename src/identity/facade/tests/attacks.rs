@@ -541,7 +541,7 @@ async fn a_flood_of_devices_keeps_nobody_from_beginning() {
     tx.commit().await.unwrap();
     assert_eq!(
         place.column::<String>(
-            "SELECT group_concat(user_code, ' ') FROM (SELECT * FROM device ORDER BY user_code)"
+            "SELECT group_concat(user_code, ' ') FROM (SELECT * FROM device ORDER BY user_code) AS d"
         ),
         "00000001 00000058 00000059",
         "the one somebody signed in for stayed"

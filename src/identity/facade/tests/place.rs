@@ -20,7 +20,7 @@ use crate::identity::provider::{Again, Provider, Question, SignInError, SignedIn
 use crate::identity::seal::Seal;
 use crate::secret::Secret;
 use crate::store::rows::Rows;
-use crate::store::{Store, Tuning};
+use crate::store::{Store, testing};
 
 pub(in crate::identity::facade) const NOW: u64 = 1_800_000_000_000;
 pub(in crate::identity::facade) const URL: &str = "https://gate.example.com";
@@ -202,6 +202,7 @@ pub(in crate::identity::facade) struct Place {
     pub(in crate::identity::facade) facade: Arc<Facade>,
     /// Another replica on the same store.
     pub(in crate::identity::facade) twin: Arc<Facade>,
+    store: Store,
     pub(in crate::identity::facade) clock: Arc<Clock>,
     pub(in crate::identity::facade) corp: Arc<Played>,
     pub(in crate::identity::facade) rows: Rows,
@@ -258,8 +259,7 @@ impl Place {
 
     pub(in crate::identity::facade) async fn with(spec: FacadeSpec) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("a.db").display());
-        let store = Store::open(&url, &Tuning::default()).await.unwrap();
+        let store = testing::open(&folder.path().join("a.db")).await;
         let rows = Rows::new(store.clone());
         let (clock, network) = (Arc::<Clock>::default(), Arc::<Network>::default());
         network.serve(DOCUMENT, 200, document(), None);
@@ -281,7 +281,8 @@ impl Place {
         };
         Self {
             facade: facade(rows.clone()),
-            twin: facade(Rows::new(store)),
+            twin: facade(Rows::new(store.clone())),
+            store,
             clock,
             corp,
             rows,
@@ -290,14 +291,12 @@ impl Place {
     }
 
     /// A column of the only row, or of the newest.
-    pub(in crate::identity::facade) fn column<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
-        let conn = rusqlite::Connection::open(self.folder.path().join("a.db")).unwrap();
-        conn.query_row(query, [], |row| row.get(0)).unwrap()
+    pub(in crate::identity::facade) fn column<T: testing::Cell + Send>(&self, query: &str) -> T {
+        self.store.peek(query)
     }
 
     pub(in crate::identity::facade) fn execute(&self, statement: &str) {
-        let conn = rusqlite::Connection::open(self.folder.path().join("a.db")).unwrap();
-        conn.execute_batch(statement).unwrap();
+        self.store.tamper(&[], statement);
     }
 
     /// Everything in the store, as bytes.

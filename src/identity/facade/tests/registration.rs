@@ -116,6 +116,6 @@ async fn their_number_is_bounded_and_the_unused_make_room() {
         tx.add_client(&row(n), 3).await.unwrap();
     }
     tx.commit().await.unwrap();
-    let left = "SELECT group_concat(id, ' ') FROM (SELECT id FROM client ORDER BY id)";
+    let left = "SELECT group_concat(id, ' ') FROM (SELECT id FROM client ORDER BY id) AS c";
     assert_eq!(place.column::<String>(left), "reg_03 reg_05 reg_59");
 }

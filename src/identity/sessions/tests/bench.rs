@@ -23,7 +23,7 @@ use crate::identity::{GroupMap, OwnTokens, Reason, Scopes};
 use crate::secret::Secret;
 use crate::store::rows::Rows;
 use crate::store::sign_ins::CodeRow;
-use crate::store::{Store, Tuning};
+use crate::store::testing;
 
 pub(in crate::identity) const START: u64 = 1_800_000_000_000;
 pub(in crate::identity) const RESOURCE: &str = "https://gate.example.com/mcp";
@@ -214,8 +214,7 @@ pub(in crate::identity) fn seal(key: &str) -> Arc<Seal> {
 }
 
 pub(in crate::identity) async fn rows(folder: &Path) -> Rows {
-    let url = format!("sqlite:{}", folder.join("store.db").display());
-    Rows::new(Store::open(&url, &Tuning::default()).await.unwrap())
+    Rows::new(testing::open(&folder.join("store.db")).await)
 }
 
 /// One process.
