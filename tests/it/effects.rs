@@ -74,7 +74,7 @@ pub(crate) async fn ran(site: &Site, tool: &str) -> Vec<Value> {
 }
 
 /// What the journal says became of a request, in order.
-pub(crate) async fn transitions(site: &Site, id: &str) -> Vec<String> {
+async fn transitions(site: &Site, id: &str) -> Vec<String> {
     let config = Config::load(&site.config()).unwrap();
     let store = Store::open_existing_at(&config.store.address, &Tuning::default())
         .await
