@@ -367,7 +367,7 @@ fn kinds() {
     }
     assert_snapshot!(refusal_of(&SQLITE.replace("sqlite", "ssh")), @r#"
     tollgate.toml:5:8: resources of kind "ssh" are not available in this version
-      instead: this version has the kinds `git`, `sqlite` and `shell`
+      instead: this version has the kinds `git`, `sqlite`, `postgres` and `shell`
     "#);
     assert_snapshot!(refusal_of(&SQLITE.replace("sqlite", "oracle")), @r#"
     tollgate.toml:5:8: unknown kind `oracle`
