@@ -7,6 +7,7 @@
 //! of its own, as a role that cannot do more.
 
 mod catalog;
+mod guard;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
