@@ -92,7 +92,6 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         functions: called,
         types: types.collect(),
         operators: functions::operators(link, spec).await?,
-        ..Catalog::default()
     };
     keys(link, spec, &mut catalog).await?;
     Ok(Loaded {

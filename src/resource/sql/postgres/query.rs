@@ -52,7 +52,7 @@ pub(super) async fn run(
     checked: &Checked,
 ) -> Result<RawOutput, Refusal> {
     let page = Page::of(order)?;
-    let place = |character: usize| place(checked, character);
+    let place = |character: usize| place(checked, &order.request.statement, character);
     let asked = Asked {
         statement: &order.request.statement,
         place: &place,
@@ -87,10 +87,10 @@ fn masked<'c>(
 }
 
 /// From a character of what was sent to a byte of what the agent wrote.
-fn place(checked: &Checked, character: usize) -> Option<usize> {
-    let at = character.checked_sub(CURSOR.chars().count() + 1)?;
-    let byte = checked.sql.char_indices().nth(at).map(|(byte, _)| byte)?;
-    Some(byte)
+fn place(checked: &Checked, statement: &str, character: usize) -> Option<usize> {
+    let character = checked.places.at(character.checked_sub(CURSOR.chars().count())?)?;
+    let mut characters = statement.char_indices();
+    characters.nth(character.checked_sub(1)?).map(|(byte, _)| byte)
 }
 
 /// Opens the cursor.

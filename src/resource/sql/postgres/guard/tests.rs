@@ -1,0 +1,4 @@
+//! The guard's tables of cases.
+
+mod world;
+mod queries;
