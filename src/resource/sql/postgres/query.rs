@@ -88,7 +88,9 @@ fn masked<'c>(
 
 /// From a character of what was sent to a byte of what the agent wrote.
 fn place(checked: &Checked, statement: &str, character: usize) -> Option<usize> {
-    let character = checked.places.at(character.checked_sub(CURSOR.chars().count())?)?;
+    let character = checked
+        .places
+        .at(character.checked_sub(CURSOR.chars().count())?)?;
     let mut characters = statement.char_indices();
     characters.nth(character.checked_sub(1)?).map(|(byte, _)| byte)
 }

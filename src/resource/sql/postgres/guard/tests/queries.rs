@@ -3,7 +3,9 @@
 use super::world::query;
 
 fn sent(statement: &str) -> String {
-    query(statement).unwrap_or_else(|refusal| panic!("{statement}\n{refusal:?}")).sql
+    query(statement)
+        .unwrap_or_else(|refusal| panic!("{statement}\n{refusal:?}"))
+        .sql
 }
 
 #[test]
