@@ -127,7 +127,7 @@ impl Stand {
         let limits = spec.limits;
         let folder = tempfile::tempdir().unwrap();
         let everything = "@id(\"all\") permit (principal, action in [Tollgate::Action::\"read\", Tollgate::Action::\"change\"], resource);\n\
-             @id(\"see\") permit (principal in Tollgate::Group::\"dba\", action == Tollgate::Action::\"reveal\", resource == Tollgate::Class::\"email\");\n";
+             @id(\"see\") permit (principal in Tollgate::Group::\"dba\", action == Tollgate::Action::\"reveal\", resource) when { context.class == \"email\" };\n";
         write(folder.path(), "all.cedar", everything);
         let scene = Scene {
             resources: vec![card()],
@@ -148,6 +148,17 @@ impl Stand {
 
     /// The whole of a call: the envelope that the agent sees.
     async fn call(&self, groups: &[&str], request: Request, cancel: &CancellationToken) -> Value {
+        self.call_with(groups, request, cancel, || {}).await
+    }
+
+    /// The same, with something that happens between the inspection and the run.
+    async fn call_with(
+        &self,
+        groups: &[&str],
+        request: Request,
+        cancel: &CancellationToken,
+        between: impl FnOnce(),
+    ) -> Value {
         let (tool, action) = match &request {
             Request::SqlQuery(_) => ("sql_query", Action::SqlRead),
             Request::SqlSchema(_) => ("sql_schema", Action::Describe),
@@ -176,6 +187,7 @@ impl Stand {
         let answered = async {
             let facts = self.resources.inspect(&invocation, cancel).await?;
             let rules = self.policies.current();
+            between();
             let permit = permit(rules.decide(&arrival, &invocation, &facts, &Evidence::default()));
             self.resources
                 .run(permit, &invocation, &facts, None, &Nothing, cancel)

@@ -30,6 +30,8 @@ pub(super) struct Loaded {
     pub(super) findings: Vec<String>,
     /// What of the configuration is not there.
     pub(super) misfit: Option<String>,
+    /// What the server may open when it opens a relation: what a view reads, children, what policies read.
+    pub(super) opens: BTreeMap<u32, BTreeSet<u32>>,
     /// Checks that were made against it.
     pub(super) checked: Mutex<BTreeMap<Question, Arc<Checked>>>,
 }
@@ -50,6 +52,18 @@ pub(super) struct Kind {
 }
 
 impl Loaded {
+    /// All that the server may open for a statement that names these.
+    pub(super) fn may_open(&self, named: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let mut all = BTreeSet::new();
+        let mut open: Vec<u32> = named.iter().copied().collect();
+        while let Some(relation) = open.pop() {
+            if all.insert(relation) {
+                open.extend(self.opens.get(&relation).into_iter().flatten());
+            }
+        }
+        all
+    }
+
     /// Whether statements may be sent at all.
     ///
     /// # Errors
@@ -94,11 +108,13 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         operators: functions::operators(link, spec).await?,
     };
     keys(link, spec, &mut catalog).await?;
+    let opens = opens(link, made).await?;
     Ok(Loaded {
         catalog,
         kinds,
         findings: role::findings(link, spec).await?,
         misfit,
+        opens,
         checked: Mutex::default(),
     })
 }
@@ -258,6 +274,28 @@ async fn made(link: &mut Link, called: &BTreeMap<Name, Vec<Function>>) -> Result
         .map(|(child, parent)| (number(child), number(parent)))
         .collect();
     Ok(made)
+}
+
+/// What is opened with a relation.
+async fn opens(link: &mut Link, made: Made) -> Result<BTreeMap<u32, BTreeSet<u32>>, Refusal> {
+    let policies: Vec<(i64, i64)> = rows(
+        link,
+        "SELECT DISTINCT p.polrelid::pg_catalog.int8, d.refobjid::pg_catalog.int8
+         FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_depend d
+            ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid
+            AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass LIMIT 400001",
+        &[],
+    )
+    .await?;
+    let mut opens = made.reads;
+    let policies = policies
+        .into_iter()
+        .map(|(table, read)| (number(table), number(read)));
+    let children = made.inherits.into_iter().map(|(child, parent)| (parent, child));
+    for (relation, with) in policies.chain(children) {
+        opens.entry(relation).or_default().insert(with);
+    }
+    Ok(opens)
 }
 
 type KeyRow = (i64, String, Vec<i16>, i64, Option<Vec<i16>>);

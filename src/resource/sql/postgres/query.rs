@@ -58,6 +58,7 @@ pub(super) async fn run(
         place: &place,
     };
     open(link, order, loaded, checked, asked).await?;
+    second_opinion(link, loaded, checked).await?;
     let mut answer = collect(link, loaded, &page, asked).await?;
     if answer.rows.columns.is_empty() {
         answer.rows.columns = columns(link, asked).await?;
@@ -110,6 +111,31 @@ async fn open(
     let opened = query.execute(link.conn()?).await;
     opened.map_err(|error| refusals::running(&error, asked))?;
     Ok(())
+}
+
+/// What the server has opened for the plan, before it runs: nothing but what the check found, and what that is
+/// made of.
+///
+/// # Errors
+/// `internal`: the server read the statement another way than we did.
+async fn second_opinion(link: &mut Link, loaded: &Loaded, checked: &Checked) -> Result<(), Refusal> {
+    let opened = sqlx::query_scalar::<_, i64>(
+        "SELECT l.relation::pg_catalog.int8 FROM pg_catalog.pg_locks l
+            JOIN pg_catalog.pg_class c ON c.oid = l.relation
+         WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.relation >= 16384
+            AND c.relkind IN ('r','p','v','m','f')
+            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
+    );
+    let opened = opened.persistent(false).fetch_all(link.conn()?).await;
+    let opened = opened.map_err(|error| refusals::away(&error))?;
+    let expected = loaded.may_open(&checked.relations);
+    let known = |oid: &i64| u32::try_from(*oid).is_ok_and(|oid| expected.contains(&oid));
+    match opened.iter().find(|oid| !known(oid)) {
+        None => Ok(()),
+        Some(oid) => Err(Refusal::internal(format!(
+            "postgres: the server opened the relation {oid}, of which the check knows nothing"
+        ))),
+    }
 }
 
 /// Which rows of the result are asked for.

@@ -17,7 +17,6 @@ const DEPTH: usize = 6;
 pub(super) mod oid {
     pub(in super::super) const BOOL: u32 = 16;
     pub(in super::super) const BYTEA: u32 = 17;
-    pub(in super::super) const NAME: u32 = 19;
     pub(in super::super) const INT8: u32 = 20;
     pub(in super::super) const INT2: u32 = 21;
     pub(in super::super) const INT4: u32 = 23;
