@@ -473,6 +473,18 @@ pub(super) fn open(config: &Config, resource: &config::Resource, world: &Arc<dyn
 
 #[cfg(feature = "postgres")]
 fn postgres(config: &Config, name: &str, postgres: &Postgres, world: &Arc<dyn World>) -> Result<Resource> {
+    let database = postgres_database(config, name, postgres, world)?;
+    Ok(Resource::Postgres(Box::new(database)))
+}
+
+/// A configured database; nothing is connected yet.
+#[cfg(feature = "postgres")]
+pub(super) fn postgres_database(
+    config: &Config,
+    name: &str,
+    postgres: &Postgres,
+    world: &Arc<dyn World>,
+) -> Result<crate::resource::sql::postgres::Database> {
     use crate::resource::sql::postgres::{Database, Spec};
 
     let password = postgres.password.as_ref().map(super::identity::resolved);
@@ -490,8 +502,7 @@ fn postgres(config: &Config, name: &str, postgres: &Postgres, world: &Arc<dyn Wo
         privileged: postgres.privileged,
         limits: config.limits.call,
     };
-    let database = Database::new(spec, world.clone()).map_err(|error| anyhow::anyhow!("{error}"))?;
-    Ok(Resource::Postgres(Box::new(database)))
+    Database::new(spec, world.clone()).map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 #[cfg(not(feature = "postgres"))]

@@ -4,6 +4,7 @@
 mod catalogue;
 mod ends;
 mod errors;
+mod operator;
 mod people;
 mod values;
 

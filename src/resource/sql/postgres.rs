@@ -16,6 +16,7 @@ mod parameters;
 mod probe;
 mod query;
 mod refusals;
+mod report;
 mod role;
 mod schema;
 mod values;
@@ -40,6 +41,7 @@ use guard::{Checked, Mode};
 use link::{Link, Pool};
 use loader::Loaded;
 use probe::{Moment, Voice};
+pub use report::{Report, Table, TableColumn};
 
 /// A configured database.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! Connections: few, each for one call at a time, and none with anything left of the call before.
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -250,8 +251,12 @@ pub(super) fn quoted(name: &str) -> String {
 fn host(url: &Url) -> Option<(String, bool)> {
     Some(match url.host()? {
         Host::Domain(name) => {
+            // Of a scheme that it does not know, the parser takes an IPv4 address for a name.
             let name = decoded(name);
-            let near = name.eq_ignore_ascii_case("localhost");
+            let address = name
+                .parse::<Ipv4Addr>()
+                .is_ok_and(|address| address.is_loopback());
+            let near = address || name.eq_ignore_ascii_case("localhost");
             (name, near)
         }
         Host::Ipv4(address) => (address.to_string(), address.is_loopback()),

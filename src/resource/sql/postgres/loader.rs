@@ -28,6 +28,8 @@ pub(super) struct Loaded {
     pub(super) kinds: BTreeMap<u32, Kind>,
     /// What the role may do that it should not.
     pub(super) findings: Vec<String>,
+    /// Relations without a grant: they do not exist for agents.
+    pub(super) unreadable: Vec<Relation>,
     /// What of the configuration is not there.
     pub(super) misfit: Option<String>,
     /// What the server may open when it opens a relation: what a view reads, children, what policies read.
@@ -94,13 +96,14 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         let (oid, allowed) = (*oid, kind.allowed);
         (kind.name.clone(), Type { oid, allowed })
     });
-    let readable = relations
+    let (readable, unreadable): (Vec<_>, Vec<_>) = relations
         .into_values()
-        .filter(|relation| relation.columns.iter().any(|column| column.granted));
+        .partition(|relation| relation.columns.iter().any(|column| column.granted));
     let mut catalog = Catalog {
         version: moment.version.clone(),
         path: spec.schemas.clone(),
         relations: readable
+            .into_iter()
             .map(|relation| ((relation.schema.clone(), relation.name.clone()), relation))
             .collect(),
         functions: called,
@@ -113,6 +116,7 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         catalog,
         kinds,
         findings: role::findings(link, spec).await?,
+        unreadable,
         misfit,
         opens,
         checked: Mutex::default(),
@@ -160,7 +164,7 @@ async fn relations(link: &mut Link, spec: &Spec) -> Result<BTreeMap<u32, Relatio
             c.relkind::pg_catalog.text
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE n.nspname = ANY($1) AND c.relkind IN ('r','p','v','m','f') AND c.relpersistence <> 't'
-            AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') LIMIT 400001",
+         LIMIT 400001",
         &spec.schemas,
     )
     .await?;
@@ -198,7 +202,8 @@ async fn columns(
         link,
         "SELECT a.attrelid::pg_catalog.int8, a.attnum, a.attname::pg_catalog.text,
             pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid::pg_catalog.int8, a.attnotnull,
-            pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+            pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+                AND pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')
          FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE n.nspname = ANY($1) AND c.relkind IN ('r','p','v','m','f') AND c.relpersistence <> 't'

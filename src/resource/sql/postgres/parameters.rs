@@ -53,7 +53,7 @@ pub(super) fn names(parameters: Option<&Parameters>) -> Vec<String> {
     }
 }
 
-/// What is to be bound to the text that will be sent; `wanted` is how many placeholders the agent's text has.
+/// What is to be bound to the text that will be sent; `placeholders` is how many it has.
 ///
 /// # Errors
 /// `invalid_arguments`, naming the parameter and never its value; what the server says of the text.
@@ -61,7 +61,7 @@ pub(super) async fn bind(
     link: &mut Link,
     text: &str,
     asked: Asked<'_>,
-    parameters: Option<&Parameters>,
+    (parameters, placeholders): (Option<&Parameters>, usize),
     kinds: &BTreeMap<u32, Kind>,
 ) -> Result<PgArguments, Refusal> {
     let values: Vec<(String, &Value)> = match parameters {
@@ -76,6 +76,10 @@ pub(super) async fn bind(
     };
     for (name, value) in &values {
         plain(name, value)?;
+    }
+    if placeholders == 0 {
+        fits(&values, 0)?;
+        return Ok(PgArguments::default());
     }
     let sql = sqlx::AssertSqlSafe(text.to_owned());
     let prepared = link.conn()?.prepare(sqlx::SqlSafeStr::into_sql_str(sql)).await;

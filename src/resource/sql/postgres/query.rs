@@ -105,7 +105,7 @@ async fn open(
     asked: Asked<'_>,
 ) -> Result<(), Refusal> {
     let text = format!("{CURSOR}{}", checked.sql);
-    let parameters = order.request.parameters.as_ref();
+    let parameters = (order.request.parameters.as_ref(), checked.parameters);
     let arguments = parameters::bind(link, &text, asked, parameters, &loaded.kinds).await?;
     let query = sqlx::query_with(sqlx::AssertSqlSafe(text), arguments).persistent(false);
     let opened = query.execute(link.conn()?).await;
