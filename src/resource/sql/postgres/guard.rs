@@ -110,7 +110,9 @@ pub(super) fn check(
     let plain = rewrite::plain(statement, named)?;
     let tokens = text::read(&plain.sql)?;
     let tree = text::parse(&tokens)?;
-    let root = tree.node().ok_or_else(|| refused("There is no statement.", "Send one statement."))?;
+    let root = tree
+        .node()
+        .ok_or_else(|| refused("There is no statement.", "Send one statement."))?;
     match (root.kind, mode) {
         ("SelectStmt", Mode::Query) => {}
         _ => return Err(refusals::statement(root.kind, mode)),
@@ -158,7 +160,13 @@ fn verified(
     sealed.check(&again)
 }
 
-fn describe(root: &Node, written: Written, seen: &Seen, catalog: &Catalog, reveal: &BTreeSet<String>) -> Checked {
+fn describe(
+    root: &Node,
+    written: Written,
+    seen: &Seen,
+    catalog: &Catalog,
+    reveal: &BTreeSet<String>,
+) -> Checked {
     let relations = || seen.relations.iter().filter_map(|key| catalog.relations.get(key));
     let mut checked = Checked {
         sql: written.sql,
@@ -171,7 +179,9 @@ fn describe(root: &Node, written: Written, seen: &Seen, catalog: &Catalog, revea
             irreversible: false,
         },
         action: Action::SqlRead,
-        classified: relations().flat_map(|relation| catalog.classified(relation)).collect(),
+        classified: relations()
+            .flat_map(|relation| catalog.classified(relation))
+            .collect(),
         named: BTreeSet::new(),
         relations: relations().map(|relation| relation.oid).collect(),
         masked: BTreeSet::new(),

@@ -75,8 +75,22 @@ const DENIED: [&str; 44] = [
 
 /// Families, by how their names begin.
 const DENIED_BEGINNINGS: [&str; 16] = [
-    "acl", "amvalidate", "binary_upgrade_", "brin_", "dblink", "has_", "lo_", "loread", "lowrite", "pg_", "plpgsql_",
-    "reg", "row_security_", "to_reg", "txid_", "xid8",
+    "acl",
+    "amvalidate",
+    "binary_upgrade_",
+    "brin_",
+    "dblink",
+    "has_",
+    "lo_",
+    "loread",
+    "lowrite",
+    "pg_",
+    "plpgsql_",
+    "reg",
+    "row_security_",
+    "to_reg",
+    "txid_",
+    "xid8",
 ];
 
 /// Those of these families that only look at what they are given.
@@ -125,7 +139,10 @@ const ARGUMENTS: [&str; 17] = [
 ///
 /// Of `pg_catalog`: what is immutable or stable, less what is named above. Of other schemas: what the
 /// configuration lists as `schema.name`, and that is the operator's word.
-pub(in crate::resource::sql::postgres) fn allowed(function: &FunctionFacts, listed: &BTreeSet<String>) -> bool {
+pub(in crate::resource::sql::postgres) fn allowed(
+    function: &FunctionFacts,
+    listed: &BTreeSet<String>,
+) -> bool {
     let name = function.name.as_str();
     if function.kind == 'p' {
         return false;
@@ -133,7 +150,9 @@ pub(in crate::resource::sql::postgres) fn allowed(function: &FunctionFacts, list
     if function.schema != "pg_catalog" {
         return listed.contains(&format!("{}.{name}", function.schema));
     }
-    let of_a_family = DENIED_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
+    let of_a_family = DENIED_BEGINNINGS
+        .iter()
+        .any(|beginning| name.starts_with(beginning));
     let kept = OF_DENIED_FAMILIES.contains(&name) || name.starts_with("regr_");
     if DENIED.contains(&name) || of_a_family && !kept || function.definer {
         return false;

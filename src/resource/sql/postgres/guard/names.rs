@@ -88,7 +88,10 @@ pub(super) fn function(catalog: &Catalog, call: &Node) -> Result<Function, Refus
 fn found<'c>(catalog: &'c Catalog, schema: Option<&str>, name: &str) -> Option<&'c str> {
     let key_of = |schema: &str| {
         let key = (schema.to_owned(), name.to_owned());
-        catalog.functions.get_key_value(&key).map(|((schema, _), _)| schema.as_str())
+        catalog
+            .functions
+            .get_key_value(&key)
+            .map(|((schema, _), _)| schema.as_str())
     };
     match schema {
         Some(schema) if schema == OWN || catalog.path.iter().any(|known| known == schema) => key_of(schema),
@@ -110,7 +113,9 @@ fn may_call(catalog: &Catalog, schema: &str, name: &str) -> bool {
 pub(super) fn not_a_call(catalog: &Catalog, name: &str) -> Result<(), Refusal> {
     let schemas = std::iter::once(OWN).chain(catalog.path.iter().map(String::as_str));
     let mut named = schemas.filter(|schema| {
-        catalog.functions.contains_key(&((*schema).to_owned(), name.to_owned()))
+        catalog
+            .functions
+            .contains_key(&((*schema).to_owned(), name.to_owned()))
     });
     if named.all(|schema| may_call(catalog, schema, name)) {
         return Ok(());
@@ -145,7 +150,10 @@ pub(super) fn type_name(catalog: &Catalog, node: &Node) -> Result<Option<String>
         [schema, name] => (*schema, *name),
         _ => return Err(none()),
     };
-    let known = catalog.types.get(&key(schema, name)).filter(|known| known.allowed);
+    let known = catalog
+        .types
+        .get(&key(schema, name))
+        .filter(|known| known.allowed);
     let is_row = catalog.relations.contains_key(&key(schema, name));
     let bare = name.trim_start_matches('_');
     if known.is_none() || is_row || schema == OWN && TYPES.contains(&bare) {
@@ -264,7 +272,9 @@ pub(super) fn relation_span(tokens: &Tokens<'_>, location: usize, only: bool) ->
         to += 1;
     }
     let span = |from: usize, to: usize| Some((tokens.tokens.get(from)?.start, tokens.tokens.get(to)?.end));
-    let before = from.checked_sub(1).filter(|at| tokens.kind(Some(*at)) == Token::Table);
+    let before = from
+        .checked_sub(1)
+        .filter(|at| tokens.kind(Some(*at)) == Token::Table);
     Some(Span {
         name: span(first, last)?,
         whole: span(from, to)?,

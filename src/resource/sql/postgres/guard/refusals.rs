@@ -68,7 +68,9 @@ pub(super) fn statement(kind: &str, mode: Mode) -> Refusal {
             "This kind of statement is not available.",
             match mode {
                 Mode::Query => "Send one SELECT; call sql_schema for tables and columns.",
-                Mode::Change => "Send one INSERT, UPDATE, DELETE, or CREATE, ALTER or DROP of a table, index or view.",
+                Mode::Change => {
+                    "Send one INSERT, UPDATE, DELETE, or CREATE, ALTER or DROP of a table, index or view."
+                }
             },
         ),
     }
@@ -82,7 +84,10 @@ pub(super) fn in_select(node: &Node, mode: Mode) -> Result<(), Refusal> {
     if node.node("into_clause").is_some() {
         return Err(match mode {
             Mode::Query => not_a_select(),
-            Mode::Change => refused("SELECT INTO is not available.", "Create the table, then INSERT … SELECT."),
+            Mode::Change => refused(
+                "SELECT INTO is not available.",
+                "Create the table, then INSERT … SELECT.",
+            ),
         });
     }
     if !node.list("locking_clause").is_empty() {
@@ -96,7 +101,9 @@ pub(super) fn in_select(node: &Node, mode: Mode) -> Result<(), Refusal> {
 
 /// Something nobody listed.
 pub(super) fn unlisted(unlisted: &Unlisted, statement: &str) -> Refusal {
-    let place = unlisted.location.map(|byte| format!(" ({})", text::place_of(statement, byte)));
+    let place = unlisted
+        .location
+        .map(|byte| format!(" ({})", text::place_of(statement, byte)));
     let place = place.unwrap_or_default();
     let (kind, way_out) = match (unlisted.kind, unlisted.field) {
         ("IntoClause", _) | ("SelectStmt", Some("into_clause")) => return not_a_select(),
@@ -121,6 +128,10 @@ pub(super) fn unlisted(unlisted: &Unlisted, statement: &str) -> Refusal {
             "Write it in plainer SQL: SELECT with joins, subqueries, WITH, windows, aggregates and JSON.",
         ),
     };
-    let field = unlisted.field.map(|field| format!(".{field}")).unwrap_or_default();
-    refused(format!("{kind} is not available here{place}."), way_out).detail(format!("{}{field}", unlisted.kind))
+    let field = unlisted
+        .field
+        .map(|field| format!(".{field}"))
+        .unwrap_or_default();
+    refused(format!("{kind} is not available here{place}."), way_out)
+        .detail(format!("{}{field}", unlisted.kind))
 }

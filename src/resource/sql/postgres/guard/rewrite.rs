@@ -17,7 +17,10 @@ impl Places {
     /// counts them. `None` within text of ours.
     pub(in crate::resource::sql::postgres) fn at(&self, character: usize) -> Option<usize> {
         let at = character.checked_sub(1)?;
-        let piece = self.pieces.iter().find(|(start, length, _)| (*start..*start + *length).contains(&at));
+        let piece = self
+            .pieces
+            .iter()
+            .find(|(start, length, _)| (*start..*start + *length).contains(&at));
         let (start, _, origin) = piece?;
         origin.map(|origin| origin + (at - start) + 1)
     }
@@ -69,7 +72,8 @@ impl Written {
     /// `statement_refused` when it becomes too long; `internal` when edits overlap.
     pub(super) fn edited(&self, mut edits: Vec<Edit>) -> Result<Self, Refusal> {
         edits.sort_by_key(|edit| (edit.start, edit.end));
-        let mut sql = String::with_capacity(self.sql.len() + edits.iter().map(|edit| edit.text.len()).sum::<usize>());
+        let mut sql =
+            String::with_capacity(self.sql.len() + edits.iter().map(|edit| edit.text.len()).sum::<usize>());
         let mut pieces = Vec::with_capacity(edits.len() * 2 + 1);
         let (mut from, mut read, mut written) = (0, 0, 0);
         for edit in &edits {
@@ -111,9 +115,21 @@ impl Written {
 pub(super) fn plain(statement: &str, named: &[String]) -> Result<Written, Refusal> {
     let tokens = text::read(statement)?;
     let mut edits = text::numbered(&tokens, named)?;
-    edits.extend(tokens.comments.iter().map(|(start, end)| Edit::new(*start, *end, " ")));
-    let ends = tokens.tokens.iter().filter(|lexeme| lexeme.token == pg_query::protobuf::Token::Ascii59);
+    edits.extend(
+        tokens
+            .comments
+            .iter()
+            .map(|(start, end)| Edit::new(*start, *end, " ")),
+    );
+    let ends = tokens
+        .tokens
+        .iter()
+        .filter(|lexeme| lexeme.token == pg_query::protobuf::Token::Ascii59);
     edits.extend(ends.map(|lexeme| Edit::new(lexeme.start, lexeme.end, " ")));
     let written = Written::verbatim(statement);
-    if edits.is_empty() { Ok(written) } else { written.edited(edits) }
+    if edits.is_empty() {
+        Ok(written)
+    } else {
+        written.edited(edits)
+    }
 }

@@ -164,9 +164,8 @@ impl Scopes<'_> {
 
     fn find(&self, alias: &str, schema: Option<&str>) -> Option<(&Vec<Item>, &Item)> {
         self.levels.iter().rev().find_map(|level| {
-            let fits = |item: &&Item| {
-                item.alias == alias && (schema.is_none() || item.schema.as_deref() == schema)
-            };
+            let fits =
+                |item: &&Item| item.alias == alias && (schema.is_none() || item.schema.as_deref() == schema);
             level.iter().find(fits).map(|item| (level, item))
         })
     }

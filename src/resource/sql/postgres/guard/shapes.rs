@@ -110,7 +110,10 @@ const READS: &[Shape] = &[
     ),
     ("JsonIsPredicate", &["expr", "format", "item_type", "unique_keys"]),
     ("JsonKeyValue", &["key", "value"]),
-    ("JsonObjectAgg", &["constructor", "arg", "absent_on_null", "unique"]),
+    (
+        "JsonObjectAgg",
+        &["constructor", "arg", "absent_on_null", "unique"],
+    ),
     (
         "JsonObjectConstructor",
         &["exprs", "output", "absent_on_null", "unique"],
@@ -214,7 +217,10 @@ const READS: &[Shape] = &[
     ("SortBy", &["node", "sortby_dir", "sortby_nulls", "use_op"]),
     ("SqlValueFunction", &["op", "typmod"]),
     ("String", &["sval"]),
-    ("SubLink", &["sub_link_type", "testexpr", "oper_name", "subselect"]),
+    (
+        "SubLink",
+        &["sub_link_type", "testexpr", "oper_name", "subselect"],
+    ),
     ("TypeCast", &["arg", "type_name"]),
     ("TypeName", &["names", "typmods", "typemod", "array_bounds"]),
     (
@@ -232,7 +238,15 @@ const READS: &[Shape] = &[
     ("WithClause", &["ctes", "recursive"]),
     (
         "XmlExpr",
-        &["op", "name", "named_args", "arg_names", "args", "xmloption", "indent"],
+        &[
+            "op",
+            "name",
+            "named_args",
+            "arg_names",
+            "args",
+            "xmloption",
+            "indent",
+        ],
     ),
     ("XmlSerialize", &["xmloption", "expr", "type_name", "indent"]),
 ];

@@ -52,7 +52,9 @@ impl<'t> Tokens<'t> {
 
     /// The index of the token that begins at a byte.
     pub(super) fn at(&self, start: usize) -> Option<usize> {
-        self.tokens.binary_search_by_key(&start, |lexeme| lexeme.start).ok()
+        self.tokens
+            .binary_search_by_key(&start, |lexeme| lexeme.start)
+            .ok()
     }
 
     /// The kind of the token at an index; `Nul` beyond either end.
@@ -336,7 +338,8 @@ pub(super) fn parse_ours(text: &str) -> Result<Tree, Refusal> {
     match parsed(text, words) {
         Ok(node) => {
             let raw = node.list("stmts").first().and_then(Tree::node);
-            raw.map(|raw| raw.get("stmt").clone()).ok_or_else(|| broken("nothing was written"))
+            raw.map(|raw| raw.get("stmt").clone())
+                .ok_or_else(|| broken("nothing was written"))
         }
         Err(Unparsed::Grammar(_)) => Err(broken("what was written cannot be read")),
         Err(Unparsed::Deep) => Err(refused("The statement is nested too deeply.", SPLIT)),
@@ -357,7 +360,11 @@ fn syntax(tokens: &Tokens<'_>, said: &str) -> Refusal {
     let (mut low, mut high) = (0, tokens.tokens.len());
     while low < high {
         let middle = low + (high - low) / 2;
-        if fails(&middle) { high = middle } else { low = middle + 1 }
+        if fails(&middle) {
+            high = middle
+        } else {
+            low = middle + 1
+        }
     }
     let place = tokens.tokens.get(low).filter(|_| said.contains(" at or near "));
     let place = place.map(|lexeme| format!(", {}", place_of(tokens.text, lexeme.start)));

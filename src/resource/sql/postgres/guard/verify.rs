@@ -29,9 +29,10 @@ impl<'a> Compare<'a> {
     pub(super) fn trees(&mut self, old: &'a Tree, new: &Tree) -> Result<(), Refusal> {
         match (old, new) {
             (Tree::Node(old), Tree::Node(new)) => self.nodes(old, new),
-            (Tree::List(old), Tree::List(new)) if old.len() == new.len() => {
-                old.iter().zip(new).try_for_each(|(old, new)| self.trees(old, new))
-            }
+            (Tree::List(old), Tree::List(new)) if old.len() == new.len() => old
+                .iter()
+                .zip(new)
+                .try_for_each(|(old, new)| self.trees(old, new)),
             _ if old == new => Ok(()),
             _ => Err(broken("a value differs")),
         }
@@ -100,7 +101,8 @@ impl<'a> Compare<'a> {
         match old.node("alias") {
             Some(before) => self.same_fields(before, alias, &[])?,
             None => {
-                let same = alias.text("aliasname") == old.text("relname") && alias.list("colnames").is_empty();
+                let same =
+                    alias.text("aliasname") == old.text("relname") && alias.list("colnames").is_empty();
                 if !same {
                     return Err(broken("a mask has another name"));
                 }
@@ -193,13 +195,19 @@ impl Sealed<'_> {
     }
 
     fn relation(&self, node: &Node) -> Option<&Relation> {
-        let key = (node.text("schemaname").to_owned(), node.text("relname").to_owned());
+        let key = (
+            node.text("schemaname").to_owned(),
+            node.text("relname").to_owned(),
+        );
         self.catalog.relations.get(&key)
     }
 
     fn target(&self, value: &Tree) -> Result<(), Refusal> {
         let node = value.of_kind("RangeVar").ok_or_else(|| broken("a target"))?;
-        let named = (node.text("schemaname").to_owned(), node.text("relname").to_owned());
+        let named = (
+            node.text("schemaname").to_owned(),
+            node.text("relname").to_owned(),
+        );
         if self.target == Some(named) && self.relation(node).is_some() {
             Ok(())
         } else {
@@ -230,7 +238,9 @@ impl Sealed<'_> {
             .iter()
             .all(|field| matches!(*field, "target_list" | "from_clause" | "limit_option" | "op"));
         let relation = match from {
-            [Tree::Node(node)] if node.kind == "RangeVar" && node.node("alias").is_none() => self.relation(node),
+            [Tree::Node(node)] if node.kind == "RangeVar" && node.node("alias").is_none() => {
+                self.relation(node)
+            }
             _ => None,
         };
         let Some(relation) = relation.filter(|_| plain && query.number("op") <= 1) else {
@@ -257,7 +267,8 @@ impl Sealed<'_> {
 }
 
 fn is_column(tree: &Tree, name: &str) -> bool {
-    tree.of_kind("ColumnRef").is_some_and(|node| node.names("fields").as_deref() == Some(&[name]))
+    tree.of_kind("ColumnRef")
+        .is_some_and(|node| node.names("fields").as_deref() == Some(&[name]))
 }
 
 /// Every column a tree reads, by the parts of its name; a star or a query is an empty one.
@@ -266,7 +277,10 @@ fn columns_read<'t>(tree: &'t Tree, into: &mut Vec<Vec<&'t str>>) {
         Tree::List(items) => items.iter().for_each(|item| columns_read(item, into)),
         Tree::Node(node) if node.kind == "ColumnRef" => into.push(node.names("fields").unwrap_or_default()),
         Tree::Node(node) if node.kind == "SubLink" => into.push(Vec::new()),
-        Tree::Node(node) => node.fields.iter().for_each(|(_, value)| columns_read(value, into)),
+        Tree::Node(node) => node
+            .fields
+            .iter()
+            .for_each(|(_, value)| columns_read(value, into)),
         Tree::Nothing | Tree::Flag(_) | Tree::Number(_) | Tree::Text(_) => {}
     }
 }

@@ -18,7 +18,11 @@ pub(super) enum Found {
     /// A relation that is read as it is, under its full name.
     Plain { schema: String, name: String },
     /// A relation in whose place a subquery stands.
-    Masked { schema: String, name: String, subquery: String },
+    Masked {
+        schema: String,
+        name: String,
+        subquery: String,
+    },
     /// A function or type that gets its schema.
     Schema(String),
     /// `schema.table.column`, which loses its schema.
@@ -111,9 +115,10 @@ impl<'a> Walk<'a> {
                 self.selected_fields(node)?;
                 self.fields(node)
             }
-            "SetToDefault" if self.mode == Mode::Query => {
-                Err(refused("DEFAULT is not available in a query.", "Write the value."))
-            }
+            "SetToDefault" if self.mode == Mode::Query => Err(refused(
+                "DEFAULT is not available in a query.",
+                "Write the value.",
+            )),
             _ => self.fields(node),
         }
     }
@@ -307,7 +312,9 @@ impl<'a> Walk<'a> {
             return Err(names::sampled());
         }
         self.splice(node, relation, subquery)?;
-        let renamed = alias.and_then(|alias| alias.names("colnames")).unwrap_or_default();
+        let renamed = alias
+            .and_then(|alias| alias.names("colnames"))
+            .unwrap_or_default();
         self.scopes.add(Item {
             alias: shown_as,
             schema: alias.is_none().then(|| relation.schema.clone()),
@@ -444,12 +451,17 @@ impl<'a> Walk<'a> {
     /// `schema.table.column`. A masked relation is a subquery with the table's name, so the schema goes.
     fn qualified(&mut self, node: &'a Node, schema: &str, item: &str, last: Option<&str>) -> Done {
         let known = match last {
-            Some(name) => self.scopes.field(item, Some(schema), name, &mut self.seen.columns),
+            Some(name) => self
+                .scopes
+                .field(item, Some(schema), name, &mut self.seen.columns),
             None => self.scopes.whole(item, Some(schema), &mut self.seen.columns),
         };
         if !known {
             return Err(refused(
-                format!("There is no column `{schema}.{item}.{}` here.", last.unwrap_or("*")),
+                format!(
+                    "There is no column `{schema}.{item}.{}` here.",
+                    last.unwrap_or("*")
+                ),
                 format!("Name it with the table's alias as the FROM gives it. {SEE_SCHEMA}"),
             ));
         }
@@ -471,8 +483,7 @@ impl<'a> Walk<'a> {
 pub(super) fn is_masked(catalog: &Catalog, relation: &Relation, reveal: &BTreeSet<String>) -> bool {
     let mut columns = relation.columns.iter();
     columns.any(|column| {
-        !column.granted
-            || column.class.is_some() && !reveal.contains(&catalog.shown_column(relation, column))
+        !column.granted || column.class.is_some() && !reveal.contains(&catalog.shown_column(relation, column))
     })
 }
 

@@ -33,11 +33,15 @@ pub(super) fn catalog() -> Catalog {
             oid: parts[1].parse().unwrap(),
             allowed: parts[2] != "p",
         };
-        catalog.types.insert(("pg_catalog".to_owned(), parts[0].to_owned()), known);
+        catalog
+            .types
+            .insert(("pg_catalog".to_owned(), parts[0].to_owned()), known);
     }
     for (oid, name) in [(50_001, "mood"), (50_002, "positive")] {
         let known = Type { oid, allowed: true };
-        catalog.types.insert(("public".to_owned(), name.to_owned()), known);
+        catalog
+            .types
+            .insert(("public".to_owned(), name.to_owned()), known);
     }
     let listed = BTreeSet::from(["public.slug".to_owned()]);
     for line in PROCEDURES.lines() {
@@ -78,12 +82,17 @@ fn add_function(catalog: &mut Catalog, schema: &str, line: &str, listed: &BTreeS
 
 /// A line of the schema, which is written so that this can read it.
 fn add_relation(catalog: &mut Catalog, oid: u32, line: &str) {
-    let (kind, rest) = match (line.strip_prefix("CREATE TABLE "), line.strip_prefix("CREATE VIEW ")) {
+    let (kind, rest) = match (
+        line.strip_prefix("CREATE TABLE "),
+        line.strip_prefix("CREATE VIEW "),
+    ) {
         (Some(rest), _) => (RelationKind::Table, rest),
         (_, Some(rest)) => (RelationKind::View, rest),
         _ => return,
     };
-    let (full, body) = rest.split_once(if kind == RelationKind::View { " AS " } else { " (" }).unwrap();
+    let (full, body) = rest
+        .split_once(if kind == RelationKind::View { " AS " } else { " (" })
+        .unwrap();
     let (schema, name) = full.split_once('.').unwrap();
     let name = name.trim_matches('"').to_owned();
     let columns: Vec<Column> = match kind {
@@ -96,7 +105,9 @@ fn add_relation(catalog: &mut Catalog, oid: u32, line: &str) {
         _ => {
             let body = body.trim_end_matches(");");
             let listed = body.split(", ").enumerate();
-            listed.map(|(at, text)| column(catalog, i16::try_from(at).unwrap() + 1, text)).collect()
+            listed
+                .map(|(at, text)| column(catalog, i16::try_from(at).unwrap() + 1, text))
+                .collect()
         }
     };
     let relation = Relation {
@@ -110,12 +121,16 @@ fn add_relation(catalog: &mut Catalog, oid: u32, line: &str) {
 }
 
 fn column(catalog: &Catalog, number: i16, text: &str) -> Column {
-    let class = text.split_once("/* ").map(|(_, class)| class.trim_end_matches(" */").to_owned());
+    let class = text
+        .split_once("/* ")
+        .map(|(_, class)| class.trim_end_matches(" */").to_owned());
     let text = text.trim_start_matches('"');
     let (name, rest) = text.split_once(['"', ' ']).unwrap();
     let declared = rest.split_whitespace().next().unwrap();
     let of = |schema: &str| catalog.types.get(&(schema.to_owned(), declared.to_owned()));
-    let known = of("pg_catalog").or_else(|| of("public")).unwrap_or_else(|| panic!("{declared}"));
+    let known = of("pg_catalog")
+        .or_else(|| of("public"))
+        .unwrap_or_else(|| panic!("{declared}"));
     Column {
         number,
         name: name.to_owned(),
@@ -148,12 +163,19 @@ pub(super) fn change(statement: &str) -> Result<Checked, Refusal> {
 
 /// The statements of a file: what is expected, and the text.
 pub(super) fn cases(file: &'static str) -> Vec<(&'static str, &'static str)> {
-    let lines = file.lines().filter(|line| !line.is_empty() && !line.starts_with("--"));
-    lines.map(|line| line.split_once(": ").unwrap_or_else(|| panic!("{line}"))).collect()
+    let lines = file
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("--"));
+    lines
+        .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("{line}")))
+        .collect()
 }
 
 /// All that is not as expected, at once.
 pub(super) fn wrong(found: &BTreeMap<&str, String>) {
-    let said: Vec<String> = found.iter().map(|(case, what)| format!("{case}\n    {what}")).collect();
+    let said: Vec<String> = found
+        .iter()
+        .map(|(case, what)| format!("{case}\n    {what}"))
+        .collect();
     assert!(said.is_empty(), "{} wrong:\n{}", said.len(), said.join("\n"));
 }
