@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::world::{cases, query, wrong};
+use crate::call::Code;
 
 fn sent(statement: &str) -> String {
     query(statement)
@@ -36,4 +37,23 @@ fn a_masked_relation_is_a_subquery_and_a_public_one_has_its_full_name() {
         "SELECT o.note, d.name FROM (SELECT \"id\", '***'::pg_catalog.text AS \"note\" FROM \"crm\".\"orders\") o, \
          ONLY (\"public\".\"departments\") JOIN \"public\".\"departments\" AS d USING (id)"
     );
+}
+
+const LEAKS: &str = include_str!("../../../../../../tests/it/postgres/data/leaks.sql");
+
+#[test]
+fn what_could_tell_of_a_classified_value_sees_masks_or_is_refused() {
+    let mut found = BTreeMap::new();
+    for (expected, statement) in cases(LEAKS) {
+        let (is, said) = match query(statement) {
+            Ok(checked) if checked.classified.is_empty() => ("public", checked.sql),
+            Ok(checked) => ("masked", checked.sql),
+            Err(refusal) if refusal.code == Code::Internal => ("internal", format!("{refusal:?}")),
+            Err(refusal) => ("refused", refusal.message),
+        };
+        if is != expected {
+            found.insert(statement, format!("{expected} {is} {said}"));
+        }
+    }
+    wrong(&found);
 }
