@@ -108,8 +108,7 @@ impl Database {
         })
     }
 
-    /// What a request would touch. The statement is checked against the catalogue as it was seen last; if that
-    /// refuses it, as it is now. Nothing is run.
+    /// What a request would touch. The statement is checked against the catalogue as it is now. Nothing is run.
     ///
     /// # Errors
     /// `statement_refused`, `wrong_tool`, `limit_exceeded`, `cancelled`, `target_failed`.
@@ -119,15 +118,9 @@ impl Database {
         cancel: &CancellationToken,
     ) -> Result<Facts, Refusal> {
         let work = async {
-            let known = self.known().map(|known| Arc::clone(&known.loaded));
-            if let Some(loaded) = &known
-                && let Ok(facts) = self.facts(loaded, invocation)
-            {
-                return Ok(facts);
-            }
             let mut link = self.pool.reading().await?;
             let fresh = self.fresh(&mut link, invocation, self.spec.limits.seconds).await;
-            link.give_back();
+            link.give_back().await;
             let fresh = fresh?;
             self.facts(&fresh, invocation)
         };
@@ -157,7 +150,7 @@ impl Database {
             let outcome = self
                 .in_transaction(&mut link, invocation, &expected, limits, permit.reveal())
                 .await;
-            link.give_back();
+            link.give_back().await;
             outcome
         };
         bounded(work, limits.seconds, cancel).await

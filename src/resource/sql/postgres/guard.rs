@@ -24,13 +24,14 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use functions::{FunctionFacts, allowed};
 pub(super) use rewrite::Places;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Column, Relation};
 use crate::call::{Action, ClassifiedColumn, Code, Refusal, SqlFacts};
+use change::Change;
 use rewrite::Written;
 use scope::Scopes;
 use tree::{Node, Tree};
@@ -91,6 +92,9 @@ pub(super) struct Target {
     pub(super) conditions: BTreeSet<i16>,
     /// Whether it has RETURNING.
     pub(super) returning: bool,
+    /// Parameters, by number from 1, that give values to classified columns: none of these may begin with `***`,
+    /// and no parameter at all may have `[masked:` in it.
+    pub(super) parameters: BTreeSet<usize>,
 }
 
 /// Checks a statement, and writes what is sent.
@@ -113,25 +117,43 @@ pub(super) fn check(
     let root = tree
         .node()
         .ok_or_else(|| refused("There is no statement.", "Send one statement."))?;
-    match (root.kind, mode) {
-        ("SelectStmt", Mode::Query) => {}
-        _ => return Err(refusals::statement(root.kind, mode)),
+    let known = match mode {
+        Mode::Query => root.kind == "SelectStmt",
+        Mode::Change => matches!(root.kind, "InsertStmt" | "UpdateStmt" | "DeleteStmt"),
+    };
+    if !known {
+        return Err(refusals::statement(root.kind, mode));
     }
     shapes::listed(&tree).map_err(|unlisted| refusals::unlisted(&unlisted, &plain.sql))?;
+    // What a change reads is never revealed to it.
+    let none = BTreeSet::new();
+    let seeing = if mode == Mode::Query { reveal } else { &none };
     let mut walk = Walk {
         catalog,
-        reveal,
+        reveal: seeing,
         tokens: &tokens,
         mode,
         scopes: Scopes::default(),
         seen: Seen::default(),
-        no_masks: false,
     };
-    walk.select(root)?;
+    let change = match mode {
+        Mode::Query => {
+            walk.select(root)?;
+            None
+        }
+        Mode::Change => {
+            walk.scopes.wide = true;
+            Some(walk.change(root, reveal)?)
+        }
+    };
     let seen = walk.seen;
     let written = plain.edited(seen.edits.clone())?;
-    verified(&tree, &written, &seen, catalog, reveal)?;
-    Ok(describe(root, written, &seen, catalog, reveal))
+    verified(&tree, &written, &seen, catalog, seeing, change.as_ref())?;
+    let checked = describe(root, written, &seen, catalog, seeing);
+    Ok(match change {
+        Some(change) => of_change(checked, change, catalog),
+        None => checked,
+    })
 }
 
 /// Reads what was written again.
@@ -144,29 +166,25 @@ fn verified(
     seen: &Seen,
     catalog: &Catalog,
     reveal: &BTreeSet<String>,
+    change: Option<&Change>,
 ) -> Result<(), Refusal> {
     let again = text::parse_ours(&written.sql)?;
     let mut compare = verify::Compare {
         found: &seen.found,
-        parsed: std::collections::BTreeMap::new(),
+        parsed: BTreeMap::new(),
+        returning: change.and_then(|change| change.returning.as_deref()),
     };
     compare.trees(tree, &again)?;
     let sealed = verify::Sealed {
         catalog,
         reveal,
         ctes: &seen.ctes,
-        target: None,
+        target: change.map(|change| change.table.clone()),
     };
     sealed.check(&again)
 }
 
-fn describe(
-    root: &Node,
-    written: Written,
-    seen: &Seen,
-    catalog: &Catalog,
-    reveal: &BTreeSet<String>,
-) -> Checked {
+fn describe(root: &Node, written: Written, seen: &Seen, catalog: &Catalog, reveal: &BTreeSet<String>) -> Checked {
     let relations = || seen.relations.iter().filter_map(|key| catalog.relations.get(key));
     let mut checked = Checked {
         sql: written.sql,
@@ -179,9 +197,7 @@ fn describe(
             irreversible: false,
         },
         action: Action::SqlRead,
-        classified: relations()
-            .flat_map(|relation| catalog.classified(relation))
-            .collect(),
+        classified: relations().flat_map(|relation| catalog.classified(relation)).collect(),
         named: BTreeSet::new(),
         relations: relations().map(|relation| relation.oid).collect(),
         masked: BTreeSet::new(),
@@ -192,23 +208,48 @@ fn describe(
     };
     for relation in relations() {
         for column in &relation.columns {
-            let shown = catalog.shown_column(relation, column);
-            let raw = column.class.is_none() || reveal.contains(&shown);
+            let raw = column.class.is_none() || reveal.contains(&catalog.shown_column(relation, column));
             if matches!(masks::look(catalog, column, raw), masks::Look::Blind(_)) {
                 checked.masked.insert((relation.oid, column.number));
             }
-            if !seen.columns.contains(&(relation.oid, column.number)) {
-                continue;
+            if seen.columns.contains(&(relation.oid, column.number)) {
+                name(&mut checked, catalog, relation, column);
             }
-            if let Some((class, _)) = &column.class {
-                checked.named.insert(ClassifiedColumn {
-                    class: class.clone(),
-                    column: shown.clone(),
-                });
-            }
-            checked.facts.columns.insert(shown);
         }
     }
+    checked
+}
+
+/// A column that the statement names or shows.
+fn name(checked: &mut Checked, catalog: &Catalog, relation: &Relation, column: &Column) {
+    let shown = catalog.shown_column(relation, column);
+    if let Some((class, _)) = &column.class {
+        checked.named.insert(ClassifiedColumn {
+            class: class.clone(),
+            column: shown.clone(),
+        });
+    }
+    checked.facts.columns.insert(shown);
+}
+
+fn of_change(mut checked: Checked, change: Change, catalog: &Catalog) -> Checked {
+    checked.action = Action::SqlWrite;
+    checked.facts.kind = change.kind.to_owned();
+    checked.facts.has_where = change.has_where;
+    checked.facts.irreversible = change.irreversible;
+    if let Some(table) = catalog.relations.get(&change.table) {
+        for column in &table.columns {
+            let number = column.number;
+            if change.target.written.contains(&number) || change.returned.contains(&number) {
+                name(&mut checked, catalog, table, column);
+            }
+        }
+        // What constraints, indexes and triggers make of a classified column is not known here.
+        checked.oracle = table.columns.iter().any(|column| column.class.is_some());
+        // The plan of a change reads whole rows of its table; that the text names none of these was checked.
+        checked.masked.retain(|(relation, _)| *relation != table.oid);
+    }
+    checked.target = Some(change.target);
     checked
 }
 

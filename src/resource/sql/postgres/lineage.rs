@@ -17,6 +17,8 @@ pub(super) struct Made {
     pub(super) reads: BTreeMap<u32, BTreeSet<u32>>,
     /// Views that call what may read or tell anything.
     pub(super) unknown: BTreeSet<u32>,
+    /// Relations that call functions of the database's own, in their rule or their policies.
+    pub(super) calls_own: BTreeSet<u32>,
     /// Child and parent.
     pub(super) inherits: Vec<(u32, u32)>,
 }

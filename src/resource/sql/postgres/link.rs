@@ -131,27 +131,34 @@ impl Link {
         Ok(())
     }
 
-    /// Nothing of the call is under way any more: undoes all of it, and keeps the connection if that works.
-    pub(super) fn give_back(mut self) {
+    /// Nothing of the call is under way any more: undoes all of it, so that no lock stays, and keeps the
+    /// connection if it then forgets all that it knows.
+    pub(super) async fn give_back(mut self) {
+        let undone = match &mut self.session {
+            Some(session) => {
+                let undo = sqlx::raw_sql("ROLLBACK").execute(&mut session.conn);
+                matches!(tokio::time::timeout(PATIENCE, undo).await, Ok(Ok(_)))
+            }
+            None => return,
+        };
         let (session, turn) = (self.session.take(), self.turn.take());
         let pool = Arc::clone(&self.pool);
-        let (Some(mut session), Ok(runtime)) = (session, tokio::runtime::Handle::try_current()) else {
-            return;
+        let (Some(mut session), true) = (session, undone) else {
+            return; // closed: the server undoes it
         };
-        runtime.spawn(async move {
-            let rest = async {
-                sqlx::raw_sql("ROLLBACK").execute(&mut session.conn).await?;
-                sqlx::raw_sql("DISCARD ALL").execute(&mut session.conn).await
-            };
-            let rested = matches!(tokio::time::timeout(PATIENCE, rest).await, Ok(Ok(_)));
-            if rested {
+        let forget = async move {
+            let forget = sqlx::raw_sql("DISCARD ALL").execute(&mut session.conn);
+            if matches!(tokio::time::timeout(PATIENCE, forget).await, Ok(Ok(_))) {
                 session.conn.shrink_buffers();
                 let since = pool.world.monotonic();
                 let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
                 idle.push((session, since));
             }
             drop(turn);
-        });
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(forget);
+        }
     }
 }
 

@@ -33,7 +33,9 @@ pub(super) struct Loaded {
     /// What of the configuration is not there.
     pub(super) misfit: Option<String>,
     /// What the server may open when it opens a relation: what a view reads, children, what policies read.
-    pub(super) opens: BTreeMap<u32, BTreeSet<u32>>,
+    opens: BTreeMap<u32, BTreeSet<u32>>,
+    /// Relations whose opening may open anything: the server copies the text of SQL functions into plans.
+    anything: BTreeSet<u32>,
     /// Checks that were made against it.
     pub(super) checked: Mutex<BTreeMap<Question, Arc<Checked>>>,
 }
@@ -54,16 +56,29 @@ pub(super) struct Kind {
 }
 
 impl Loaded {
-    /// All that the server may open for a statement that names these.
-    pub(super) fn may_open(&self, named: &BTreeSet<u32>) -> BTreeSet<u32> {
+    /// All that the server may open for a statement that names these relations and functions; `None` is anything.
+    pub(super) fn may_open(
+        &self,
+        relations: &BTreeSet<u32>,
+        functions: &BTreeSet<String>,
+    ) -> Option<BTreeSet<u32>> {
+        let plain = |name: &String| name.rsplit('.').next().unwrap_or_default().to_lowercase();
+        let called: BTreeSet<String> = functions.iter().map(plain).collect();
+        let mut own = self.catalog.functions.keys();
+        if own.any(|(schema, name)| schema != "pg_catalog" && called.contains(&name.to_lowercase())) {
+            return None;
+        }
         let mut all = BTreeSet::new();
-        let mut open: Vec<u32> = named.iter().copied().collect();
+        let mut open: Vec<u32> = relations.iter().copied().collect();
         while let Some(relation) = open.pop() {
+            if self.anything.contains(&relation) {
+                return None;
+            }
             if all.insert(relation) {
                 open.extend(self.opens.get(&relation).into_iter().flatten());
             }
         }
-        all
+        Some(all)
     }
 
     /// Whether statements may be sent at all.
@@ -111,7 +126,7 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         operators: functions::operators(link, spec).await?,
     };
     keys(link, spec, &mut catalog).await?;
-    let opens = opens(link, made).await?;
+    let (opens, anything) = opens(link, made).await?;
     Ok(Loaded {
         catalog,
         kinds,
@@ -119,6 +134,7 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         unreadable,
         misfit,
         opens,
+        anything,
         checked: Mutex::default(),
     })
 }
@@ -270,6 +286,8 @@ async fn made(link: &mut Link, called: &BTreeMap<Name, Vec<Function>>) -> Result
     for (view, base) in read {
         made.reads.entry(number(view)).or_default().insert(number(base));
     }
+    let own = calls.iter().filter(|(_, function)| number(*function) >= OWN);
+    made.calls_own = own.map(|(view, _)| number(*view)).collect();
     let unknown = calls
         .into_iter()
         .filter(|(_, function)| !harmless.contains(&number(*function)));
@@ -281,26 +299,33 @@ async fn made(link: &mut Link, called: &BTreeMap<Name, Vec<Function>>) -> Result
     Ok(made)
 }
 
-/// What is opened with a relation.
-async fn opens(link: &mut Link, made: Made) -> Result<BTreeMap<u32, BTreeSet<u32>>, Refusal> {
-    let policies: Vec<(i64, i64)> = rows(
+/// What is opened with a relation, and those with which anything may be.
+async fn opens(
+    link: &mut Link,
+    made: Made,
+) -> Result<(BTreeMap<u32, BTreeSet<u32>>, BTreeSet<u32>), Refusal> {
+    let policies: Vec<(i64, i64, bool)> = rows(
         link,
-        "SELECT DISTINCT p.polrelid::pg_catalog.int8, d.refobjid::pg_catalog.int8
+        "SELECT DISTINCT p.polrelid::pg_catalog.int8, d.refobjid::pg_catalog.int8,
+            d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
          FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_depend d
             ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid
-            AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass LIMIT 400001",
+         WHERE d.refclassid IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass)
+         LIMIT 400001",
         &[],
     )
     .await?;
-    let mut opens = made.reads;
-    let policies = policies
-        .into_iter()
-        .map(|(table, read)| (number(table), number(read)));
-    let children = made.inherits.into_iter().map(|(child, parent)| (parent, child));
-    for (relation, with) in policies.chain(children) {
-        opens.entry(relation).or_default().insert(with);
+    let (mut opens, mut anything) = (made.reads, made.calls_own);
+    for (child, parent) in made.inherits {
+        opens.entry(parent).or_default().insert(child);
     }
-    Ok(opens)
+    for (table, other, reads) in policies {
+        match reads {
+            true => opens.entry(number(table)).or_default().insert(number(other)),
+            false => anything.insert(number(table)),
+        };
+    }
+    Ok((opens, anything))
 }
 
 type KeyRow = (i64, String, Vec<i16>, i64, Option<Vec<i16>>);

@@ -76,7 +76,7 @@ impl Database {
         let row = facts.persistent(false).fetch_one(link.conn()?).await;
         let read = |row: sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
         let (version, encrypted) = row.and_then(read).map_err(|error| refusals::away(&error))?;
-        link.give_back();
+        link.give_back().await;
         Ok(Report {
             database: link::address(&self.spec.url),
             role: link::decoded(self.spec.url.username()),

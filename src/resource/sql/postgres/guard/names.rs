@@ -16,7 +16,7 @@ const OWN: &str = "pg_catalog";
 
 /// Types that look names up in the catalogue, or are of the server's inside; refused whatever the catalogue
 /// says of them. `regconfig` and `regdictionary` name a text search configuration.
-const TYPES: [&str; 24] = [
+const TYPES: [&str; 28] = [
     "aclitem",
     "any",
     "anyarray",
@@ -24,6 +24,7 @@ const TYPES: [&str; 24] = [
     "anyenum",
     "anynonarray",
     "anyrange",
+    "cid",
     "cstring",
     "event_trigger",
     "fdw_handler",
@@ -40,7 +41,10 @@ const TYPES: [&str; 24] = [
     "regprocedure",
     "regrole",
     "regtype",
+    "tid",
     "trigger",
+    "xid",
+    "xid8",
 ];
 
 /// A function that may be called.
@@ -79,9 +83,15 @@ pub(super) fn function(catalog: &Catalog, call: &Node) -> Result<Function, Refus
     } else {
         format!("{found}.{name}").to_lowercase()
     };
+    // unnest of several arrays is known to the grammar by its plain name alone.
+    let several = name == "unnest" && call.list("args").len() > 1;
+    let elsewhere = || catalog.path.iter().any(|schema| catalog.functions.contains_key(&(schema.clone(), name.to_owned())));
+    if several && elsewhere() {
+        return Err(none());
+    }
     Ok(Function {
         shown,
-        add: schema.is_none().then(|| found.to_owned()),
+        add: (schema.is_none() && !several).then(|| found.to_owned()),
     })
 }
 

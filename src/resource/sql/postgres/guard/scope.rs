@@ -36,6 +36,9 @@ pub(super) enum Source {
 pub(super) struct Scopes<'a> {
     levels: Vec<Vec<Item>>,
     pub(super) ctes: Vec<&'a str>,
+    /// Whether a name is looked for beyond the nearest scope that has it: in a change, where what is read must
+    /// not be missed, whatever hides it.
+    pub(super) wide: bool,
 }
 
 impl Scopes<'_> {
@@ -122,7 +125,7 @@ impl Scopes<'_> {
             for item in level {
                 hit |= item.column(name, into);
             }
-            if hit {
+            if hit && !self.wide {
                 return;
             }
         }
@@ -131,43 +134,48 @@ impl Scopes<'_> {
 
     /// A whole row of the nearest item of that name; whether there is one.
     pub(super) fn whole(&self, alias: &str, schema: Option<&str>, into: &mut Columns) -> bool {
-        let Some((level, item)) = self.find(alias, schema) else {
-            return false;
-        };
-        match item.source {
-            Source::Join(first, last) => {
-                for item in level.iter().take(last).skip(first) {
-                    item.all(into);
+        let found = self.find(alias, schema);
+        for (level, item) in &found {
+            match item.source {
+                Source::Join(first, last) => {
+                    level.iter().take(last).skip(first).for_each(|item| item.all(into));
                 }
+                _ => item.all(into),
             }
-            _ => item.all(into),
         }
-        true
+        !found.is_empty()
     }
 
     /// A column of the nearest item of that name; whether it is certainly one.
     pub(super) fn field(&self, alias: &str, schema: Option<&str>, name: &str, into: &mut Columns) -> bool {
-        let Some((level, item)) = self.find(alias, schema) else {
-            return false;
-        };
-        match item.source {
-            Source::Join(first, last) => {
-                let mut hit = false;
-                for item in level.iter().take(last).skip(first) {
-                    hit |= item.column(name, into);
+        let mut certain = None;
+        for (level, item) in self.find(alias, schema) {
+            let mut hit = false;
+            match item.source {
+                Source::Join(first, last) => {
+                    for item in level.iter().take(last).skip(first) {
+                        hit |= item.column(name, into);
+                    }
                 }
-                hit
+                _ => hit = item.column(name, into),
             }
-            _ => item.column(name, into),
+            certain.get_or_insert(hit);
         }
+        certain.unwrap_or(false)
     }
 
-    fn find(&self, alias: &str, schema: Option<&str>) -> Option<(&Vec<Item>, &Item)> {
-        self.levels.iter().rev().find_map(|level| {
-            let fits =
-                |item: &&Item| item.alias == alias && (schema.is_none() || item.schema.as_deref() == schema);
-            level.iter().find(fits).map(|item| (level, item))
-        })
+    /// Whether anything around has this name.
+    pub(super) fn knows(&self, alias: &str) -> bool {
+        !self.find(alias, None).is_empty()
+    }
+
+    /// The items a name may stand for, nearest first: one, or in a change all.
+    fn find(&self, alias: &str, schema: Option<&str>) -> Vec<(&Vec<Item>, &Item)> {
+        let fits =
+            |item: &&Item| item.alias == alias && (schema.is_none() || item.schema.as_deref() == schema);
+        let levels = self.levels.iter().rev();
+        let all = levels.flat_map(|level| level.iter().filter(fits).map(move |item| (level, item)));
+        all.take(if self.wide { usize::MAX } else { 1 }).collect()
     }
 }
 

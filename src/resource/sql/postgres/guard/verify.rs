@@ -19,6 +19,8 @@ pub(super) struct Compare<'a> {
     pub(super) found: &'a BTreeMap<usize, Found>,
     /// Generated subqueries that were parsed already.
     pub(super) parsed: BTreeMap<&'a str, Tree>,
+    /// The list that RETURNING became.
+    pub(super) returning: Option<&'a str>,
 }
 
 impl<'a> Compare<'a> {
@@ -70,6 +72,16 @@ impl<'a> Compare<'a> {
                 Ok(())
             }
             ("RangeVar", Some(_)) => Err(broken("a relation became something else")),
+            ("ReturningClause", _) if new.kind == "ReturningClause" => {
+                let list = self.returning.ok_or_else(|| broken("RETURNING"))?;
+                let made = parse_ours(&format!("SELECT {list}"))?;
+                let made = made.node().map(|select| select.get("target_list"));
+                if made.is_some_and(|made| same(made, new.get("exprs"))) && new.fields.len() == 1 {
+                    Ok(())
+                } else {
+                    Err(broken("RETURNING differs"))
+                }
+            }
             _ => self.same_fields(old, new, &[]),
         }
     }

@@ -30,7 +30,7 @@ pub(super) enum Found {
 }
 
 /// What the walk finds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     pub(super) found: BTreeMap<usize, Found>,
     pub(super) edits: Vec<Edit>,
@@ -54,8 +54,6 @@ pub(super) struct Walk<'a> {
     pub(super) mode: Mode,
     pub(super) scopes: Scopes<'a>,
     pub(super) seen: Seen,
-    /// Whether a column that is masked may be read at all: not where a change is decided.
-    pub(super) no_masks: bool,
 }
 
 type Done = Result<(), Refusal>;
@@ -115,10 +113,8 @@ impl<'a> Walk<'a> {
                 self.selected_fields(node)?;
                 self.fields(node)
             }
-            "SetToDefault" if self.mode == Mode::Query => Err(refused(
-                "DEFAULT is not available in a query.",
-                "Write the value.",
-            )),
+            "SetToDefault" => Err(refused("DEFAULT is not available here.", "Write the value.")),
+            "InsertStmt" | "UpdateStmt" | "DeleteStmt" => Err(super::refusals::changes_in_with(self.mode)),
             _ => self.fields(node),
         }
     }
@@ -426,6 +422,8 @@ impl<'a> Walk<'a> {
                 self.scopes.touch_all(&mut self.seen.columns);
                 Ok(())
             }
+            [Some("old" | "new")] if self.mode == Mode::Change => Err(no_item("old")),
+            [Some(item), _] if self.mode == Mode::Change && !self.scopes.knows(item) => Err(no_item(item)),
             [Some(name)] => {
                 self.scopes.name(name, &mut self.seen.columns);
                 Ok(())
@@ -477,6 +475,14 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
+}
+
+/// A qualifier that is nothing here. In a change it must not be left to the server what it is.
+fn no_item(name: &str) -> Refusal {
+    refused(
+        format!("There is no table or alias `{name}` here."),
+        "Qualify columns with the tables and aliases of the statement.",
+    )
 }
 
 /// Whether a subquery has to stand for a relation.

@@ -1,6 +1,9 @@
 //! Queries: what is sent for them.
 
-use super::world::query;
+use std::collections::BTreeMap;
+
+use super::world::{cases, query, wrong};
+use crate::call::Code;
 
 fn sent(statement: &str) -> String {
     query(statement)
@@ -8,10 +11,49 @@ fn sent(statement: &str) -> String {
         .sql
 }
 
+const READS: &str = include_str!("../../../../../../tests/it/postgres/data/reads.sql");
+
+#[test]
+fn what_analysts_ask_is_taken() {
+    let mut found = BTreeMap::new();
+    for (expected, statement) in cases(READS) {
+        match query(statement) {
+            Ok(checked) if checked.classified.is_empty() == (expected == "masked") => {
+                found.insert(statement, checked.sql);
+            }
+            Ok(_) => {}
+            Err(refusal) => {
+                found.insert(statement, format!("{refusal:?}"));
+            }
+        }
+    }
+    wrong(&found);
+}
+
 #[test]
 fn a_masked_relation_is_a_subquery_and_a_public_one_has_its_full_name() {
     assert_eq!(
-        sent("SELECT o.note, d.name FROM crm.orders o, ONLY departments * JOIN departments AS d USING (id)"),
-        ""
+        sent("SELECT o.note, d.name FROM crm.orders o, ONLY (departments) JOIN departments AS d USING (id)"),
+        "SELECT o.note, d.name FROM (SELECT \"id\", '***'::pg_catalog.text AS \"note\" FROM \"crm\".\"orders\") o, \
+         ONLY (\"public\".\"departments\") JOIN \"public\".\"departments\" AS d USING (id)"
     );
+}
+
+const LEAKS: &str = include_str!("../../../../../../tests/it/postgres/data/leaks.sql");
+
+#[test]
+fn what_could_tell_of_a_classified_value_sees_masks_or_is_refused() {
+    let mut found = BTreeMap::new();
+    for (expected, statement) in cases(LEAKS) {
+        let (is, said) = match query(statement) {
+            Ok(checked) if checked.classified.is_empty() => ("public", checked.sql),
+            Ok(checked) => ("masked", checked.sql),
+            Err(refusal) if refusal.code == Code::Internal => ("internal", format!("{refusal:?}")),
+            Err(refusal) => ("refused", refusal.message),
+        };
+        if is != expected {
+            found.insert(statement, format!("{expected} {is} {said}"));
+        }
+    }
+    wrong(&found);
 }
