@@ -6,6 +6,7 @@ mod ends;
 mod errors;
 mod operator;
 mod people;
+mod twins;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,13 +117,17 @@ impl Stand {
     }
 
     async fn with(script: &str, change: impl FnOnce(&mut Spec)) -> Self {
-        let server = Postgres::start().await;
+        Self::made(Postgres::start().await, &[SHOP, script], change).await
+    }
+
+    /// With nothing in it but what the scripts make.
+    async fn made(server: Postgres, scripts: &[&str], change: impl FnOnce(&mut Spec)) -> Self {
         server.sql("postgres", "CREATE DATABASE shop");
-        let role = format!("CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'");
-        let grant = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader";
-        for script in [role.as_str(), SHOP, script, grant] {
+        server.sql("shop", &format!("CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'"));
+        for script in scripts {
             server.sql("shop", script);
         }
+        server.sql("shop", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader");
         let mut spec = spec(&server);
         change(&mut spec);
         let limits = spec.limits;
