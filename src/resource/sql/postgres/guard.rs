@@ -184,7 +184,13 @@ fn verified(
     sealed.check(&again)
 }
 
-fn describe(root: &Node, written: Written, seen: &Seen, catalog: &Catalog, reveal: &BTreeSet<String>) -> Checked {
+fn describe(
+    root: &Node,
+    written: Written,
+    seen: &Seen,
+    catalog: &Catalog,
+    reveal: &BTreeSet<String>,
+) -> Checked {
     let relations = || seen.relations.iter().filter_map(|key| catalog.relations.get(key));
     let mut checked = Checked {
         sql: written.sql,
@@ -197,7 +203,9 @@ fn describe(root: &Node, written: Written, seen: &Seen, catalog: &Catalog, revea
             irreversible: false,
         },
         action: Action::SqlRead,
-        classified: relations().flat_map(|relation| catalog.classified(relation)).collect(),
+        classified: relations()
+            .flat_map(|relation| catalog.classified(relation))
+            .collect(),
         named: BTreeSet::new(),
         relations: relations().map(|relation| relation.oid).collect(),
         masked: BTreeSet::new(),

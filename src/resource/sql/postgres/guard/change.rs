@@ -92,9 +92,13 @@ impl<'a> Walk<'a> {
     pub(super) fn change(&mut self, root: &'a Node, shown: &BTreeSet<String>) -> Result<Change, Refusal> {
         let catalog: &'a Catalog = self.catalog;
         self.with(root)?;
-        let name = root.node("relation").ok_or_else(|| broken("a change of nothing"))?;
+        let name = root
+            .node("relation")
+            .ok_or_else(|| broken("a change of nothing"))?;
         let table = self.table(name)?;
-        let alias = name.node("alias").map_or(name.text("relname"), |alias| alias.text("aliasname"));
+        let alias = name
+            .node("alias")
+            .map_or(name.text("relname"), |alias| alias.text("aliasname"));
         let mut change = Change {
             kind: "delete",
             table: (table.schema.clone(), table.name.clone()),
@@ -122,9 +126,16 @@ impl<'a> Walk<'a> {
         self.nothing_classified(catalog)?;
         if let Some(clause) = root.node("returning_clause") {
             let list = returning(catalog, clause, table, alias, shown, &mut change.returned)?;
-            let word = self.tokens.tokens.iter().rev().find(|lexeme| lexeme.token == Token::Returning);
+            let word = self
+                .tokens
+                .tokens
+                .iter()
+                .rev()
+                .find(|lexeme| lexeme.token == Token::Returning);
             let word = word.ok_or_else(|| broken("RETURNING"))?;
-            self.seen.edits.push(Edit::new(word.end, self.tokens.text.len(), format!(" {list}")));
+            self.seen
+                .edits
+                .push(Edit::new(word.end, self.tokens.text.len(), format!(" {list}")));
             change.returning = Some(list);
         }
         Ok(change)
@@ -144,7 +155,9 @@ impl<'a> Walk<'a> {
                 "Change the table that it is made of.",
             ));
         }
-        self.seen.relations.insert((relation.schema.clone(), relation.name.clone()));
+        self.seen
+            .relations
+            .insert((relation.schema.clone(), relation.name.clone()));
         self.splice(node, relation, None)?;
         Ok(relation)
     }
@@ -174,7 +187,9 @@ impl<'a> Walk<'a> {
         let Some(conflict) = root.node("on_conflict_clause") else {
             return Ok(());
         };
-        let alias = name.node("alias").map_or(name.text("relname"), |alias| alias.text("aliasname"));
+        let alias = name
+            .node("alias")
+            .map_or(name.text("relname"), |alias| alias.text("aliasname"));
         self.scopes.enter();
         self.scopes.add(item(name, table, alias));
         if let Some(infer) = conflict.node("infer") {
@@ -206,12 +221,19 @@ impl<'a> Walk<'a> {
         if rows.node("with_clause").is_some() {
             self.with(rows)?;
         }
-        for value in lists.iter().filter_map(Tree::node).flat_map(|list| list.list("items")) {
+        for value in lists
+            .iter()
+            .filter_map(Tree::node)
+            .flat_map(|list| list.list("items"))
+        {
             if value.of_kind("SetToDefault").is_none() {
                 self.tree(value)?;
             }
         }
-        let rest = rows.fields.iter().filter(|(field, _)| !matches!(*field, "values_lists" | "with_clause"));
+        let rest = rows
+            .fields
+            .iter()
+            .filter(|(field, _)| !matches!(*field, "values_lists" | "with_clause"));
         for (_, value) in rest {
             self.tree(value)?;
         }
@@ -276,7 +298,11 @@ impl<'a> Walk<'a> {
 
     /// Nothing that is classified may be read by a change.
     fn nothing_classified(&self, catalog: &Catalog) -> Result<(), Refusal> {
-        let relations = self.seen.relations.iter().filter_map(|key| catalog.relations.get(key));
+        let relations = self
+            .seen
+            .relations
+            .iter()
+            .filter_map(|key| catalog.relations.get(key));
         for relation in relations {
             for column in &relation.columns {
                 let is_read = self.seen.columns.contains(&(relation.oid, column.number));
@@ -319,12 +345,16 @@ fn assigned<'r>(table: &'r Relation, target: &Node) -> Result<&'r Column, Refusa
             "Assign the whole column.",
         ));
     }
-    table.columns.iter().find(|column| column.name == name).ok_or_else(|| {
-        refused(
-            format!("There is no column `{name}` in `{}`.", table.name),
-            super::SEE_SCHEMA,
-        )
-    })
+    table
+        .columns
+        .iter()
+        .find(|column| column.name == name)
+        .ok_or_else(|| {
+            refused(
+                format!("There is no column `{name}` in `{}`.", table.name),
+                super::SEE_SCHEMA,
+            )
+        })
 }
 
 /// What rows give to columns, place by place.
@@ -343,7 +373,10 @@ fn given_rows(rows: &Node, columns: &[&Column], change: &mut Change) -> Result<(
     let plain = rows.number("op") <= 1 && !targets.iter().any(is_star);
     match (plain, classified) {
         (true, _) => {
-            let values = targets.iter().filter_map(Tree::node).map(|target| target.get("val"));
+            let values = targets
+                .iter()
+                .filter_map(Tree::node)
+                .map(|target| target.get("val"));
             for (column, value) in columns.iter().zip(values) {
                 given(column, value, change)?;
             }
@@ -360,7 +393,9 @@ fn row(list: &Tree) -> &[Tree] {
 
 fn is_star(target: &Tree) -> bool {
     let value = target.node().map(|target| target.get("val"));
-    let fields = value.and_then(|value| value.of_kind("ColumnRef")).map(|column| column.list("fields"));
+    let fields = value
+        .and_then(|value| value.of_kind("ColumnRef"))
+        .map(|column| column.list("fields"));
     fields.is_some_and(|fields| fields.iter().any(|field| field.of_kind("AStar").is_some()))
 }
 
@@ -376,7 +411,10 @@ fn given(column: &Column, value: &Tree, change: &mut Change) -> Result<(), Refus
     match inner.node() {
         Some(node) if matches!(node.kind, "AConst" | "SetToDefault") => Ok(()),
         Some(node) if node.kind == "ParamRef" => {
-            change.target.parameters.extend(usize::try_from(node.number("number")));
+            change
+                .target
+                .parameters
+                .extend(usize::try_from(node.number("number")));
             Ok(())
         }
         _ => Err(not_plain(column)),
@@ -385,7 +423,10 @@ fn given(column: &Column, value: &Tree, change: &mut Change) -> Result<(), Refus
 
 fn not_plain(column: &Column) -> Refusal {
     refused(
-        format!("The classified column `{}` is given what is not a plain value.", column.name),
+        format!(
+            "The classified column `{}` is given what is not a plain value.",
+            column.name
+        ),
         "Give it a constant or a parameter.",
     )
 }
@@ -396,8 +437,13 @@ fn markers(root: &Node, change: &Change, table: &Relation) -> Result<(), Refusal
     let mut classified = table.columns.iter().filter(|column| column.class.is_some());
     let strict = classified.any(|column| written(&column));
     let mut texts = Vec::new();
-    root.fields.iter().for_each(|(_, value)| literals(value, &mut texts));
-    if texts.iter().any(|text| text.contains(MARKER) || strict && text.starts_with(CONSTANT)) {
+    root.fields
+        .iter()
+        .for_each(|(_, value)| literals(value, &mut texts));
+    if texts
+        .iter()
+        .any(|text| text.contains(MARKER) || strict && text.starts_with(CONSTANT))
+    {
         return Err(refused(
             "The statement writes a mask: what it stands for would be lost.",
             "Leave masked columns out of the statement, or give their real values.",
@@ -441,7 +487,11 @@ fn returning(
         };
         let columns: Vec<&Column> = match last {
             None => table.columns.iter().collect(),
-            Some(name) => table.columns.iter().filter(|column| column.name == name).collect(),
+            Some(name) => table
+                .columns
+                .iter()
+                .filter(|column| column.name == name)
+                .collect(),
         };
         if columns.is_empty() {
             return Err(only_columns());

@@ -26,7 +26,7 @@ const HARMLESS: [&str; 4] = ["clock_timestamp", "gen_random_uuid", "random", "ti
 
 /// Stable or immutable ones, and volatile ones for the record, that read tables, files, settings, the
 /// catalogue, statistics or other sessions, that take locks or time, or that make a statement of a text.
-const DENIED: [&str; 44] = [
+const DENIED: [&str; 48] = [
     "col_description",
     "currtid2",
     "current_query",
@@ -46,8 +46,11 @@ const DENIED: [&str; 44] = [
     "inet_server_port",
     "lastval",
     "makeaclitem",
+    "mxid_age",
     "nextval",
     "obj_description",
+    "oidvectortypes",
+    "postgresql_fdw_validator",
     "query_to_xml",
     "query_to_xml_and_xmlschema",
     "query_to_xmlschema",
@@ -71,15 +74,17 @@ const DENIED: [&str; 44] = [
     "ts_stat",
     "ts_token_type",
     "unique_key_recheck",
+    "xid",
 ];
 
 /// Families, by how their names begin.
-const DENIED_BEGINNINGS: [&str; 16] = [
+const DENIED_BEGINNINGS: [&str; 17] = [
     "acl",
     "amvalidate",
     "binary_upgrade_",
     "brin_",
     "dblink",
+    "fmgr_",
     "has_",
     "lo_",
     "loread",

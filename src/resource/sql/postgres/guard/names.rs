@@ -85,7 +85,12 @@ pub(super) fn function(catalog: &Catalog, call: &Node) -> Result<Function, Refus
     };
     // unnest of several arrays is known to the grammar by its plain name alone.
     let several = name == "unnest" && call.list("args").len() > 1;
-    let elsewhere = || catalog.path.iter().any(|schema| catalog.functions.contains_key(&(schema.clone(), name.to_owned())));
+    let elsewhere = || {
+        catalog
+            .path
+            .iter()
+            .any(|schema| catalog.functions.contains_key(&(schema.clone(), name.to_owned())))
+    };
     if several && elsewhere() {
         return Err(none());
     }

@@ -138,7 +138,11 @@ impl Scopes<'_> {
         for (level, item) in &found {
             match item.source {
                 Source::Join(first, last) => {
-                    level.iter().take(last).skip(first).for_each(|item| item.all(into));
+                    level
+                        .iter()
+                        .take(last)
+                        .skip(first)
+                        .for_each(|item| item.all(into));
                 }
                 _ => item.all(into),
             }

@@ -93,6 +93,10 @@ pub(super) fn read(text: &str) -> Result<Tokens<'_>, Refusal> {
 }
 
 fn scan(text: &str) -> Result<Tokens<'_>, Refusal> {
+    // Of a text without tokens the library makes a slice of nothing, from a null pointer.
+    if text.chars().all(|c| c.is_ascii_whitespace() || c == '\x0b') {
+        return Err(nothing());
+    }
     let scanned = pg_query::scan_tokens(text).map_err(|error| unreadable(&error))?;
     let (mut tokens, mut comments) = (Vec::with_capacity(scanned.len()), Vec::new());
     for scanned in &scanned {
@@ -122,6 +126,10 @@ fn scan(text: &str) -> Result<Tokens<'_>, Refusal> {
         tokens,
         comments,
     })
+}
+
+fn nothing() -> Refusal {
+    refused("There is no statement.", "Send one statement.")
 }
 
 fn unreadable(error: &pg_query::Error) -> Refusal {
@@ -168,7 +176,7 @@ fn visible(tokens: &Tokens<'_>) -> Result<(), Refusal> {
 fn hidden(c: char) -> bool {
     (c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0c'))
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            '\u{a0}' | '\u{ad}' | '\u{61c}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{3000}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
@@ -195,7 +203,7 @@ fn one(tokens: &Tokens<'_>) -> Result<(), Refusal> {
     let is_end = |lexeme: &Lexeme| lexeme.token == Token::Ascii59;
     let mut rest = tokens.tokens.iter().skip_while(|lexeme| !is_end(lexeme));
     if tokens.tokens.iter().all(is_end) {
-        return Err(refused("There is no statement.", "Send one statement."));
+        return Err(nothing());
     }
     if rest.any(|lexeme| !is_end(lexeme)) {
         return Err(refused(

@@ -13,7 +13,9 @@ fn changes_that_read_nothing_classified_are_taken_and_others_are_not() {
         let (is, said) = match change(statement) {
             Ok(checked) if checked.oracle => ("oracle", checked.sql),
             Ok(checked) => ("write", checked.sql),
-            Err(refusal) if refusal.code == crate::call::Code::Internal => ("internal", format!("{refusal:?}")),
+            Err(refusal) if refusal.code == crate::call::Code::Internal => {
+                ("internal", format!("{refusal:?}"))
+            }
             Err(refusal) => ("refused", refusal.message),
         };
         if is != expected {
@@ -25,7 +27,8 @@ fn changes_that_read_nothing_classified_are_taken_and_others_are_not() {
 
 #[test]
 fn what_returning_gives_is_masked() {
-    let checked = change("UPDATE customers c SET status = $1 WHERE id = $2 RETURNING id, email, c.phone AS p").unwrap();
+    let checked =
+        change("UPDATE customers c SET status = $1 WHERE id = $2 RETURNING id, email, c.phone AS p").unwrap();
     assert_eq!(
         checked.sql,
         "UPDATE \"public\".\"customers\" c SET status = $1 WHERE id = $2 RETURNING \"c\".\"id\" AS \"id\", \
@@ -33,7 +36,10 @@ fn what_returning_gives_is_masked() {
     );
     assert_eq!(checked.facts.kind, "update");
     let target = checked.target.unwrap();
-    assert_eq!((target.written, target.conditions), (BTreeSet::from([5]), BTreeSet::from([1])));
+    assert_eq!(
+        (target.written, target.conditions),
+        (BTreeSet::from([5]), BTreeSet::from([1]))
+    );
     assert_eq!(checked.named.len(), 2);
 }
 
@@ -43,9 +49,15 @@ fn whether_a_change_excludes_any_row_is_told() {
     assert!(irreversible("DELETE FROM products"));
     assert!(irreversible("DELETE FROM products WHERE 1 = 1"));
     assert!(irreversible("UPDATE products SET name = sku"));
-    assert!(irreversible("DELETE FROM products WHERE EXISTS (SELECT 1 FROM categories WHERE id = 1)"));
-    assert!(irreversible("DELETE FROM products USING categories c WHERE c.id = 1"));
-    assert!(!irreversible("DELETE FROM products WHERE EXISTS (SELECT 1 FROM departments WHERE products.id = 1)"));
+    assert!(irreversible(
+        "DELETE FROM products WHERE EXISTS (SELECT 1 FROM categories WHERE id = 1)"
+    ));
+    assert!(irreversible(
+        "DELETE FROM products USING categories c WHERE c.id = 1"
+    ));
+    assert!(!irreversible(
+        "DELETE FROM products WHERE EXISTS (SELECT 1 FROM departments WHERE products.id = 1)"
+    ));
     assert!(!irreversible("UPDATE products SET name = sku WHERE id = 1"));
     assert!(!irreversible("INSERT INTO departments (id) VALUES (1)"));
 }
