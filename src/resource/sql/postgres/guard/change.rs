@@ -125,6 +125,10 @@ impl<'a> Walk<'a> {
         markers(root, &change, table)?;
         self.nothing_classified(catalog)?;
         if let Some(clause) = root.node("returning_clause") {
+            let alone = root.list("from_clause").is_empty() && root.list("using_clause").is_empty();
+            if !alone && clause.list("exprs").iter().any(is_bare_star) {
+                return Err(only_columns());
+            }
             let list = returning(catalog, clause, table, alias, shown, &mut change.returned)?;
             let word = self
                 .tokens
@@ -247,7 +251,7 @@ impl<'a> Walk<'a> {
         change: &mut Change,
     ) -> Result<(), Refusal> {
         for item in root.list("from_clause").iter().chain(root.list("using_clause")) {
-            self.from_item(item)?;
+            self.in_from(item)?;
         }
         if root.kind == "UpdateStmt" {
             change.kind = "update";
@@ -391,6 +395,19 @@ fn row(list: &Tree) -> &[Tree] {
     list.node().map_or(&[], |list| list.list("items"))
 }
 
+/// `*` without a qualifier: beside other tables it is theirs too.
+fn is_bare_star(target: &Tree) -> bool {
+    let value = target.node().and_then(|target| target.node("val"));
+    is_star(target) && value.is_some_and(|value| value.list("fields").len() == 1)
+}
+
+fn only_columns() -> Refusal {
+    refused(
+        "RETURNING lists something other than columns of the changed table.",
+        "List its columns: RETURNING id, status.",
+    )
+}
+
 fn is_star(target: &Tree) -> bool {
     let value = target.node().map(|target| target.get("val"));
     let fields = value
@@ -470,12 +487,6 @@ fn returning(
     shown: &BTreeSet<String>,
     returned: &mut BTreeSet<i16>,
 ) -> Result<String, Refusal> {
-    let only_columns = || {
-        refused(
-            "RETURNING lists something other than columns of the changed table.",
-            "List its columns: RETURNING id, status.",
-        )
-    };
     let mut list = Vec::new();
     for target in clause.list("exprs").iter().filter_map(Tree::node) {
         let column = target.get("val").of_kind("ColumnRef").ok_or_else(only_columns)?;

@@ -199,6 +199,37 @@ pub(super) fn operator(catalog: &Catalog, mode: Mode, node: &Node, field: &str) 
     }
 }
 
+/// Operators that are meant without being written: `=` of CASE, IN and USING, the comparisons of BETWEEN.
+///
+/// # Errors
+/// `statement_refused`, in a change, where the database has operators of these names.
+pub(super) fn implied(catalog: &Catalog, mode: Mode, node: &Node) -> Result<(), Refusal> {
+    if mode == Mode::Query {
+        return Ok(());
+    }
+    let between = |name: &str| name.contains("BETWEEN");
+    let meant: &[&str] = match node.kind {
+        "CaseExpr" if node.node("arg").is_some() => &["="],
+        "SubLink" if node.node("testexpr").is_some() && node.list("oper_name").is_empty() => &["="],
+        "JoinExpr" if node.flag("is_natural") || !node.list("using_clause").is_empty() => &["="],
+        "AExpr"
+            if node
+                .names("name")
+                .is_some_and(|names| names.into_iter().any(between)) =>
+        {
+            &["<", "<=", ">", ">="]
+        }
+        _ => &[],
+    };
+    match meant.iter().find(|name| catalog.operators.contains(**name)) {
+        None => Ok(()),
+        Some(name) => Err(refused(
+            format!("The operator `{name}` is not available."),
+            "Use PostgreSQL's own operators, or a function that does the same.",
+        )),
+    }
+}
+
 /// A collation by its name.
 ///
 /// # Errors

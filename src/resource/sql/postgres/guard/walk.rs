@@ -76,6 +76,7 @@ impl<'a> Walk<'a> {
     }
 
     fn node(&mut self, node: &'a Node) -> Done {
+        names::implied(self.catalog, self.mode, node)?;
         match node.kind {
             "SelectStmt" => self.select(node),
             "RangeVar" | "RangeSubselect" | "RangeFunction" | "RangeTableFunc" | "JsonTable" | "JoinExpr"
@@ -182,7 +183,7 @@ impl<'a> Walk<'a> {
 
     fn clauses(&mut self, node: &'a Node) -> Done {
         for item in node.list("from_clause") {
-            self.from_item(item)?;
+            self.in_from(item)?;
         }
         let rest = node.fields.iter().filter(|(field, _)| {
             !matches!(
@@ -197,7 +198,7 @@ impl<'a> Walk<'a> {
     }
 
     /// One thing of a FROM, with what it brings into scope.
-    pub(super) fn from_item(&mut self, item: &'a Tree) -> Done {
+    pub(super) fn in_from(&mut self, item: &'a Tree) -> Done {
         let Some(node) = item.node() else {
             return Ok(());
         };
@@ -260,9 +261,10 @@ impl<'a> Walk<'a> {
     }
 
     fn join(&mut self, node: &'a Node) -> Done {
+        names::implied(self.catalog, self.mode, node)?;
         let first = self.scopes.len();
         for side in ["larg", "rarg"] {
-            self.from_item(node.get(side))?;
+            self.in_from(node.get(side))?;
         }
         let shared: Vec<&str> = match node.names("using_clause") {
             Some(names) => names,
@@ -288,7 +290,7 @@ impl<'a> Walk<'a> {
         let (schema, name) = (node.text("schemaname"), node.text("relname"));
         let alias = node.node("alias");
         let shown_as = alias.map_or(name, |alias| alias.text("aliasname")).to_owned();
-        if schema.is_empty() && self.scopes.ctes.iter().any(|cte| *cte == name) {
+        if schema.is_empty() && self.scopes.ctes.contains(&name) {
             self.scopes.add(Item {
                 alias: shown_as,
                 schema: None,
