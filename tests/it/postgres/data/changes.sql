@@ -96,3 +96,5 @@ refused: UPDATE departments SET name = get_email(1)
 refused: DELETE FROM departments; DROP TABLE departments
 refused: INSERT INTO departments (id, name) VALUES (1, 'a') RETURNING id, pg_sleep(10)
 refused: UPDATE "Mixed Case" SET id = 1 WHERE "Secret" = 'x'
+refused: DELETE FROM order_items i USING orders o WHERE o.id = i.order_id RETURNING *
+write: DELETE FROM order_items i USING orders o WHERE o.id = i.order_id RETURNING i.*
