@@ -45,35 +45,30 @@ pub async fn doctor_db(config: &Config, name: &str) -> Result<Examined> {
     })
 }
 
+/// Takes one finding.
 #[cfg(feature = "postgres")]
-fn findings(
-    report: &crate::resource::sql::postgres::Report,
-    add: &mut impl FnMut(crate::identity::doctor::Level, String, &str),
-) {
+type Add<'a> = dyn FnMut(crate::identity::doctor::Level, String, &str) + 'a;
+
+#[cfg(feature = "postgres")]
+fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) {
     use crate::identity::doctor::Level;
 
-    add(
-        Level::Ok,
-        format!(
-            "{} as {}: PostgreSQL {}",
-            report.database, report.role, report.version
-        ),
-        "",
+    let whom = format!(
+        "{} as {}: PostgreSQL {}",
+        report.database, report.role, report.version
     );
-    match report.encrypted {
-        true => add(Level::Ok, "what is said there is encrypted".to_owned(), ""),
-        false => add(
+    add(Level::Ok, whom, "");
+    let (level, said) = match report.encrypted {
+        true => (Level::Ok, "what is said there is encrypted"),
+        false => (
             Level::Note,
-            "the connection is not encrypted: it stays on this machine".to_owned(),
-            "",
+            "the connection is not encrypted: it stays on this machine",
         ),
-    }
+    };
+    add(level, said.to_owned(), "");
     if report.excess.is_empty() {
-        add(
-            Level::Ok,
-            "the role can do nothing but read what it is granted".to_owned(),
-            "",
-        );
+        let said = "the role can do nothing but read what it is granted";
+        add(Level::Ok, said.to_owned(), "");
     }
     for excess in &report.excess {
         let (level, remedy) = match report.privileged {
@@ -89,48 +84,51 @@ fn findings(
         add(level, excess.clone(), remedy);
     }
     if let Some(misfit) = &report.misfit {
-        add(
-            Level::Bad,
-            misfit.clone(),
-            "mend [resource.columns]; every call is refused until then",
-        );
+        let remedy = "mend [resource.columns]; every call is refused until then";
+        add(Level::Bad, misfit.clone(), remedy);
     }
     for table in &report.tables {
-        let of = |keep: &dyn Fn(&crate::resource::sql::postgres::TableColumn) -> bool| -> Vec<&str> {
-            let columns = table.columns.iter().filter(|column| keep(column));
-            columns.map(|column| column.name.as_str()).collect()
-        };
-        let unlisted = of(&|column| column.class.as_deref() == Some("unlisted"));
-        if !unlisted.is_empty() {
-            add(
-                Level::Note,
-                format!("{}: nobody listed {}; masked", table.name, unlisted.join(", ")),
-                "list them in [resource.columns], as a class or as \"public\"",
-            );
-        }
-        let missing = of(&|column| column.needed && !column.granted);
-        if !missing.is_empty() {
-            add(
-                Level::Note,
-                format!(
-                    "{}: the role may not read {}; agents see masks or nothing",
-                    table.name,
-                    missing.join(", ")
-                ),
-                "tollgate db grants NAME prints what is missing",
-            );
-        }
-        let extra = of(&|column| column.granted && !column.needed);
-        if !extra.is_empty() {
-            add(
-                Level::Note,
-                format!(
-                    "{}: the role may read {}, which masks never need",
-                    table.name,
-                    extra.join(", ")
-                ),
-                "revoke that, and the database itself holds the masks: tollgate db grants NAME",
-            );
+        columns(table, add);
+    }
+}
+
+/// What nobody classified, and where the role's rights and the masks differ.
+#[cfg(feature = "postgres")]
+fn columns(table: &crate::resource::sql::postgres::Table, add: &mut Add<'_>) {
+    use crate::identity::doctor::Level;
+    use crate::resource::sql::postgres::TableColumn;
+
+    let of = |keep: &dyn Fn(&TableColumn) -> bool| -> String {
+        let columns = table.columns.iter().filter(|column| keep(column));
+        let names: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
+        names.join(", ")
+    };
+    let unlisted = of(&|column| column.class.as_deref() == Some("unlisted"));
+    let missing = of(&|column| column.needed && !column.granted);
+    let extra = of(&|column| column.granted && !column.needed);
+    for (columns, before, after, remedy) in [
+        (
+            unlisted,
+            "nobody listed ",
+            "; masked",
+            "list them in [resource.columns], as a class or as \"public\"",
+        ),
+        (
+            missing,
+            "the role may not read ",
+            "; agents see masks or nothing",
+            "tollgate db grants NAME prints what is missing",
+        ),
+        (
+            extra,
+            "the role may read ",
+            ", which masks never need",
+            "revoke that, and the database itself holds the masks: tollgate db grants NAME",
+        ),
+    ] {
+        if !columns.is_empty() {
+            let text = format!("{}: {before}{columns}{after}", table.name);
+            add(Level::Note, text, remedy);
         }
     }
 }

@@ -33,16 +33,7 @@ pub(super) fn resource(
         .as_ref()
         .map(|password| check.secret(password, "password"));
     let ca = raw.ca.as_ref().map(|ca| check.file(ca, Role::Metadata));
-    let schemas = match &raw.schemas {
-        None => vec!["public".to_owned()],
-        Some(written) => {
-            names::distinct(written.get_ref().iter(), "schema", &mut check.problems);
-            for schema in written.get_ref() {
-                self::schema(schema, check);
-            }
-            texts(written.get_ref())
-        }
-    };
+    let schemas = schemas(raw, check);
     let functions = raw.functions.as_ref().map(|written| written.get_ref().as_slice());
     let functions = functions.unwrap_or_default();
     for function in functions {
@@ -107,6 +98,17 @@ fn url(raw: &raw::Resource, check: &mut Check<'_>) -> Option<Url> {
         return None;
     };
     Some(url)
+}
+
+fn schemas(raw: &raw::Resource, check: &mut Check<'_>) -> Vec<String> {
+    let Some(written) = &raw.schemas else {
+        return vec!["public".to_owned()];
+    };
+    names::distinct(written.get_ref().iter(), "schema", &mut check.problems);
+    for schema in written.get_ref() {
+        self::schema(schema, check);
+    }
+    texts(written.get_ref())
 }
 
 fn schema(raw: &Text, check: &mut Check<'_>) {

@@ -115,7 +115,9 @@ fn steady(mut answer: Value) -> Value {
 #[tokio::test]
 async fn nothing_tells_two_databases_apart_that_differ_in_classified_values() {
     let (one, other) = (twin(true).await, twin(false).await);
-    let chance = regex::Regex::new("(?i)random|clock_timestamp|timeofday|gen_random").unwrap();
+    let chance =
+        regex::Regex::new("(?i)random|clock_timestamp|timeofday|now\\(|current_|localtime|'today'|'now'")
+            .unwrap();
     let (mut wrong, mut taken) = (Vec::new(), 0);
     for (expected, statement) in cases(LEAKS).into_iter().chain(cases(READS)) {
         let (here, there) = (one.query(statement).await, other.query(statement).await);
@@ -149,7 +151,8 @@ async fn analysts_get_the_raw_rows_of_public_columns() {
     let stand = twin(true).await;
     let cases = cases(READS);
     let (mut wrong, mut compared) = (Vec::new(), 0);
-    for (expected, statement) in &cases {
+    let plain = cases.iter().filter(|(_, statement)| !statement.contains("$1")); // parameters have tests of their own
+    for (expected, statement) in plain {
         let answer = stand.query(statement).await;
         if answer["status"] != "ok" {
             wrong.push(format!("{expected} {statement}\n    {answer}"));
@@ -165,8 +168,7 @@ async fn analysts_get_the_raw_rows_of_public_columns() {
             "gen_",
             "localtime",
         ];
-        if *expected != "ok" || statement.contains('$') || chance.iter().any(|word| statement.contains(word))
-        {
+        if *expected != "ok" || chance.iter().any(|word| statement.contains(word)) {
             continue;
         }
         let digest = format!("SELECT md5(string_agg(q::text, '|' ORDER BY q::text)) FROM ({statement}) AS q");
