@@ -286,7 +286,8 @@ fn node_is_listed(node: &Node) -> Result<(), Unlisted> {
     let unlisted = |field| Unlisted {
         kind: node.kind,
         field,
-        location: node.location(),
+        // A node without a place of its own looks as if it began at the first byte.
+        location: node.location().filter(|at| *at > 0),
     };
     let fields = of(node.kind).ok_or_else(|| unlisted(None))?;
     for (field, value) in &node.fields {
