@@ -155,6 +155,10 @@ async fn a_listed_class_reaches_partitions_children_and_parents() {
     let stand = Stand::with(
         "CREATE TABLE events (day date NOT NULL, mail text, kind text) PARTITION BY RANGE (day);
          CREATE TABLE events_2026 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+         CREATE SCHEMA apart;
+         CREATE TABLE apart.late PARTITION OF events FOR VALUES FROM ('2027-01-01') TO ('2028-01-01');
+         CREATE VIEW beside AS SELECT mail FROM apart.late;
+         INSERT INTO events VALUES ('2027-05-05', 'late@shop.example', 'visit');
          INSERT INTO events VALUES ('2026-05-05', 'part@shop.example', 'visit')",
         |spec| {
             spec.columns_default = tollgate::resource::sql::ColumnsDefault::Show;
@@ -167,8 +171,17 @@ async fn a_listed_class_reaches_partitions_children_and_parents() {
         },
     )
     .await;
+    assert_eq!(
+        stand.rows("SELECT * FROM beside").await,
+        json!([["***"]]),
+        "kin elsewhere"
+    );
     for table in ["events", "events_2026"] {
-        let row = stand.rows(&format!("SELECT mail, kind FROM {table}")).await;
+        let row = stand
+            .rows(&format!(
+                "SELECT mail, kind FROM {table} WHERE day < '2027-01-01'"
+            ))
+            .await;
         assert_eq!(row, json!([["***", "visit"]]), "{table}");
     }
     assert_eq!(

@@ -117,10 +117,14 @@ fn tainted(view: u32, spec: &Spec, relations: &BTreeMap<u32, Relation>, made: &M
             }
             (_, Some(bases)) => open.extend(bases),
             (Some(_), None) => {}
-            // A table elsewhere: nobody listed its columns.
+            // A table elsewhere: nobody listed its columns, but its kin may be listed.
             (None, None) => {
                 if spec.columns_default == ColumnsDefault::Mask {
                     return true;
+                }
+                for (child, parent) in &made.inherits {
+                    open.extend((*child == at).then_some(parent));
+                    open.extend((*parent == at).then_some(child));
                 }
             }
         }
