@@ -6,6 +6,7 @@
 mod approvals;
 mod audit;
 mod check;
+mod db;
 mod doctor;
 mod init;
 mod keys;
@@ -128,6 +129,9 @@ enum Command {
     /// Ask identity providers whether they are as the configuration says, with what to do
     #[command(subcommand)]
     Doctor(doctor::Doctor),
+    /// Prepare databases for what agents may read
+    #[command(subcommand)]
+    Db(db::Db),
     /// Write a commented configuration with starter policies and a tool
     Init(init::Init),
     /// Read the journal: what was asked, decided and offered
@@ -234,6 +238,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             on_runtime(doctor.run(&global.config, &mut out, &mut notes))
         }
         Command::Store(store) => on_runtime(store.run(&global.config, &mut out)),
+        Command::Db(db) => on_runtime(db.run(&global.config, &mut out)),
         Command::Policy(policy) => on_runtime(policy.run(&global.config, &mut out)),
     };
     for stage in stages.iter().flat_map(StageTimes::snapshot) {

@@ -13,6 +13,7 @@ pub mod gaps;
 pub mod guard;
 mod issuers;
 mod names;
+mod postgres;
 mod raw;
 mod resources;
 mod vouching;
@@ -301,6 +302,7 @@ impl Resource {
         match self.kind {
             Kind::Git(_) => ResourceKind::Git,
             Kind::Sqlite(_) => ResourceKind::Sqlite,
+            Kind::Postgres(_) => ResourceKind::Postgres,
             Kind::Shell(_) => ResourceKind::Shell,
         }
     }
@@ -313,6 +315,8 @@ pub enum Kind {
     Git(Git),
     /// `kind = "sqlite"`.
     Sqlite(Sqlite),
+    /// `kind = "postgres"`.
+    Postgres(Postgres),
     /// `kind = "shell"`.
     Shell(Shell),
 }
@@ -337,6 +341,29 @@ pub struct Sqlite {
     pub columns: BTreeMap<String, String>,
     /// What an unlisted column is.
     pub columns_default: ColumnsDefault,
+}
+
+/// A database of a PostgreSQL server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Postgres {
+    /// `postgres://role@host:port/database`, without a password and without parameters.
+    pub url: Url,
+    /// The role's password; without it the server must not ask for one.
+    pub password: Option<SecretRef>,
+    /// A PEM file with the certificates that may vouch for the server; without it the machine's own.
+    pub ca: Option<PathBuf>,
+    /// What agents see, in the order in which plain names are looked up. `pg_catalog` always comes first.
+    pub schemas: Vec<String>,
+    /// `table.column` or `schema.table.column` = a configured class, or `public`.
+    pub columns: BTreeMap<String, String>,
+    /// What an unlisted column is.
+    pub columns_default: ColumnsDefault,
+    /// `schema.name` of functions of the database's own that statements may call.
+    pub functions: BTreeSet<String>,
+    /// A session variable (`app.user`) that holds the person for row-level security.
+    pub session: Option<String>,
+    /// Whether the role may be a superuser, bypass row security or own what it reads.
+    pub privileged: bool,
 }
 
 /// `kind = "webhook"`: where signed notices go (Standard Webhooks).

@@ -20,6 +20,8 @@ use crate::policy::Permit;
 pub enum Resource {
     Git(git::Repository),
     Sqlite(sql::sqlite::Database),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<sql::postgres::Database>),
     Shell(Box<shell::Folder>),
 }
 
@@ -62,6 +64,8 @@ impl Resources {
             }),
             Some(Resource::Git(repository)) => repository.inspect(invocation, cancel).await,
             Some(Resource::Sqlite(database)) => database.inspect(invocation, cancel).await,
+            #[cfg(feature = "postgres")]
+            Some(Resource::Postgres(database)) => database.inspect(invocation, cancel).await,
             Some(Resource::Shell(folder)) => folder.inspect(invocation).await,
         }
     }
@@ -84,6 +88,8 @@ impl Resources {
         }
         match self.of(invocation)? {
             Some(Resource::Sqlite(database)) => database.measure(permit, invocation, facts, cancel).await,
+            #[cfg(feature = "postgres")]
+            Some(Resource::Postgres(database)) => database.measure(permit, invocation, facts, cancel).await,
             _ => Err(Refusal::internal("this resource has nothing to measure")),
         }
     }
@@ -114,6 +120,12 @@ impl Resources {
             None => self.list(&permit, invocation),
             Some(Resource::Git(repository)) => repository.run(permit, invocation, facts, cancel).await,
             Some(Resource::Sqlite(database)) => {
+                database
+                    .run(permit, invocation, facts, approved, last, cancel)
+                    .await
+            }
+            #[cfg(feature = "postgres")]
+            Some(Resource::Postgres(database)) => {
                 database
                     .run(permit, invocation, facts, approved, last, cancel)
                     .await

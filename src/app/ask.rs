@@ -115,12 +115,14 @@ fn classified(config: &Config, query: &ExplainQuery) -> BTreeSet<ClassifiedColum
     let Some(resource) = query.resource.as_ref().and_then(|name| config.resource(name)) else {
         return BTreeSet::new();
     };
-    let Kind::Sqlite(database) = &resource.kind else {
-        return BTreeSet::new();
+    let (columns, default) = match &resource.kind {
+        Kind::Sqlite(database) => (&database.columns, database.columns_default),
+        Kind::Postgres(database) => (&database.columns, database.columns_default),
+        Kind::Git(_) | Kind::Shell(_) => return BTreeSet::new(),
     };
     let mut classified = BTreeSet::new();
     for column in &query.columns {
-        let class = match (database.columns.get(column), database.columns_default) {
+        let class = match (columns.get(column), default) {
             (Some(class), _) if class == "public" => continue,
             (Some(class), _) => class.clone(),
             (None, ColumnsDefault::Mask) => "unlisted".to_owned(),

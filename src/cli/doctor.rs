@@ -19,6 +19,19 @@ pub(crate) enum Doctor {
     ///
     /// Nothing is changed anywhere. For example: tollgate doctor identity --login --issuer corp
     Identity(Identity),
+    /// Ask a PostgreSQL database: version, TLS, what the role may do, what nobody classified
+    ///
+    /// Nothing is changed there. For example: tollgate doctor db shop
+    Db(Db),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Db {
+    /// The resource, of kind "postgres"
+    name: String,
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -39,8 +52,14 @@ pub(crate) struct Identity {
 
 impl Doctor {
     pub(crate) async fn run(self, file: &Path, out: &mut Out, notes: &mut Out) -> Result<ExitCode> {
-        let Self::Identity(asked) = self;
         let config = Config::load(file)?;
+        let asked = match self {
+            Self::Identity(asked) => asked,
+            Self::Db(asked) => {
+                let examined = app::doctor_db(&config, &asked.name).await?;
+                return tell(&[examined], asked.json, out);
+            }
+        };
         let mut all = app::doctor_identity(&config, asked.issuer.as_deref()).await?;
         if asked.login {
             let show = |url: &url::Url| {
@@ -51,18 +70,22 @@ impl Doctor {
                 app::doctor_login(&config, asked.issuer.as_deref(), asked.client.as_deref(), show).await?;
             all.push(read);
         }
-        if asked.json {
-            out.json(&all)?;
-        } else {
-            for examined in &all {
-                print(examined, out)?;
-            }
-        }
-        Ok(match all.iter().all(|examined| examined.findings.passed()) {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        })
+        tell(&all, asked.json, out)
     }
+}
+
+fn tell(all: &[Examined], json: bool, out: &mut Out) -> Result<ExitCode> {
+    if json {
+        out.json(&all)?;
+    } else {
+        for examined in all {
+            print(examined, out)?;
+        }
+    }
+    Ok(match all.iter().all(|examined| examined.findings.passed()) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 fn print(examined: &Examined, out: &mut Out) -> Result<()> {

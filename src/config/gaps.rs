@@ -1,9 +1,11 @@
 //! What a set-up does not protect against, derived from it and said before anybody relies on it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::check::is_loopback;
-use super::{Config, Facade, Git, Kind, Shell, Sqlite};
+use super::{Config, Facade, Git, Kind, Shell};
 use crate::resource::sql::{ColumnsDefault, MaskStyle};
 
 /// One thing this set-up does not protect against.
@@ -29,7 +31,14 @@ pub fn gaps(config: &Config) -> Vec<Gap> {
     for resource in &config.resources {
         match &resource.kind {
             Kind::Git(git) => repository(&resource.name, git, &mut list),
-            Kind::Sqlite(sqlite) => database(&resource.name, sqlite, config, &mut list),
+            Kind::Sqlite(sqlite) => {
+                let columns = (&sqlite.columns, sqlite.columns_default);
+                database(&resource.name, columns, config, &mut list);
+            }
+            Kind::Postgres(postgres) => {
+                let columns = (&postgres.columns, postgres.columns_default);
+                database(&resource.name, columns, config, &mut list);
+            }
             Kind::Shell(shell) => commands(&resource.name, shell, &mut list),
         }
     }
@@ -320,21 +329,26 @@ fn repository(name: &str, git: &Git, list: &mut List) {
     }
 }
 
-fn database(name: &str, sqlite: &Sqlite, config: &Config, list: &mut List) {
-    if sqlite.columns_default == ColumnsDefault::Show {
+fn database(
+    name: &str,
+    (columns, default): (&BTreeMap<String, String>, ColumnsDefault),
+    config: &Config,
+    list: &mut List,
+) {
+    if default == ColumnsDefault::Show {
         list.avoidable(
             "columns-shown",
             format!("`{name}` shows every column nobody listed, also one that is added tomorrow."),
             "Take columns_default out and list the public columns.",
         );
-    } else if !sqlite.columns.values().any(|class| class == "public") {
+    } else if !columns.values().any(|class| class == "public") {
         list.avoidable(
             "all-masked",
             format!("`{name}` has no public column: every value is masked."),
             "List what may be seen in [resource.columns], e.g. \"orders.id\" = \"public\".",
         );
     }
-    let partial = sqlite.columns.iter().find(|(_, class)| {
+    let partial = columns.iter().find(|(_, class)| {
         matches!(
             config.classes.get(*class),
             Some(MaskStyle::Last4 | MaskStyle::Domain)

@@ -168,6 +168,12 @@ pub(super) struct Resource {
     pub(super) columns_default: Option<Text>,
     pub(super) workdir: Option<Text>,
     pub(super) programs: Option<Spanned<Vec<Text>>>,
+    pub(super) password: Option<Text>,
+    pub(super) ca: Option<Text>,
+    pub(super) schemas: Option<Spanned<Vec<Text>>>,
+    pub(super) functions: Option<Spanned<Vec<Text>>>,
+    pub(super) session: Option<Text>,
+    pub(super) privileged: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

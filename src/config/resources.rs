@@ -8,12 +8,12 @@ use super::check::Check;
 use super::error::Problems;
 use super::guard::Role;
 use super::raw::{self, Text};
-use super::{Git, Kind, Resource, Shell, Sqlite, names};
+use super::{Git, Kind, Resource, Shell, Sqlite, names, postgres};
 use crate::resource::sql::{ColumnsDefault, MaskStyle};
 
-const KINDS: [&str; 3] = ["git", "sqlite", "shell"];
+const KINDS: [&str; 4] = ["git", "sqlite", "postgres", "shell"];
 /// Kinds of the contracts that a later version brings.
-const LATER: [&str; 4] = ["postgres", "mysql", "ssh", "http"];
+const LATER: [&str; 3] = ["mysql", "ssh", "http"];
 const STYLES: [&str; 4] = ["constant", "null", "last4", "domain"];
 /// Classes with a built-in meaning: shown, and "nobody said".
 const BUILT_IN: [&str; 2] = ["public", "unlisted"];
@@ -89,13 +89,14 @@ fn resource(raw: &raw::Resource, classes: &BTreeMap<Text, Text>, check: &mut Che
     let kind = match raw.kind.get_ref().as_str() {
         "git" => git(raw, check).map(Kind::Git),
         "sqlite" => sqlite(raw, classes, check).map(Kind::Sqlite),
+        "postgres" => postgres::resource(raw, classes, check).map(Kind::Postgres),
         "shell" => shell(raw, check).map(Kind::Shell),
         later if LATER.contains(&later) => {
             let message = format!("resources of kind \"{later}\" are not available in this version");
             check.problem(
                 raw.kind.span(),
                 message,
-                "this version has the kinds `git`, `sqlite` and `shell`",
+                "this version has the kinds `git`, `sqlite`, `postgres` and `shell`",
             );
             None
         }
@@ -129,6 +130,7 @@ fn git(raw: &raw::Resource, check: &mut Check<'_>) -> Option<Git> {
     foreign(raw.columns.as_ref(), "columns", "git", check);
     foreign(raw.columns_default.as_ref(), "columns_default", "git", check);
     not_shell(raw, "git", check);
+    not_postgres(raw, "git", check);
     let Some(refs) = &raw.refs else {
         check.problem(
             raw.name.span(),
@@ -160,28 +162,9 @@ fn sqlite(raw: &raw::Resource, classes: &BTreeMap<Text, Text>, check: &mut Check
     foreign(raw.hidden.as_ref(), "hidden", "sqlite", check);
     foreign(raw.url.as_ref(), "url", "sqlite", check);
     not_shell(raw, "sqlite", check);
-    let columns_default = match raw.columns_default.as_ref().map(|text| text.get_ref().as_str()) {
-        None | Some("mask") => ColumnsDefault::Mask,
-        Some("show") => ColumnsDefault::Show,
-        Some(other) => {
-            let span = raw.columns_default.as_ref().map_or(0..0, Text::span);
-            let remedy = names::suggest(other, &["mask", "show"], "values");
-            check.problem(
-                span,
-                format!("unknown columns_default `{}`", other.escape_debug()),
-                remedy,
-            );
-            ColumnsDefault::Mask
-        }
-    };
-    let mut columns = BTreeMap::new();
-    if let Some(written) = &raw.columns {
-        names::distinct(written.get_ref().keys(), "column", &mut check.problems);
-        for (column, class) in written.get_ref() {
-            self::column(column, class, classes, check);
-            columns.insert(column.get_ref().clone(), class.get_ref().clone());
-        }
-    }
+    not_postgres(raw, "sqlite", check);
+    let columns_default = columns_default(raw, check);
+    let columns = columns(raw, classes, check);
     Some(Sqlite {
         path: path(raw, Role::Database, check)?,
         columns,
@@ -196,6 +179,7 @@ fn shell(raw: &raw::Resource, check: &mut Check<'_>) -> Option<Shell> {
     foreign(raw.url.as_ref(), "url", "shell", check);
     foreign(raw.columns.as_ref(), "columns", "shell", check);
     foreign(raw.columns_default.as_ref(), "columns_default", "shell", check);
+    not_postgres(raw, "shell", check);
     let workdir = match &raw.workdir {
         Some(workdir) => check.file(workdir, Role::Workdir),
         None => {
@@ -236,6 +220,41 @@ fn program(raw: &Text, check: &mut Check<'_>) {
             "write the name alone, as in \"grep\", without a path and without arguments",
         );
     }
+}
+
+/// `columns_default`.
+pub(super) fn columns_default(raw: &raw::Resource, check: &mut Check<'_>) -> ColumnsDefault {
+    match raw.columns_default.as_ref().map(|text| text.get_ref().as_str()) {
+        None | Some("mask") => ColumnsDefault::Mask,
+        Some("show") => ColumnsDefault::Show,
+        Some(other) => {
+            let span = raw.columns_default.as_ref().map_or(0..0, Text::span);
+            let remedy = names::suggest(other, &["mask", "show"], "values");
+            check.problem(
+                span,
+                format!("unknown columns_default `{}`", other.escape_debug()),
+                remedy,
+            );
+            ColumnsDefault::Mask
+        }
+    }
+}
+
+/// `[resource.columns]`.
+pub(super) fn columns(
+    raw: &raw::Resource,
+    classes: &BTreeMap<Text, Text>,
+    check: &mut Check<'_>,
+) -> BTreeMap<String, String> {
+    let mut columns = BTreeMap::new();
+    if let Some(written) = &raw.columns {
+        names::distinct(written.get_ref().keys(), "column", &mut check.problems);
+        for (column, class) in written.get_ref() {
+            self::column(column, class, classes, check);
+            columns.insert(column.get_ref().clone(), class.get_ref().clone());
+        }
+    }
+    columns
 }
 
 fn column(column: &Text, class: &Text, classes: &BTreeMap<Text, Text>, check: &mut Check<'_>) {
@@ -315,18 +334,27 @@ fn path(raw: &raw::Resource, role: Role, check: &mut Check<'_>) -> Option<std::p
 }
 
 /// A key that belongs to another kind is a mistake, not a remark.
-fn foreign<T>(key: Option<&Spanned<T>>, word: &str, kind: &str, check: &mut Check<'_>) {
+pub(super) fn foreign<T>(key: Option<&Spanned<T>>, word: &str, kind: &str, check: &mut Check<'_>) {
     if let Some(key) = key {
         let message = format!("`{word}` does not belong to a resource of kind \"{kind}\"");
         check.problem(key.span(), message, "take it out, or correct `kind`");
     }
 }
 
-fn not_shell(raw: &raw::Resource, kind: &str, check: &mut Check<'_>) {
+pub(super) fn not_shell(raw: &raw::Resource, kind: &str, check: &mut Check<'_>) {
     foreign(raw.workdir.as_ref(), "workdir", kind, check);
     foreign(raw.programs.as_ref(), "programs", kind, check);
 }
 
-fn texts(raw: &[Text]) -> Vec<String> {
+fn not_postgres(raw: &raw::Resource, kind: &str, check: &mut Check<'_>) {
+    foreign(raw.password.as_ref(), "password", kind, check);
+    foreign(raw.ca.as_ref(), "ca", kind, check);
+    foreign(raw.schemas.as_ref(), "schemas", kind, check);
+    foreign(raw.functions.as_ref(), "functions", kind, check);
+    foreign(raw.session.as_ref(), "session", kind, check);
+    foreign(raw.privileged.as_ref(), "privileged", kind, check);
+}
+
+pub(super) fn texts(raw: &[Text]) -> Vec<String> {
     raw.iter().map(|text| text.get_ref().clone()).collect()
 }

@@ -1,5 +1,7 @@
 //! SQL databases.
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod sqlite;
 
 /// How a class looks when masked.

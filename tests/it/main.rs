@@ -29,6 +29,8 @@ mod mask;
 mod matrix;
 mod peers;
 mod policy;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "saml")]
 mod saml;
 mod services;

@@ -1,0 +1,149 @@
+//! `kind = "postgres"`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use url::Url;
+
+use super::check::Check;
+use super::guard::Role;
+use super::raw::{self, Text};
+use super::resources::{columns, columns_default, foreign, not_shell, texts};
+use super::{Postgres, names};
+
+/// A database of a PostgreSQL server.
+pub(super) fn resource(
+    raw: &raw::Resource,
+    classes: &BTreeMap<Text, Text>,
+    check: &mut Check<'_>,
+) -> Option<Postgres> {
+    foreign(raw.path.as_ref(), "path", "postgres", check);
+    foreign(raw.refs.as_ref(), "refs", "postgres", check);
+    foreign(raw.hidden.as_ref(), "hidden", "postgres", check);
+    not_shell(raw, "postgres", check);
+    if !cfg!(feature = "postgres") {
+        check.problem(
+            raw.kind.span(),
+            "this build of Tollgate has no PostgreSQL",
+            "use a release, or build it with --features postgres (needs libclang)",
+        );
+        return None;
+    }
+    let password = raw
+        .password
+        .as_ref()
+        .map(|password| check.secret(password, "password"));
+    let ca = raw.ca.as_ref().map(|ca| check.file(ca, Role::Metadata));
+    let schemas = schemas(raw, check);
+    let functions = raw.functions.as_ref().map(|written| written.get_ref().as_slice());
+    let functions = functions.unwrap_or_default();
+    for function in functions {
+        self::function(function, check);
+    }
+    if let Some(session) = &raw.session {
+        self::session(session, check);
+    }
+    Some(Postgres {
+        url: url(raw, check)?,
+        password: match password {
+            Some(password) => Some(password?),
+            None => None,
+        },
+        ca: match ca {
+            Some(ca) => Some(ca?),
+            None => None,
+        },
+        schemas,
+        columns: columns(raw, classes, check),
+        columns_default: columns_default(raw, check),
+        functions: functions
+            .iter()
+            .map(|function| function.get_ref().clone())
+            .collect::<BTreeSet<_>>(),
+        session: raw.session.as_ref().map(|session| session.get_ref().clone()),
+        privileged: raw
+            .privileged
+            .as_ref()
+            .is_some_and(|privileged| *privileged.get_ref()),
+    })
+}
+
+fn url(raw: &raw::Resource, check: &mut Check<'_>) -> Option<Url> {
+    let form = "write url = \"postgres://role@db.example.com:5432/database\" and the password as password = \"file:/…\" or \"env:…\"";
+    let Some(written) = &raw.url else {
+        check.problem(
+            raw.name.span(),
+            "a postgres resource does not say where it is",
+            form,
+        );
+        return None;
+    };
+    let found = Url::parse(written.get_ref()).ok();
+    let plain = found.filter(|url| ["postgres", "postgresql"].contains(&url.scheme()));
+    let whole = |url: &Url| {
+        let database = url.path().trim_start_matches('/');
+        let extras = url.password().is_some() || url.query().is_some() || url.fragment().is_some();
+        url.has_host()
+            && !url.username().is_empty()
+            && !database.is_empty()
+            && !database.contains('/')
+            && !extras
+    };
+    let Some(url) = plain.filter(whole) else {
+        // Not quoted: there may be a password in it.
+        check.problem(
+            written.span(),
+            "this is not the address of a database, or says more than that",
+            form,
+        );
+        return None;
+    };
+    Some(url)
+}
+
+fn schemas(raw: &raw::Resource, check: &mut Check<'_>) -> Vec<String> {
+    let Some(written) = &raw.schemas else {
+        return vec!["public".to_owned()];
+    };
+    names::distinct(written.get_ref().iter(), "schema", &mut check.problems);
+    for schema in written.get_ref() {
+        self::schema(schema, check);
+    }
+    texts(written.get_ref())
+}
+
+fn schema(raw: &Text, check: &mut Check<'_>) {
+    let name = raw.get_ref();
+    if name.is_empty() || name.starts_with("pg_") || name == "information_schema" {
+        check.problem(
+            raw.span(),
+            format!("`{}` cannot be a schema of a resource", name.escape_debug()),
+            "name the schemas with the organisation's own tables, as in schemas = [\"public\"]",
+        );
+    }
+}
+
+fn function(raw: &Text, check: &mut Check<'_>) {
+    let parts: Vec<&str> = raw.get_ref().split('.').collect();
+    if parts.len() != 2 || parts.iter().any(|part| part.is_empty()) {
+        check.problem(
+            raw.span(),
+            format!("`{}` does not name a function", raw.get_ref().escape_debug()),
+            "write \"schema.name\"; every function of that name may then be called",
+        );
+    }
+}
+
+/// A custom setting: two plain names, so that it can hide none of the server's own.
+fn session(raw: &Text, check: &mut Check<'_>) {
+    let plain = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c == '_') && part.len() <= 32
+    };
+    let parts: Vec<&str> = raw.get_ref().split('.').collect();
+    if parts.len() != 2 || !parts.iter().all(|part| plain(part)) {
+        check.problem(
+            raw.span(),
+            format!("`{}` cannot be a session variable", raw.get_ref().escape_debug()),
+            "write two lower-case names with a point, as in session = \"app.user\"",
+        );
+    }
+}

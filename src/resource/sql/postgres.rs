@@ -1,0 +1,365 @@
+//! Databases of PostgreSQL servers, read behind masks.
+//!
+//! An agent's statement is read by the server's own grammar, walked node by node, and written anew: each
+//! reference to a relation with classified columns becomes a subquery in which these columns are masks, so
+//! no predicate, join, function, ordering or error sees what the mask does not give. What is written is
+//! read again, and must differ in nothing else. Only that text reaches the server, alone, in a transaction
+//! of its own, as a role that cannot do more.
+
+mod catalog;
+mod functions;
+mod guard;
+mod lineage;
+mod link;
+mod loader;
+mod parameters;
+mod probe;
+mod query;
+mod refusals;
+mod report;
+mod role;
+mod schema;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{ColumnsDefault, MaskStyle};
+use crate::call::{
+    ClassifiedColumn, Code, Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal, Request,
+    SqlFacts, Target,
+};
+use crate::clock::World;
+use crate::policy::Permit;
+use crate::secret::Secret;
+use guard::{Checked, Mode};
+use link::{Link, Pool};
+use loader::Loaded;
+use probe::{Moment, Voice};
+pub use report::{Report, Table, TableColumn};
+
+/// A configured database.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Resource name.
+    pub name: String,
+    /// `postgres://role@host:port/database`; no password, no parameters.
+    pub url: Url,
+    /// The role's password.
+    pub password: Option<Secret>,
+    /// A PEM file with the certificates that may vouch for the server; without it the machine's own.
+    pub ca: Option<PathBuf>,
+    /// What agents see, in the order in which plain names are looked up.
+    pub schemas: Vec<String>,
+    /// `table.column` or `schema.table.column` = class; `public` shows it.
+    pub columns: BTreeMap<String, String>,
+    /// What an unlisted column is.
+    pub columns_default: ColumnsDefault,
+    /// How each class looks when masked.
+    pub classes: BTreeMap<String, MaskStyle>,
+    /// `schema.name` of functions of the database's own that statements may call.
+    pub functions: BTreeSet<String>,
+    /// A session variable that holds the person, for row-level security.
+    pub session: Option<String>,
+    /// Whether the role may be a superuser, bypass row security or own what it reads.
+    pub privileged: bool,
+    /// Server-wide bounds.
+    pub limits: Limits,
+}
+
+/// The most texts whose check is kept, and the longest that is.
+const REMEMBERED: usize = 256;
+const REMEMBERED_BYTES: usize = 8_192;
+
+/// A database, and the connections to it.
+#[derive(Debug)]
+pub struct Database {
+    spec: Arc<Spec>,
+    pool: Arc<Pool>,
+    known: Mutex<Option<Arc<Known>>>,
+}
+
+/// The catalogue as it was seen last.
+#[derive(Debug)]
+struct Known {
+    moment: Moment,
+    loaded: Arc<Loaded>,
+}
+
+impl Database {
+    /// Connects to nothing yet: a server that is away refuses calls, not the start.
+    ///
+    /// # Errors
+    /// For the operator: what in `spec` cannot be used.
+    pub fn new(spec: Spec, world: Arc<dyn World>) -> Result<Self, String> {
+        let defined = |class: &&String| *class == "public" || spec.classes.contains_key(*class);
+        if let Some(class) = spec.columns.values().find(|class| !defined(class)) {
+            return Err(format!("there is no class `{class}`"));
+        }
+        Ok(Self {
+            pool: Arc::new(Pool::new(&spec, world)?),
+            spec: Arc::new(spec),
+            known: Mutex::default(),
+        })
+    }
+
+    /// What a request would touch. The statement is checked against the catalogue as it is now. Nothing is run.
+    ///
+    /// # Errors
+    /// `statement_refused`, `wrong_tool`, `limit_exceeded`, `cancelled`, `target_failed`.
+    pub async fn inspect(
+        &self,
+        invocation: &Invocation,
+        cancel: &CancellationToken,
+    ) -> Result<Facts, Refusal> {
+        let work = async {
+            let mut link = self.pool.reading().await?;
+            let fresh = self.fresh(&mut link, invocation, self.spec.limits.seconds).await;
+            link.give_back().await;
+            let fresh = fresh?;
+            self.facts(&fresh, invocation)
+        };
+        bounded(work, self.spec.limits.seconds, cancel).await
+    }
+
+    /// Does what the permit is for, once. The statement is checked again in the transaction that runs it, behind
+    /// the masks that the permit leaves.
+    ///
+    /// # Errors
+    /// As [`Self::inspect`]; `target_failed` (retry) when the catalogue changed since then; `invalid_arguments`
+    /// for parameters that do not fit.
+    pub async fn run(
+        &self,
+        permit: Permit,
+        invocation: &Invocation,
+        facts: &Facts,
+        approved: Option<&Effect>,
+        last: &dyn LastLook,
+        cancel: &CancellationToken,
+    ) -> Result<RawOutput, Refusal> {
+        let _ = (approved, last); // for changes
+        let expected = Expected::of(facts)?;
+        let limits = permit.limits();
+        let work = async {
+            let mut link = self.pool.reading().await?;
+            let outcome = self
+                .in_transaction(&mut link, invocation, &expected, limits, permit.reveal())
+                .await;
+            link.give_back().await;
+            outcome
+        };
+        bounded(work, limits.seconds, cancel).await
+    }
+
+    /// What a change would do.
+    ///
+    /// # Errors
+    /// `statement_refused`: this version reads.
+    pub async fn measure(
+        &self,
+        _permit: Permit,
+        _invocation: &Invocation,
+        _facts: &Facts,
+        _cancel: &CancellationToken,
+    ) -> Result<Effect, Refusal> {
+        Err(refusals::reads_only())
+    }
+
+    async fn in_transaction(
+        &self,
+        link: &mut Link,
+        invocation: &Invocation,
+        expected: &Expected,
+        limits: Limits,
+        reveal: &BTreeSet<String>,
+    ) -> Result<RawOutput, Refusal> {
+        let loaded = self.fresh(link, invocation, limits.seconds).await?;
+        loaded.fit(self.spec.privileged)?;
+        expected.matches_version(&loaded.catalog.version)?;
+        match &invocation.request {
+            Request::SqlQuery(request) => {
+                let touched = expected.classified.iter().map(|column| &column.column);
+                let reveal = touched
+                    .filter(|column| reveal.contains(*column))
+                    .cloned()
+                    .collect();
+                let checked = checked(&loaded, request, &reveal)?;
+                expected.matches(&checked)?;
+                let order = query::Order {
+                    request,
+                    limits,
+                    reveal: &reveal,
+                };
+                query::run(link, &order, &loaded, &checked).await
+            }
+            Request::SqlSchema(wanted) => {
+                let schema = schema::answer(&loaded.catalog, wanted, reveal, limits)?;
+                RawOutput::new(schema).map_err(|error| Refusal::internal(format!("postgres schema: {error}")))
+            }
+            Request::SqlExecute(_) => Err(refusals::reads_only()),
+            _ => Err(not_for_a_database()),
+        }
+    }
+
+    fn known(&self) -> Option<Arc<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The catalogue as the link's transaction sees it. Tells the server whose call this is.
+    async fn fresh(
+        &self,
+        link: &mut Link,
+        invocation: &Invocation,
+        seconds: u64,
+    ) -> Result<Arc<Loaded>, Refusal> {
+        let voice = Voice {
+            call: invocation.request_key.hex().chars().take(24).collect(),
+            user: invocation.user.clone(),
+            seconds,
+        };
+        let known = self.known();
+        let before = known
+            .as_ref()
+            .map(|known| known.moment.clone())
+            .unwrap_or_default();
+        let moment = probe::ask(link, &self.spec, &voice, &before).await?;
+        let loaded = match known.filter(|_| moment.version == before.version) {
+            Some(known) if moment == before => return Ok(Arc::clone(&known.loaded)),
+            Some(known) => Arc::clone(&known.loaded),
+            None => Arc::new(loader::load(link, &self.spec, &moment).await?),
+        };
+        if let Some(problem) = &loaded.misfit {
+            tracing::warn!(resource = self.spec.name, "closed: {problem}");
+        }
+        let known = Known {
+            moment,
+            loaded: Arc::clone(&loaded),
+        };
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(known));
+        Ok(loaded)
+    }
+
+    fn facts(&self, loaded: &Loaded, invocation: &Invocation) -> Result<Facts, Refusal> {
+        loaded.fit(self.spec.privileged)?;
+        let mut facts = Facts {
+            shell: None,
+            probe: Probe::None,
+            action: invocation.action,
+            target: Target::Postgres {
+                database: link::address(&self.spec.url),
+                role: link::decoded(self.spec.url.username()),
+                catalog: loaded.catalog.version.clone(),
+            },
+            sql: None,
+            file: None,
+            classified: BTreeSet::new(),
+        };
+        match &invocation.request {
+            Request::SqlQuery(request) => {
+                let checked = checked(loaded, request, &BTreeSet::new())?;
+                facts.action = checked.action;
+                facts.sql = Some(checked.facts.clone());
+                facts.classified = checked.classified.clone();
+            }
+            Request::SqlSchema(wanted) => {
+                facts.classified = schema::classified(&loaded.catalog, wanted.table.as_deref());
+            }
+            Request::SqlExecute(_) => return Err(refusals::reads_only()),
+            _ => return Err(not_for_a_database()),
+        }
+        Ok(facts)
+    }
+}
+
+fn checked(
+    loaded: &Loaded,
+    request: &crate::call::request::SqlQuery,
+    reveal: &BTreeSet<String>,
+) -> Result<Arc<Checked>, Refusal> {
+    let named = parameters::names(request.parameters.as_ref());
+    let key = (request.statement.clone(), named, reveal.clone());
+    let remembered = loaded.checked.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = remembered.get(&key) {
+        return Ok(Arc::clone(known));
+    }
+    drop(remembered);
+    let (statement, named, reveal) = &key;
+    let found = Arc::new(guard::check(
+        statement,
+        named,
+        &loaded.catalog,
+        reveal,
+        Mode::Query,
+    )?);
+    if statement.len() <= REMEMBERED_BYTES {
+        let mut remembered = loaded.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(key, Arc::clone(&found));
+    }
+    Ok(found)
+}
+
+/// Ends with the caller's patience, or with its own time. What is dropped half done ends in the server as well.
+async fn bounded<T>(
+    work: impl Future<Output = Result<T, Refusal>>,
+    seconds: u64,
+    cancel: &CancellationToken,
+) -> Result<T, Refusal> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Refusal::cancelled()),
+        done = tokio::time::timeout(Duration::from_secs(seconds.max(1)), work) => {
+            done.unwrap_or_else(|_| Err(refusals::timed_out()))
+        }
+    }
+}
+
+/// What was inspected and must still be so in the executing transaction.
+#[derive(Debug, Clone)]
+struct Expected {
+    version: String,
+    sql: Option<SqlFacts>,
+    classified: BTreeSet<ClassifiedColumn>,
+}
+
+impl Expected {
+    fn of(facts: &Facts) -> Result<Self, Refusal> {
+        let Target::Postgres { catalog, .. } = &facts.target else {
+            return Err(not_for_a_database());
+        };
+        Ok(Self {
+            version: catalog.clone(),
+            sql: facts.sql.clone(),
+            classified: facts.classified.clone(),
+        })
+    }
+
+    fn matches_version(&self, version: &str) -> Result<(), Refusal> {
+        match self.version == version {
+            true => Ok(()),
+            false => Err(refusals::schema_changed()),
+        }
+    }
+
+    fn matches(&self, checked: &Checked) -> Result<(), Refusal> {
+        match self.sql.as_ref() == Some(&checked.facts) && self.classified == checked.classified {
+            true => Ok(()),
+            false => Err(refusals::schema_changed()),
+        }
+    }
+}
+
+fn not_for_a_database() -> Refusal {
+    Refusal::new(
+        Code::WrongTool,
+        "This resource is a database.",
+        "Use sql_schema, sql_query and sql_execute with it.",
+    )
+}

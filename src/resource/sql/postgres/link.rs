@@ -1,0 +1,324 @@
+//! Connections: few, each for one call at a time, and none with anything left of the call before.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{ConnectOptions, Connection, Row};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::{Host, Url};
+
+use super::{Spec, refusals};
+use crate::call::Refusal;
+use crate::clock::World;
+
+/// Statements that may run on one database at a time; more wait.
+const CONNECTIONS: usize = 8;
+/// How long the server may take to let us in, or to hear that a statement is to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that nobody wanted for so long is closed: firewalls forget it anyway.
+const IDLE: Duration = Duration::from_secs(300);
+/// Ends statements whose client is gone, and knows everything else we ask for.
+const OLDEST: u32 = 140_000;
+
+/// Connections of one resource.
+pub(super) struct Pool {
+    options: PgConnectOptions,
+    world: Arc<dyn World>,
+    turns: Arc<Semaphore>,
+    idle: Mutex<Vec<(Session, Duration)>>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive() // the options hold a password
+    }
+}
+
+/// One connection and the server's number for it.
+struct Session {
+    conn: PgConnection,
+    backend: i32,
+}
+
+/// A connection that is lent to one call. Dropped with a statement under way, it has the server end that.
+pub(super) struct Link {
+    session: Option<Session>,
+    turn: Option<OwnedSemaphorePermit>,
+    pool: Arc<Pool>,
+}
+
+impl Pool {
+    /// # Errors
+    /// For the operator.
+    pub(super) fn new(spec: &Spec, world: Arc<dyn World>) -> Result<Self, String> {
+        Ok(Self {
+            options: options(spec)?,
+            world,
+            turns: Arc::new(Semaphore::new(CONNECTIONS)),
+            idle: Mutex::default(),
+        })
+    }
+
+    /// A connection, in a transaction that can change nothing and that sees one moment.
+    ///
+    /// # Errors
+    /// `target_failed` when there is no way to the server.
+    pub(super) async fn reading(self: &Arc<Self>) -> Result<Link, Refusal> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| Refusal::internal("postgres: closed"))?;
+        let mut link = Link {
+            session: None,
+            turn: Some(turn),
+            pool: Arc::clone(self),
+        };
+        while let Some(session) = self.rested() {
+            link.session = Some(session);
+            if link.begin().await.is_ok() {
+                return Ok(link);
+            }
+            link.session = None; // the server has been away meanwhile
+        }
+        link.session = Some(self.connect().await?);
+        let begun = link.begin().await;
+        begun.map_err(|error| refusals::away(&error))?;
+        Ok(link)
+    }
+
+    fn rested(&self) -> Option<Session> {
+        let now = self.world.monotonic();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(_, since)| now.saturating_sub(*since) < IDLE);
+        idle.pop().map(|(session, _)| session)
+    }
+
+    async fn connect(&self) -> Result<Session, Refusal> {
+        let connecting = tokio::time::timeout(PATIENCE, self.options.connect());
+        let mut conn = match connecting.await {
+            Ok(Ok(conn)) => conn,
+            Ok(Err(error)) => return Err(refusals::away(&error)),
+            Err(_) => return Err(refusals::silent()),
+        };
+        if conn.server_version_num().is_none_or(|version| version < OLDEST) {
+            return Err(refusals::too_old());
+        }
+        let row = sqlx::query("SELECT pg_catalog.pg_backend_pid()").persistent(false);
+        let row = row.fetch_one(&mut conn).await;
+        let backend = row.and_then(|row| row.try_get(0));
+        let backend = backend.map_err(|error| refusals::away(&error))?;
+        Ok(Session { conn, backend })
+    }
+}
+
+impl Link {
+    /// The connection.
+    ///
+    /// # Errors
+    /// `internal`: it was given back.
+    pub(super) fn conn(&mut self) -> Result<&mut PgConnection, Refusal> {
+        let session = self.session.as_mut().map(|session| &mut session.conn);
+        session.ok_or_else(|| Refusal::internal("postgres: no connection"))
+    }
+
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        let Some(session) = &mut self.session else {
+            return Err(sqlx::Error::PoolClosed);
+        };
+        sqlx::raw_sql("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .execute(&mut session.conn)
+            .await?;
+        Ok(())
+    }
+
+    /// Nothing of the call is under way any more: undoes all of it, so that no lock stays, and keeps the
+    /// connection if it then forgets all that it knows.
+    pub(super) async fn give_back(mut self) {
+        let undone = match &mut self.session {
+            Some(session) => {
+                let undo = sqlx::raw_sql("ROLLBACK").execute(&mut session.conn);
+                matches!(tokio::time::timeout(PATIENCE, undo).await, Ok(Ok(_)))
+            }
+            None => return,
+        };
+        let (session, turn) = (self.session.take(), self.turn.take());
+        let pool = Arc::clone(&self.pool);
+        let (Some(mut session), true) = (session, undone) else {
+            return; // closed: the server undoes it
+        };
+        let forget = async move {
+            let forget = sqlx::raw_sql("DISCARD ALL").execute(&mut session.conn);
+            if matches!(tokio::time::timeout(PATIENCE, forget).await, Ok(Ok(_))) {
+                session.conn.shrink_buffers();
+                let since = pool.world.monotonic();
+                let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                idle.push((session, since));
+            }
+            drop(turn);
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(forget);
+        }
+    }
+}
+
+impl Drop for Link {
+    /// The caller is gone, or the statement took too long: whatever runs is ended by another connection, since
+    /// the one that it runs on does not listen. The turn is kept until then.
+    fn drop(&mut self) {
+        let (session, turn) = (self.session.take(), self.turn.take());
+        let pool = Arc::clone(&self.pool);
+        let (Some(session), Ok(runtime)) = (session, tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        runtime.spawn(async move {
+            let end = async {
+                let mut other = pool.options.connect().await?;
+                let cancel = sqlx::query("SELECT pg_catalog.pg_cancel_backend($1)").persistent(false);
+                cancel.bind(session.backend).execute(&mut other).await?;
+                other.close().await
+            };
+            let ended = matches!(tokio::time::timeout(PATIENCE, end).await, Ok(Ok(())));
+            if !ended {
+                tracing::warn!("a statement was left to the server, which ends it when it sees us gone");
+            }
+            drop(session); // closes it: the server ends what is left
+            drop(turn);
+        });
+    }
+}
+
+/// Everything is said here: nothing of it may come from the environment of this process.
+fn options(spec: &Spec) -> Result<PgConnectOptions, String> {
+    let url = &spec.url;
+    let (host, near) = host(url).ok_or("url: no host")?;
+    let mode = match (near, &spec.ca) {
+        (true, None) => PgSslMode::Disable,
+        _ => PgSslMode::VerifyFull,
+    };
+    let password = spec.password.as_ref().map_or("", |secret| secret.expose());
+    let settings = settings(spec);
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .host(&host)
+        .port(url.port().unwrap_or(5432))
+        .username(&decoded(url.username()))
+        .password(password)
+        .database(&decoded(url.path().trim_start_matches('/')))
+        .application_name("tollgate")
+        .ssl_mode(mode)
+        .statement_cache_capacity(0)
+        .extra_float_digits(1)
+        .options(settings.iter().map(|(name, value)| (name, value)));
+    if let Some(ca) = &spec.ca {
+        options = options.ssl_root_cert(ca);
+    }
+    // The driver would log statements, and what is bound to them.
+    Ok(options.disable_statement_logging())
+}
+
+/// What a session begins with, and what DISCARD ALL takes it back to.
+fn settings(spec: &Spec) -> Vec<(&'static str, String)> {
+    let path: Vec<String> = spec.schemas.iter().map(|schema| quoted(schema)).collect();
+    let whole = |text: &str| text.to_owned();
+    let milliseconds = |seconds: u64| seconds.saturating_mul(1000).min(2_000_000_000).to_string();
+    let seconds = spec.limits.seconds;
+    vec![
+        ("search_path", path.join(", ")),
+        ("default_transaction_read_only", whole("on")),
+        ("statement_timeout", milliseconds(seconds)),
+        ("lock_timeout", milliseconds(seconds.clamp(1, 2))),
+        (
+            "idle_in_transaction_session_timeout",
+            milliseconds(seconds.saturating_add(30)),
+        ),
+        ("client_connection_check_interval", whole("1000")),
+        ("standard_conforming_strings", whole("on")),
+        ("row_security", whole("on")),
+        ("client_min_messages", whole("error")),
+        ("DateStyle", whole("ISO, YMD")),
+        ("IntervalStyle", whole("postgres")),
+        ("TimeZone", whole("UTC")),
+        ("bytea_output", whole("hex")),
+        ("xmlbinary", whole("base64")),
+        ("xmloption", whole("content")),
+        // A cursor is planned for all its rows, as the statement alone would be.
+        ("cursor_tuple_fraction", whole("1.0")),
+        ("transform_null_equals", whole("off")),
+        ("array_nulls", whole("on")),
+        ("backslash_quote", whole("safe_encoding")),
+    ]
+}
+
+/// An identifier as the server reads it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Whom to call, and whether that is this machine.
+fn host(url: &Url) -> Option<(String, bool)> {
+    Some(match url.host()? {
+        Host::Domain(name) => {
+            // Of a scheme that it does not know, the parser takes an IPv4 address for a name.
+            let name = decoded(name);
+            let address = name
+                .parse::<Ipv4Addr>()
+                .is_ok_and(|address| address.is_loopback());
+            let near = address || name.eq_ignore_ascii_case("localhost");
+            (name, near)
+        }
+        Host::Ipv4(address) => (address.to_string(), address.is_loopback()),
+        Host::Ipv6(address) => (address.to_string(), address.is_loopback()),
+    })
+}
+
+/// What is percent-encoded in an address.
+pub(super) fn decoded(part: &str) -> String {
+    let pair = format!("={part}").replace('+', "%2B").replace('&', "%26");
+    let mut pairs = url::form_urlencoded::parse(pair.as_bytes());
+    pairs
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
+}
+
+/// Where the database is, without whom it knows us as: `host:port/database`.
+pub(super) fn address(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let database = decoded(url.path().trim_start_matches('/'));
+    format!("{host}:{}/{database}", url.port().unwrap_or(5432))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_an_address_are_decoded_once() {
+        for (part, whole) in [
+            ("app", "app"),
+            ("a%40b", "a@b"),
+            ("a+b", "a+b"),
+            ("a%26b=c", "a&b=c"),
+            ("", ""),
+            ("a%2525", "a%25"),
+        ] {
+            assert_eq!(decoded(part), whole);
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_the_clear() {
+        for (url, near) in [
+            ("postgres://a@localhost/d", true),
+            ("postgres://a@127.0.0.1/d", true),
+            ("postgres://a@127.9.9.9:1/d", true),
+            ("postgres://a@[::1]/d", true),
+            ("postgres://a@10.0.0.1/d", false),
+            ("postgres://a@localhost.example.com/d", false),
+            ("postgres://a@[::ffff:10.0.0.1]/d", false),
+        ] {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(host(&url).map(|(_, near)| near), Some(near), "{url}");
+        }
+    }
+}

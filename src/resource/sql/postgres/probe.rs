@@ -1,0 +1,120 @@
+//! The first thing a call asks: what version of the catalogue its transaction sees. The same round trip tells
+//! the server whose call it is.
+
+use sqlx::Row;
+
+use super::link::{Link, quoted};
+use super::{Spec, refusals};
+use crate::call::{Hash, Refusal};
+
+/// What a call tells the server of itself, for the length of its transaction.
+#[derive(Debug, Clone)]
+pub(super) struct Voice {
+    /// `[a-z0-9]`, of our making: stands in the server's log.
+    pub(super) call: String,
+    /// The person, for row-level security.
+    pub(super) user: String,
+    /// Seconds that one statement may take.
+    pub(super) seconds: u64,
+}
+
+/// A moment of the server, and what the catalogue was then.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// Which transactions can be seen: the same text means the same catalogue. Empty where that is not so.
+    snapshot: String,
+    /// A digest of all that a check rests on.
+    pub(super) version: String,
+}
+
+/// Everything that a check rests on, in one line: whatever was created, altered, renamed, dropped, granted or
+/// revoked has rows of a new transaction. What an ordinary database has is looked at as a whole, except for
+/// columns, of which there are many: those of the exposed schemas.
+///
+/// `$2` is the list of these schemas.
+const DIGEST: &str = "
+WITH
+  spaces AS MATERIALIZED (
+    SELECT n.oid, n.xmin, n.nspname FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($2)),
+  relations AS MATERIALIZED (
+    SELECT c.oid, c.xmin, c.relnamespace FROM pg_catalog.pg_class c
+    WHERE c.oid >= 16384 AND c.relkind IN ('r','p','v','m','f') AND c.relpersistence <> 't'),
+  marks (part, at, of) AS (
+    SELECT 1, oid::pg_catalog.int8, xmin::pg_catalog.text || nspname FROM spaces
+    UNION ALL SELECT 2, oid::pg_catalog.int8, xmin::pg_catalog.text FROM relations
+    UNION ALL SELECT 3, a.attrelid::pg_catalog.int8 * 2000 + a.attnum, a.xmin::pg_catalog.text
+      FROM pg_catalog.pg_attribute a JOIN relations r ON r.oid = a.attrelid
+      WHERE a.attnum > 0 AND r.relnamespace IN (SELECT oid FROM spaces)
+    UNION ALL SELECT 4, oid::pg_catalog.int8, xmin::pg_catalog.text FROM pg_catalog.pg_rewrite WHERE oid >= 16384
+    UNION ALL SELECT 5, inhrelid::pg_catalog.int8, xmin::pg_catalog.text || '.' || inhparent::pg_catalog.text
+      FROM pg_catalog.pg_inherits
+    UNION ALL SELECT 6, oid::pg_catalog.int8, xmin::pg_catalog.text FROM pg_catalog.pg_constraint WHERE oid >= 16384
+    UNION ALL SELECT 7, oid::pg_catalog.int8, xmin::pg_catalog.text FROM pg_catalog.pg_policy
+    UNION ALL SELECT 8, oid::pg_catalog.int8, xmin::pg_catalog.text FROM pg_catalog.pg_proc WHERE oid >= 16384
+    UNION ALL SELECT 9, oid::pg_catalog.int8, xmin::pg_catalog.text FROM pg_catalog.pg_type
+      WHERE oid >= 16384 AND typtype <> 'c' AND typcategory <> 'A'
+    UNION ALL SELECT 10, oid::pg_catalog.int8, xmin::pg_catalog.text FROM pg_catalog.pg_operator WHERE oid >= 16384
+    UNION ALL SELECT 11, oid::pg_catalog.int8, xmin::pg_catalog.text FROM pg_catalog.pg_cast WHERE oid >= 16384
+    UNION ALL SELECT 12, roleid::pg_catalog.int8, xmin::pg_catalog.text || '.' || member::pg_catalog.text
+      FROM pg_catalog.pg_auth_members
+    UNION ALL SELECT 13, oid::pg_catalog.int8,
+      pg_catalog.concat_ws('.', rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication, rolinherit)
+      FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)
+SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', part, many, total), '/' ORDER BY part) FROM (
+  SELECT part, pg_catalog.count(*) AS many,
+    pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat_ws('/', part, at, of), 0)) AS total
+  FROM marks GROUP BY part) AS parts";
+
+/// Tells the server of the call, and asks what it sees. `known` is what was seen last.
+///
+/// # Errors
+/// What [`refusals::away`] makes of it.
+pub(super) async fn ask(
+    link: &mut Link,
+    spec: &Spec,
+    voice: &Voice,
+    known: &Moment,
+) -> Result<Moment, Refusal> {
+    let person = match &spec.session {
+        // Two plain names with a point, as the configuration has made sure.
+        Some(variable) => format!(
+            "pg_catalog.set_config('{}', $5, true)",
+            variable.replace('\'', "")
+        ),
+        None => "$5::pg_catalog.text".to_owned(),
+    };
+    let text = format!(
+        "SELECT now.of, CASE WHEN now.of <> '' AND now.of = $1 THEN NULL ELSE ({DIGEST}) END,
+           pg_catalog.set_config('application_name', $3, true),
+           pg_catalog.set_config('statement_timeout', $4, true),
+           {person}
+         FROM (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.concat_ws('@',
+           pg_catalog.pg_current_snapshot(), pg_catalog.pg_postmaster_start_time()) END) AS now (of)"
+    );
+    let milliseconds = voice.seconds.saturating_mul(1000).clamp(1, 2_000_000_000);
+    let asked = sqlx::query(sqlx::AssertSqlSafe(text))
+        .persistent(false)
+        .bind(&known.snapshot)
+        .bind(&spec.schemas)
+        .bind(format!("tollgate{}", voice.call))
+        .bind(milliseconds.to_string())
+        .bind(voice.user.replace('\0', ""));
+    let row = asked.fetch_one(link.conn()?).await;
+    let row = row.map_err(|error| refusals::away(&error))?;
+    let take = || -> Result<(String, Option<String>), sqlx::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
+    let (snapshot, digest) = take().map_err(|error| refusals::away(&error))?;
+    let version = match digest {
+        None => known.version.clone(),
+        Some(digest) => Hash::of(laid_over(spec, &digest).as_bytes()).hex(),
+    };
+    Ok(Moment { snapshot, version })
+}
+
+/// What is laid over the catalogue belongs to its version: a restart with another configuration is another one.
+fn laid_over(spec: &Spec, digest: &str) -> String {
+    let schemas: Vec<String> = spec.schemas.iter().map(|schema| quoted(schema)).collect();
+    format!(
+        "{digest}\n{schemas:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{}",
+        spec.columns, spec.columns_default, spec.classes, spec.functions, spec.privileged
+    )
+}

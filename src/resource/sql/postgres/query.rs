@@ -1,0 +1,320 @@
+//! One statement: run in one transaction under its bounds, its rows taken a few at a time.
+
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt;
+use serde_json::{Value, json};
+use sqlx::postgres::PgRow;
+use sqlx::{Column, Executor, Row, Statement, ValueRef};
+
+use super::guard::Checked;
+use super::link::Link;
+use super::loader::Loaded;
+use super::parameters::{self, invalid};
+use super::refusals::{self, Asked};
+use super::values;
+use crate::call::answer::Rows;
+use crate::call::request::SqlQuery;
+use crate::call::{ClassifiedColumn, Code, Hash, Limits, MaskCounts, RawOutput, Refusal};
+
+/// Before the checked text. A cursor gives each value as the server's own text, whatever its type, as many rows
+/// at a time as we want, and takes parameters; and one statement alone can be in it, which must be a query.
+const CURSOR: &str = "DECLARE tollgate NO SCROLL CURSOR WITHOUT HOLD FOR ";
+/// Rows per round trip, at first and at most.
+const FIRST: u64 = 64;
+const MOST: u64 = 1024;
+
+/// What is to be run, and within which bounds.
+#[derive(Debug)]
+pub(super) struct Order<'a> {
+    pub(super) request: &'a SqlQuery,
+    pub(super) limits: Limits,
+    /// `table.column` shown raw.
+    pub(super) reveal: &'a BTreeSet<String>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+struct Answer {
+    rows: Rows,
+    truncated: bool,
+    next_cursor: Option<String>,
+}
+
+/// Runs what was checked, in the transaction of the link.
+///
+/// # Errors
+/// See [`super::Database::run`].
+pub(super) async fn run(
+    link: &mut Link,
+    order: &Order<'_>,
+    loaded: &Loaded,
+    checked: &Checked,
+) -> Result<RawOutput, Refusal> {
+    let page = Page::of(order)?;
+    let place = |character: usize| place(checked, &order.request.statement, character);
+    let asked = Asked {
+        statement: &order.request.statement,
+        place: &place,
+    };
+    open(link, order, loaded, checked, asked).await?;
+    second_opinion(link, loaded, checked).await?;
+    let mut answer = collect(link, loaded, &page, asked).await?;
+    if answer.rows.columns.is_empty() {
+        answer.rows.columns = columns(link, asked).await?;
+    }
+    let mut masks = MaskCounts::default();
+    for column in masked(&checked.named, order.reveal) {
+        // A mask in a predicate is told even if no row came of it.
+        masks.add(&column.column, &column.class, answer.rows.row_count.max(1));
+    }
+    let shown = checked.classified.iter();
+    let shown = shown.filter(|column| order.reveal.contains(&column.column));
+    let shown = shown.map(|column| column.class.clone()).collect();
+    let mut raw =
+        RawOutput::new(answer.rows).map_err(|error| Refusal::internal(format!("postgres rows: {error}")))?;
+    raw.truncated = answer.truncated;
+    raw.next_cursor = answer.next_cursor;
+    raw.source_masks = masks;
+    raw.shown = shown;
+    Ok(raw)
+}
+
+fn masked<'c>(
+    named: &'c BTreeSet<ClassifiedColumn>,
+    reveal: &'c BTreeSet<String>,
+) -> impl Iterator<Item = &'c ClassifiedColumn> {
+    named.iter().filter(|column| !reveal.contains(&column.column))
+}
+
+/// From a character of what was sent to a byte of what the agent wrote.
+fn place(checked: &Checked, statement: &str, character: usize) -> Option<usize> {
+    let character = checked
+        .places
+        .at(character.checked_sub(CURSOR.chars().count())?)?;
+    let mut characters = statement.char_indices();
+    characters.nth(character.checked_sub(1)?).map(|(byte, _)| byte)
+}
+
+/// Opens the cursor.
+async fn open(
+    link: &mut Link,
+    order: &Order<'_>,
+    loaded: &Loaded,
+    checked: &Checked,
+    asked: Asked<'_>,
+) -> Result<(), Refusal> {
+    let text = format!("{CURSOR}{}", checked.sql);
+    let parameters = (order.request.parameters.as_ref(), checked.parameters);
+    let arguments = parameters::bind(link, &text, asked, parameters, &loaded.kinds).await?;
+    let query = sqlx::query_with(sqlx::AssertSqlSafe(text), arguments).persistent(false);
+    let opened = query.execute(link.conn()?).await;
+    opened.map_err(|error| refusals::running(&error, asked))?;
+    Ok(())
+}
+
+/// What the server has opened for the plan, before it runs: nothing but what the check found, and what that is
+/// made of.
+///
+/// # Errors
+/// `internal`: the server read the statement another way than we did.
+async fn second_opinion(link: &mut Link, loaded: &Loaded, checked: &Checked) -> Result<(), Refusal> {
+    let Some(expected) = loaded.may_open(&checked.relations, &checked.facts.functions) else {
+        return Ok(()); // a function that the operator listed reads what it reads
+    };
+    let opened = sqlx::query_scalar::<_, i64>(
+        "SELECT l.relation::pg_catalog.int8 FROM pg_catalog.pg_locks l
+            JOIN pg_catalog.pg_class c ON c.oid = l.relation
+         WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.relation >= 16384
+            AND c.relkind IN ('r','p','v','m','f')
+            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
+    );
+    let opened = opened.persistent(false).fetch_all(link.conn()?).await;
+    let opened = opened.map_err(|error| refusals::away(&error))?;
+    let known = |oid: &i64| u32::try_from(*oid).is_ok_and(|oid| expected.contains(&oid));
+    match opened.iter().find(|oid| !known(oid)) {
+        None => Ok(()),
+        Some(oid) => Err(Refusal::internal(format!(
+            "postgres: the server opened the relation {oid}, of which the check knows nothing"
+        ))),
+    }
+}
+
+/// Which rows of the result are asked for.
+struct Page {
+    first: u64,
+    rows: u64,
+    bytes: u64,
+    /// Ties a cursor to its statement.
+    tag: String,
+}
+
+impl Page {
+    fn of(order: &Order<'_>) -> Result<Self, Refusal> {
+        let request = &order.request;
+        let identity = json!({"statement": request.statement, "parameters": request.parameters});
+        let tag: String = Hash::of_json(&identity).hex().chars().take(16).collect();
+        let first = match &request.cursor {
+            None => 0,
+            Some(cursor) => match cursor.split_once('.') {
+                Some((first, of)) if of == tag => first.parse().map_err(|_| bad_cursor())?,
+                _ => return Err(bad_cursor()),
+            },
+        };
+        if request.limit == Some(0) {
+            return Err(invalid("`limit` is 0.", "Send at least 1, or leave it out."));
+        }
+        Ok(Self {
+            first,
+            rows: request.limit.unwrap_or(u64::MAX).min(order.limits.rows),
+            bytes: order.limits.bytes,
+            tag,
+        })
+    }
+
+    fn cursor(&self, given: u64) -> String {
+        format!("{}.{}", self.first.saturating_add(given), self.tag)
+    }
+}
+
+fn bad_cursor() -> Refusal {
+    invalid(
+        "`cursor` is not from this statement with these parameters.",
+        "Send the same statement and parameters as in the call that gave the cursor.",
+    )
+}
+
+/// Takes rows until the page is full. Only one row is held beside the answer.
+async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>) -> Result<Answer, Refusal> {
+    if page.first > 0 {
+        let skip = format!("MOVE FORWARD {} FROM tollgate", page.first.min(i32::MAX as u64));
+        let skipped = sqlx::raw_sql(sqlx::AssertSqlSafe(skip))
+            .execute(link.conn()?)
+            .await;
+        skipped.map_err(|error| refusals::running(&error, asked))?;
+    }
+    let mut filling = Filling {
+        page,
+        loaded,
+        spent: 0,
+        answer: Answer {
+            rows: Rows {
+                columns: Vec::new(),
+                rows: Vec::new(),
+                row_count: 0,
+            },
+            truncated: false,
+            next_cursor: None,
+        },
+    };
+    let mut batch = FIRST;
+    loop {
+        // One more than there is room for tells whether there are more.
+        let room = page
+            .rows
+            .saturating_sub(filling.answer.rows.row_count)
+            .saturating_add(1);
+        let want = batch.min(room);
+        let fetch = format!("FETCH FORWARD {want} FROM tollgate");
+        let mut given = 0;
+        let mut rows = sqlx::raw_sql(sqlx::AssertSqlSafe(fetch)).fetch(link.conn()?);
+        loop {
+            let row = rows.try_next().await;
+            let Some(row) = row.map_err(|error| refusals::running(&error, asked))? else {
+                break;
+            };
+            given += 1;
+            filling.take(&row)?; // what is left of a batch of a full page is passed over
+        }
+        if filling.answer.truncated || given < want {
+            return Ok(filling.answer);
+        }
+        batch = batch.saturating_mul(2).min(MOST);
+    }
+}
+
+/// An answer under way.
+struct Filling<'a> {
+    page: &'a Page,
+    loaded: &'a Loaded,
+    spent: u64,
+    answer: Answer,
+}
+
+impl Filling<'_> {
+    fn take(&mut self, row: &PgRow) -> Result<(), Refusal> {
+        if self.answer.truncated {
+            return Ok(());
+        }
+        let rows = &mut self.answer.rows;
+        if rows.columns.is_empty() {
+            rows.columns = row
+                .columns()
+                .iter()
+                .map(|column| column.name().to_owned())
+                .collect();
+            self.spent = rows.columns.iter().map(|name| name.len() as u64 + 3).sum();
+        }
+        if rows.row_count >= self.page.rows {
+            self.full();
+            return Ok(());
+        }
+        let mut cells: Vec<Value> = Vec::with_capacity(row.len());
+        let mut cost = 2;
+        for at in 0..row.len() {
+            let cell = row.try_get_raw(at).map_err(|_| unreadable())?;
+            let kind = cell.type_info().oid().map_or(0, |oid| oid.0);
+            let value = match cell.is_null() {
+                true => Value::Null,
+                false => values::render(
+                    cell.as_bytes().map_err(|_| unreadable())?,
+                    kind,
+                    &self.loaded.kinds,
+                ),
+            };
+            cost += values::cost(&value);
+            if cost > self.page.bytes {
+                break; // no more of it is needed
+            }
+            cells.push(value);
+        }
+        let full = self.spent.saturating_add(cost) > self.page.bytes;
+        if full && rows.row_count == 0 {
+            return Err(row_too_large(self.page.bytes));
+        }
+        if full {
+            self.full();
+            return Ok(());
+        }
+        self.spent += cost;
+        rows.rows.push(cells);
+        rows.row_count += 1;
+        Ok(())
+    }
+
+    fn full(&mut self) {
+        self.answer.truncated = true;
+        self.answer.next_cursor = Some(self.page.cursor(self.answer.rows.row_count));
+    }
+}
+
+/// The columns of a cursor that gave no row.
+async fn columns(link: &mut Link, asked: Asked<'_>) -> Result<Vec<String>, Refusal> {
+    let text = sqlx::SqlSafeStr::into_sql_str("FETCH FORWARD 0 FROM tollgate");
+    let described = link.conn()?.prepare(text).await;
+    let described = described.map_err(|error| refusals::running(&error, asked))?;
+    let columns = described.columns().iter();
+    Ok(columns.map(|column| column.name().to_owned()).collect())
+}
+
+fn unreadable() -> Refusal {
+    Refusal::internal("postgres: a row that is none")
+}
+
+fn row_too_large(bytes: u64) -> Refusal {
+    Refusal::new(
+        Code::LimitExceeded,
+        format!("One row takes more than the {bytes} bytes an answer may have."),
+        "Select fewer columns, or substr() of the large ones.",
+    )
+}

@@ -1,0 +1,198 @@
+//! Two databases that differ only in classified values, and every attempt to tell them apart.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tollgate::resource::sql::MaskStyle;
+
+use super::{Stand, query};
+use crate::support::postgres::Postgres;
+
+const SCHEMA: &str = include_str!("data/schema.sql");
+const LEAKS: &str = include_str!("data/leaks.sql");
+const READS: &str = include_str!("data/reads.sql");
+
+/// What classified values of either twin have in them, and nothing else has.
+const MARKS: &[&str] = &["alpha", "bravo", "7777", "8888"];
+
+/// Rows that are the same but for what is classified; of partial masks what they show is the same too.
+fn data(first: bool) -> String {
+    let (mark, digits, mood, consent, more) = match first {
+        true => ("alpha", "7777", "calm", "true", 0),
+        false => ("bravo", "8888", "cross", "false", 50_000),
+    };
+    let mut sql = String::from(
+        "INSERT INTO departments VALUES (1, 'one', 1000), (2, 'two', 5000.5);
+         INSERT INTO products SELECT n, 'sku' || n, 'product ' || n, 'cat' || n % 2, n * 1.25, '{\"a\": {\"b\": 1}, \"tags\": [\"x\"]}',
+            'a fine thing', to_tsvector('simple', 'a fine thing'), '[2026-01-01,2027-01-01)' FROM generate_series(1, 5) n;
+         INSERT INTO order_items SELECT n, n, n, n * 2, 0.5 FROM generate_series(1, 5) n;
+         INSERT INTO events SELECT n, n, 'view', '2026-02-01T00:00:00Z'::timestamptz + n * interval '1 hour', '{\"x\": 1}', '1 hour', 'happy', '10.0.0.1'
+            FROM generate_series(1, 5) n;
+         INSERT INTO categories VALUES (1, NULL, 'root', '{root}'), (2, 1, 'leaf', '{root,leaf}');",
+    );
+    for n in 1..=4 {
+        sql += &format!(
+            "INSERT INTO employees VALUES ({n}, NULLIF({n} - 1, 0), 1, 'employee {n}', 'clerk', {pay}, '2020-01-0{n}',
+                '19{age}-01-0{n}', '{digits}0000-0000-0000-0000-00000000000{n}');
+             INSERT INTO customers VALUES ({n}, 'customer {n}', 'NO', 'Oslo', 'new', '2026-01-0{n}', '{{a,b}}', '{mark}{n}@mail.example',
+                '{digits}-{n}', '{digits}-1234-000{n}', '{digits}{n}', {income}, '{{\"k\": \"{mark}\"}}', '{mood}', {consent});
+             INSERT INTO orders VALUES ({n}, {n}, 'paid', {n}0.5, 'NOK', '2026-02-0{n}', NULL, '{mark}{n}@mail.example');
+             INSERT INTO \"Mixed Case\" VALUES ({n}, '{mark}', 'x');
+             INSERT INTO crm.contacts VALUES ({n}, {n}, 'mail', '{mark}', '{mark}{n}@mail.example', '2026-01-0{n}');
+             INSERT INTO crm.orders VALUES ({n}, '{mark} {n}');",
+            pay = 1000 * n + more,
+            income = 900 * (5 - n) + more,
+            age = if first { 60 + n } else { 99 - n },
+        );
+    }
+    sql
+}
+
+/// `table.column` and the class that its comment in the schema gives it.
+fn columns() -> BTreeMap<String, String> {
+    let mut columns = BTreeMap::new();
+    for line in SCHEMA
+        .lines()
+        .filter_map(|line| line.strip_prefix("CREATE TABLE "))
+    {
+        let (table, body) = line.split_once(" (").unwrap();
+        for column in body.trim_end_matches(");").split(", ") {
+            let name = column.trim_start_matches('"').split(['"', ' ']).next().unwrap();
+            let class = column
+                .split_once("/* ")
+                .map_or("public", |(_, class)| class.trim_end_matches(" */"));
+            columns.insert(format!("{}.{name}", table.replace('"', "")), class.to_owned());
+        }
+    }
+    for (column, class) in [
+        ("id", "public"),
+        ("name", "public"),
+        ("email", "email"),
+        ("orders", "public"),
+    ] {
+        columns.insert(format!("public.customer_overview.{column}"), class.to_owned());
+    }
+    columns
+}
+
+async fn twin(first: bool) -> Stand {
+    let data = data(first);
+    let scripts = [
+        SCHEMA,
+        &data,
+        "GRANT USAGE ON SCHEMA crm TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA crm TO reader",
+    ];
+    Stand::made(Postgres::start().await, &scripts, |spec| {
+        spec.columns = columns();
+        spec.schemas = vec!["public".to_owned(), "crm".to_owned()];
+        spec.functions.insert("public.slug".to_owned());
+        let style = |class: &str| match class {
+            "card" => MaskStyle::Last4,
+            "domain" => MaskStyle::Domain,
+            "phone" => MaskStyle::Null,
+            _ => MaskStyle::Constant,
+        };
+        let classes = spec.columns.values().filter(|class| *class != "public");
+        spec.classes = classes.map(|class| (class.clone(), style(class))).collect();
+    })
+    .await
+}
+
+/// `expected: statement`, one a line.
+fn cases(text: &str) -> Vec<(&str, &str)> {
+    let lines = text.lines().filter(|line| !line.starts_with("--"));
+    lines.filter_map(|line| line.split_once(": ")).collect()
+}
+
+/// What does not depend on the moment or on where rows happen to lie.
+fn steady(mut answer: Value) -> Value {
+    if let Some(rows) = answer["data"]["rows"].as_array_mut() {
+        rows.sort_by_key(ToString::to_string);
+    }
+    answer
+}
+
+#[tokio::test]
+async fn nothing_tells_two_databases_apart_that_differ_in_classified_values() {
+    let (one, other) = (twin(true).await, twin(false).await);
+    let chance =
+        regex::Regex::new("(?i)random|clock_timestamp|timeofday|now\\(|current_|localtime|'today'|'now'")
+            .unwrap();
+    let (mut wrong, mut taken) = (Vec::new(), 0);
+    for (expected, statement) in cases(LEAKS).into_iter().chain(cases(READS)) {
+        let (here, there) = (one.query(statement).await, other.query(statement).await);
+        if !chance.is_match(statement) && steady(here.clone()) != steady(there.clone()) {
+            wrong.push(format!("TOLD {statement}\n    {here}\n    {there}"));
+        }
+        let said = format!("{here}{there}");
+        if MARKS
+            .iter()
+            .any(|mark| said.contains(mark) && !statement.contains(mark))
+        {
+            wrong.push(format!("SHOWN {statement}\n    {said}"));
+        }
+        let code = &here["refusal"]["code"];
+        if code == "internal" || code == "target_failed" || (expected == "refused" && *code == json!(null)) {
+            wrong.push(format!("{expected} {statement}\n    {here}"));
+        }
+        taken += 1;
+    }
+    assert!(taken > 400, "{taken}");
+    assert!(
+        wrong.is_empty(),
+        "{} of {taken}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn analysts_get_the_raw_rows_of_public_columns() {
+    let stand = twin(true).await;
+    let cases = cases(READS);
+    let (mut wrong, mut compared) = (Vec::new(), 0);
+    let plain = cases.iter().filter(|(_, statement)| !statement.contains("$1")); // parameters have tests of their own
+    for (expected, statement) in plain {
+        let answer = stand.query(statement).await;
+        if answer["status"] != "ok" {
+            wrong.push(format!("{expected} {statement}\n    {answer}"));
+            continue;
+        }
+        let chance = [
+            "now()",
+            "random",
+            "current_",
+            "CURRENT_",
+            "clock",
+            "LOCALTIME",
+            "gen_",
+            "localtime",
+        ];
+        if *expected != "ok" || chance.iter().any(|word| statement.contains(word)) {
+            continue;
+        }
+        let digest = format!("SELECT md5(string_agg(q::text, '|' ORDER BY q::text)) FROM ({statement}) AS q");
+        let governed = stand.ask(query(&digest)).await;
+        if governed["status"] != "ok" {
+            continue; // the statement is not one that may stand in another
+        }
+        let direct = stand.sql(&format!(
+            "SET search_path = public, crm; SET timezone = 'UTC'; {digest}"
+        ));
+        let same = governed["data"]["rows"][0][0].as_str().unwrap_or_default() == direct;
+        compared += 1;
+        if !same {
+            wrong.push(format!("DIFFERS {statement}\n    {governed} {direct}"));
+        }
+    }
+    assert!(compared > 60, "{compared}");
+    let allowed = cases.len() / 50; // two in a hundred may be refused, none may differ
+    let differs = wrong.iter().any(|one| one.starts_with("DIFFERS"));
+    assert!(
+        !differs && wrong.len() <= allowed,
+        "{} of {}:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+}
