@@ -7,6 +7,7 @@ mod errors;
 mod operator;
 mod people;
 mod twins;
+mod unlike;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};

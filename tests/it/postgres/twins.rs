@@ -49,7 +49,7 @@ fn data(first: bool) -> String {
 }
 
 /// `table.column` and the class that its comment in the schema gives it.
-fn columns() -> BTreeMap<String, String> {
+pub(super) fn columns() -> BTreeMap<String, String> {
     let mut columns = BTreeMap::new();
     for line in SCHEMA
         .lines()
@@ -99,7 +99,7 @@ async fn twin(first: bool) -> Stand {
 }
 
 /// `expected: statement`, one a line.
-fn cases(text: &str) -> Vec<(&str, &str)> {
+pub(super) fn cases(text: &str) -> Vec<(&str, &str)> {
     let lines = text.lines().filter(|line| !line.starts_with("--"));
     lines.filter_map(|line| line.split_once(": ")).collect()
 }

@@ -1,0 +1,12 @@
+INSERT INTO public.departments SELECT n, 'department ' || n, n * 1000.50 FROM generate_series(1, 4) n;
+INSERT INTO public.employees SELECT n, CASE WHEN n > 1 THEN n / 2 END, 1 + n % 4, 'employee ' || n, (ARRAY['clerk', 'analyst', 'lead'])[1 + n % 3], {salary}, date '2020-01-01' + n * 9, {birth}, {badge} FROM generate_series(1, 30) n;
+INSERT INTO public.customers SELECT n, 'customer ' || n, (ARRAY['NO', 'DE', 'FR', NULL])[1 + n % 4], (ARRAY['Oslo', 'Bonn', 'Lyon'])[1 + n % 3], (ARRAY['active', 'closed'])[1 + n % 2], timestamptz '2024-01-01 10:00+00' + n * interval '1 day', ARRAY['t' || n % 5, 'u'], {email}, {ssn}, {card}, {phone}, {income}, {profile}, {feeling}, {consent} FROM generate_series(1, 40) n;
+INSERT INTO public.orders SELECT n, 1 + n % 40, (ARRAY['new', 'paid', 'shipped'])[1 + n % 3], n * 1.25, 'EUR', timestamptz '2024-02-01 00:00+00' + n * interval '6 hours', CASE WHEN n % 3 = 0 THEN timestamptz '2024-03-01 00:00+00' + n * interval '1 day' END, {email} FROM generate_series(1, 120) n;
+INSERT INTO public.products SELECT n, 'sku-' || n, 'product ' || n, (ARRAY['toy', 'book', 'tool'])[1 + n % 3], n * 9.99, jsonb_build_object('color', (ARRAY['red', 'blue'])[1 + n % 2], 'size', n), 'a product of the kind ' || n % 3, to_tsvector('simple', 'product number ' || n), daterange(date '2024-01-01' + n, date '2024-06-01' + n) FROM generate_series(1, 25) n;
+INSERT INTO public.order_items SELECT 1 + n % 120, 1 + n % 25, 1 + n % 4, n * 0.5, 0.05 * (n % 3) FROM generate_series(1, 240) n;
+INSERT INTO public.events SELECT n, 1 + n % 40, (ARRAY['view', 'click', 'buy'])[1 + n % 3], timestamptz '2024-02-01 00:00+00' + n * interval '37 minutes', jsonb_build_object('page', '/p/' || n % 7, 'n', n), n * interval '13 seconds', (ARRAY['calm', 'happy', 'cross']::mood[])[1 + n % 3], ('10.0.0.' || n % 250)::inet FROM generate_series(1, 200) n;
+INSERT INTO public.categories SELECT n, CASE WHEN n > 1 THEN n / 2 END, 'category ' || n, ARRAY['root', 'c' || n] FROM generate_series(1, 15) n;
+INSERT INTO public."Mixed Case" SELECT n, {ssn}, 'select ' || n FROM generate_series(1, 10) n;
+INSERT INTO crm.contacts SELECT n, 1 + n % 40, (ARRAY['phone', 'fax'])[1 + n % 2], {value}, {mail}, date '2024-01-01' + n FROM generate_series(1, 50) n;
+INSERT INTO crm.orders SELECT n, {note} FROM generate_series(1, 20) n;
+ANALYZE;
