@@ -297,7 +297,7 @@ async fn a_device_waits_for_the_same_question() {
         let hash = [n; 32];
         place.execute(&format!(
             "INSERT INTO device (hash, user_code, client_id, client_name, verified, resource, scope, created_at, \
-             expires_at, pause) VALUES (x'{}', 'code-{n}', 'native', 'x', 1, 'r', '', {NOW}, {NOW} + 900000, 5000)",
+             expires_at, pause) VALUES (x'{}', 'code-{n}', 'native', 'n', 1, 'r', '', {NOW}, {NOW} + 900000, 5000)",
             hex(&hash)
         ));
         let wanted = Wanted {
