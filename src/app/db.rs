@@ -25,7 +25,7 @@ pub async fn doctor_db(config: &Config, name: &str) -> Result<Examined> {
     let database = database(config, name)?;
     let mut found = Vec::new();
     let mut add = |level, text: String, remedy: &str| {
-        let remedy = remedy.to_owned();
+        let remedy = remedy.replace("{name}", name); // what it says can be copied
         found.push(Finding { level, text, remedy });
     };
     match database.report().await {
@@ -78,7 +78,7 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
             ),
             false => (
                 Level::Bad,
-                "make a role of its own: tollgate db grants NAME prints what it needs",
+                "make a role of its own: tollgate db grants {name} prints what it needs",
             ),
         };
         add(level, excess.clone(), remedy);
@@ -117,13 +117,13 @@ fn columns(table: &crate::resource::sql::postgres::Table, add: &mut Add<'_>) {
             missing,
             "the role may not read ",
             "; agents see masks or nothing",
-            "tollgate db grants NAME prints what is missing",
+            "tollgate db grants {name} prints what is missing",
         ),
         (
             extra,
             "the role may read ",
             ", which masks never need",
-            "revoke that, and the database itself holds the masks: tollgate db grants NAME",
+            "revoke that, and the database itself holds the masks: tollgate db grants {name}",
         ),
     ] {
         if !columns.is_empty() {

@@ -507,7 +507,9 @@ pub(super) fn postgres_database(
     let spec = Spec {
         name: name.to_owned(),
         url: postgres.url.clone(),
-        password: password.transpose().context("password")?,
+        password: password
+            .transpose()
+            .with_context(|| format!("password of `{name}`"))?,
         ca: postgres.ca.clone(),
         schemas: postgres.schemas.clone(),
         columns: postgres.columns.clone(),

@@ -96,8 +96,8 @@ async fn views_partitions_and_children_have_the_classes_of_what_they_are_made_of
          CREATE VIEW over_people AS SELECT contact FROM people;
          CREATE MATERIALIZED VIEW kept AS SELECT email FROM customers;
          CREATE VIEW samples AS SELECT most_common_vals::text AS v FROM pg_stats;
-         CREATE VIEW raw AS SELECT query_to_xml('SELECT email FROM customers', true, true, '')::text AS x;
-         CREATE FUNCTION mails() RETURNS SETOF text LANGUAGE sql STABLE AS 'SELECT email FROM customers';
+         CREATE VIEW raw AS SELECT query_to_xml('SELECT email FROM public.customers', true, true, '')::text AS x;
+         CREATE FUNCTION mails() RETURNS SETOF text LANGUAGE sql STABLE AS 'SELECT email FROM public.customers';
          CREATE VIEW called AS SELECT mails AS m FROM mails();
          CREATE TABLE events (day date NOT NULL, mail text) PARTITION BY RANGE (day);
          CREATE TABLE events_2026 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');

@@ -1,5 +1,7 @@
 //! What goes wrong is told without a value.
 
+use serde_json::json;
+
 use super::{Stand, code, query};
 
 /// Statements that fail on what is stored, with a word of what is said.
@@ -89,5 +91,39 @@ async fn errors_name_the_mistake_and_carry_no_value() {
     assert!(
         !log.contains("pg_sleep") && !log.contains("DELETE FROM orders"),
         "refused before it is sent"
+    );
+}
+
+/// What a statement runs without naming it: operators and casts that somebody made in the database.
+#[tokio::test]
+async fn operators_and_casts_of_the_database_are_not_run() {
+    let stand = Stand::new(
+        "CREATE FUNCTION tell(int, int) RETURNS text LANGUAGE plpgsql STABLE AS
+            $$BEGIN RETURN (SELECT min(email) FROM customers); END$$;
+         CREATE OPERATOR |#| (LEFTARG = int, RIGHTARG = int, FUNCTION = tell);
+         CREATE FUNCTION same(text, int) RETURNS boolean LANGUAGE plpgsql STABLE AS
+            $$BEGIN RETURN (SELECT min(email) FROM customers) LIKE 'one%'; END$$;
+         CREATE OPERATOR <> (LEFTARG = text, RIGHTARG = int, FUNCTION = same);",
+    )
+    .await;
+    for statement in [
+        "SELECT 1 |#| 2",
+        "SELECT city <> 1 FROM customers",
+        "SELECT city NOT IN (1, 2) FROM customers",
+    ] {
+        let (code, said) = stand.refused(statement).await;
+        assert_eq!(code, "statement_refused", "{statement}: {said}");
+    }
+    assert_eq!(stand.rows("SELECT count(*) FROM orders").await, json!([[3]]));
+    stand.sql(
+        "CREATE FUNCTION words(orders) RETURNS text LANGUAGE plpgsql STABLE AS
+            $$BEGIN RETURN (SELECT min(email) FROM customers); END$$;
+         CREATE CAST (orders AS text) WITH FUNCTION words(orders)",
+    );
+    let answer = stand.query("SELECT o::text FROM orders o").await;
+    assert_eq!(code(&answer), "target_failed", "{answer}");
+    assert!(
+        answer["detail"].as_str().unwrap().contains("public.words"),
+        "{answer}"
     );
 }

@@ -218,12 +218,12 @@ fn options(spec: &Spec) -> Result<PgConnectOptions, String> {
 
 /// What a session begins with, and what DISCARD ALL takes it back to.
 fn settings(spec: &Spec) -> Vec<(&'static str, String)> {
-    let path: Vec<String> = spec.schemas.iter().map(|schema| quoted(schema)).collect();
     let whole = |text: &str| text.to_owned();
     let milliseconds = |seconds: u64| seconds.saturating_mul(1000).min(2_000_000_000).to_string();
     let seconds = spec.limits.seconds;
     vec![
-        ("search_path", path.join(", ")),
+        // Every name that is sent has its schema. Operators have none, so none of the database's own are found.
+        ("search_path", whole("pg_catalog, pg_temp")),
         ("default_transaction_read_only", whole("on")),
         ("statement_timeout", milliseconds(seconds)),
         ("lock_timeout", milliseconds(seconds.clamp(1, 2))),

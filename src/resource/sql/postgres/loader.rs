@@ -106,6 +106,7 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
     columns(link, spec, &mut relations).await?;
     let made = made(link, &called).await?;
     let misfit = lineage::classify(spec, &mut relations, &made).err();
+    let misfit = misfit.or(casts(link, spec).await?);
     let kinds = kinds(link, spec).await?;
     let types = kinds.iter().map(|(oid, kind)| {
         let (oid, allowed) = (*oid, kind.allowed);
@@ -246,6 +247,27 @@ async fn columns(
     Ok(())
 }
 
+/// A cast that runs code of the database's own, which nothing in a statement names: it could read anything.
+async fn casts(link: &mut Link, spec: &Spec) -> Result<Option<String>, Refusal> {
+    let own: Vec<(String, String)> = rows(
+        link,
+        "SELECT n.nspname || '.' || p.proname,
+            pg_catalog.format_type(c.castsource, NULL) || ' to ' || pg_catalog.format_type(c.casttarget, NULL)
+         FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc
+            JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+            JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+         WHERE c.oid >= 16384 AND l.lanname NOT IN ('c', 'internal') ORDER BY 1, 2 LIMIT 1000",
+        &[],
+    )
+    .await?;
+    let unlisted = own
+        .into_iter()
+        .find(|(function, _)| !spec.functions.contains(function));
+    Ok(unlisted.map(|(function, cast)| {
+        format!("the cast from {cast} runs {function}, which nothing in a statement names; drop it, or list {function} in `functions`")
+    }))
+}
+
 /// What relations are made of. Of a view the server records what it reads; what it calls stands in its rule.
 async fn made(link: &mut Link, called: &BTreeMap<Name, Vec<Function>>) -> Result<Made, Refusal> {
     let read: Vec<(i64, i64)> = rows(
@@ -316,6 +338,7 @@ async fn opens(
     )
     .await?;
     let (mut opens, mut anything) = (made.reads, made.calls_own);
+    anything.extend(made.unknown); // what these call may read by a text of its own
     for (child, parent) in made.inherits {
         opens.entry(parent).or_default().insert(child);
     }

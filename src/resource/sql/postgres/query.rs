@@ -60,6 +60,7 @@ pub(super) async fn run(
     open(link, order, loaded, checked, asked).await?;
     second_opinion(link, loaded, checked).await?;
     let mut answer = collect(link, loaded, &page, asked).await?;
+    second_opinion(link, loaded, checked).await?; // what is called opens relations only while it runs
     if answer.rows.columns.is_empty() {
         answer.rows.columns = columns(link, asked).await?;
     }

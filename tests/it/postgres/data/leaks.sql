@@ -333,3 +333,8 @@ refused: SELECT * FROM json_to_record('{}') AS t(a regclass)
 refused: SELECT * FROM json_to_record('{}') AS t(a customers)
 refused: SELECT xmlserialize(CONTENT '<a/>'::xml AS customers)
 refused: SELECT 'a'::customers.email%TYPE
+refused: SELECT s.w FROM lower('select array_to_tsvector(array[reverse(s.email)]) from public.customers s') a, LATERAL (SELECT (a.ts_stat).word AS w FROM ((SELECT 1 AS ts_stat) a CROSS JOIN departments d) AS j LIMIT 3) s
+refused: SELECT (SELECT abs.lo_get FROM abs(7777)) FROM (SELECT 1 AS lo_get) abs
+refused: SELECT (SELECT count(*) FROM (SELECT 1 AS lo_get) a, (departments d JOIN departments e ON length(a.lo_get)=8)) FROM abs(7777) a
+refused: SELECT (SELECT a.pg_read_file FROM ((SELECT 1 AS pg_read_file) a CROSS JOIN departments d) AS j LIMIT 1) FROM lower('/etc/passwd') a
+masked: SELECT (SELECT a.email FROM ((SELECT 1 AS email) a CROSS JOIN departments d) AS j LIMIT 1) FROM customers a

@@ -6,7 +6,7 @@ use super::text::Tokens;
 use super::tree::Node;
 use super::{Mode, refused};
 use crate::call::Refusal;
-use crate::resource::sql::postgres::catalog::Catalog;
+use crate::resource::sql::postgres::catalog::{self, Catalog};
 
 /// Columns every table has beside its own: they tell of storage and of other transactions.
 pub(super) const SYSTEM_COLUMNS: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
@@ -127,10 +127,10 @@ fn may_call(catalog: &Catalog, schema: &str, name: &str) -> bool {
 /// `statement_refused` if it could be a call of what may not be called.
 pub(super) fn not_a_call(catalog: &Catalog, name: &str) -> Result<(), Refusal> {
     let schemas = std::iter::once(OWN).chain(catalog.path.iter().map(String::as_str));
+    let takes_one = |function: &catalog::Function| !function.arguments.is_empty();
     let mut named = schemas.filter(|schema| {
-        catalog
-            .functions
-            .contains_key(&((*schema).to_owned(), name.to_owned()))
+        let found = catalog.functions.get(&((*schema).to_owned(), name.to_owned()));
+        found.is_some_and(|all| all.iter().any(takes_one))
     });
     if named.all(|schema| may_call(catalog, schema, name)) {
         return Ok(());

@@ -173,13 +173,14 @@ impl Scopes<'_> {
         !self.find(alias, None).is_empty()
     }
 
-    /// The items a name may stand for, nearest first: one, or in a change all.
+    /// The items a name may stand for, nearest first. All of them count as read: which one the server takes depends
+    /// on joins with names of their own.
     fn find(&self, alias: &str, schema: Option<&str>) -> Vec<(&Vec<Item>, &Item)> {
         let fits =
             |item: &&Item| item.alias == alias && (schema.is_none() || item.schema.as_deref() == schema);
         let levels = self.levels.iter().rev();
         let all = levels.flat_map(|level| level.iter().filter(fits).map(move |item| (level, item)));
-        all.take(if self.wide { usize::MAX } else { 1 }).collect()
+        all.collect()
     }
 }
 

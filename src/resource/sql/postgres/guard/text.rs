@@ -17,8 +17,8 @@ pub(super) const MAX_SENT: usize = 1_000_000;
 const MAX_DEPTH: usize = 200;
 /// How many tokens a statement may have.
 const MAX_TOKENS: usize = 20_000;
-/// Statements of so few tokens cannot be deep, whatever they are.
-const SHALLOW_TOKENS: usize = 400;
+/// Statements of so few tokens cannot be deep, whatever they are: three make a level of subqueries, one of arrays.
+const SHALLOW_TOKENS: usize = 16;
 /// The stack for what may be deep: a token makes at most one level of what the grammar recurses over.
 const STACK: usize = 128 << 20;
 /// What a statement is split for when it has too many tokens or brackets.
@@ -342,7 +342,7 @@ fn parsed(text: &str, tokens: usize) -> Result<Node, Unparsed> {
 /// `internal`: the grammar cannot read what we wrote.
 pub(super) fn parse_ours(text: &str) -> Result<Tree, Refusal> {
     let broken = |what: &str| Refusal::internal(format!("postgres guard: {what}"));
-    let words = text.split_ascii_whitespace().count().max(text.len() / 8);
+    let words = text.len(); // at least as many as it has tokens
     match parsed(text, words) {
         Ok(node) => {
             let raw = node.list("stmts").first().and_then(Tree::node);

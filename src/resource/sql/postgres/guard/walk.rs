@@ -435,10 +435,9 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             [Some(item), Some(name)] => {
-                if !self.scopes.field(item, None, name, &mut self.seen.columns) {
-                    names::not_a_call(self.catalog, name)?;
-                }
-                Ok(())
+                // Whatever we find: should the server find another item of that name, it would be a call.
+                self.scopes.field(item, None, name, &mut self.seen.columns);
+                names::not_a_call(self.catalog, name)
             }
             [Some(schema), Some(item), last] => self.qualified(node, schema, item, *last),
             _ => Err(refused(
@@ -450,6 +449,9 @@ impl<'a> Walk<'a> {
 
     /// `schema.table.column`. A masked relation is a subquery with the table's name, so the schema goes.
     fn qualified(&mut self, node: &'a Node, schema: &str, item: &str, last: Option<&str>) -> Done {
+        if let Some(name) = last {
+            names::not_a_call(self.catalog, name)?;
+        }
         let known = match last {
             Some(name) => self
                 .scopes

@@ -198,6 +198,24 @@ fn what_is_deep_or_long_is_refused_or_taken_on_any_stack() {
         "(".repeat(99_999),
         "x".repeat(100_001),
     ];
+    let depths = [4, 8, 12, 15, 16, 20, 25, 30, 40, 60, 90];
+    let middle = depths.into_iter().flat_map(|n| {
+        [
+            ("(SELECT ", ")"),
+            ("CASE WHEN true THEN ", " END"),
+            ("ARRAY[", "]"),
+            ("abs(", ")"),
+            ("(1 + ", ")"),
+        ]
+        .map(|(open, close)| format!("SELECT {}1{}", open.repeat(n), close.repeat(n)))
+        .into_iter()
+        .chain([format!(
+            "SELECT * FROM {}departments{}",
+            "(SELECT * FROM ".repeat(n),
+            ") a".repeat(n)
+        )])
+    });
+    let deep: Vec<String> = deep.into_iter().chain(middle).collect();
     let small = std::thread::Builder::new().stack_size(1 << 20);
     let run = move || deep.iter().for_each(|text| holds(Mode::Query, text));
     small.spawn(run).unwrap().join().unwrap();

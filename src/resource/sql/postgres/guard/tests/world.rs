@@ -71,7 +71,7 @@ fn add_function(catalog: &mut Catalog, schema: &str, line: &str, listed: &BTreeS
     };
     let function = Function {
         oid: 0,
-        arguments: Vec::new(),
+        arguments: vec![0; facts.arguments.len()], // how many there are is all that counts here
         allowed: guard::allowed(&facts, listed),
         aggregate: facts.kind == 'a',
         takes_rows: false,
