@@ -504,12 +504,11 @@ pub(super) fn postgres_database(
     use crate::resource::sql::postgres::{Database, Spec};
 
     let password = postgres.password.as_ref().map(super::identity::resolved);
+    let whose = || format!("password of `{name}`");
     let spec = Spec {
         name: name.to_owned(),
         url: postgres.url.clone(),
-        password: password
-            .transpose()
-            .with_context(|| format!("password of `{name}`"))?,
+        password: password.transpose().with_context(whose)?,
         ca: postgres.ca.clone(),
         schemas: postgres.schemas.clone(),
         columns: postgres.columns.clone(),
