@@ -114,8 +114,8 @@ async fn open(
     Ok(())
 }
 
-/// What the server has opened for the plan, before it runs: nothing but what the check found, and what that is
-/// made of.
+/// What the server has opened for the plan, and by the end of the rows: nothing but what the check found, and what
+/// that is made of. Locks stay until the transaction ends.
 ///
 /// # Errors
 /// `internal`: the server read the statement another way than we did.

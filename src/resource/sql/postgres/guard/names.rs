@@ -121,7 +121,8 @@ fn may_call(catalog: &Catalog, schema: &str, name: &str) -> bool {
     signatures.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one.allowed))
 }
 
-/// `a.name` and `(a).name` are `name(a)` to the server where `a` has no such column.
+/// `a.name` and `(a).name` are `name(a)` to the server where its `a` has no such column. Functions without arguments
+/// cannot be meant.
 ///
 /// # Errors
 /// `statement_refused` if it could be a call of what may not be called.
