@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod databases;
 mod db;
 mod demo;
 mod desk;

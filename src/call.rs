@@ -347,16 +347,18 @@ pub enum ResourceKind {
     Sqlite,
     /// A PostgreSQL database.
     Postgres,
+    /// A MySQL or MariaDB database.
+    Mysql,
     /// A folder in which programs run, sandboxed.
     Shell,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Git, Self::Sqlite, Self::Postgres, Self::Shell];
+    pub const ALL: [Self; 5] = [Self::Git, Self::Sqlite, Self::Postgres, Self::Mysql, Self::Shell];
 
     /// The kinds that take SQL.
-    pub const DATABASES: [Self; 2] = [Self::Sqlite, Self::Postgres];
+    pub const DATABASES: [Self; 3] = [Self::Sqlite, Self::Postgres, Self::Mysql];
 
     /// These kinds as words, for people.
     #[must_use]
@@ -372,6 +374,7 @@ impl ResourceKind {
             Self::Git => "git",
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
             Self::Shell => "shell",
         }
     }

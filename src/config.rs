@@ -13,6 +13,7 @@ pub mod gaps;
 pub mod guard;
 mod issuers;
 mod names;
+mod mysql;
 mod postgres;
 mod raw;
 mod resources;
@@ -303,6 +304,7 @@ impl Resource {
             Kind::Git(_) => ResourceKind::Git,
             Kind::Sqlite(_) => ResourceKind::Sqlite,
             Kind::Postgres(_) => ResourceKind::Postgres,
+            Kind::Mysql(_) => ResourceKind::Mysql,
             Kind::Shell(_) => ResourceKind::Shell,
         }
     }
@@ -317,6 +319,8 @@ pub enum Kind {
     Sqlite(Sqlite),
     /// `kind = "postgres"`.
     Postgres(Postgres),
+    /// `kind = "mysql"`.
+    Mysql(Mysql),
     /// `kind = "shell"`.
     Shell(Shell),
 }
@@ -363,6 +367,27 @@ pub struct Postgres {
     /// A session variable (`app.user`) that holds the person for row-level security.
     pub session: Option<String>,
     /// Whether the role may be a superuser, bypass row security or own what it reads.
+    pub privileged: bool,
+}
+
+/// A database of a MySQL or MariaDB server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mysql {
+    /// `mysql://account@host:port/database`, without a password and without parameters.
+    pub url: Url,
+    /// The account's password; without it the server must not ask for one.
+    pub password: Option<SecretRef>,
+    /// A PEM file with the certificates that may vouch for the server; without it the machine's own.
+    pub ca: Option<PathBuf>,
+    /// The database with the masking views of `tollgate db views`; without it `<database>_tollgate`.
+    pub views: String,
+    /// `table.column` = a configured class, or `public`.
+    pub columns: BTreeMap<String, String>,
+    /// What an unlisted column is.
+    pub columns_default: ColumnsDefault,
+    /// A user variable (`app_user`) that holds the person, for views and triggers of the database's own.
+    pub session: Option<String>,
+    /// Whether the account may have rights that reading behind masks never needs.
     pub privileged: bool,
 }
 

@@ -22,6 +22,8 @@ pub enum Resource {
     Sqlite(sql::sqlite::Database),
     #[cfg(feature = "postgres")]
     Postgres(Box<sql::postgres::Database>),
+    #[cfg(feature = "mysql")]
+    Mysql(Box<sql::mysql::Database>),
     Shell(Box<shell::Folder>),
 }
 
@@ -66,6 +68,8 @@ impl Resources {
             Some(Resource::Sqlite(database)) => database.inspect(invocation, cancel).await,
             #[cfg(feature = "postgres")]
             Some(Resource::Postgres(database)) => database.inspect(invocation, cancel).await,
+            #[cfg(feature = "mysql")]
+            Some(Resource::Mysql(database)) => database.inspect(invocation, cancel).await,
             Some(Resource::Shell(folder)) => folder.inspect(invocation).await,
         }
     }
@@ -90,6 +94,8 @@ impl Resources {
             Some(Resource::Sqlite(database)) => database.measure(permit, invocation, facts, cancel).await,
             #[cfg(feature = "postgres")]
             Some(Resource::Postgres(database)) => database.measure(permit, invocation, facts, cancel).await,
+            #[cfg(feature = "mysql")]
+            Some(Resource::Mysql(database)) => database.measure(permit, invocation, facts, cancel).await,
             _ => Err(Refusal::internal("this resource has nothing to measure")),
         }
     }
@@ -126,6 +132,12 @@ impl Resources {
             }
             #[cfg(feature = "postgres")]
             Some(Resource::Postgres(database)) => {
+                database
+                    .run(permit, invocation, facts, approved, last, cancel)
+                    .await
+            }
+            #[cfg(feature = "mysql")]
+            Some(Resource::Mysql(database)) => {
                 database
                     .run(permit, invocation, facts, approved, last, cancel)
                     .await

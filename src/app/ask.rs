@@ -118,6 +118,7 @@ fn classified(config: &Config, query: &ExplainQuery) -> BTreeSet<ClassifiedColum
     let (columns, default) = match &resource.kind {
         Kind::Sqlite(database) => (&database.columns, database.columns_default),
         Kind::Postgres(database) => (&database.columns, database.columns_default),
+        Kind::Mysql(database) => (&database.columns, database.columns_default),
         Kind::Git(_) | Kind::Shell(_) => return BTreeSet::new(),
     };
     let mut classified = BTreeSet::new();

@@ -148,7 +148,7 @@ fn database(config: &Config, name: &str) -> Result<crate::resource::sql::postgre
         Some(Kind::Postgres(postgres)) => {
             let world: std::sync::Arc<dyn crate::clock::World> =
                 std::sync::Arc::new(crate::clock::System::new());
-            super::parts::postgres_database(config, name, postgres, &world)
+            super::databases::postgres_database(config, name, postgres, &world)
         }
         Some(_) => bail!("`{name}` is not of kind \"postgres\""),
         None => bail!("there is no [[resource]] `{name}`"),

@@ -14,7 +14,7 @@ use crate::attempts::Attempts;
 use crate::audit::{Audit, AuditSpec, DiskRule, StartReport, load_or_create_key};
 use crate::call::{Caller, Confirmation, Hash, ResourceCard};
 use crate::clock::{System, World};
-use crate::config::{self, Config, Kind, Postgres};
+use crate::config::{self, Config, Kind};
 use crate::console;
 use crate::gate::Gate;
 use crate::identity::issuer::DemoIssuer;
@@ -463,7 +463,8 @@ pub(super) fn open(config: &Config, resource: &config::Resource, world: &Arc<dyn
             )
             .map_err(|error| anyhow::anyhow!("{error}"))?,
         ),
-        Kind::Postgres(postgres) => self::postgres(config, &resource.name, postgres, world)?,
+        Kind::Postgres(postgres) => super::databases::postgres(config, &resource.name, postgres, world)?,
+        Kind::Mysql(mysql) => super::databases::mysql(config, &resource.name, mysql, world)?,
         Kind::Shell(shell) => Resource::Shell(Box::new(
             shell::Folder::open(
                 shell::Spec {
@@ -485,46 +486,6 @@ pub(super) fn open(config: &Config, resource: &config::Resource, world: &Arc<dyn
         tracing::warn!(resource = resource.name, "commands are refused: {fault}");
     }
     Ok(opened)
-}
-
-#[cfg(feature = "postgres")]
-fn postgres(config: &Config, name: &str, postgres: &Postgres, world: &Arc<dyn World>) -> Result<Resource> {
-    let database = postgres_database(config, name, postgres, world)?;
-    Ok(Resource::Postgres(Box::new(database)))
-}
-
-/// A configured database; nothing is connected yet.
-#[cfg(feature = "postgres")]
-pub(super) fn postgres_database(
-    config: &Config,
-    name: &str,
-    postgres: &Postgres,
-    world: &Arc<dyn World>,
-) -> Result<crate::resource::sql::postgres::Database> {
-    use crate::resource::sql::postgres::{Database, Spec};
-
-    let password = postgres.password.as_ref().map(super::identity::resolved);
-    let whose = || format!("password of `{name}`");
-    let spec = Spec {
-        name: name.to_owned(),
-        url: postgres.url.clone(),
-        password: password.transpose().with_context(whose)?,
-        ca: postgres.ca.clone(),
-        schemas: postgres.schemas.clone(),
-        columns: postgres.columns.clone(),
-        columns_default: postgres.columns_default,
-        classes: config.classes.clone(),
-        functions: postgres.functions.clone(),
-        session: postgres.session.clone(),
-        privileged: postgres.privileged,
-        limits: config.limits.call,
-    };
-    Database::new(spec, world.clone()).map_err(|error| anyhow::anyhow!("{error}"))
-}
-
-#[cfg(not(feature = "postgres"))]
-fn postgres(_: &Config, name: &str, _: &Postgres, _: &Arc<dyn World>) -> Result<Resource> {
-    anyhow::bail!("`{name}`: this build of Tollgate has no PostgreSQL")
 }
 
 /// The program that is started again inside sandboxes: this one. What only links the library (a test, a

@@ -89,6 +89,15 @@ pub enum Target {
         /// What the catalogue was when it was inspected: a digest of all that a check rests on.
         catalog: String,
     },
+    /// One database of a MySQL or MariaDB server.
+    Mysql {
+        /// Host, port and database as configured; no user and no secret.
+        database: String,
+        /// The account that the server knows us by.
+        account: String,
+        /// What the catalogue was when it was inspected: a digest of all that a check rests on.
+        catalog: String,
+    },
     /// A work folder on this machine.
     Shell {
         /// The folder of this user.

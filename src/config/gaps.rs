@@ -39,6 +39,10 @@ pub fn gaps(config: &Config) -> Vec<Gap> {
                 let columns = (&postgres.columns, postgres.columns_default);
                 database(&resource.name, columns, config, &mut list);
             }
+            Kind::Mysql(mysql) => {
+                let columns = (&mysql.columns, mysql.columns_default);
+                database(&resource.name, columns, config, &mut list);
+            }
             Kind::Shell(shell) => commands(&resource.name, shell, &mut list),
         }
     }

@@ -19,6 +19,7 @@ pub(super) fn resource(
     foreign(raw.path.as_ref(), "path", "postgres", check);
     foreign(raw.refs.as_ref(), "refs", "postgres", check);
     foreign(raw.hidden.as_ref(), "hidden", "postgres", check);
+    foreign(raw.views.as_ref(), "views", "postgres", check);
     not_shell(raw, "postgres", check);
     if !cfg!(feature = "postgres") {
         check.problem(
@@ -43,7 +44,7 @@ pub(super) fn resource(
         self::session(session, check);
     }
     Some(Postgres {
-        url: url(raw, check)?,
+        url: url(raw, &["postgres", "postgresql"], check)?,
         password: match password {
             Some(password) => Some(password?),
             None => None,
@@ -67,18 +68,20 @@ pub(super) fn resource(
     })
 }
 
-fn url(raw: &raw::Resource, check: &mut Check<'_>) -> Option<Url> {
-    let form = "write url = \"postgres://role@db.example.com:5432/database\" and the password as password = \"file:/…\" or \"env:…\"";
+/// The address of a database, without a password: an account, a host and the database's name, nothing else.
+/// The first of `schemes` is the one that is told.
+pub(super) fn url(raw: &raw::Resource, schemes: &[&str], check: &mut Check<'_>) -> Option<Url> {
+    let scheme = schemes.first().copied().unwrap_or_default();
+    let form = format!(
+        "write url = \"{scheme}://tollgate@db.example.com/database\" and the password as password = \"file:/…\" or \"env:…\""
+    );
     let Some(written) = &raw.url else {
-        check.problem(
-            raw.name.span(),
-            "a postgres resource does not say where it is",
-            form,
-        );
+        let message = format!("a {} resource does not say where it is", raw.kind.get_ref());
+        check.problem(raw.name.span(), message, form);
         return None;
     };
     let found = Url::parse(written.get_ref()).ok();
-    let plain = found.filter(|url| ["postgres", "postgresql"].contains(&url.scheme()));
+    let plain = found.filter(|url| schemes.contains(&url.scheme()));
     let whole = |url: &Url| {
         let database = url.path().trim_start_matches('/');
         let extras = url.password().is_some() || url.query().is_some() || url.fragment().is_some();

@@ -171,6 +171,7 @@ pub(super) struct Resource {
     pub(super) password: Option<Text>,
     pub(super) ca: Option<Text>,
     pub(super) schemas: Option<Spanned<Vec<Text>>>,
+    pub(super) views: Option<Text>,
     pub(super) functions: Option<Spanned<Vec<Text>>>,
     pub(super) session: Option<Text>,
     pub(super) privileged: Option<Spanned<bool>>,

@@ -8,12 +8,12 @@ use super::check::Check;
 use super::error::Problems;
 use super::guard::Role;
 use super::raw::{self, Text};
-use super::{Git, Kind, Resource, Shell, Sqlite, names, postgres};
+use super::{Git, Kind, Resource, Shell, Sqlite, mysql, names, postgres};
 use crate::resource::sql::{ColumnsDefault, MaskStyle};
 
-const KINDS: [&str; 4] = ["git", "sqlite", "postgres", "shell"];
+const KINDS: [&str; 5] = ["git", "sqlite", "postgres", "mysql", "shell"];
 /// Kinds of the contracts that a later version brings.
-const LATER: [&str; 3] = ["mysql", "ssh", "http"];
+const LATER: [&str; 2] = ["ssh", "http"];
 const STYLES: [&str; 4] = ["constant", "null", "last4", "domain"];
 /// Classes with a built-in meaning: shown, and "nobody said".
 const BUILT_IN: [&str; 2] = ["public", "unlisted"];
@@ -90,13 +90,14 @@ fn resource(raw: &raw::Resource, classes: &BTreeMap<Text, Text>, check: &mut Che
         "git" => git(raw, check).map(Kind::Git),
         "sqlite" => sqlite(raw, classes, check).map(Kind::Sqlite),
         "postgres" => postgres::resource(raw, classes, check).map(Kind::Postgres),
+        "mysql" => mysql::resource(raw, classes, check).map(Kind::Mysql),
         "shell" => shell(raw, check).map(Kind::Shell),
         later if LATER.contains(&later) => {
             let message = format!("resources of kind \"{later}\" are not available in this version");
             check.problem(
                 raw.kind.span(),
                 message,
-                "this version has the kinds `git`, `sqlite`, `postgres` and `shell`",
+                "this version has the kinds `git`, `sqlite`, `postgres`, `mysql` and `shell`",
             );
             None
         }
@@ -130,7 +131,7 @@ fn git(raw: &raw::Resource, check: &mut Check<'_>) -> Option<Git> {
     foreign(raw.columns.as_ref(), "columns", "git", check);
     foreign(raw.columns_default.as_ref(), "columns_default", "git", check);
     not_shell(raw, "git", check);
-    not_postgres(raw, "git", check);
+    not_served(raw, "git", check);
     let Some(refs) = &raw.refs else {
         check.problem(
             raw.name.span(),
@@ -162,7 +163,7 @@ fn sqlite(raw: &raw::Resource, classes: &BTreeMap<Text, Text>, check: &mut Check
     foreign(raw.hidden.as_ref(), "hidden", "sqlite", check);
     foreign(raw.url.as_ref(), "url", "sqlite", check);
     not_shell(raw, "sqlite", check);
-    not_postgres(raw, "sqlite", check);
+    not_served(raw, "sqlite", check);
     let columns_default = columns_default(raw, check);
     let columns = columns(raw, classes, check);
     Some(Sqlite {
@@ -179,7 +180,7 @@ fn shell(raw: &raw::Resource, check: &mut Check<'_>) -> Option<Shell> {
     foreign(raw.url.as_ref(), "url", "shell", check);
     foreign(raw.columns.as_ref(), "columns", "shell", check);
     foreign(raw.columns_default.as_ref(), "columns_default", "shell", check);
-    not_postgres(raw, "shell", check);
+    not_served(raw, "shell", check);
     let workdir = match &raw.workdir {
         Some(workdir) => check.file(workdir, Role::Workdir),
         None => {
@@ -346,13 +347,15 @@ pub(super) fn not_shell(raw: &raw::Resource, kind: &str, check: &mut Check<'_>) 
     foreign(raw.programs.as_ref(), "programs", kind, check);
 }
 
-fn not_postgres(raw: &raw::Resource, kind: &str, check: &mut Check<'_>) {
+/// What only databases of servers have.
+fn not_served(raw: &raw::Resource, kind: &str, check: &mut Check<'_>) {
     foreign(raw.password.as_ref(), "password", kind, check);
     foreign(raw.ca.as_ref(), "ca", kind, check);
     foreign(raw.schemas.as_ref(), "schemas", kind, check);
     foreign(raw.functions.as_ref(), "functions", kind, check);
     foreign(raw.session.as_ref(), "session", kind, check);
     foreign(raw.privileged.as_ref(), "privileged", kind, check);
+    foreign(raw.views.as_ref(), "views", kind, check);
 }
 
 pub(super) fn texts(raw: &[Text]) -> Vec<String> {

@@ -22,6 +22,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("git2", &["resource/git", "demo/repo"]),
     ("sqlx", &["store", "resource/sql"]),
     ("pg_query", &["resource/sql/postgres"]),
+    ("sqlparser", &["resource/sql/mysql"]),
     ("brush_parser", &["resource/shell"]),
     ("rusqlite", &["resource/sql", "demo/shop", "cli/init"]),
     ("jsonwebtoken", &["identity"]),

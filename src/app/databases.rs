@@ -1,0 +1,93 @@
+//! Configured databases of servers → adapters. Nothing is connected yet.
+
+use std::sync::Arc;
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use anyhow::Context;
+use anyhow::Result;
+
+use crate::clock::World;
+use crate::config::{Config, Mysql, Postgres};
+use crate::resource::Resource;
+
+#[cfg(feature = "postgres")]
+pub(super) fn postgres(
+    config: &Config,
+    name: &str,
+    postgres: &Postgres,
+    world: &Arc<dyn World>,
+) -> Result<Resource> {
+    let database = postgres_database(config, name, postgres, world)?;
+    Ok(Resource::Postgres(Box::new(database)))
+}
+
+#[cfg(feature = "postgres")]
+pub(super) fn postgres_database(
+    config: &Config,
+    name: &str,
+    postgres: &Postgres,
+    world: &Arc<dyn World>,
+) -> Result<crate::resource::sql::postgres::Database> {
+    use crate::resource::sql::postgres::{Database, Spec};
+
+    let password = postgres.password.as_ref().map(super::identity::resolved);
+    let whose = || format!("password of `{name}`");
+    let spec = Spec {
+        name: name.to_owned(),
+        url: postgres.url.clone(),
+        password: password.transpose().with_context(whose)?,
+        ca: postgres.ca.clone(),
+        schemas: postgres.schemas.clone(),
+        columns: postgres.columns.clone(),
+        columns_default: postgres.columns_default,
+        classes: config.classes.clone(),
+        functions: postgres.functions.clone(),
+        session: postgres.session.clone(),
+        privileged: postgres.privileged,
+        limits: config.limits.call,
+    };
+    Database::new(spec, world.clone()).map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+#[cfg(not(feature = "postgres"))]
+pub(super) fn postgres(_: &Config, name: &str, _: &Postgres, _: &Arc<dyn World>) -> Result<Resource> {
+    anyhow::bail!("`{name}`: this build of Tollgate has no PostgreSQL")
+}
+
+#[cfg(feature = "mysql")]
+pub(super) fn mysql(config: &Config, name: &str, mysql: &Mysql, world: &Arc<dyn World>) -> Result<Resource> {
+    let database = mysql_database(config, name, mysql, world)?;
+    Ok(Resource::Mysql(Box::new(database)))
+}
+
+#[cfg(feature = "mysql")]
+pub(super) fn mysql_database(
+    config: &Config,
+    name: &str,
+    mysql: &Mysql,
+    world: &Arc<dyn World>,
+) -> Result<crate::resource::sql::mysql::Database> {
+    use crate::resource::sql::mysql::{Database, Spec};
+
+    let password = mysql.password.as_ref().map(super::identity::resolved);
+    let whose = || format!("password of `{name}`");
+    let spec = Spec {
+        name: name.to_owned(),
+        url: mysql.url.clone(),
+        password: password.transpose().with_context(whose)?,
+        ca: mysql.ca.clone(),
+        views: mysql.views.clone(),
+        columns: mysql.columns.clone(),
+        columns_default: mysql.columns_default,
+        classes: config.classes.clone(),
+        session: mysql.session.clone(),
+        privileged: mysql.privileged,
+        limits: config.limits.call,
+    };
+    Database::new(spec, world.clone()).map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+#[cfg(not(feature = "mysql"))]
+pub(super) fn mysql(_: &Config, name: &str, _: &Mysql, _: &Arc<dyn World>) -> Result<Resource> {
+    anyhow::bail!("`{name}`: this build of Tollgate has no MySQL")
+}

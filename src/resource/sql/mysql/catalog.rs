@@ -1,0 +1,76 @@
+//! What a database holds for the account that reads it, with the configured classes laid over it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::call::ClassifiedColumn;
+use crate::resource::sql::MaskStyle;
+
+/// One version of what the account can see.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Catalog {
+    /// A digest of everything here; another one means that a check has to be made again.
+    pub(super) version: String,
+    /// The database with the tables: the only one that a statement may name.
+    pub(super) database: String,
+    /// Where what a statement names really is: the database of the masking views, or the same where nothing
+    /// is classified.
+    pub(super) place: String,
+    /// Whether names of tables are compared without case (`lower_case_table_names` is not 0).
+    pub(super) folded: bool,
+    /// Relations that exist for an agent, by name (lower case where `folded`).
+    pub(super) relations: BTreeMap<String, Relation>,
+}
+
+/// A table or a view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Relation {
+    /// As the server spells it.
+    pub(super) name: String,
+    /// Whether it is a view of the database's own.
+    pub(super) view: bool,
+    /// The storage engine of a table (`InnoDB`); views have none.
+    pub(super) engine: Option<String>,
+    /// In order.
+    pub(super) columns: Vec<Column>,
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    /// As the server spells it; compared without case.
+    pub(super) name: String,
+    /// `COLUMN_TYPE`: what `sql_schema` says.
+    pub(super) declared_type: String,
+    /// `DATA_TYPE`, lower case: what a mask depends on.
+    pub(super) data_type: String,
+    pub(super) not_null: bool,
+    pub(super) primary_key: bool,
+    /// `table.column` it refers to, if that is exposed.
+    pub(super) references: Option<String>,
+    /// Whether the server makes its value of others.
+    pub(super) generated: bool,
+    /// Class and style; `None` is public. A view's unlisted columns are classified whatever the default.
+    pub(super) class: Option<(String, MaskStyle)>,
+}
+
+impl Catalog {
+    /// The relation that a name stands for.
+    pub(super) fn relation(&self, name: &str) -> Option<&Relation> {
+        match self.folded {
+            true => self.relations.get(&name.to_lowercase()),
+            false => self.relations.get(name),
+        }
+    }
+
+    /// The classified columns of a relation, as `table.column`.
+    pub(super) fn classified(&self, relation: &Relation) -> BTreeSet<ClassifiedColumn> {
+        let columns = relation.columns.iter();
+        let classified = columns.filter_map(|column| Some((column, column.class.as_ref()?)));
+        classified
+            .map(|(column, (class, _))| ClassifiedColumn {
+                class: class.clone(),
+                column: format!("{}.{}", relation.name, column.name),
+            })
+            .collect()
+    }
+}
