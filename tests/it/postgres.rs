@@ -6,6 +6,8 @@ mod ends;
 mod errors;
 mod operator;
 mod people;
+mod plans;
+mod tls;
 mod twins;
 mod unlike;
 mod values;

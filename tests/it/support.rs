@@ -2,6 +2,8 @@
 //! organisation's in nothing but the name, and a running Tollgate.
 
 pub(crate) mod agent;
+#[cfg(feature = "postgres")]
+pub(crate) mod certificates;
 pub(crate) mod governed;
 pub(crate) mod issuer;
 pub(crate) mod people;

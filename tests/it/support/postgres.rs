@@ -15,7 +15,7 @@ use super::until;
 /// What the superuser `postgres` says over TCP.
 pub(crate) const PASSWORD: &str = "superuser-of-the-tests";
 /// The server refuses to run as root; then it runs as this (Debian's `nobody` and `nogroup`).
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// A running server. It ends with the test, whatever becomes of that.
 pub(crate) struct Postgres {

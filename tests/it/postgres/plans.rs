@@ -1,0 +1,128 @@
+//! Masks do not cost an index: the plan of what is sent reaches public columns as the plan of what was asked does.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Stand;
+use super::twins::{cases, twin};
+
+const READS: &str = include_str!("data/reads.sql");
+const ANALYST: &str = include_str!("data/analyst.sql");
+
+/// Relations and the indexes by which a plan reaches them.
+fn indexes(plan: &Value, into: &mut BTreeSet<String>) {
+    match plan {
+        Value::Object(node) => {
+            if let Some(index) = node.get("Index Name") {
+                into.insert(index.as_str().unwrap_or_default().to_owned());
+            }
+            node.values().for_each(|value| indexes(value, into));
+        }
+        Value::Array(items) => items.iter().for_each(|value| indexes(value, into)),
+        _ => {}
+    }
+}
+
+impl Stand {
+    /// The indexes of a plan, where there is one: with tables this small only a planner that may not scan takes them.
+    fn planned(&self, statement: &str) -> Option<BTreeSet<String>> {
+        let explain = format!(
+            "SET search_path = public, crm; SET timezone = 'UTC'; SET enable_seqscan = off; SET enable_sort = off; \
+             EXPLAIN (FORMAT JSON, COSTS OFF) {statement}"
+        );
+        let password = crate::support::postgres::PASSWORD;
+        let plan = self
+            .server
+            .sql_as(("postgres", password), "shop", &explain)
+            .ok()?;
+        let mut found = BTreeSet::new();
+        indexes(&serde_json::from_str(&plan).unwrap(), &mut found);
+        Some(found)
+    }
+
+    /// The text that the server was sent last.
+    fn sent(&self) -> String {
+        let log = self.server.log();
+        let declared = log.lines().rfind(|line| line.contains(": DECLARE ")).unwrap();
+        declared.split_once(" FOR ").unwrap().1.to_owned()
+    }
+}
+
+/// The same from two minds: a mask is a value, so what reads it needs no index of the masked column.
+#[tokio::test]
+async fn what_is_sent_keeps_the_indexes_of_what_was_asked() {
+    let stand = twin(true).await;
+    stand.sql(
+        "CREATE INDEX by_customer ON orders (customer_id); CREATE INDEX by_day ON orders (created_at);
+         CREATE INDEX by_country ON customers (country, id); CREATE INDEX by_name ON customers (name);
+         CREATE INDEX of_events ON events (customer_id, at); CREATE INDEX of_items ON order_items (order_id);
+         CREATE INDEX by_words ON products USING gin (search); CREATE INDEX by_manager ON employees (manager_id);
+         ANALYZE",
+    );
+    let analyst = ANALYST.lines().filter(|line| !line.starts_with("--"));
+    let ok = cases(READS).into_iter().filter(|(expected, _)| *expected == "ok");
+    let statements = ok.map(|(_, statement)| statement).chain(analyst);
+    let (mut lost, mut compared, mut by_index) = (Vec::new(), 0, 0);
+    for statement in statements.filter(|statement| !statement.contains("$1")) {
+        if stand.query(statement).await["status"] != "ok" {
+            continue; // counted where answers are compared
+        }
+        let (Some(asked), Some(sent)) = (stand.planned(statement), stand.planned(&stand.sent())) else {
+            panic!("no plan: {statement}");
+        };
+        compared += 1;
+        by_index += usize::from(!asked.is_empty());
+        if !asked.is_subset(&sent) {
+            lost.push(format!("{statement}\n    {asked:?}\n    {sent:?}"));
+        }
+    }
+    assert!(
+        compared > 200 && by_index > 100,
+        "{compared}, {by_index} by an index"
+    );
+    assert!(
+        lost.is_empty(),
+        "{} of {compared}:\n{}",
+        lost.len(),
+        lost.join("\n")
+    );
+}
+
+/// Of a large table one row is reached by one index, however the statement names it, and nothing is read twice.
+#[tokio::test]
+async fn a_masked_table_is_searched_by_its_index_and_never_as_a_whole() {
+    let stand = Stand::new(
+        "INSERT INTO customers SELECT n, 'customer ' || n, n || '@shop.example', 'city ' || n % 50, '1990-01-01'
+         FROM generate_series(10, 20000) n; CREATE INDEX by_city ON customers (city); ANALYZE",
+    )
+    .await;
+    for (statement, index) in [
+        ("SELECT * FROM customers WHERE id = 77", "customers_pkey"),
+        ("SELECT id, email FROM customers WHERE city = 'city 7'", "by_city"),
+        (
+            "SELECT c.email FROM customers c JOIN orders o ON o.customer_id = c.id",
+            "customers_pkey",
+        ),
+        ("SELECT max(id) FROM customers", "customers_pkey"),
+        (
+            "SELECT id, name, email FROM customers ORDER BY id LIMIT 5",
+            "customers_pkey",
+        ),
+        (
+            "WITH c AS (SELECT * FROM customers) SELECT city FROM c WHERE id = 9",
+            "customers_pkey",
+        ),
+    ] {
+        assert_eq!(stand.query(statement).await["status"], "ok", "{statement}");
+        let explain = format!("EXPLAIN (FORMAT JSON) {}", stand.sent());
+        let plan: Value = serde_json::from_str(&stand.sql(&explain)).unwrap();
+        let mut found = BTreeSet::new();
+        indexes(&plan, &mut found);
+        assert!(found.contains(index), "{statement}: {plan}");
+        let whole = plan
+            .to_string()
+            .contains("\"Seq Scan\",\"Parallel Aware\":false,\"Relation Name\":\"customers\"");
+        assert!(!whole, "{statement}: {plan}");
+    }
+}
