@@ -21,8 +21,8 @@ test: ## every test, with everything they need; ARGS selects by name
 	@scripts/test $(ARGS)
 
 bench: ## each governed call beside the same work done directly
-	@scripts/setup demo
-	@cargo bench --locked --benches -- $(ARGS)
+	@scripts/setup test
+	@cargo bench --locked --all-features --benches -- $(ARGS)
 
 check: ## format and lints, as continuous integration checks them
 	@scripts/setup build

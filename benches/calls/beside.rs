@@ -24,6 +24,19 @@ pub(crate) struct Call {
     dear: u32,
 }
 
+impl Call {
+    /// One that has nothing beside it.
+    pub(crate) fn new(name: &'static str, tool: &'static str, arguments: Value) -> Self {
+        Self {
+            name,
+            tool,
+            arguments,
+            direct: false,
+            dear: 1,
+        }
+    }
+}
+
 /// The one-row read that the aims speak of.
 pub(crate) const ONE_ROW: &str = "SELECT id, name, city FROM customers WHERE id = 1234";
 
@@ -35,11 +48,8 @@ pub(crate) fn calls(site: &Site) -> Vec<Call> {
         ("src/orders.py", "src", "return")
     };
     let call = |name, tool, arguments| Call {
-        name,
-        tool,
-        arguments,
         direct: true,
-        dear: 1,
+        ..Call::new(name, tool, arguments)
     };
     let query = |statement: &str| json!({"resource": "shop", "statement": statement});
     vec![

@@ -35,13 +35,34 @@ pub(crate) fn print(site: &Site, world: &dyn World, plan: Plan) -> Result<()> {
             calls.iter().filter(|call| mixed.contains(&call.tool)).collect(),
         ),
     ];
+    loaded(
+        "64 sessions at once (aims: thousands of calls a second, no errors, under 60 MB)",
+        (site, &server, world),
+        plan.load,
+        &loads,
+    )?;
+    std::thread::sleep(Duration::from_secs(1));
+    say(&format!(
+        "  the load shares the cores with the server; one second later it holds {}",
+        mebi(server.memory()?.0)
+    ))?;
+    server.stop()
+}
+
+/// Prints what each of these loads came to.
+pub(crate) fn loaded(
+    title: &str,
+    (site, server, world): (&Site, &Server, &dyn World),
+    lasts: Duration,
+    loads: &[(&str, Vec<&Call>)],
+) -> Result<()> {
     let mut rows = Vec::new();
     let mut first_error = None;
-    for (name, calls) in &loads {
+    for (name, calls) in loads {
         server.forget_peak()?;
         let before = server.cpu()?;
         let start = world.monotonic();
-        let (mut seen, highest) = load(site, &server, world, plan.load, calls)?;
+        let (mut seen, highest) = load(site, server, world, lasts, calls)?;
         let lasted = world.monotonic() - start;
         let done = seen.times.len();
         let cpu = (server.cpu()? - before) / u32::try_from(done.max(1))?;
@@ -58,7 +79,7 @@ pub(crate) fn print(site: &Site, world: &dyn World, plan: Plan) -> Result<()> {
         ]);
     }
     table(
-        "64 sessions at once (aims: thousands of calls a second, no errors, under 60 MB)",
+        title,
         &[
             "",
             "calls/s",
@@ -74,12 +95,7 @@ pub(crate) fn print(site: &Site, world: &dyn World, plan: Plan) -> Result<()> {
     if let Some(error) = first_error {
         say(&format!("  the first error: {error}"))?;
     }
-    std::thread::sleep(Duration::from_secs(1));
-    say(&format!(
-        "  the load shares the cores with the server; one second later it holds {}",
-        mebi(server.memory()?.0)
-    ))?;
-    server.stop()
+    Ok(())
 }
 
 /// Runs one load; gives what was seen and the most memory the server was seen to hold.

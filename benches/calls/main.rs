@@ -7,10 +7,13 @@
 //! machine with two cores.
 //!
 //! Counts and times are bounded: two minutes or so. `make bench ARGS=--quick` takes a few seconds, and
-//! `--identity` alone says what it costs to know who asks.
+//! `--identity` alone says what it costs to know who asks, `--databases` alone what governed
+//! databases of servers do.
 
 mod beside;
 mod changes;
+#[cfg(feature = "postgres")]
+mod databases;
 mod decisions;
 mod direct;
 mod identity;
@@ -25,12 +28,29 @@ mod issuer;
 mod large;
 mod load;
 mod machine;
+#[cfg(feature = "postgres")]
+#[path = "../../tests/it/support/postgres.rs"]
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "shared with the tests, where a helper may fail the test"
+)]
+#[allow(dead_code, reason = "the tests may ask it for more than the benchmark does")]
+mod postgres;
 mod sandbox;
 mod server;
 mod sign_in;
 mod site;
 mod start;
 mod table;
+#[cfg(feature = "postgres")]
+#[path = "../../tests/it/support/until.rs"]
+#[expect(
+    clippy::panic,
+    reason = "shared with the tests, where a helper may fail the test"
+)]
+mod until;
 mod wire;
 
 use std::sync::Arc;
@@ -39,6 +59,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use site::Site;
 use tollgate::clock::{System, World};
+#[cfg(feature = "postgres")]
+use until::until;
 
 /// How much of everything.
 #[derive(Debug, Clone, Copy)]
@@ -68,13 +90,14 @@ const QUICK: Plan = Plan {
 
 fn main() -> Result<()> {
     let mut plan = WHOLE;
-    let mut only_identity = false;
+    let (mut only_identity, mut only_databases) = (false, false);
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--bench" => {} // cargo's own
             "--quick" => plan = QUICK,
             "--identity" => only_identity = true,
-            other => bail!("unknown argument {other}; there are --quick and --identity"),
+            "--databases" => only_databases = true,
+            other => bail!("unknown argument {other}; there are --quick, --identity and --databases"),
         }
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -85,12 +108,19 @@ fn main() -> Result<()> {
     let issuer = runtime.block_on(issuer::Issuer::start());
     let issuer = Arc::new(issuer);
     let site = Site::new(Arc::clone(&issuer), plan.rows)?;
-    let before = match only_identity {
+    let before = match only_identity || only_databases {
         true => machine::print(&site, &world),
         false => processes(&site, &issuer, &world, plan),
     };
+    let before = before.and_then(|()| match only_identity {
+        true => Ok(()),
+        false => databases(&site, &runtime, &world, plan),
+    });
     let measured = before.and_then(|()| {
         runtime.block_on(async {
+            if only_databases {
+                return Ok(());
+            }
             if !only_identity {
                 inside::print(&site, plan).await?;
                 decisions::print(&site, plan).await?;
@@ -104,6 +134,16 @@ fn main() -> Result<()> {
         world.monotonic().as_secs_f64(),
         machine::load_average()
     ))
+}
+
+#[cfg(feature = "postgres")]
+fn databases(site: &Site, runtime: &tokio::runtime::Runtime, world: &System, plan: Plan) -> Result<()> {
+    databases::print(site, runtime, world, plan)
+}
+
+#[cfg(not(feature = "postgres"))]
+fn databases(_: &Site, _: &tokio::runtime::Runtime, _: &System, _: Plan) -> Result<()> {
+    Ok(())
 }
 
 /// What is measured on the program as a process of its own.

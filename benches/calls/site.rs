@@ -1,7 +1,8 @@
 //! What is served: the demo's shop, repository and work folder, and tables to change.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::lchown;
+use std::os::unix::fs::{OpenOptionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,7 +82,8 @@ impl Site {
         Ok(site)
     }
 
-    fn write(&self, name: &str, store: &str, more: &str) -> Result<()> {
+    /// A configuration of its own, with more in it.
+    pub(crate) fn write(&self, name: &str, store: &str, more: &str) -> Result<()> {
         let url = format!("http://{}", self.address);
         let people = Some(free()?.port());
         let mut text = config_text(&url, people, "bench", &self.issuer.url, Way::Bearer)
@@ -106,6 +108,18 @@ impl Site {
             .join("\n")
             .replace("\"shell\"", "\"sqlite\"\npath = \"small.db\"");
         Ok(std::fs::write(self.path("plain.toml"), text)?)
+    }
+
+    /// A file that only its owner reads.
+    pub(crate) fn secret(&self, name: &str, text: &str) -> Result<()> {
+        let mut options = std::fs::File::options();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.path(name))?;
+        Ok(file.write_all(text.as_bytes())?)
     }
 
     /// Gives all of it to another user, who then serves it.
