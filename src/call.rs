@@ -363,8 +363,18 @@ impl ResourceKind {
     /// These kinds as words, for people.
     #[must_use]
     pub fn words(kinds: &[Self]) -> String {
-        let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-        words.join(" or ")
+        Self::either(kinds.iter().map(|kind| kind.as_str().to_owned()))
+    }
+
+    /// `a`, `a or b`, `a, b or c`.
+    #[must_use]
+    pub fn either(words: impl Iterator<Item = String>) -> String {
+        let mut words: Vec<String> = words.collect();
+        let last = words.pop().unwrap_or_default();
+        match words.is_empty() {
+            true => last,
+            false => format!("{} or {last}", words.join(", ")),
+        }
     }
 
     /// The word in configuration and policy.

@@ -210,11 +210,18 @@ pub struct ColumnSchema {
 pub struct Rows {
     /// Column names, in order.
     pub columns: Vec<String>,
+    /// The database's own name of each column's type, in order; empty where it has none, as SQLite's expressions.
+    #[serde(skip_serializing_if = "unnamed")]
+    pub types: Vec<String>,
     /// Values in column order. Integers beyond 2^53 and non-finite numbers are strings; blobs are
     /// {"base64": …, "bytes": n}.
     pub rows: Vec<Vec<Value>>,
     /// Rows in this answer.
     pub row_count: u64,
+}
+
+fn unnamed(types: &[String]) -> bool {
+    types.iter().all(String::is_empty)
 }
 
 /// `sql_execute`.

@@ -200,13 +200,11 @@ impl Source<'_> {
                 }
             }
             _ if !fitting.is_empty() => {
-                let fitting: Vec<_> = fitting
-                    .iter()
-                    .map(|kind| format!("\"{}\"", kind.as_str()))
-                    .collect();
+                let quoted = fitting.iter().map(|kind| format!("\"{}\"", kind.as_str()));
+                let fitting = ResourceKind::either(quoted);
                 return Err(self.wrong(
                     at.or(Some(file.name.span().start)),
-                    format!("`{word}` needs kind = {}", fitting.join(" or ")),
+                    format!("`{word}` needs kind = {fitting}"),
                 ));
             }
             None => {

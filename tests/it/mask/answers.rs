@@ -23,6 +23,7 @@ fn answer(data: impl serde::Serialize) -> Masked {
 fn rows(columns: &[&str], rows: Vec<Vec<Value>>) -> Rows {
     Rows {
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+        types: Vec::new(),
         row_count: rows.len() as u64,
         rows,
     }

@@ -115,6 +115,15 @@ async fn every_type_comes_out_whole_and_goes_in_as_it_is() {
         .query("SELECT 1 AS a, 'x' AS a, id FROM orders WHERE false")
         .await;
     assert_eq!(answer["data"]["columns"], json!(["a", "a", "id"]), "{answer}");
+    assert_eq!(
+        answer["data"]["types"],
+        json!(["int4", "text", "int4"]),
+        "{answer}"
+    );
+    let of = "SELECT now(), 1.5, ARRAY['sad']::mood[], 7::positive, email FROM customers LIMIT 1";
+    let typed = stand.query(of).await;
+    let types = json!(["timestamptz", "numeric", "mood[]", "int4", "text"]);
+    assert_eq!(typed["data"]["types"], types, "{typed}");
     assert_eq!(answer["data"]["row_count"], json!(0));
 
     for (statement, parameters, row) in [

@@ -1,15 +1,15 @@
 //! One statement: run in one transaction under its bounds, its rows taken a few at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 use serde_json::{Value, json};
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgColumn, PgRow};
 use sqlx::{Column, Executor, Row, Statement, ValueRef};
 
 use super::guard::Checked;
 use super::link::Link;
-use super::loader::Loaded;
+use super::loader::{Kind, Loaded};
 use super::parameters::{self, invalid};
 use super::refusals::{self, Asked};
 use super::values;
@@ -62,7 +62,7 @@ pub(super) async fn run(
     let mut answer = collect(link, loaded, &page, asked).await?;
     second_opinion(link, loaded, checked).await?; // what is called opens relations only while it runs
     if answer.rows.columns.is_empty() {
-        answer.rows.columns = columns(link, asked).await?;
+        describe(link, &mut answer.rows, &loaded.kinds, asked).await?;
     }
     let mut masks = MaskCounts::default();
     for column in masked(&checked.named, order.reveal) {
@@ -201,6 +201,7 @@ async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>
         answer: Answer {
             rows: Rows {
                 columns: Vec::new(),
+                types: Vec::new(),
                 rows: Vec::new(),
                 row_count: 0,
             },
@@ -249,12 +250,9 @@ impl Filling<'_> {
         }
         let rows = &mut self.answer.rows;
         if rows.columns.is_empty() {
-            rows.columns = row
-                .columns()
-                .iter()
-                .map(|column| column.name().to_owned())
-                .collect();
-            self.spent = rows.columns.iter().map(|name| name.len() as u64 + 3).sum();
+            head(rows, row.columns(), &self.loaded.kinds);
+            let names = rows.columns.iter().chain(&rows.types);
+            self.spent = names.map(|name| name.len() as u64 + 3).sum();
         }
         if rows.row_count >= self.page.rows {
             self.full();
@@ -300,12 +298,26 @@ impl Filling<'_> {
 }
 
 /// The columns of a cursor that gave no row.
-async fn columns(link: &mut Link, asked: Asked<'_>) -> Result<Vec<String>, Refusal> {
+async fn describe(
+    link: &mut Link,
+    rows: &mut Rows,
+    kinds: &BTreeMap<u32, Kind>,
+    asked: Asked<'_>,
+) -> Result<(), Refusal> {
     let text = sqlx::SqlSafeStr::into_sql_str("FETCH FORWARD 0 FROM tollgate");
     let described = link.conn()?.prepare(text).await;
     let described = described.map_err(|error| refusals::running(&error, asked))?;
-    let columns = described.columns().iter();
-    Ok(columns.map(|column| column.name().to_owned()).collect())
+    head(rows, described.columns(), kinds);
+    Ok(())
+}
+
+fn head(rows: &mut Rows, columns: &[PgColumn], kinds: &BTreeMap<u32, Kind>) {
+    rows.columns = columns.iter().map(|column| column.name().to_owned()).collect();
+    let oid = |column: &PgColumn| column.type_info().oid().map_or(0, |oid| oid.0);
+    rows.types = columns
+        .iter()
+        .map(|column| values::name(oid(column), kinds))
+        .collect();
 }
 
 fn unreadable() -> Refusal {

@@ -29,6 +29,17 @@ pub(super) mod oid {
     pub(in super::super) const VARCHAR: u32 = 1043;
 }
 
+/// What the server calls a type; an array is `element[]`. Of a type that no schema of the resource has, nothing.
+pub(super) fn name(oid: u32, kinds: &BTreeMap<u32, Kind>) -> String {
+    let Some(kind) = kinds.get(&oid) else {
+        return String::new();
+    };
+    match kind.element.and_then(|element| kinds.get(&element)) {
+        Some(element) => format!("{}[]", element.name.1),
+        None => kind.name.1.clone(),
+    }
+}
+
 /// A value of a type as it travels: integers beyond ±2^53, numerics and what is no finite number are strings;
 /// bytes are {"base64": …, "bytes": n}; arrays are lists. Everything else is the server's own text.
 pub(super) fn render(text: &[u8], kind: u32, kinds: &BTreeMap<u32, Kind>) -> Value {

@@ -430,6 +430,7 @@ fn execute(writer: &Writer, text: &str, order: &Order, watch: &Watch) -> Result<
 /// values (that of an index), so they are given in the order of what they show.
 fn returned(statement: &mut Statement<'_>, limits: Limits) -> Result<(Option<Rows>, bool), Failed> {
     let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let types = values::types(statement);
     let width = columns.len();
     let mut kept: Vec<(String, Vec<Value>)> = Vec::new();
     let (mut spent, mut truncated) = (0_u64, false);
@@ -460,6 +461,7 @@ fn returned(statement: &mut Statement<'_>, limits: Limits) -> Result<(Option<Row
     let row_count = rows.len() as u64;
     let rows = Rows {
         columns,
+        types,
         rows,
         row_count,
     };

@@ -213,11 +213,13 @@ fn bad_cursor() -> Refusal {
 /// Takes rows until the page is full. Only one row is held beside the answer.
 fn collect(statement: &mut Statement<'_>, page: &Page, watch: &Watch) -> Result<Answer, Refusal> {
     let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let types = values::types(statement);
     let width = columns.len();
-    let mut spent: u64 = columns.iter().map(|name| name.len() as u64 + 3).sum();
+    let mut spent = values::head(&columns, &types);
     let mut answer = Answer {
         rows: Rows {
             columns,
+            types,
             rows: Vec::new(),
             row_count: 0,
         },

@@ -12,6 +12,24 @@ use crate::call::{Code, Refusal};
 /// The largest integer every JSON reader keeps exactly (RFC 8259, 6).
 const EXACT: u64 = 1 << 53;
 
+/// The declared type of each column, in order; an expression has none.
+pub(super) fn types(statement: &Statement<'_>) -> Vec<String> {
+    let columns = statement.columns();
+    let declared = columns
+        .iter()
+        .map(|column| column.decl_type().unwrap_or_default());
+    declared.map(str::to_owned).collect()
+}
+
+/// What the names and types of columns take of an answer, in bytes.
+pub(super) fn head(columns: &[String], types: &[String]) -> u64 {
+    columns
+        .iter()
+        .chain(types)
+        .map(|name| name.len() as u64 + 3)
+        .sum()
+}
+
 /// Binds a call's parameters; every placeholder must have a value and every value a placeholder.
 ///
 /// # Errors
