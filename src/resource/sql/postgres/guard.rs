@@ -111,6 +111,17 @@ pub(super) fn check(
     reveal: &BTreeSet<String>,
     mode: Mode,
 ) -> Result<Checked, Refusal> {
+    text::deep(|| read(statement, named, catalog, reveal, mode))
+}
+
+/// The same, on a stack that is deep enough.
+fn read(
+    statement: &str,
+    named: &[String],
+    catalog: &Catalog,
+    reveal: &BTreeSet<String>,
+    mode: Mode,
+) -> Result<Checked, Refusal> {
     let plain = rewrite::plain(statement, named)?;
     let tokens = text::read(&plain.sql)?;
     let tree = text::parse(&tokens)?;

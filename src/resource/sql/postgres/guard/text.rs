@@ -17,8 +17,6 @@ pub(super) const MAX_SENT: usize = 1_000_000;
 const MAX_DEPTH: usize = 200;
 /// How many tokens a statement may have.
 const MAX_TOKENS: usize = 20_000;
-/// Statements of so few tokens cannot be deep, whatever they are: three make a level of subqueries, one of arrays.
-const SHALLOW_TOKENS: usize = 16;
 /// The stack for what may be deep: a token makes at most one level of what the grammar recurses over.
 const STACK: usize = 128 << 20;
 /// What a statement is split for when it has too many tokens or brackets.
@@ -292,10 +290,10 @@ impl Edit {
 /// # Errors
 /// `statement_refused`, with the place of what the grammar cannot read.
 pub(super) fn parse(tokens: &Tokens<'_>) -> Result<Tree, Refusal> {
-    let parsed = parsed(tokens.text, tokens.tokens.len());
+    let parsed = parsed(tokens.text);
     let parsed = parsed.map_err(|error| match error {
         Unparsed::Grammar(said) => syntax(tokens, &said),
-        Unparsed::Deep => refused("The statement is nested too deeply.", SPLIT),
+        Unparsed::Deep => too_deep(),
     })?;
     let mut statements = parsed.list("stmts").iter();
     match (statements.next().and_then(Tree::node), statements.next()) {
@@ -314,26 +312,33 @@ enum Unparsed {
     Deep,
 }
 
-/// The grammar's answer, on a stack that holds it.
-fn parsed(text: &str, tokens: usize) -> Result<Node, Unparsed> {
-    let parse = move || match pg_query::parse(text, 0) {
+/// Runs what follows a statement as deep as it is on a stack that holds it, once for all of it.
+///
+/// # Errors
+/// What `work` says; `statement_refused` when the stack did not hold it, or there is none.
+pub(super) fn deep<T: Send>(work: impl FnOnce() -> Result<T, Refusal> + Send) -> Result<T, Refusal> {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(STACK);
+        let running = builder.spawn_scoped(scope, work).ok();
+        let ended = running.and_then(|running| running.join().ok());
+        ended.unwrap_or_else(|| Err(too_deep()))
+    })
+}
+
+fn too_deep() -> Refusal {
+    refused("The statement is nested too deeply.", SPLIT)
+}
+
+/// The grammar's answer.
+fn parsed(text: &str) -> Result<Node, Unparsed> {
+    match pg_query::parse(text, 0) {
         Ok(parsed) => match tree::of(&parsed.protobuf) {
             Some(Tree::Node(node)) => Ok(node),
             _ => Err(Unparsed::Deep),
         },
         Err(pg_query::Error::Parse(message)) => Err(Unparsed::Grammar(message)),
         Err(_) => Err(Unparsed::Deep),
-    };
-    if tokens <= SHALLOW_TOKENS {
-        return parse();
     }
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().stack_size(STACK);
-        match builder.spawn_scoped(scope, parse) {
-            Ok(running) => running.join().unwrap_or(Err(Unparsed::Deep)),
-            Err(_) => Err(Unparsed::Deep),
-        }
-    })
 }
 
 /// A text of ours as a tree.
@@ -342,15 +347,14 @@ fn parsed(text: &str, tokens: usize) -> Result<Node, Unparsed> {
 /// `internal`: the grammar cannot read what we wrote.
 pub(super) fn parse_ours(text: &str) -> Result<Tree, Refusal> {
     let broken = |what: &str| Refusal::internal(format!("postgres guard: {what}"));
-    let words = text.len(); // at least as many as it has tokens
-    match parsed(text, words) {
+    match parsed(text) {
         Ok(node) => {
             let raw = node.list("stmts").first().and_then(Tree::node);
             raw.map(|raw| raw.get("stmt").clone())
                 .ok_or_else(|| broken("nothing was written"))
         }
         Err(Unparsed::Grammar(_)) => Err(broken("what was written cannot be read")),
-        Err(Unparsed::Deep) => Err(refused("The statement is nested too deeply.", SPLIT)),
+        Err(Unparsed::Deep) => Err(too_deep()),
     }
 }
 
@@ -360,7 +364,7 @@ fn syntax(tokens: &Tokens<'_>, said: &str) -> Refusal {
     let fails = |index: &usize| {
         let end = tokens.tokens.get(*index).map_or(0, |lexeme| lexeme.end);
         let head = tokens.text.get(..end).unwrap_or("");
-        match parsed(head, index + 1) {
+        match parsed(head) {
             Err(Unparsed::Grammar(message)) => !message.ends_with("at end of input"),
             _ => false,
         }
