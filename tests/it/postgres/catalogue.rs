@@ -253,3 +253,29 @@ async fn a_role_that_can_do_more_is_refused_until_it_cannot() {
     }
     assert_eq!(stand.rows(probe).await, json!([[10]]));
 }
+
+#[tokio::test]
+async fn what_the_server_makes_of_a_classified_column_is_classified() {
+    let stand = Stand::with(
+        "ALTER TABLE customers ADD COLUMN domain text GENERATED ALWAYS AS (split_part(email, '@', 2)) STORED,
+            ADD COLUMN place text GENERATED ALWAYS AS (upper(city)) STORED,
+            ADD COLUMN initial text GENERATED ALWAYS AS (left(email, 1)) STORED;
+         CREATE VIEW domains AS SELECT domain FROM customers",
+        |spec| {
+            spec.columns_default = tollgate::resource::sql::ColumnsDefault::Show;
+            spec.columns
+                .insert("customers.initial".to_owned(), "public".to_owned());
+        },
+    )
+    .await;
+    let all = "SELECT domain, place, initial, name FROM customers WHERE id = 1";
+    assert_eq!(
+        stand.rows(all).await,
+        json!([["***", "OSLO", "o", "Customer One"]]),
+        "what nobody listed is shown, unless it is made of what may not be"
+    );
+    assert_eq!(
+        stand.rows("SELECT domain FROM domains LIMIT 1").await,
+        json!([["***"]])
+    );
+}

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalog::{Relation, RelationKind};
+use super::catalog::{Column, Relation, RelationKind};
 use super::loader::OWN;
 use super::{ColumnsDefault, MaskStyle, Spec};
 
 /// What nobody listed.
 const UNLISTED: &str = "unlisted";
 const PUBLIC: &str = "public";
+
+/// A relation and a column of it, by their numbers.
+pub(super) type Place = (u32, i16);
 
 /// What relations are made of, by their numbers.
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub(super) struct Made {
     pub(super) unknown: BTreeSet<u32>,
     /// Relations that call functions of the database's own, in their rule or their policies.
     pub(super) calls_own: BTreeSet<u32>,
+    /// What the server makes a generated column of, in the same table.
+    pub(super) generated: Vec<(Place, i16)>,
     /// Child and parent.
     pub(super) inherits: Vec<(u32, u32)>,
 }
@@ -58,6 +63,16 @@ pub(super) fn classify(
                 (None, ColumnsDefault::Mask) if view => None,
                 (None, ColumnsDefault::Mask) => unlisted(),
             };
+        }
+    }
+    for ((table, column), source) in &made.generated {
+        let Some(table) = relations.get_mut(table) else {
+            continue;
+        };
+        let classified = |one: &Column| one.number == *source && one.class.is_some();
+        if !listed.contains_key(&(table.oid, *column)) && table.columns.iter().any(classified) {
+            let made = table.columns.iter_mut().filter(|one| one.number == *column);
+            made.for_each(|column| column.class = unlisted());
         }
     }
     for view in by_depth(relations, made) {
@@ -131,8 +146,6 @@ fn tainted(view: u32, spec: &Spec, relations: &BTreeMap<u32, Relation>, made: &M
     }
     false
 }
-
-type Place = (u32, i16);
 
 /// The configured classes, by column.
 fn listed(spec: &Spec, relations: &BTreeMap<u32, Relation>) -> Result<BTreeMap<Place, String>, String> {

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 
 use super::catalog::{Catalog, Column, Function, Name, Relation, RelationKind, Type};
 use super::guard::Checked;
-use super::lineage::{self, Made};
+use super::lineage::{self, Made, Place};
 use super::link::Link;
 use super::probe::Moment;
 use super::{Spec, functions, refusals, role};
@@ -314,11 +314,36 @@ async fn made(link: &mut Link, called: &BTreeMap<Name, Vec<Function>>) -> Result
         .into_iter()
         .filter(|(_, function)| !harmless.contains(&number(*function)));
     made.unknown = unknown.map(|(view, _)| number(view)).collect();
+    made.generated = generated(link).await?;
     made.inherits = inherited
         .into_iter()
         .map(|(child, parent)| (number(child), number(parent)))
         .collect();
     Ok(made)
+}
+
+/// Generated columns, and each column that one is made of. Which of the two it is that depends on the other, the
+/// column or its expression, changed with PostgreSQL 15.
+async fn generated(link: &mut Link) -> Result<Vec<(Place, i16)>, Refusal> {
+    let found: Vec<(i64, i16, i32)> = rows(
+        link,
+        "SELECT DISTINCT a.attrelid::pg_catalog.int8, a.attnum, d.refobjsubid
+         FROM pg_catalog.pg_attribute a
+            JOIN pg_catalog.pg_attrdef e ON e.adrelid = a.attrelid AND e.adnum = a.attnum
+            JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                AND d.refobjid = a.attrelid AND d.refobjsubid > 0 AND d.refobjsubid <> a.attnum
+                AND (d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = e.oid
+                    OR d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = a.attrelid
+                        AND d.objsubid = a.attnum)
+         WHERE a.attgenerated <> '' AND a.attrelid >= 16384 LIMIT 400001",
+        &[],
+    )
+    .await?;
+    let place = |(table, column, source): (i64, i16, i32)| {
+        let source = i16::try_from(source).unwrap_or_default();
+        ((number(table), column), source)
+    };
+    Ok(found.into_iter().map(place).collect())
 }
 
 /// What is opened with a relation, and those with which anything may be.
