@@ -88,7 +88,7 @@ pub(super) async fn open(
         ..StartReport::default()
     };
     let start = start_draft(spec.start, &lease, &report.public_key, shared);
-    let size = recover(&mut conn, store, &lease, &intents, &start, &mut report).await?;
+    let (size, last_leaf) = recover(&mut conn, store, &lease, &intents, &start, &mut report).await?;
     if let Some(file) = store.file() {
         lease::sweep(file);
     }
@@ -102,6 +102,7 @@ pub(super) async fn open(
         checkpoint_every: spec.checkpoint_every.max(1),
         last_checkpoint,
         size,
+        last_leaf,
         publish: spec.publish,
     };
     Ok(((conn, setup), report))
@@ -118,7 +119,7 @@ fn start_draft(what: Value, lease: &Lease, public_key: &str, shared: &Shared) ->
     config_draft(shared, &what)
 }
 
-/// Records the calls whose process is gone, then the start; gives the size of the log after it.
+/// Records the calls whose process is gone, then the start; gives the size of the log after it, and its last leaf.
 async fn recover(
     conn: &mut JournalWriter,
     store: &Store,
@@ -126,12 +127,15 @@ async fn recover(
     intents: &BTreeMap<u64, Value>,
     start: &Draft,
     report: &mut StartReport,
-) -> Result<u64, StoreError> {
-    let mut size = 0;
+) -> Result<(u64, Option<[u8; 32]>), StoreError> {
+    let mut end = (0, None);
     let ask = Ask {
         open_calls: true,
         boot: lease.boot().to_owned(),
         beat: true,
+        closing: Vec::new(),
+        known: None,
+        doubts: Vec::new(),
     };
     conn.append(&ask, |head, found| {
         let mut log = Tip::at(head)?;
@@ -147,11 +151,11 @@ async fn recover(
         }
         log.place(start, &mut batch);
         batch.head = log.head();
-        size = batch.head.size;
+        end = (batch.head.size, batch.head.last_leaf);
         Ok(batch)
     })
     .await?;
-    Ok(size)
+    Ok(end)
 }
 
 /// A store continues one log under one key.
