@@ -88,7 +88,8 @@ pub(super) async fn open(
         ..StartReport::default()
     };
     let start = start_draft(spec.start, &lease, &report.public_key, shared);
-    let (size, last_leaf) = recover(&mut conn, store, &lease, &intents, &start, &mut report).await?;
+    let (size, last_leaf) =
+        recover(&mut conn, (store, shared), &lease, &intents, &start, &mut report).await?;
     if let Some(file) = store.file() {
         lease::sweep(file);
     }
@@ -122,7 +123,7 @@ fn start_draft(what: Value, lease: &Lease, public_key: &str, shared: &Shared) ->
 /// Records the calls whose process is gone, then the start; gives the size of the log after it, and its last leaf.
 async fn recover(
     conn: &mut JournalWriter,
-    store: &Store,
+    (store, shared): (&Store, &Shared),
     lease: &Lease,
     intents: &BTreeMap<u64, Value>,
     start: &Draft,
@@ -133,6 +134,7 @@ async fn recover(
         open_calls: true,
         boot: lease.boot().to_owned(),
         beat: true,
+        leaves: false,
         closing: Vec::new(),
         known: None,
         doubts: Vec::new(),
@@ -141,6 +143,7 @@ async fn recover(
         let mut log = Tip::at(head)?;
         let mut batch = Batch::default();
         report.records = head.size;
+        shared.set_replicas(found.replicas);
         for call in &found.open {
             let dead = lease.is_dead(store.file(), call);
             if let Some(intent) = intents.get(&call.seq).filter(|_| dead) {

@@ -114,6 +114,8 @@ pub(crate) struct Writer {
     beat_at: Duration,
     attempts: u64,
     doubts: Vec<Doubt>,
+    /// It writes for the last time.
+    leaving: bool,
 }
 
 /// A commit that failed, and yet may be found written: the last record it would have made.
@@ -144,6 +146,7 @@ impl Writer {
             beat_at: Duration::ZERO,
             attempts: 0,
             doubts: Vec::new(),
+            leaving: false,
         }
     }
 
@@ -175,6 +178,7 @@ impl Writer {
         }
         self.flushes.extend(stopping);
         self.sign = true;
+        self.leaving = self.setup.store.file().is_none();
         self.retry_at = Duration::ZERO; // the last chance
         self.write().await;
     }
@@ -229,7 +233,7 @@ impl Writer {
         let sign = self.sign;
         let unsigned = sign && self.setup.size > self.setup.last_checkpoint;
         let beat = self.setup.store.file().is_none() && self.shared.world.monotonic() >= self.beat_at;
-        let idle = self.pending.is_empty() && self.owed.is_empty() && !unsigned && !beat;
+        let idle = self.pending.is_empty() && self.owed.is_empty() && !unsigned && !beat && !self.leaving;
         if idle && !self.shared.is_closed() {
             self.sign = false;
             return Ok(());
@@ -267,6 +271,7 @@ impl Writer {
             open_calls: beat,
             boot: self.setup.lease.boot().to_owned(),
             beat,
+            leaves: self.leaving,
             closing: closing_of(&self.pending, !self.doubts.is_empty()),
             known: self.setup.size.checked_sub(1),
             doubts: self.doubts.iter().map(|doubt| doubt.seq).collect(),
@@ -276,6 +281,7 @@ impl Writer {
         let (setup, shared, pending, doubts) = (&self.setup, &self.shared, &mut self.pending, &self.doubts);
         let appended = conn.append(&ask, |head, found| {
             not_put_back(setup, head, found)?;
+            shared.set_replicas(found.replicas);
             untold = untold.saturating_sub(settle(pending, doubts, found));
             withhold_late(pending, found);
             let gap =

@@ -91,6 +91,8 @@ pub struct Ask {
     pub boot: String,
     /// Whether to note that it was seen. For a file, locks tell who lives.
     pub beat: bool,
+    /// It is its last.
+    pub leaves: bool,
     /// Calls of this process that end with this append.
     pub closing: Vec<String>,
     /// The last record that it knows of.
@@ -107,6 +109,8 @@ pub struct Found {
     /// Of the calls that end: those that were not under way any more, because another process has recorded them as
     /// interrupted.
     pub over: BTreeSet<String>,
+    /// On a server, with a beat: how many processes were seen lately, this one included.
+    pub replicas: Option<u32>,
     /// Leaf hash of the record that was known.
     pub known: Option<[u8; 32]>,
     /// Leaf hashes of the records in doubt.
@@ -116,7 +120,8 @@ pub struct Found {
 /// After so long without being seen, by the database's clock, a process is taken for dead: much longer than it
 /// may wait for the lock to say that it lives.
 pub const GONE_MILLIS: i64 = 60_000;
-/// After so long a process notes with whatever it writes that it lives.
+/// After so long a process notes with whatever it writes that it lives; and those that were seen since count as
+/// serving.
 const LAPSED_MILLIS: i64 = 30_000;
 /// A process that is gone is forgotten after so long.
 const FORGOTTEN_MILLIS: i64 = 86_400_000;
@@ -214,12 +219,16 @@ impl JournalWriter {
             (true, true) => read_open_calls(conn).await?,
             (true, false) => read_calls_of_replicas(conn, &ask.boot).await?,
         };
-        if !conn.is_sqlite() && (lapsed || ask.beat) {
-            seen(conn, &ask.boot).await?;
+        let mut replicas = None;
+        if !conn.is_sqlite() && ask.leaves {
+            gone(conn, &ask.boot).await?;
+        } else if !conn.is_sqlite() && (lapsed || ask.beat) {
+            replicas = Some(seen(conn, &ask.boot).await?);
         }
         let found = Found {
             open,
             over,
+            replicas,
             known,
             doubts,
         };
@@ -353,8 +362,8 @@ async fn close_calls(conn: &mut Conn, ask: &Ask) -> Result<BTreeSet<String>, Sto
     Ok(over)
 }
 
-/// Notes that this process lives, and forgets those that are long gone.
-async fn seen(conn: &mut Conn, boot: &str) -> Result<(), StoreError> {
+/// Notes that this process lives, and forgets those that are long gone. Gives how many live.
+async fn seen(conn: &mut Conn, boot: &str) -> Result<u32, StoreError> {
     query(format!(
         "INSERT INTO replica (boot, seen_at) VALUES (?, {NOW}) \
          ON CONFLICT (boot) DO UPDATE SET seen_at = excluded.seen_at"
@@ -366,6 +375,14 @@ async fn seen(conn: &mut Conn, boot: &str) -> Result<(), StoreError> {
         .bind(FORGOTTEN_MILLIS)
         .execute(conn)
         .await?;
+    let live = query_scalar(format!("SELECT count(*) FROM replica WHERE seen_at > {NOW} - ?"));
+    Ok(live.bind(LAPSED_MILLIS).fetch_one(conn).await?)
+}
+
+/// Notes that this process ends: what it leaves open is nobody's.
+async fn gone(conn: &mut Conn, boot: &str) -> Result<(), StoreError> {
+    let left = query("DELETE FROM replica WHERE boot = ?").bind(boot);
+    left.execute(conn).await?;
     Ok(())
 }
 

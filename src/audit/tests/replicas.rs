@@ -108,3 +108,23 @@ async fn a_journal_that_went_back_and_on_is_not_continued() {
         assert_eq!(here.records().await.len(), before, "nothing was written");
     }
 }
+
+/// How many share what is shared: those that serve, not those that have ended.
+#[tokio::test]
+async fn processes_are_counted_while_they_serve() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = bench(folder.path(), Options::default()).await;
+    assert_eq!(here.audit.replicas(), 1);
+    let there = bench(folder.path(), seeded(2)).await;
+    let both = if testing::on_server() { 2 } else { 1 };
+    assert_eq!(there.audit.replicas(), both);
+    there.audit.close().await.expect("closed");
+    let third = bench(folder.path(), seeded(3)).await;
+    assert_eq!(third.audit.replicas(), both);
+    testing::age(&folder.path().join("tollgate.db")).await;
+    let alone = bench(folder.path(), seeded(4)).await;
+    assert_eq!(alone.audit.replicas(), 1);
+    here.call(Action::FileRead, "it was only not heard of").await;
+    let fifth = bench(folder.path(), seeded(5)).await;
+    assert_eq!(fifth.audit.replicas(), if testing::on_server() { 3 } else { 1 });
+}
