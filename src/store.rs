@@ -324,6 +324,7 @@ const SQLITE: Steps = Steps(&[
     (3, "identity", include_str!("../migrations/0003_identity.sql")),
     (4, "webauthn", include_str!("../migrations/0004_webauthn.sql")),
     (5, "replicas", include_str!("../migrations/0005_replicas.sql")),
+    (7, "writer", include_str!("../migrations/0007_writer.sql")),
 ]);
 
 #[cfg(feature = "postgres")]
@@ -352,6 +353,11 @@ const POSTGRES: Steps = Steps(&[
         5,
         "replicas",
         include_str!("../migrations/postgres/0005_replicas.sql"),
+    ),
+    (
+        7,
+        "writer",
+        include_str!("../migrations/postgres/0007_writer.sql"),
     ),
 ]);
 

@@ -1,7 +1,7 @@
 //! The store on a PostgreSQL server: a schema of its own in one database, for as many replicas as there are.
 //!
-//! Where SQLite has one writer at a time, a transaction that writes rows holds one advisory lock until its end
-//! ([`Server::begin_write`]), and an append to the journal holds the row of its head. Both are given back by the
+//! Where SQLite has one writer at a time, a transaction that writes rows holds one row until its end
+//! (`writer`), and an append to the journal holds the row of its head. Both are given back by the
 //! server however a replica ends; one that does not go on inside a transaction is cut off.
 
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl std::fmt::Display for Server {
 pub(super) enum Lock {
     /// Making and changing tables.
     Setup,
-    /// Writing rows.
+    /// The name of the channel; nothing is locked by it.
     Rows,
 }
 
@@ -279,6 +279,11 @@ impl Server {
                    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a \
                    WHERE nspname = $1 AND c.relkind IN ('r','p','S') \
                    AND a.privilege_type IN ('INSERT','UPDATE','DELETE','TRUNCATE','TRIGGER') \
+                   UNION ALL \
+                   SELECT concat(c.relname, '.', t.attname), c.relowner, a.grantee, a.privilege_type \
+                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a \
+                   WHERE nspname = $1 AND a.privilege_type IN ('INSERT','UPDATE') \
                    UNION ALL \
                    SELECT nspname::text, nspowner, a.grantee, a.privilege_type \
                    FROM pg_namespace, aclexplode(nspacl) a WHERE nspname = $1 AND a.privilege_type = 'CREATE') granted \

@@ -127,10 +127,10 @@ impl Store {
             }
             // Each statement sees what was committed before it began: all that held the lock before.
             #[cfg(feature = "postgres")]
-            (super::Engine::Server(server), Aim::Write) => format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({})",
-                server.lock(super::postgres::Lock::Rows)
-            ),
+            (super::Engine::Server(_), Aim::Write) => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT one FROM writer FOR UPDATE"
+                    .to_owned()
+            }
         };
         Ok(conn.run(how).await?)
     }
