@@ -117,7 +117,7 @@ async fn who_may_not_write_cannot_keep_others_from_writing() {
     for sql in [
         "SELECT one FROM tollgate.writer FOR UPDATE",
         "SELECT one FROM tollgate.writer FOR SHARE",
-        "LOCK TABLE tollgate.writer IN ROW EXCLUSIVE MODE",
+        "BEGIN; LOCK TABLE tollgate.writer IN ROW EXCLUSIVE MODE; COMMIT",
         "SELECT size FROM tollgate.head FOR UPDATE",
     ] {
         let said = pg.sql_as(("other", "others"), "gate", sql).unwrap_err();
