@@ -15,6 +15,7 @@
 mod proxies;
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ const HALF: usize = 16_384;
 const WIDE: u32 = 16;
 /// The longest that a guess has to wait because of what others guess at the same name.
 const SLOWEST: Duration = Duration::from_secs(2);
+/// Processes that are counted at most.
+const MOST_PROCESSES: u32 = 1_000;
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,6 +119,8 @@ pub struct Attempts {
     /// When the allowance is full again (monotonic).
     full_at: Mutex<Recent<Key, Duration>>,
     world: Arc<dyn World>,
+    /// How many processes have a part of each allowance.
+    processes: AtomicU32,
 }
 
 type Key = (Kind, Who);
@@ -164,7 +169,33 @@ impl Attempts {
         Self {
             full_at: Mutex::new(Recent::new(HALF)),
             world,
+            processes: AtomicU32::new(1),
         }
+    }
+
+    /// From here on so many processes serve, this one included: each has its part of every allowance, so that
+    /// whoever tries at all of them has no more than whoever tries at one. Nothing is asked of anybody for an attempt.
+    pub fn shared_by(&self, processes: u32) {
+        let processes = processes.clamp(1, MOST_PROCESSES);
+        self.processes.store(processes, Ordering::Relaxed);
+    }
+
+    /// This process's part of an allowance: at least one at once. As a time it is as long as the whole, so that debts
+    /// stay what they are when the number of processes changes.
+    fn part(&self, rate: Rate) -> Rate {
+        let most = rate.most.max(1);
+        let processes = self.processes.load(Ordering::Relaxed).min(most);
+        let part = (most / processes).max(1);
+        Rate {
+            most: part,
+            every: rate.every * most / part,
+        }
+    }
+
+    /// What an attempt from there counts for, each by this process's part.
+    fn addresses(&self, kind: Kind, from: IpAddr) -> Vec<(Key, Rate)> {
+        let all = addresses(kind, from).into_iter();
+        all.map(|(key, rate)| (key, self.part(rate))).collect()
     }
 
     /// One attempt from this address.
@@ -172,13 +203,13 @@ impl Attempts {
     /// # Errors
     /// [`TooMany`]; nothing was counted then.
     pub fn take(&self, kind: Kind, from: IpAddr) -> Result<(), TooMany> {
-        self.pay(&addresses(kind, from))
+        self.pay(&self.addresses(kind, from))
     }
 
     /// The attempt was a good one, and good ones of its kind cost nothing; or nobody could say what it was.
     pub fn give_back(&self, kind: Kind, from: IpAddr) {
         let mut full_at = self.lock();
-        for (key, rate) in addresses(kind, from) {
+        for (key, rate) in self.addresses(kind, from) {
             give_back(&mut full_at, &key, rate);
         }
     }
@@ -187,7 +218,7 @@ impl Attempts {
     pub fn failed(&self, kind: Kind, from: IpAddr) {
         let now = self.world.monotonic();
         let mut full_at = self.lock();
-        for (key, rate) in addresses(kind, from) {
+        for (key, rate) in self.addresses(kind, from) {
             let before = full_at.get(&key).copied().unwrap_or(now).max(now);
             let empty = now + rate.every * rate.most;
             full_at.put(key, (before + rate.every * kind.surcharge()).min(empty));
@@ -202,12 +233,13 @@ impl Attempts {
         let named = Hash::of(name.as_bytes());
         let both = Hash::of_json(&serde_json::json!([place(from), name]));
         let own = (kind, Who::Both(both));
-        let mut paid = addresses(kind, from);
-        paid.push((own, kind.by_name()));
+        let mut paid = self.addresses(kind, from);
+        paid.push((own, self.part(kind.by_name())));
         self.pay(&paid)?;
         let ceiling = (kind, Who::Name(named));
-        let delay = self.slow(ceiling, kind.ceiling());
-        paid.push((ceiling, kind.ceiling()));
+        let rate = self.part(kind.ceiling());
+        let delay = self.slow(ceiling, rate);
+        paid.push((ceiling, rate));
         Ok(Guess {
             attempts: self,
             paid,

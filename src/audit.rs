@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
@@ -239,6 +239,7 @@ pub(crate) struct Shared {
     commits: AtomicU64,
     records: AtomicU64,
     largest: AtomicU64,
+    replicas: AtomicU32,
 }
 
 pub(crate) struct Core {
@@ -392,6 +393,12 @@ impl Audit {
         }
     }
 
+    /// How many processes share the store, this one included, as last seen; of a file it is one.
+    #[must_use]
+    pub fn replicas(&self) -> u32 {
+        self.core.shared.replicas.load(Ordering::Relaxed)
+    }
+
     /// What group commit has done.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -479,6 +486,7 @@ impl Shared {
             commits: AtomicU64::new(0),
             records: AtomicU64::new(0),
             largest: AtomicU64::new(0),
+            replicas: AtomicU32::new(1),
         }
     }
 
@@ -525,6 +533,12 @@ impl Shared {
     fn warnings(&self) -> Vec<String> {
         let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         warnings.iter().map(|what| (*what).to_owned()).collect()
+    }
+
+    fn set_replicas(&self, replicas: Option<u32>) {
+        if let Some(replicas) = replicas {
+            self.replicas.store(replicas.max(1), Ordering::Relaxed);
+        }
     }
 
     fn count(&self, records: usize) {

@@ -4,6 +4,7 @@
 //! costs its sender a retry and everybody else nothing.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::call::refusal::Code;
@@ -14,6 +15,8 @@ use crate::call::{Principal, Refusal};
 pub struct Seats {
     total: usize,
     per_person: usize,
+    /// How many processes have a part of a person's seats.
+    processes: AtomicUsize,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -42,8 +45,22 @@ impl Seats {
         Self {
             total,
             per_person,
+            processes: AtomicUsize::new(1),
             taken: Arc::default(),
         }
+    }
+
+    /// From here on so many processes serve, this one included: each has its part of a person's seats, at least one. The
+    /// seats in all are each process's own: they are for what it can carry.
+    pub fn shared_by(&self, processes: u32) {
+        let processes = usize::try_from(processes).unwrap_or(usize::MAX).max(1);
+        self.processes.store(processes, Ordering::Relaxed);
+    }
+
+    /// Seats of one person here.
+    fn each(&self) -> usize {
+        let part = self.per_person / self.processes.load(Ordering::Relaxed).max(1);
+        part.max(1).min(self.per_person)
     }
 
     /// Takes a seat, or refuses at once.
@@ -55,7 +72,7 @@ impl Seats {
         let person = (principal.user.issuer.clone(), principal.user.subject.clone());
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = taken.people.get(&person).copied().unwrap_or(0);
-        if mine >= self.per_person {
+        if mine >= self.each() {
             return Err(overloaded(
                 format!("You already have {mine} calls under way, which is the most one person may have."),
                 "Wait until one of your calls has answered, then send this one again.",
@@ -151,6 +168,33 @@ mod tests {
         );
         drop(one);
         assert!(seats.take(&person("corp", "cas", "cli")).is_ok());
+    }
+
+    #[test]
+    fn each_process_has_its_part_of_a_persons_seats() {
+        let (here, there) = (Seats::new(100, 5), Seats::new(100, 5));
+        let ann = person("corp", "ann", "cli");
+        let held = here.take(&ann).unwrap();
+        for (processes, all) in [(2, 4), (5, 2), (9, 2)] {
+            here.shared_by(processes);
+            there.shared_by(processes);
+            let mut seats = Vec::new();
+            for seats_of in [&here, &there] {
+                seats.extend(std::iter::from_fn(|| seats_of.take(&ann).ok()));
+            }
+            assert_eq!(seats.len() + 1, all, "{processes}");
+        }
+        drop(held);
+        here.shared_by(0);
+        assert_eq!(
+            std::iter::from_fn(|| here.take(&ann).ok())
+                .map(std::mem::forget)
+                .count(),
+            5
+        );
+        let none = Seats::new(5, 0);
+        none.shared_by(3);
+        assert!(none.take(&ann).is_err());
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub mod keys;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod read;
+#[cfg(feature = "postgres")]
+mod remote;
 pub mod rows;
 pub mod security_keys;
 pub mod sessions;
@@ -90,6 +92,8 @@ pub struct Tuning {
     pub vfs: Option<String>,
     /// How long a write waits for another process's write.
     pub busy: Duration,
+    /// How long a server may take to answer a statement. One that does not is given up: what it made of it is open.
+    pub answer: Duration,
     /// The password of the server's role.
     pub password: Option<Arc<Secret>>,
 }
@@ -99,6 +103,7 @@ impl Default for Tuning {
         Self {
             vfs: None,
             busy: Duration::from_secs(10),
+            answer: Duration::from_secs(15), // longer than it may wait for a lock
             password: None,
         }
     }
@@ -221,10 +226,7 @@ impl Store {
             #[cfg(feature = "postgres")]
             Address::Server(server) => {
                 let server = postgres::Server::new(server, tuning);
-                (
-                    &POSTGRES,
-                    taken(&mut Conn::Postgres(server.connect().await?)).await?,
-                )
+                (&POSTGRES, taken(&mut Conn::Postgres(server.open().await?)).await?)
             }
             #[cfg(not(feature = "postgres"))]
             Address::Server(_) => (&SQLITE, Vec::new()),
@@ -268,7 +270,7 @@ impl Store {
         match &self.engine {
             Engine::File(database) => database.connect().await.map(Conn::Sqlite),
             #[cfg(feature = "postgres")]
-            Engine::Server(server) => server.connect().await.map(Conn::Postgres),
+            Engine::Server(server) => server.open().await.map(Conn::Postgres),
         }
     }
 }
@@ -322,6 +324,7 @@ const SQLITE: Steps = Steps(&[
     (3, "identity", include_str!("../migrations/0003_identity.sql")),
     (4, "webauthn", include_str!("../migrations/0004_webauthn.sql")),
     (5, "replicas", include_str!("../migrations/0005_replicas.sql")),
+    (7, "writer", include_str!("../migrations/0007_writer.sql")),
 ]);
 
 #[cfg(feature = "postgres")]
@@ -350,6 +353,11 @@ const POSTGRES: Steps = Steps(&[
         5,
         "replicas",
         include_str!("../migrations/postgres/0005_replicas.sql"),
+    ),
+    (
+        7,
+        "writer",
+        include_str!("../migrations/postgres/0007_writer.sql"),
     ),
 ]);
 

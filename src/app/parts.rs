@@ -261,6 +261,7 @@ impl App {
         let audit = self.gate.audit.clone();
         let gate = self.gate.clone();
         let facade = self.facade.clone();
+        let attempts = self.attempts.clone();
         let changes = self.store.changes();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -294,10 +295,17 @@ impl App {
                 if let Err(error) = kept {
                     tracing::error!("the journal: {error}");
                 }
+                share(&audit, &gate, &attempts);
             }
         });
         Keeper { stop, task }
     }
+}
+
+/// Each replica has its part of what strangers may try and of a person's seats.
+fn share(audit: &Audit, gate: &Gate, attempts: &Attempts) {
+    attempts.shared_by(audit.replicas());
+    gate.seats.shared_by(audit.replicas());
 }
 
 /// Says what an earlier stop cut off.

@@ -248,3 +248,30 @@ proptest! {
         }
     }
 }
+
+/// Whoever tries at every process has no more than whoever tries at one, and no debt is forgiven when one comes or goes.
+#[test]
+fn an_allowance_is_one_over_all_processes() {
+    let (world, here) = desk();
+    let there = Attempts::new(world.clone());
+    for attempts in [&here, &there] {
+        attempts.shared_by(2);
+    }
+    for kind in [Kind::UserCode, Kind::Password, Kind::Credential, Kind::Page] {
+        let most = kind.by_address().most;
+        let all = taken(&here, kind, four(1), 1000) + taken(&there, kind, four(1), 1000);
+        assert_eq!(all, most, "{kind:?}");
+        world.advance(kind.by_address().every * 2);
+        let all = taken(&here, kind, four(1), 1000) + taken(&there, kind, four(1), 1000);
+        assert_eq!(all, 2, "{kind:?}: one each comes back in the time of two");
+    }
+    let guesses = |attempts: &Attempts| {
+        let guesses = (0..100).filter(|_| attempts.guess(Kind::UserCode, four(7), "ann").is_ok());
+        guesses.count()
+    };
+    assert_eq!(guesses(&here) + guesses(&there), 4, "of five");
+    here.shared_by(1);
+    assert_eq!(guesses(&here), 0, "its debt stays");
+    here.shared_by(u32::MAX);
+    assert_eq!(taken(&here, Kind::UserCode, four(9), 1000), 1, "one at least");
+}

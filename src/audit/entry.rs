@@ -28,6 +28,8 @@ pub struct Entry {
     arguments: Option<Map<String, Value>>,
     /// Whether nothing outside Tollgate can change because of this call.
     pure: bool,
+    /// Its intent is on record, or in the queue before everything that follows.
+    began: bool,
     refusal: Option<Refusal>,
     /// The call whose answer is given again.
     repeats: Option<CallId>,
@@ -43,6 +45,7 @@ impl Entry {
             draft,
             arguments: Some(arrival.arguments.clone()),
             pure: true,
+            began: false,
             refusal: None,
             repeats: None,
             settled: false,
@@ -80,6 +83,7 @@ impl Entry {
             self.core.send_durably(item).await
         };
         recorded.map_err(|_| unavailable())?;
+        self.began = true;
         self.draft.effect_possible = steps;
         self.arguments = None;
         Ok(())
@@ -207,7 +211,7 @@ impl Entry {
         let mut draft = self.outcome_draft(Phase::Refusal);
         draft.outcome(json!({"status": "refused", "code": "unknown_tool"}));
         self.settled = true;
-        let _ = self.core.send_durably(closing(draft)).await;
+        let _ = self.core.send_durably(closing(draft, false)).await;
     }
 
     /// Makes the outcome and the answer durable, and only then gives the answer back. If they cannot
@@ -236,7 +240,7 @@ impl Entry {
         draft.put("delivered", &json!("offered"));
         let item = if let Some(earlier) = &self.repeats {
             draft.put("repeats", &json!(earlier));
-            closing(draft)
+            closing(draft, self.began)
         } else {
             draft.put(
                 "payload",
@@ -244,7 +248,7 @@ impl Entry {
             );
             Item {
                 payload: Some(payload),
-                ..closing(draft)
+                ..closing(draft, self.began)
             }
         };
         let mut item = item;
@@ -322,15 +326,15 @@ impl Drop for Entry {
         };
         let mut draft = self.outcome_draft(Phase::Refusal);
         draft.outcome(json!({"status": "refused", "code": code, "detail": "the caller went away"}));
-        let mut item = closing(draft);
+        let mut item = closing(draft, self.began);
         item.lazy = self.pure;
         self.core.send_lazily(item);
     }
 }
 
-fn closing(draft: Draft) -> Item {
+fn closing(draft: Draft, began: bool) -> Item {
     Item {
-        mark: Mark::Closes,
+        mark: Mark::Closes { began },
         ..plain(draft)
     }
 }

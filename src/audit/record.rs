@@ -206,8 +206,8 @@ impl Draft {
         draft
     }
 
-    /// The same outcome, withheld because it could not be recorded in time.
-    pub(crate) fn withheld(mut self) -> Self {
+    /// Makes it the same outcome, withheld because it could not be recorded in time.
+    pub(crate) fn withhold(&mut self) {
         for member in ["payload", "fragments", "masks", "delivered"] {
             self.members.remove(member);
         }
@@ -216,7 +216,6 @@ impl Draft {
         self.columns.phase = Phase::Refusal.as_str().to_owned();
         self.put("phase", &json!(Phase::Refusal.as_str()));
         self.outcome(json!({"status": "refused", "code": code, "withheld": true}));
-        self
     }
 
     /// What the agent is told of an answer that could not be recorded.

@@ -88,7 +88,8 @@ pub(super) async fn open(
         ..StartReport::default()
     };
     let start = start_draft(spec.start, &lease, &report.public_key, shared);
-    let size = recover(&mut conn, store, &lease, &intents, &start, &mut report).await?;
+    let (size, last_leaf) =
+        recover(&mut conn, (store, shared), &lease, &intents, &start, &mut report).await?;
     if let Some(file) = store.file() {
         lease::sweep(file);
     }
@@ -102,6 +103,7 @@ pub(super) async fn open(
         checkpoint_every: spec.checkpoint_every.max(1),
         last_checkpoint,
         size,
+        last_leaf,
         publish: spec.publish,
     };
     Ok(((conn, setup), report))
@@ -118,25 +120,30 @@ fn start_draft(what: Value, lease: &Lease, public_key: &str, shared: &Shared) ->
     config_draft(shared, &what)
 }
 
-/// Records the calls whose process is gone, then the start; gives the size of the log after it.
+/// Records the calls whose process is gone, then the start; gives the size of the log after it, and its last leaf.
 async fn recover(
     conn: &mut JournalWriter,
-    store: &Store,
+    (store, shared): (&Store, &Shared),
     lease: &Lease,
     intents: &BTreeMap<u64, Value>,
     start: &Draft,
     report: &mut StartReport,
-) -> Result<u64, StoreError> {
-    let mut size = 0;
+) -> Result<(u64, Option<[u8; 32]>), StoreError> {
+    let mut end = (0, None);
     let ask = Ask {
         open_calls: true,
         boot: lease.boot().to_owned(),
         beat: true,
+        leaves: false,
+        closing: Vec::new(),
+        known: None,
+        doubts: Vec::new(),
     };
     conn.append(&ask, |head, found| {
         let mut log = Tip::at(head)?;
         let mut batch = Batch::default();
         report.records = head.size;
+        shared.set_replicas(found.replicas);
         for call in &found.open {
             let dead = lease.is_dead(store.file(), call);
             if let Some(intent) = intents.get(&call.seq).filter(|_| dead) {
@@ -147,11 +154,11 @@ async fn recover(
         }
         log.place(start, &mut batch);
         batch.head = log.head();
-        size = batch.head.size;
+        end = (batch.head.size, batch.head.last_leaf);
         Ok(batch)
     })
     .await?;
-    Ok(size)
+    Ok(end)
 }
 
 /// A store continues one log under one key.

@@ -7,6 +7,7 @@ mod kill;
 mod notes;
 
 mod reading;
+mod replicas;
 mod tamper;
 mod tree;
 mod vfs;

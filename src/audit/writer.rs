@@ -39,7 +39,10 @@ pub(crate) type Done = oneshot::Sender<Result<(), Unrecorded>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Opens,
-    Closes,
+    /// Ends a call, which is under way if it `began`.
+    Closes {
+        began: bool,
+    },
     Neither,
 }
 
@@ -58,6 +61,17 @@ pub(crate) struct Item {
     pub(crate) room: Option<OwnedSemaphorePermit>,
     /// Failed attempts to write it, by number.
     pub(crate) tried: Vec<u64>,
+    /// It is the record of an answer that was withheld.
+    pub(crate) withheld: bool,
+}
+
+impl Item {
+    /// From here on it says that the answer is withheld.
+    fn withhold(&mut self) {
+        self.draft.withhold();
+        self.payload = None;
+        self.withheld = true;
+    }
 }
 
 pub(crate) enum Message {
@@ -77,7 +91,9 @@ pub(crate) struct Setup {
     pub(crate) key: LogKey,
     pub(crate) checkpoint_every: u64,
     pub(crate) last_checkpoint: u64,
+    /// The log as this process knows it.
     pub(crate) size: u64,
+    pub(crate) last_leaf: Option<[u8; 32]>,
     pub(crate) publish: Option<PathBuf>,
 }
 
@@ -98,6 +114,8 @@ pub(crate) struct Writer {
     beat_at: Duration,
     attempts: u64,
     doubts: Vec<Doubt>,
+    /// It writes for the last time.
+    leaving: bool,
 }
 
 /// A commit that failed, and yet may be found written: the last record it would have made.
@@ -105,7 +123,12 @@ struct Doubt {
     attempt: u64,
     seq: u64,
     leaf: [u8; 32],
+    /// Withheld outcomes that it told of by number.
+    lost: u64,
 }
+
+/// What an append has made: the head, and the checkpoint if there is one.
+type Wrote = Option<(Head, Option<CheckpointRow>)>;
 
 impl Writer {
     pub(crate) fn new(setup: Setup, conn: JournalWriter, shared: Arc<Shared>) -> Self {
@@ -123,6 +146,7 @@ impl Writer {
             beat_at: Duration::ZERO,
             attempts: 0,
             doubts: Vec::new(),
+            leaving: false,
         }
     }
 
@@ -154,6 +178,7 @@ impl Writer {
         }
         self.flushes.extend(stopping);
         self.sign = true;
+        self.leaving = self.setup.store.file().is_none();
         self.retry_at = Duration::ZERO; // the last chance
         self.write().await;
     }
@@ -208,7 +233,7 @@ impl Writer {
         let sign = self.sign;
         let unsigned = sign && self.setup.size > self.setup.last_checkpoint;
         let beat = self.setup.store.file().is_none() && self.shared.world.monotonic() >= self.beat_at;
-        let idle = self.pending.is_empty() && self.owed.is_empty() && !unsigned && !beat;
+        let idle = self.pending.is_empty() && self.owed.is_empty() && !unsigned && !beat && !self.leaving;
         if idle && !self.shared.is_closed() {
             self.sign = false;
             return Ok(());
@@ -220,31 +245,10 @@ impl Writer {
             Some(conn) => conn,
             None => self.setup.store.writer().await?,
         };
-        self.settle_doubts(&mut conn).await?;
         if self.shared.is_closed() {
             conn.probe().await?;
         }
-        let gap = (self.lost > 0)
-            .then(|| config_draft(&self.shared, &json!({"event": "unrecorded", "calls": self.lost})));
-        let mut wrote = None;
-        let (setup, pending) = (&self.setup, &self.pending);
-        let ask = Ask {
-            open_calls: beat,
-            boot: setup.lease.boot().to_owned(),
-            beat,
-        };
-        let now = self.shared.world.now();
-        let mut late = Vec::new();
-        let appended = conn.append(&ask, |head, found| {
-            late = late_of(pending, found);
-            let (batch, head) = build(setup, (pending, &late), gap.as_ref(), head, (found, now), sign)?;
-            wrote = Some((head, batch.checkpoint.clone()));
-            Ok(batch)
-        });
-        if let Err(error) = appended.await {
-            self.doubt(wrote.map(|(head, _)| head));
-            return Err(error);
-        }
+        let wrote = self.append(&mut conn, sign, beat).await?;
         let erased = self.pending.iter().any(|item| !item.erase.is_empty());
         if erased && let Err(error) = conn.empty_log().await {
             tracing::warn!(%error, "erased payloads may remain in the write-ahead log for a while");
@@ -253,42 +257,65 @@ impl Writer {
         if beat {
             self.beat_at = self.shared.world.monotonic() + BEAT_EVERY;
         }
-        for number in late.into_iter().rev() {
-            let item = self.pending.remove(number);
-            tracing::error!("a call ended after it was taken for interrupted: its answer is withheld");
-            if let Some(done) = item.done {
-                let _ = done.send(Err(Unrecorded));
-            }
-        }
         self.committed(wrote);
         Ok(())
     }
 
+    async fn append(
+        &mut self,
+        conn: &mut JournalWriter,
+        sign: bool,
+        beat: bool,
+    ) -> Result<Wrote, StoreError> {
+        let ask = Ask {
+            open_calls: beat,
+            boot: self.setup.lease.boot().to_owned(),
+            beat,
+            leaves: self.leaving,
+            closing: closing_of(&self.pending, !self.doubts.is_empty()),
+            known: self.setup.size.checked_sub(1),
+            doubts: self.doubts.iter().map(|doubt| doubt.seq).collect(),
+        };
+        let now = self.shared.world.now();
+        let (mut wrote, mut untold) = (None, self.lost);
+        let (setup, shared, pending, doubts) = (&self.setup, &self.shared, &mut self.pending, &self.doubts);
+        let appended = conn.append(&ask, |head, found| {
+            not_put_back(setup, head, found)?;
+            shared.set_replicas(found.replicas);
+            untold = untold.saturating_sub(settle(pending, doubts, found));
+            withhold_late(pending, found);
+            let gap =
+                (untold > 0).then(|| config_draft(shared, &json!({"event": "unrecorded", "calls": untold})));
+            let (batch, head) = build(setup, pending, gap.as_ref(), head, (found, now), sign)?;
+            wrote = Some((head, batch.checkpoint.clone()));
+            Ok(batch)
+        });
+        if let Err(error) = appended.await {
+            self.doubt(wrote.map(|(head, _)| head), untold);
+            return Err(error);
+        }
+        Ok(wrote)
+    }
+
     /// After a failed commit: what would be there if it came through after all.
-    fn doubt(&mut self, head: Option<Head>) {
+    fn doubt(&mut self, head: Option<Head>, lost: u64) {
         let Some((seq, leaf)) = head.and_then(|head| head.size.checked_sub(1).zip(head.last_leaf)) else {
             return;
         };
         self.attempts += 1;
         let attempt = self.attempts;
-        self.doubts.push(Doubt { attempt, seq, leaf });
+        self.doubts.push(Doubt {
+            attempt,
+            seq,
+            leaf,
+            lost,
+        });
         for item in &mut self.pending {
             item.tried.push(attempt);
         }
     }
 
-    /// Before anything is written again: drops what a commit that seemed to fail has written. An answer
-    /// withheld because of it is then on record as offered, and next as withheld.
-    async fn settle_doubts(&mut self, conn: &mut JournalWriter) -> Result<(), StoreError> {
-        for doubt in &self.doubts {
-            if conn.leaf(doubt.seq).await? == Some(doubt.leaf) {
-                self.pending.retain(|item| !item.tried.contains(&doubt.attempt));
-            }
-        }
-        Ok(())
-    }
-
-    fn committed(&mut self, wrote: Option<(Head, Option<CheckpointRow>)>) {
+    fn committed(&mut self, wrote: Wrote) {
         self.doubts.clear();
         self.sign = false;
         self.lost = 0;
@@ -299,13 +326,14 @@ impl Writer {
         self.shared.count(self.pending.len());
         for item in self.pending.drain(..) {
             if let Some(done) = item.done {
-                let _ = done.send(Ok(()));
+                let _ = done.send(if item.withheld { Err(Unrecorded) } else { Ok(()) });
             }
         }
         let Some((head, checkpoint)) = wrote else {
             return;
         };
         self.setup.size = head.size;
+        self.setup.last_leaf = head.last_leaf;
         if let Some(checkpoint) = checkpoint {
             self.setup.last_checkpoint = checkpoint.size;
             if let Some(path) = &self.setup.publish
@@ -328,9 +356,10 @@ impl Writer {
             });
             let outcome = matches!(item.draft.phase, Phase::Result | Phase::Refusal);
             if outcome && waited {
-                item.draft = item.draft.withheld();
-                item.payload = None;
-                item.tried.clear(); // what was tried was another record
+                if !item.withheld {
+                    item.withhold();
+                    item.tried.clear(); // what was tried was another record
+                }
             } else if waited {
                 // Whoever waited for an intent was told no, and nothing ran; whoever asked for a
                 // change of configuration was told that it is not on record.
@@ -364,25 +393,65 @@ pub(crate) fn plain(draft: Draft) -> Item {
         done: None,
         room: None,
         tried: Vec::new(),
+        withheld: false,
     }
 }
 
-/// Numbers of the outcomes that come too late: of calls that others have recorded as interrupted, because this
-/// process was not seen for so long.
-fn late_of(items: &[Item], found: &Found) -> Vec<usize> {
-    if !found.lapsed {
-        return Vec::new();
-    }
-    let mut open: BTreeSet<&str> = found.open.iter().map(|call| call.call_id.as_str()).collect();
-    let mut late = Vec::new();
-    for (number, item) in items.iter().enumerate() {
-        match (item.mark, item.draft.call_id()) {
-            (Mark::Opens, Some(call_id)) => _ = open.insert(call_id),
-            (Mark::Closes, Some(call_id)) if !open.remove(call_id) => late.push(number),
-            _ => {}
+/// The calls that end, but for those that also begin in these records; `all` of them while it is open which of the
+/// records are written already.
+fn closing_of(items: &[Item], all: bool) -> Vec<String> {
+    let (mut opened, mut closing) = (BTreeSet::new(), Vec::new());
+    for (item, call_id) in items
+        .iter()
+        .filter_map(|item| Some((item, item.draft.call_id()?)))
+    {
+        match item.mark {
+            Mark::Opens => _ = opened.insert(call_id),
+            Mark::Closes { .. } if all || !opened.contains(call_id) => closing.push(call_id.to_owned()),
+            Mark::Closes { .. } | Mark::Neither => {}
         }
     }
-    late
+    closing
+}
+
+/// Drops what a commit that seemed to fail has written; gives how many outcomes it told of by number. An answer
+/// withheld because of it is then on record as offered, and next as withheld.
+fn settle(items: &mut Vec<Item>, doubts: &[Doubt], found: &Found) -> u64 {
+    let mut told = 0;
+    for (doubt, leaf) in doubts.iter().zip(&found.doubts) {
+        if *leaf == Some(doubt.leaf) {
+            items.retain(|item| !item.tried.contains(&doubt.attempt));
+            told += doubt.lost;
+        }
+    }
+    told
+}
+
+/// Withholds the outcomes that come too late: of calls that others have recorded as interrupted, because this process
+/// was not seen for so long.
+fn withhold_late(items: &mut [Item], found: &Found) {
+    if found.over.is_empty() {
+        return;
+    }
+    let mut opened = BTreeSet::new();
+    for item in items {
+        let Some(call_id) = item.draft.call_id() else {
+            continue;
+        };
+        match item.mark {
+            Mark::Opens => _ = opened.insert(call_id.to_owned()),
+            Mark::Closes { began: true }
+                if !item.withheld && found.over.contains(call_id) && !opened.contains(call_id) =>
+            {
+                tracing::error!(
+                    call_id,
+                    "a call ended after it was recorded as interrupted: its answer is withheld"
+                );
+                item.withhold();
+            }
+            Mark::Closes { .. } | Mark::Neither => {}
+        }
+    }
 }
 
 /// Records the calls of processes that are gone.
@@ -404,35 +473,37 @@ fn bury(found: &Found, now: Timestamp, log: &mut Tip, batch: &mut Batch) {
 }
 
 /// A store that was put back to an earlier state while it was in use is not continued: what it had promised is gone.
-fn not_put_back(setup: &Setup, head: &Head) -> Result<(), StoreError> {
-    if head.size >= setup.size {
-        return Ok(());
+fn not_put_back(setup: &Setup, head: &Head, found: &Found) -> Result<(), StoreError> {
+    if head.size < setup.size {
+        return Err(StoreError::Damaged(format!(
+            "it had {} records and has {}: it was put back to an earlier state while it was in use",
+            setup.size, head.size
+        )));
     }
-    Err(StoreError::Damaged(format!(
-        "it had {} records and has {}: it was put back to an earlier state while it was in use",
-        setup.size, head.size
-    )))
+    if found.known != setup.last_leaf {
+        return Err(StoreError::Damaged(format!(
+            "the last of the {} records that it had is another one: it was put back to an earlier state while it was in \
+             use, and then continued",
+            setup.size
+        )));
+    }
+    Ok(())
 }
 
-/// Puts the records at their places after `head`, without those that come too late.
+/// Puts the records at their places after `head`.
 fn build(
     setup: &Setup,
-    (items, late): (&[Item], &[usize]),
+    items: &[Item],
     gap: Option<&Draft>,
     head: &Head,
     (found, now): (&Found, Timestamp),
     sign: bool,
 ) -> Result<(Batch, Head), StoreError> {
-    not_put_back(setup, head)?;
     let mut log = Tip::at(head)?;
     let mut batch = Batch::default();
     bury(found, now, &mut log, &mut batch);
     let mut opened: BTreeMap<&str, OpenCall> = BTreeMap::new();
-    let in_time = items
-        .iter()
-        .enumerate()
-        .filter(|(number, _)| !late.contains(number));
-    for (_, item) in in_time {
+    for item in items {
         let seq = log.place(&item.draft, &mut batch);
         if let Some(payload) = &item.payload {
             batch.payloads.push(PayloadRow {
@@ -456,8 +527,7 @@ fn build(
                 };
                 opened.insert(call_id, open);
             }
-            Mark::Closes if opened.remove(call_id).is_some() => {}
-            Mark::Closes => batch.closed.push(call_id.to_owned()),
+            Mark::Closes { .. } => _ = opened.remove(call_id), // what began before has been closed
             Mark::Neither => {}
         }
     }

@@ -10,13 +10,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+#[cfg(feature = "postgres")]
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, ColumnIndex, Connection, Row as _, Sqlite, SqliteConnection};
+
 #[cfg(feature = "postgres")]
-use sqlx::{
-    PgConnection, Postgres,
-    postgres::{PgArguments, PgRow},
-};
+use super::remote::{PgQuery, Remote};
 
 /// A connection to the store's database.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) enum Conn {
     Sqlite(SqliteConnection),
     /// The server.
     #[cfg(feature = "postgres")]
-    Postgres(PgConnection),
+    Postgres(Remote),
 }
 
 /// One value to bind.
@@ -104,8 +104,6 @@ pub(crate) fn query_scalar<T>(sql: impl Into<Cow<'static, str>>) -> Scalar<T> {
 }
 
 type SqliteQuery = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
-#[cfg(feature = "postgres")]
-type PgQuery = sqlx::query::Query<'static, Postgres, PgArguments>;
 
 impl Query {
     pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
@@ -117,7 +115,7 @@ impl Query {
         match conn {
             Conn::Sqlite(conn) => Ok(Done(self.sqlite().execute(conn).await?.rows_affected())),
             #[cfg(feature = "postgres")]
-            Conn::Postgres(conn) => Ok(Done(self.postgres().execute(conn).await?.rows_affected())),
+            Conn::Postgres(conn) => conn.execute(self.postgres()).await.map(Done),
         }
     }
 
@@ -125,7 +123,7 @@ impl Query {
         match conn {
             Conn::Sqlite(conn) => self.sqlite().fetch_one(conn).await.map(Row::Sqlite),
             #[cfg(feature = "postgres")]
-            Conn::Postgres(conn) => self.postgres().fetch_one(conn).await.map(Row::Postgres),
+            Conn::Postgres(conn) => conn.fetch_one(self.postgres()).await.map(Row::Postgres),
         }
     }
 
@@ -133,7 +131,7 @@ impl Query {
         match conn {
             Conn::Sqlite(conn) => Ok(self.sqlite().fetch_optional(conn).await?.map(Row::Sqlite)),
             #[cfg(feature = "postgres")]
-            Conn::Postgres(conn) => Ok(self.postgres().fetch_optional(conn).await?.map(Row::Postgres)),
+            Conn::Postgres(conn) => Ok(conn.fetch_optional(self.postgres()).await?.map(Row::Postgres)),
         }
     }
 
@@ -145,7 +143,7 @@ impl Query {
             }
             #[cfg(feature = "postgres")]
             Conn::Postgres(conn) => {
-                let rows = self.postgres().fetch_all(conn).await?;
+                let rows = conn.fetch_all(self.postgres()).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
@@ -156,7 +154,7 @@ impl Query {
         match conn {
             Conn::Sqlite(conn) => self.sqlite().fetch(conn).map_ok(Row::Sqlite).boxed(),
             #[cfg(feature = "postgres")]
-            Conn::Postgres(conn) => self.postgres().fetch(conn).map_ok(Row::Postgres).boxed(),
+            Conn::Postgres(conn) => conn.stream(self.postgres()).map_ok(Row::Postgres).boxed(),
         }
     }
 
@@ -211,7 +209,7 @@ impl Conn {
         match self {
             Self::Sqlite(conn) => sqlx::raw_sql(sql).execute(conn).await.map(drop),
             #[cfg(feature = "postgres")]
-            Self::Postgres(conn) => sqlx::raw_sql(sql).execute(conn).await.map(drop),
+            Self::Postgres(conn) => conn.run(sql).await,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Appending to the journal: one transaction that reads the head, writes everything that waited, and
 //! moves the head on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -91,22 +91,37 @@ pub struct Ask {
     pub boot: String,
     /// Whether to note that it was seen. For a file, locks tell who lives.
     pub beat: bool,
+    /// It is its last.
+    pub leaves: bool,
+    /// Calls of this process that end with this append.
+    pub closing: Vec<String>,
+    /// The last record that it knows of.
+    pub known: Option<u64>,
+    /// Records that commits whose answer was lost would have made.
+    pub doubts: Vec<u64>,
 }
 
 /// What an append finds beside the head.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The calls under way, if they were asked for or `lapsed`.
+    /// The calls under way, if they were asked for.
     pub open: Vec<OpenCall>,
-    /// On a server: this process is new, or was not seen for so long that others may have taken its calls for
+    /// Of the calls that end: those that were not under way any more, because another process has recorded them as
     /// interrupted.
-    pub lapsed: bool,
+    pub over: BTreeSet<String>,
+    /// On a server, with a beat: how many processes were seen lately, this one included.
+    pub replicas: Option<u32>,
+    /// Leaf hash of the record that was known.
+    pub known: Option<[u8; 32]>,
+    /// Leaf hashes of the records in doubt.
+    pub doubts: Vec<Option<[u8; 32]>>,
 }
 
 /// After so long without being seen, by the database's clock, a process is taken for dead: much longer than it
 /// may wait for the lock to say that it lives.
 pub const GONE_MILLIS: i64 = 60_000;
-/// After so long a process looks whether its calls were taken for interrupted.
+/// After so long a process notes with whatever it writes that it lives; and those that were seen since count as
+/// serving.
 const LAPSED_MILLIS: i64 = 30_000;
 /// A process that is gone is forgotten after so long.
 const FORGOTTEN_MILLIS: i64 = 86_400_000;
@@ -133,7 +148,7 @@ pub struct Batch {
     pub payloads: Vec<PayloadRow>,
     /// Calls that are now under way.
     pub opened: Vec<OpenCall>,
-    /// Calls that are no longer.
+    /// Calls of processes that are gone, now recorded as interrupted.
     pub closed: Vec<String>,
     /// Payloads to erase, by record number.
     pub erased: Vec<u64>,
@@ -172,8 +187,8 @@ impl JournalWriter {
     ///
     /// # Errors
     /// See [`StoreError`]. When the commit itself failed it is open whether it will be found later (an
-    /// `fsync` that reported an error may have written): look with [`JournalWriter::leaf`] on a new
-    /// connection before anything is written again.
+    /// `fsync` that reported an error may have written, a server may not be done with it): name it in
+    /// [`Ask::doubts`], which are looked at once nobody else can be writing.
     pub async fn append<F>(&mut self, ask: &Ask, build: F) -> Result<(), StoreError>
     where
         F: FnOnce(&Head, &Found) -> Result<Batch, StoreError> + Send,
@@ -193,16 +208,31 @@ impl JournalWriter {
         F: FnOnce(&Head, &Found) -> Result<Batch, StoreError> + Send,
     {
         let conn = &mut self.conn;
-        let (head, lapsed) = begin(conn, &ask.boot).await?;
-        let open = match (ask.open_calls || lapsed, conn.is_sqlite()) {
+        let (head, known, lapsed) = begin(conn, ask).await?;
+        let mut doubts = Vec::with_capacity(ask.doubts.len());
+        for seq in &ask.doubts {
+            doubts.push(leaf(conn, *seq).await?);
+        }
+        let over = close_calls(conn, ask).await?;
+        let open = match (ask.open_calls, conn.is_sqlite()) {
             (false, _) => Vec::new(),
             (true, true) => read_open_calls(conn).await?,
             (true, false) => read_calls_of_replicas(conn, &ask.boot).await?,
         };
-        if !conn.is_sqlite() && (lapsed || ask.beat) {
-            seen(conn, &ask.boot).await?;
+        let mut replicas = None;
+        if !conn.is_sqlite() && ask.leaves {
+            gone(conn, &ask.boot).await?;
+        } else if !conn.is_sqlite() && (lapsed || ask.beat) {
+            replicas = Some(seen(conn, &ask.boot).await?);
         }
-        let batch = build(&head, &Found { open, lapsed })?;
+        let found = Found {
+            open,
+            over,
+            replicas,
+            known,
+            doubts,
+        };
+        let batch = build(&head, &found)?;
         write_open_calls(conn, &batch).await?;
         for seq in &batch.erased {
             query("DELETE FROM payload WHERE seq = ?1")
@@ -219,18 +249,6 @@ impl JournalWriter {
                 .await?;
         }
         write_and_commit(conn, &batch).await
-    }
-
-    /// The leaf hash of record `seq`, if there is one.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn leaf(&mut self, seq: u64) -> Result<Option<[u8; 32]>, StoreError> {
-        let leaf: Option<Vec<u8>> = query_scalar("SELECT leaf FROM journal WHERE seq = ?1")
-            .bind(to_i64(seq))
-            .fetch_optional(&mut self.conn)
-            .await?;
-        Ok(leaf.and_then(|leaf| leaf.try_into().ok()))
     }
 
     /// Writes and removes some 64 KiB: whether the store can be written again after a failure.
@@ -291,25 +309,61 @@ impl JournalWriter {
     }
 }
 
-/// Begins to append: takes the lock on the head and reads it. Gives also whether this process has lapsed.
-async fn begin(conn: &mut Conn, boot: &str) -> Result<(Head, bool), StoreError> {
-    if conn.is_sqlite() {
-        let head = query("BEGIN IMMEDIATE; SELECT size, last_leaf, frontier FROM head");
-        return Ok((head_of(&head.fetch_one(conn).await?)?, false));
-    }
-    // What is read of the head is the row as it is when the lock is had, not as it was when it was asked for.
-    conn.run("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-        .await?;
-    let head = query(format!(
-        "SELECT size, last_leaf, frontier, (SELECT count(*) FROM replica WHERE boot = ? AND seen_at > {NOW} - ?) \
-         FROM head FOR UPDATE OF head"
-    ));
-    let row = head.bind(boot).bind(LAPSED_MILLIS).fetch_one(conn).await?;
-    Ok((head_of(&row)?, row.try_get::<i64>(3)? == 0))
+/// Begins to append: takes the lock on the head and reads it. Gives also the leaf of the record that the process knows,
+/// and whether the process was not seen for long.
+async fn begin(conn: &mut Conn, ask: &Ask) -> Result<(Head, Option<[u8; 32]>, bool), StoreError> {
+    const READ: &str = "SELECT size, last_leaf, frontier, (SELECT leaf FROM journal WHERE seq = ?)";
+    let known = ask.known.map(to_i64);
+    let (row, lapsed) = if conn.is_sqlite() {
+        let head = query(format!("BEGIN IMMEDIATE; {READ} FROM head"));
+        (head.bind(known).fetch_one(conn).await?, false)
+    } else {
+        // What is read of the head is the row as it is when the lock is had, not as it was when it was asked for.
+        conn.run("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            .await?;
+        let head = query(format!(
+            "{READ}, (SELECT count(*) FROM replica WHERE boot = ? AND seen_at > {NOW} - ?) FROM head FOR UPDATE OF head"
+        ));
+        let head = head.bind(known).bind(&ask.boot).bind(LAPSED_MILLIS);
+        let row = head.fetch_one(conn).await?;
+        let lapsed = row.try_get::<i64>(4)? == 0;
+        (row, lapsed)
+    };
+    Ok((head_of(&row)?, hash_of(row.try_get(3)?), lapsed))
 }
 
-/// Notes that this process lives, and forgets those that are long gone.
-async fn seen(conn: &mut Conn, boot: &str) -> Result<(), StoreError> {
+/// The leaf hash of record `seq`, if there is one.
+async fn leaf(conn: &mut Conn, seq: u64) -> Result<Option<[u8; 32]>, StoreError> {
+    let leaf = query_scalar("SELECT leaf FROM journal WHERE seq = ?1")
+        .bind(to_i64(seq))
+        .fetch_optional(conn)
+        .await?;
+    Ok(hash_of(leaf))
+}
+
+fn hash_of(bytes: Option<Vec<u8>>) -> Option<[u8; 32]> {
+    bytes.and_then(|bytes| bytes.try_into().ok())
+}
+
+/// Ends calls of this process, and gives those that it could not end because they are not under way any more: whoever
+/// takes the row away says how the call ended, and nobody else.
+async fn close_calls(conn: &mut Conn, ask: &Ask) -> Result<BTreeSet<String>, StoreError> {
+    let mut over = BTreeSet::new();
+    for call_id in &ask.closing {
+        let closed = query("DELETE FROM open_call WHERE call_id = ?1 AND boot = ?2")
+            .bind(call_id)
+            .bind(&ask.boot)
+            .execute(&mut *conn)
+            .await?;
+        if closed.rows_affected() == 0 {
+            over.insert(call_id.clone());
+        }
+    }
+    Ok(over)
+}
+
+/// Notes that this process lives, and forgets those that are long gone. Gives how many live.
+async fn seen(conn: &mut Conn, boot: &str) -> Result<u32, StoreError> {
     query(format!(
         "INSERT INTO replica (boot, seen_at) VALUES (?, {NOW}) \
          ON CONFLICT (boot) DO UPDATE SET seen_at = excluded.seen_at"
@@ -321,6 +375,14 @@ async fn seen(conn: &mut Conn, boot: &str) -> Result<(), StoreError> {
         .bind(FORGOTTEN_MILLIS)
         .execute(conn)
         .await?;
+    let live = query_scalar(format!("SELECT count(*) FROM replica WHERE seen_at > {NOW} - ?"));
+    Ok(live.bind(LAPSED_MILLIS).fetch_one(conn).await?)
+}
+
+/// Notes that this process ends: what it leaves open is nobody's.
+async fn gone(conn: &mut Conn, boot: &str) -> Result<(), StoreError> {
+    let left = query("DELETE FROM replica WHERE boot = ?").bind(boot);
+    left.execute(conn).await?;
     Ok(())
 }
 
@@ -480,9 +542,7 @@ pub(super) async fn read_head(conn: &mut Conn) -> Result<Head, StoreError> {
 fn head_of(row: &Row) -> Result<Head, StoreError> {
     Ok(Head {
         size: to_u64(row.try_get(0)?),
-        last_leaf: row
-            .try_get::<Option<Vec<u8>>>(1)?
-            .and_then(|leaf| leaf.try_into().ok()),
+        last_leaf: hash_of(row.try_get(1)?),
         frontier: split_frontier(&row.try_get::<Vec<u8>>(2)?),
     })
 }

@@ -1,7 +1,7 @@
 //! The store on a PostgreSQL server: a schema of its own in one database, for as many replicas as there are.
 //!
-//! Where SQLite has one writer at a time, a transaction that writes rows holds one advisory lock until its end
-//! ([`Server::begin_write`]), and an append to the journal holds the row of its head. Both are given back by the
+//! Where SQLite has one writer at a time, a transaction that writes rows holds one row until its end
+//! (`writer`), and an append to the journal holds the row of its head. Both are given back by the
 //! server however a replica ends; one that does not go on inside a transaction is cut off.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 
 use super::address::{ServerAddress, Tls};
+use super::remote::{Remote, silent};
 use super::{POSTGRES, StoreError, Tuning, migration_problem};
 
 /// The oldest server that is tested with.
@@ -23,6 +24,7 @@ pub(super) struct Server {
     address: ServerAddress,
     options: PgConnectOptions,
     settings: Arc<str>,
+    answer: Duration,
 }
 
 impl std::fmt::Debug for Server {
@@ -44,7 +46,7 @@ impl std::fmt::Display for Server {
 pub(super) enum Lock {
     /// Making and changing tables.
     Setup,
-    /// Writing rows.
+    /// The name of the channel; nothing is locked by it.
     Rows,
 }
 
@@ -87,6 +89,7 @@ impl Server {
             address: address.clone(),
             options,
             settings: settings.into(),
+            answer: tuning.answer,
         }
     }
 
@@ -127,19 +130,48 @@ impl Server {
             .max_connections(1)
             .acquire_timeout(CONNECT)
             .connect_lazy_with(self.options.clone());
-        let mut listener = PgListener::connect_with(&pool).await?;
-        listener.eager_reconnect(false);
-        listener.listen(&self.channel()).await?;
-        Ok(listener)
+        let listening = async {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.eager_reconnect(false);
+            listener.listen(&self.channel()).await?;
+            Ok(listener)
+        };
+        tokio::time::timeout(CONNECT, listening)
+            .await
+            .map_err(|_| silent(CONNECT))?
+    }
+
+    /// Waits for a commit to be told of. False when the connection is lost, or the server says nothing even when it is
+    /// asked: a connection nobody writes to does not tell that its other end is gone.
+    pub(super) async fn heard(&self, listener: &mut PgListener) -> bool {
+        loop {
+            match tokio::time::timeout(self.answer, listener.try_recv()).await {
+                Ok(told) => return matches!(told, Ok(Some(_))),
+                Err(_) => {
+                    let asked =
+                        tokio::time::timeout(self.answer, sqlx::query("SELECT 1").execute(&mut *listener));
+                    if !matches!(asked.await, Ok(Ok(_))) {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A connection of which each answer comes in time, or none.
+    pub(super) async fn open(&self) -> Result<Remote, StoreError> {
+        Ok(Remote::new(self.connect().await?, self.answer))
     }
 
     /// A connection, with what a committed record needs checked rather than assumed.
-    pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
+    async fn connect(&self) -> Result<PgConnection, StoreError> {
         // Nobody else bounds how long a host that does not answer is waited for.
-        let connecting = tokio::time::timeout(CONNECT, self.options.connect());
-        let mut conn = connecting
-            .await
-            .map_err(|_| StoreError::Database(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))??;
+        let connected = tokio::time::timeout(CONNECT, self.connect_and_check()).await;
+        connected.map_err(|_| silent(CONNECT))?
+    }
+
+    async fn connect_and_check(&self) -> Result<PgConnection, StoreError> {
+        let mut conn = self.options.connect().await?;
         sqlx::raw_sql(AssertSqlSafe(self.settings.as_ref()))
             .execute(&mut conn)
             .await?;
@@ -180,6 +212,11 @@ impl Server {
 
     /// Brings schema and tables up to date, one process after the other, and checks that they are fit.
     pub(super) async fn set_up(&self, make: bool) -> Result<(), StoreError> {
+        let done = tokio::time::timeout(SET_UP, self.set_up_tables(make)).await;
+        done.map_err(|_| silent(SET_UP))?
+    }
+
+    async fn set_up_tables(&self, make: bool) -> Result<(), StoreError> {
         let mut conn = self.connect().await?;
         // Of the session: given back with the connection, however that ends.
         sqlx::query("SELECT pg_advisory_lock($1)")
@@ -243,6 +280,11 @@ impl Server {
                    WHERE nspname = $1 AND c.relkind IN ('r','p','S') \
                    AND a.privilege_type IN ('INSERT','UPDATE','DELETE','TRUNCATE','TRIGGER') \
                    UNION ALL \
+                   SELECT concat(c.relname, '.', t.attname), c.relowner, a.grantee, a.privilege_type \
+                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a \
+                   WHERE nspname = $1 AND a.privilege_type IN ('INSERT','UPDATE') \
+                   UNION ALL \
                    SELECT nspname::text, nspowner, a.grantee, a.privilege_type \
                    FROM pg_namespace, aclexplode(nspacl) a WHERE nspname = $1 AND a.privilege_type = 'CREATE') granted \
              LEFT JOIN pg_roles g ON g.oid = grantee \
@@ -288,3 +330,5 @@ impl Server {
 
 /// How long a connection may take to be there.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long the tables may take to be brought up to date; each statement has the bound of every statement.
+const SET_UP: Duration = Duration::from_secs(300);

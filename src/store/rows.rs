@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -14,6 +15,8 @@ use super::{Store, StoreError};
 const IDLE: usize = 4;
 /// Transactions at once: a server has a bound of its own, for all that use it.
 const AT_ONCE: usize = 12;
+/// How long a transaction may wait for its turn in this process.
+const SEAT: Duration = Duration::from_secs(20);
 
 /// The rows of a store. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -70,8 +73,10 @@ impl Rows {
     }
 
     async fn begin(&self, aim: Aim) -> Result<Tx, StoreError> {
-        let seat = Arc::clone(&self.seats).acquire_owned().await;
-        let seat = seat.map_err(|_| StoreError::Busy)?;
+        let seat = tokio::time::timeout(SEAT, Arc::clone(&self.seats).acquire_owned()).await;
+        let seat = seat
+            .map_err(|_| StoreError::Busy)?
+            .map_err(|_| StoreError::Busy)?;
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let kept = idle.is_some();
@@ -88,6 +93,11 @@ impl Rows {
                         _seat: seat,
                     });
                 }
+                // A server that says nothing says nothing on the others either.
+                Err(StoreError::Database(error)) if Store::is_silent(&error) => {
+                    self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    return Err(StoreError::Database(error));
+                }
                 // The server may have been away since: what it closed is not what it says now.
                 Err(StoreError::Database(_)) if kept => {}
                 Err(error) => return Err(error),
@@ -97,6 +107,16 @@ impl Rows {
 }
 
 impl Store {
+    #[cfg(feature = "postgres")]
+    fn is_silent(error: &sqlx::Error) -> bool {
+        super::remote::is_silence(error)
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn is_silent(_: &sqlx::Error) -> bool {
+        false
+    }
+
     async fn begin(&self, conn: &mut Conn, aim: Aim) -> Result<(), StoreError> {
         let how = match (&self.engine, aim) {
             (super::Engine::File(_), Aim::Read) => "BEGIN".to_owned(),
@@ -107,10 +127,10 @@ impl Store {
             }
             // Each statement sees what was committed before it began: all that held the lock before.
             #[cfg(feature = "postgres")]
-            (super::Engine::Server(server), Aim::Write) => format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({})",
-                server.lock(super::postgres::Lock::Rows)
-            ),
+            (super::Engine::Server(_), Aim::Write) => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT one FROM writer FOR UPDATE"
+                    .to_owned()
+            }
         };
         Ok(conn.run(how).await?)
     }

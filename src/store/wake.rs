@@ -53,7 +53,7 @@ async fn listen(server: Arc<super::postgres::Server>, heard: Arc<Notify>) {
     loop {
         if let Ok(mut listener) = server.listener().await {
             heard.notify_one();
-            while matches!(listener.try_recv().await, Ok(Some(_))) {
+            while server.heard(&mut listener).await {
                 heard.notify_one();
             }
         }

@@ -4,6 +4,7 @@ mod copies;
 mod outages;
 mod refusals;
 mod replicas;
+mod silence;
 
 use std::path::PathBuf;
 

@@ -10,6 +10,8 @@ pub(crate) mod people;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 pub(crate) mod process;
+#[cfg(feature = "postgres")]
+pub(crate) mod proxy;
 pub(crate) mod site;
 mod until;
 

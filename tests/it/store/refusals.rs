@@ -1,6 +1,7 @@
 //! Servers that could lose what was promised, or let others change it, are refused at the start.
 
 use tollgate::secret::Secret;
+use tollgate::store::rows::Rows;
 use tollgate::store::{Store, Tuning};
 
 use super::{SECRET, server};
@@ -75,6 +76,8 @@ async fn a_schema_that_others_may_write_or_have_is_refused() {
         "UPDATE ON tollgate.approval TO PUBLIC",
         "TRIGGER ON tollgate.head TO other",
         "CREATE ON SCHEMA tollgate TO other",
+        "UPDATE (state) ON tollgate.approval TO other",
+        "INSERT (seq, record) ON tollgate.journal TO PUBLIC",
     ] {
         pg.sql("gate", &format!("GRANT {grant}"));
         assert!(refusal(&pg).await.contains("other roles may write it"), "{grant}");
@@ -94,6 +97,32 @@ async fn a_schema_that_others_may_write_or_have_is_refused() {
         pg.sql("gate", "SELECT count(*) FROM pg_namespace WHERE nspname = 'typo'"),
         "0"
     );
+}
+
+/// What writers wait for is nothing that somebody can hold who may only connect, or read.
+#[tokio::test]
+async fn who_may_not_write_cannot_keep_others_from_writing() {
+    let pg = server().await;
+    let store = Store::open(&pg.url("tollgate", "gate"), &tuning()).await.unwrap();
+    pg.sql(
+        "gate",
+        "CREATE ROLE other LOGIN PASSWORD 'others'; GRANT USAGE ON SCHEMA tollgate TO other; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA tollgate TO other",
+    );
+    let mut tx = Rows::new(store).write().await.unwrap();
+    assert!(tx.row("none").await.unwrap().is_none());
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    assert_eq!(pg.sql("gate", held), "0");
+    tx.commit().await.unwrap();
+    for sql in [
+        "SELECT one FROM tollgate.writer FOR UPDATE",
+        "SELECT one FROM tollgate.writer FOR SHARE",
+        "BEGIN; LOCK TABLE tollgate.writer IN ROW EXCLUSIVE MODE; COMMIT",
+        "SELECT size FROM tollgate.head FOR UPDATE",
+    ] {
+        let said = pg.sql_as(("other", "others"), "gate", sql).unwrap_err();
+        assert!(said.contains("permission denied"), "{sql}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -194,6 +194,48 @@ async fn a_killed_replica_is_buried_by_the_other() {
     );
 }
 
+/// One person's seats are one number over both replicas, and all of one when the other has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_persons_seats_are_shared_by_the_replicas_that_serve() {
+    let mut two = Two::new(0).await;
+    two.all.site.allow_long_statements();
+    for file in [two.site().config(), two.there.clone()] {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let limits = "[limits]\ncalls_per_person = 2\n";
+        let text = match text.contains("[limits]\n") {
+            true => text.replacen("[limits]\n", limits, 1),
+            false => format!("{text}\n{limits}"),
+        };
+        std::fs::write(&file, text).unwrap();
+    }
+    let _here = two.serve_here().await;
+    let agent = dan_as_analyst(&two);
+    let endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t";
+    let asked = json!({ "resource": "shop", "statement": endless });
+    let other = agent.clone();
+    let _endless = tokio::spawn(async move { other.call("sql_query", asked).await });
+    until("the call is under way", async || {
+        (two.sql("SELECT count(*) FROM tollgate.open_call") == "1").then_some(())
+    })
+    .await;
+    assert_eq!(envelope(&agent.call("sql_query", read(1)).await)["status"], "ok");
+    let there = two.serve_there().await;
+    until("here knows of there", async || {
+        let answer = agent.call("sql_query", read(2)).await;
+        (envelope(&answer)["refusal"]["code"] == "overloaded").then_some(())
+    })
+    .await;
+    let answer = two.there(&agent).call("sql_query", read(3)).await;
+    assert_eq!(envelope(&answer)["status"], "ok", "{answer}");
+    there.terminate();
+    assert!(there.exit().await.success());
+    until("here knows that it is alone", async || {
+        let answer = agent.call("sql_query", read(4)).await;
+        (envelope(&answer)["status"] == "ok").then_some(())
+    })
+    .await;
+}
+
 fn dan_as_analyst(two: &Two) -> crate::support::agent::Agent {
     crate::support::agent::Agent::new(two.site(), "ann", &["analyst"])
 }
