@@ -173,9 +173,10 @@ fn served(site: &Site, postgres: &Postgres, rows: u64) -> Result<std::path::Path
     site.secret("reader.secret", PASSWORD)?;
     let mut text = format!(
         "[limits]\nrows = {rows}\nbytes = {}\nseconds = 60\n\n[[resource]]\nname = \"warehouse\"\nkind = \"postgres\"\n\
-         url = \"{}\"\npassword = \"file:reader.secret\"\nlabels = [\"bench\"]\n[resource.columns]\n",
+         url = \"{}\"\npassword = \"file:{}\"\nlabels = [\"bench\"]\n[resource.columns]\n",
         64 << 20,
-        postgres.url("reader", "bench")
+        postgres.url("reader", "bench"),
+        site.path("reader.secret").display()
     );
     for column in PUBLIC {
         let _ = writeln!(text, "\"{column}\" = \"public\"");

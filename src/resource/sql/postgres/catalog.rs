@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::guard::Masks;
 use crate::call::ClassifiedColumn;
 use crate::resource::sql::MaskStyle;
 
@@ -23,6 +24,8 @@ pub(super) struct Catalog {
     pub(super) types: BTreeMap<Name, Type>,
     /// Names of operators outside of `pg_catalog` in `path`: what they call is not looked at, so they are refused.
     pub(super) operators: BTreeSet<String>,
+    /// What stands in the place of relations, as the guard read it.
+    pub(super) masks: Masks,
 }
 
 /// A table, or what looks like one.

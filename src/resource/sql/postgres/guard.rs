@@ -24,10 +24,11 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 pub(super) use functions::{FunctionFacts, allowed};
 pub(super) use rewrite::Places;
+pub(super) use verify::Masks;
 
 use super::catalog::{Catalog, Column, Relation};
 use crate::call::{Action, ClassifiedColumn, Code, Refusal, SqlFacts};
@@ -182,7 +183,7 @@ fn verified(
     let again = text::parse_ours(&written.sql)?;
     let mut compare = verify::Compare {
         found: &seen.found,
-        parsed: BTreeMap::new(),
+        masks: &catalog.masks,
         returning: change.and_then(|change| change.returning.as_deref()),
     };
     compare.trees(tree, &again)?;

@@ -116,6 +116,7 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         .into_values()
         .partition(|relation| relation.columns.iter().any(|column| column.granted));
     let mut catalog = Catalog {
+        masks: Default::default(),
         version: moment.version.clone(),
         path: spec.schemas.clone(),
         relations: readable

@@ -2,6 +2,7 @@
 //! put, and nothing of it may reach a masked column but its mask.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::masks::{self, Look};
 use super::text::parse_ours;
@@ -14,11 +15,46 @@ fn broken(what: &str) -> Refusal {
     Refusal::internal(format!("postgres guard: verification: {what}"))
 }
 
+/// Generated subqueries as trees. A text of ours always means the same, so one stays as long as its catalogue.
+#[derive(Debug, Default)]
+pub(in crate::resource::sql::postgres) struct Masks(Mutex<BTreeMap<String, Arc<Tree>>>);
+
+/// How many are kept.
+const REMEMBERED: usize = 1_024;
+
+impl Clone for Masks {
+    /// Another catalogue finds its own.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Masks {
+    fn parsed(&self, subquery: &str) -> Result<Arc<Tree>, Refusal> {
+        let known = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(subquery)
+            .cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let made = Arc::new(parse_ours(subquery)?);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= REMEMBERED {
+            kept.clear();
+        }
+        kept.insert(subquery.to_owned(), Arc::clone(&made));
+        Ok(made)
+    }
+}
+
 /// Compares two trees node by node.
 pub(super) struct Compare<'a> {
     pub(super) found: &'a BTreeMap<usize, Found>,
     /// Generated subqueries that were parsed already.
-    pub(super) parsed: BTreeMap<&'a str, Tree>,
+    pub(super) masks: &'a Masks,
     /// The list that RETURNING became.
     pub(super) returning: Option<&'a str>,
 }
@@ -120,11 +156,7 @@ impl<'a> Compare<'a> {
                 }
             }
         }
-        if !self.parsed.contains_key(subquery) {
-            self.parsed.insert(subquery, parse_ours(subquery)?);
-        }
-        let made = self.parsed.get(subquery).ok_or_else(|| broken("a mask"))?;
-        if same(made, new.get("subquery")) {
+        if same(&*self.masks.parsed(subquery)?, new.get("subquery")) {
             Ok(())
         } else {
             Err(broken("a mask differs"))
