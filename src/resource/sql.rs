@@ -5,6 +5,9 @@ pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sqlite;
+pub(crate) mod tokens;
+
+pub use tokens::{TokenKey, TokenKeyError, TokenScope};
 
 /// How a class looks when masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub enum MaskStyle {
     Last4,
     /// What follows the last `@`: reveals exactly that.
     Domain,
+    /// The same for equal values of a class, and nothing else: reveals which values are equal.
+    Token(TokenScope),
 }
 
 impl MaskStyle {
@@ -28,6 +33,7 @@ impl MaskStyle {
             Self::Null => "null",
             Self::Last4 => "last4",
             Self::Domain => "domain",
+            Self::Token(_) => "token",
         }
     }
 }

@@ -175,6 +175,7 @@ impl Stand {
         let user = principal(groups);
         let invocation = Invocation {
             user: user.user.id(),
+            session: user.session.id.clone(),
             tool: tool.to_owned(),
             action,
             resource: Some("shop".to_owned()),

@@ -4,8 +4,9 @@
 use sqlx::Row;
 
 use super::link::{Link, quoted};
-use super::{Spec, refusals};
+use super::{Spec, refusals, tokens};
 use crate::call::{Hash, Refusal};
+use crate::resource::sql::TokenScope;
 
 /// What a call tells the server of itself, for the length of its transaction.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub(super) struct Voice {
     pub(super) call: String,
     /// The person, for row-level security.
     pub(super) user: String,
+    /// The session, for tokens.
+    pub(super) session: String,
     /// Seconds that one statement may take.
     pub(super) seconds: u64,
 }
@@ -83,11 +86,16 @@ pub(super) async fn ask(
         ),
         None => "$5::pg_catalog.text".to_owned(),
     };
+    // In whose session the tokens are: no secret, and no text of anybody's.
+    let session = match tokens::scope(spec) {
+        Some(TokenScope::Session) => "pg_catalog.set_config('tollgate.session', $6, true)",
+        _ => "$6::pg_catalog.text",
+    };
     let text = format!(
         "SELECT now.of, CASE WHEN now.of <> '' AND now.of = $1 THEN NULL ELSE ({DIGEST}) END,
            pg_catalog.set_config('application_name', $3, true),
            pg_catalog.set_config('statement_timeout', $4, true),
-           {person}
+           {person}, {session}
          FROM (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.concat_ws('@',
            pg_catalog.pg_current_snapshot(), pg_catalog.pg_postmaster_start_time()) END) AS now (of)"
     );
@@ -98,7 +106,8 @@ pub(super) async fn ask(
         .bind(&spec.schemas)
         .bind(format!("tollgate{}", voice.call))
         .bind(milliseconds.to_string())
-        .bind(voice.user.replace('\0', ""));
+        .bind(voice.user.replace('\0', ""))
+        .bind(Hash::of(voice.session.as_bytes()).hex());
     let row = asked.fetch_one(link.conn()?).await;
     let row = row.map_err(|error| refusals::away(&error))?;
     let take = || -> Result<(String, Option<String>), sqlx::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
