@@ -19,14 +19,22 @@ pub(super) fn scope(raw: &raw::Masking, problems: &mut Problems<'_>) -> TokenSco
         Some((_, "session")) => TokenScope::Session,
         Some((text, other)) => {
             let remedy = names::suggest(other, &SCOPES, "scopes of tokens");
-            problems.at(text.span(), format!("unknown scope of tokens `{}`", other.escape_debug()), remedy);
+            problems.at(
+                text.span(),
+                format!("unknown scope of tokens `{}`", other.escape_debug()),
+                remedy,
+            );
             TokenScope::Session
         }
     }
 }
 
 /// `key_file`: by default beside the store, or beside the configuration where the store is a server's.
-pub(super) fn key_file(raw: &raw::Masking, beside: Option<PathBuf>, check: &mut Check<'_>) -> Option<PathBuf> {
+pub(super) fn key_file(
+    raw: &raw::Masking,
+    beside: Option<PathBuf>,
+    check: &mut Check<'_>,
+) -> Option<PathBuf> {
     match &raw.key_file {
         Some(key) => check.file(key, Role::Key),
         None => {
@@ -42,7 +50,10 @@ pub(super) fn many(written: &Text, name: &str, what: &str, problems: &mut Proble
     if let Some(word) = countable(name) {
         problems.at(
             written.span(),
-            format!("{what} `{}` cannot have tokens: of `{word}` there are too few values", name.escape_debug()),
+            format!(
+                "{what} `{}` cannot have tokens: of `{word}` there are too few values",
+                name.escape_debug()
+            ),
             "a token tells which values are equal, and who can have guesses compared finds them all; write \
              \"constant\", or \"last4\" or \"domain\" if that much may show",
         );

@@ -57,7 +57,11 @@ fn style(raw: &Text, scope: TokenScope, problems: &mut Problems<'_>) -> Option<M
         TOKEN => return Some(MaskStyle::Token(scope)),
         other => {
             let remedy = names::suggest(other, &STYLES, "ways to mask");
-            problems.at(raw.span(), format!("unknown way to mask `{}`", other.escape_debug()), remedy);
+            problems.at(
+                raw.span(),
+                format!("unknown way to mask `{}`", other.escape_debug()),
+                remedy,
+            );
         }
     }
     None

@@ -6,8 +6,10 @@ pub mod mysql;
 pub mod postgres;
 pub mod sqlite;
 pub(crate) mod tokens;
+pub(crate) mod unlisted;
 
 pub use tokens::{TokenKey, TokenKeyError, TokenScope};
+pub use unlisted::{Samples, Unlisted};
 
 /// How a class looks when masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,12 @@
 //! mask stage. What needs the inside is tested beside the adapter.
 
 mod catalogue;
+mod classify;
 mod ends;
 mod errors;
 mod operator;
 mod people;
+mod tokens;
 mod twins;
 mod unlike;
 mod values;
@@ -63,6 +65,8 @@ struct Stand {
     server: Postgres,
     resources: Resources,
     policies: Policies,
+    /// In which session calls are made.
+    session: String,
     _folder: tempfile::TempDir,
 }
 
@@ -149,6 +153,7 @@ impl Stand {
             server,
             resources: Resources::new([(card(), Resource::Postgres(Box::new(database)))]),
             policies,
+            session: "s-1".to_owned(),
             _folder: folder,
         }
     }
@@ -175,7 +180,7 @@ impl Stand {
         let user = principal(groups);
         let invocation = Invocation {
             user: user.user.id(),
-            session: user.session.id.clone(),
+            session: self.session.clone(),
             tool: tool.to_owned(),
             action,
             resource: Some("shop".to_owned()),

@@ -18,6 +18,7 @@ mod query;
 mod refusals;
 mod report;
 mod role;
+mod sampling;
 mod schema;
 mod tokens;
 mod values;

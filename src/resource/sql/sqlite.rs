@@ -35,6 +35,7 @@ mod oracle;
 mod pool;
 mod query;
 mod refusals;
+mod sampling;
 mod schema;
 #[cfg(test)]
 mod tests;

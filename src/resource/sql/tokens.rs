@@ -58,7 +58,9 @@ pub enum TokenKeyError {
         error: std::io::Error,
     },
     /// Somebody else could read or write it.
-    #[error("token key {0}: other users may read or write it; `chmod 600` it, and make a new key if they have")]
+    #[error(
+        "token key {0}: other users may read or write it; `chmod 600` it, and make a new key if they have"
+    )]
     Exposed(String),
     /// Cut off, or something else.
     #[error("token key {0}: this is not a key; put the right file back, or remove it and all tokens change")]
@@ -155,11 +157,65 @@ pub(crate) fn holds_token(text: &str) -> bool {
 /// Words of names whose values are few, or can be counted up: a token of theirs tells them to whoever can have one
 /// value compared.
 const FEW: &[&str] = &[
-    "age", "birth", "birthday", "birthdate", "bday", "born", "bool", "boolean", "card", "cardno", "cell", "city", "country",
-    "creditcard", "currency", "cvc", "cvv", "date", "dob", "enum", "fax", "flag", "gender", "grade", "iban", "income", "ip",
-    "ipv4", "language", "lang", "level", "marital", "mobile", "msisdn", "nationality", "nino", "pan", "passport", "pesel",
-    "phone", "pin", "plz", "postal", "postcode", "race", "rating", "religion", "salary", "sex", "sin", "ssn", "state",
-    "status", "surname", "tel", "telephone", "year", "zip", "zipcode",
+    "age",
+    "birth",
+    "birthday",
+    "birthdate",
+    "bday",
+    "born",
+    "bool",
+    "boolean",
+    "card",
+    "cardno",
+    "cell",
+    "city",
+    "country",
+    "creditcard",
+    "currency",
+    "cvc",
+    "cvv",
+    "date",
+    "dob",
+    "enum",
+    "fax",
+    "flag",
+    "gender",
+    "grade",
+    "iban",
+    "income",
+    "ip",
+    "ipv4",
+    "language",
+    "lang",
+    "level",
+    "marital",
+    "mobile",
+    "msisdn",
+    "nationality",
+    "nino",
+    "pan",
+    "passport",
+    "pesel",
+    "phone",
+    "pin",
+    "plz",
+    "postal",
+    "postcode",
+    "race",
+    "rating",
+    "religion",
+    "salary",
+    "sex",
+    "sin",
+    "ssn",
+    "state",
+    "status",
+    "surname",
+    "tel",
+    "telephone",
+    "year",
+    "zip",
+    "zipcode",
 ];
 /// Words that say that the value is made of much randomness after all.
 const MUCH: &[&str] = &["digest", "guid", "hash", "hmac", "key", "sha256", "token", "uuid"];
@@ -169,7 +225,12 @@ const MUCH: &[&str] = &["digest", "guid", "hash", "hmac", "key", "sha256", "toke
 pub(crate) fn countable(name: &str) -> Option<&'static str> {
     let spread: String = name
         .chars()
-        .flat_map(|c| [c.is_ascii_uppercase().then_some('_'), Some(c.to_ascii_lowercase())])
+        .flat_map(|c| {
+            [
+                c.is_ascii_uppercase().then_some('_'),
+                Some(c.to_ascii_lowercase()),
+            ]
+        })
         .flatten()
         .collect();
     let whole = name.to_ascii_lowercase();
@@ -257,16 +318,58 @@ mod tests {
 
     #[test]
     fn names_and_types_with_few_values_are_known() {
-        for name in ["ssn", "customers_phone", "PhoneNumber", "card_no", "dateOfBirth", "dob", "zip", "cards", "phone2"] {
+        for name in [
+            "ssn",
+            "customers_phone",
+            "PhoneNumber",
+            "card_no",
+            "dateOfBirth",
+            "dob",
+            "zip",
+            "cards",
+            "phone2",
+        ] {
             assert!(countable(name).is_some(), "{name}");
         }
-        for name in ["email", "account", "card_token", "ssn_hash", "discard", "external_id", "shipping", "statement"] {
+        for name in [
+            "email",
+            "account",
+            "card_token",
+            "ssn_hash",
+            "discard",
+            "external_id",
+            "shipping",
+            "statement",
+        ] {
             assert_eq!(countable(name), None, "{name}");
         }
-        for declared in ["text", "uuid", "character varying(40)", "character varying", "public.citext", "bigint", "VARCHAR(64)", "TEXT"] {
+        for declared in [
+            "text",
+            "uuid",
+            "character varying(40)",
+            "character varying",
+            "public.citext",
+            "bigint",
+            "VARCHAR(64)",
+            "TEXT",
+        ] {
             assert!(fits(declared), "{declared}");
         }
-        for declared in ["boolean", "date", "integer", "smallint", "character(2)", "character varying(7)", "numeric(10,2)", "mood", "\"char\"", "jsonb", "text[]", "", "INTEGER"] {
+        for declared in [
+            "boolean",
+            "date",
+            "integer",
+            "smallint",
+            "character(2)",
+            "character varying(7)",
+            "numeric(10,2)",
+            "mood",
+            "\"char\"",
+            "jsonb",
+            "text[]",
+            "",
+            "INTEGER",
+        ] {
             assert!(!fits(declared), "{declared}");
         }
     }
@@ -282,8 +385,14 @@ mod tests {
         let again = TokenKey::load_or_create(&path, &world).unwrap();
         assert_eq!(first.token("", "a", b"b"), again.token("", "a", b"b"));
         std::fs::write(&path, "half a key").unwrap();
-        assert!(matches!(TokenKey::load_or_create(&path, &world), Err(TokenKeyError::Content(_))));
+        assert!(matches!(
+            TokenKey::load_or_create(&path, &world),
+            Err(TokenKeyError::Content(_))
+        ));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(TokenKey::load_or_create(&path, &world), Err(TokenKeyError::Exposed(_))));
+        assert!(matches!(
+            TokenKey::load_or_create(&path, &world),
+            Err(TokenKeyError::Exposed(_))
+        ));
     }
 }

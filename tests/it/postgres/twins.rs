@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tollgate::resource::sql::MaskStyle;
+use tollgate::resource::sql::postgres::Spec;
 
 use super::{Stand, query};
 use crate::support::postgres::Postgres;
 
-const SCHEMA: &str = include_str!("data/schema.sql");
-const LEAKS: &str = include_str!("data/leaks.sql");
-const READS: &str = include_str!("data/reads.sql");
+pub(super) const SCHEMA: &str = include_str!("data/schema.sql");
+pub(super) const LEAKS: &str = include_str!("data/leaks.sql");
+pub(super) const READS: &str = include_str!("data/reads.sql");
 
 /// What classified values of either twin have in them, and nothing else has.
-const MARKS: &[&str] = &["alpha", "bravo", "7777", "8888"];
+pub(super) const MARKS: &[&str] = &["alpha", "bravo", "7777", "8888"];
 
 /// Rows that are the same but for what is classified; of partial masks what they show is the same too.
 fn data(first: bool) -> String {
@@ -76,6 +77,11 @@ pub(super) fn columns() -> BTreeMap<String, String> {
 }
 
 async fn twin(first: bool) -> Stand {
+    twin_with(first, |_| {}).await
+}
+
+/// The same with another configuration.
+pub(super) async fn twin_with(first: bool, change: impl FnOnce(&mut Spec)) -> Stand {
     let data = data(first);
     let scripts = [
         SCHEMA,
@@ -83,19 +89,31 @@ async fn twin(first: bool) -> Stand {
         "GRANT USAGE ON SCHEMA crm TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA crm TO reader",
     ];
     Stand::made(Postgres::start().await, &scripts, |spec| {
-        spec.columns = columns();
-        spec.schemas = vec!["public".to_owned(), "crm".to_owned()];
-        spec.functions.insert("public.slug".to_owned());
-        let style = |class: &str| match class {
-            "card" => MaskStyle::Last4,
-            "domain" => MaskStyle::Domain,
-            "phone" => MaskStyle::Null,
-            _ => MaskStyle::Constant,
-        };
-        let classes = spec.columns.values().filter(|class| *class != "public");
-        spec.classes = classes.map(|class| (class.clone(), style(class))).collect();
+        configure(spec);
+        change(spec);
     })
     .await
+}
+
+/// The resource over a server with the twins' tables.
+pub(super) fn spec_of(server: &Postgres) -> Spec {
+    let mut spec = super::spec(server);
+    configure(&mut spec);
+    spec
+}
+
+fn configure(spec: &mut Spec) {
+    spec.columns = columns();
+    spec.schemas = vec!["public".to_owned(), "crm".to_owned()];
+    spec.functions.insert("public.slug".to_owned());
+    let style = |class: &str| match class {
+        "card" => MaskStyle::Last4,
+        "domain" => MaskStyle::Domain,
+        "phone" => MaskStyle::Null,
+        _ => MaskStyle::Constant,
+    };
+    let classes = spec.columns.values().filter(|class| *class != "public");
+    spec.classes = classes.map(|class| (class.clone(), style(class))).collect();
 }
 
 /// `expected: statement`, one a line.

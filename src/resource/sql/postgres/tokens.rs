@@ -18,18 +18,14 @@ use crate::resource::sql::tokens::fits;
 /// are the key's, made once.
 fn body(scope: TokenScope) -> String {
     let (declared, begun, within) = match scope {
-        TokenScope::Deployment => ("", "", "''"),
+        TokenScope::Deployment => ("", "", ""),
         TokenScope::Session => (
             "\n  session pg_catalog.text := pg_catalog.current_setting('tollgate.session', true);",
             "\n  IF session IS NULL OR pg_catalog.length(session) OPERATOR(pg_catalog.<>) 64 THEN
     RAISE EXCEPTION 'tollgate: not within a session';
   END IF;",
-            "pg_catalog.convert_to(session, 'UTF8')",
+            "pg_catalog.convert_to(session, 'UTF8') OPERATOR(pg_catalog.||) ",
         ),
-    };
-    let within = match scope {
-        TokenScope::Deployment => String::new(),
-        TokenScope::Session => format!("{within} OPERATOR(pg_catalog.||) "),
     };
     format!(
         "
@@ -128,7 +124,7 @@ SELECT c.oid::pg_catalog.int8, CASE
 FROM (SELECT 1) AS one
   LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = 'tollgate'
   LEFT JOIN pg_catalog.pg_proc p ON p.pronamespace = n.oid AND p.proname = $1 AND p.prokind = 'f'
-    AND p.proargtypes = (ARRAY['pg_catalog.text'::pg_catalog.regtype, 'pg_catalog.text'::pg_catalog.regtype])::pg_catalog.oid[]::pg_catalog.oidvector
+    AND p.proargtypes::pg_catalog.text = '25 25' -- (text, text)
   LEFT JOIN pg_catalog.pg_language l ON l.oid = p.prolang
   LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = 'token_key'";
 
@@ -169,7 +165,9 @@ pub(super) async fn installed(link: &mut Link, spec: &Spec) -> Result<Installed,
 /// Whether the function gives what a token is; what it says otherwise does not end the transaction.
 async fn works(link: &mut Link, scope: TokenScope) -> Result<bool, Refusal> {
     let away = |error: sqlx::Error| refusals::away(&error);
-    let begin = sqlx::raw_sql("SAVEPOINT tollgate_token").execute(link.conn()?).await;
+    let begin = sqlx::raw_sql("SAVEPOINT tollgate_token")
+        .execute(link.conn()?)
+        .await;
     begin.map_err(away)?;
     let text = format!(
         "SELECT tollgate.{}('', '') ~ '^tok_[0-9a-f]{{32}}$' FROM pg_catalog.set_config('tollgate.session', \
@@ -178,7 +176,9 @@ async fn works(link: &mut Link, scope: TokenScope) -> Result<bool, Refusal> {
     );
     let made = sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(text)).persistent(false);
     let made = made.fetch_one(link.conn()?).await;
-    let end = sqlx::raw_sql("ROLLBACK TO SAVEPOINT tollgate_token").execute(link.conn()?).await;
+    let end = sqlx::raw_sql("ROLLBACK TO SAVEPOINT tollgate_token")
+        .execute(link.conn()?)
+        .await;
     end.map_err(away)?;
     match made {
         Ok(made) => Ok(made),

@@ -129,12 +129,7 @@ impl Link {
     }
 
     /// An empty connection with the file attached.
-    fn attach(
-        spec: &Spec,
-        world: &dyn World,
-        access: Access,
-        session: &str,
-    ) -> rusqlite::Result<Self> {
+    fn attach(spec: &Spec, world: &dyn World, access: Access, session: &str) -> rusqlite::Result<Self> {
         let conn = empty(access)?;
         let token = format!("t{}", random(world));
         masks::register(&conn, &token, spec.tokens.as_ref(), session)?;
@@ -355,7 +350,8 @@ impl Link {
         let name = quoted(&column.name);
         match &column.class {
             Some((class, MaskStyle::Token(_))) if relation.hides(column, &self.key.reveal) => {
-                format!("{} AS {name}", masks::token(&self.token, class, &name))
+                let again = matches!(relation.kind, Kind::View(_));
+                format!("{} AS {name}", masks::token(&self.token, class, &name, again))
             }
             Some((_, style)) if relation.hides(column, &self.key.reveal) => {
                 format!("{} AS {name}", masks::expression(*style, &name))

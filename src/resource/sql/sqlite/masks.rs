@@ -52,9 +52,18 @@ pub(super) fn expression(style: MaskStyle, column: &str) -> String {
     }
 }
 
-/// The token of `column` (already quoted), by the connection's own function; NULL stays NULL.
-pub(super) fn token(function: &str, class: &str, column: &str) -> String {
-    format!("{}({}, {column})", quoted(function), literal(class))
+/// The token of `column` (already quoted), by the connection's own function; NULL stays NULL. What a view gives may be
+/// a token already (`again`): a token of that would be equal to nothing.
+pub(super) fn token(function: &str, class: &str, column: &str, again: bool) -> String {
+    let token = format!("{}({}, {column})", quoted(function), literal(class));
+    match again {
+        false => token,
+        true => format!(
+            "CASE WHEN typeof({column}) = 'text' AND length({column}) = 36 AND {column} GLOB 'tok_{}' \
+             THEN {column} ELSE {token} END",
+            "[0-9a-f]".repeat(32)
+        ),
+    }
 }
 
 /// Registers the function of tokens under a name that nobody is told: what an agent cannot name it cannot call.

@@ -54,6 +54,16 @@ impl Pool {
         if !repeated.is_empty() {
             return Err(at(format!("configured twice: {}", repeated.join(", "))));
         }
+        let tokens = |style: &MaskStyle| matches!(style, MaskStyle::Token(_));
+        if spec.tokens.is_none()
+            && spec
+                .columns
+                .values()
+                .filter_map(|class| spec.classes.get(class))
+                .any(tokens)
+        {
+            return Err(at("there is no key for its tokens".to_owned()));
+        }
         let link = Link::discover(&spec, world.as_ref())
             .map_err(|error| at(format!("cannot read {file} as a SQLite database: {error}")))?;
         let missing = link.catalog.missing(&spec);
@@ -66,10 +76,6 @@ impl Pool {
         }
         if let Some(column) = masks::too_few(&link.catalog) {
             return Err(at(column));
-        }
-        let tokens = |style: &MaskStyle| matches!(style, MaskStyle::Token(_));
-        if spec.tokens.is_none() && spec.columns.values().filter_map(|class| spec.classes.get(class)).any(tokens) {
-            return Err(at("there is no key for its tokens".to_owned()));
         }
         let state = State {
             catalog: Arc::clone(&link.catalog),

@@ -164,7 +164,9 @@ impl Writer {
         });
         let is_mask = |text: &str| {
             // A column's mask stands alone or before what it shows; a detector's anywhere in a text.
-            (classified && text.starts_with(masks::CONSTANT)) || text.contains("[masked:") || holds_token(text)
+            (classified && text.starts_with(masks::CONSTANT))
+                || text.contains("[masked:")
+                || holds_token(text)
         };
         let spelled = change.spelled.iter().any(|text| is_mask(text));
         let bound = parameters.is_some_and(|parameters| match parameters {

@@ -1,9 +1,9 @@
 //! Mask styles as SQL of PostgreSQL. Every expression is total: no value can make it fail, and the cost of
 //! each is bounded whatever the value.
 
+use crate::resource::sql::postgres::catalog::{Catalog, Column};
 use crate::resource::sql::tokens::fits;
 use crate::resource::sql::{MaskStyle, TokenScope};
-use crate::resource::sql::postgres::catalog::{Catalog, Column};
 
 /// What stands for a text that is not shown.
 pub(super) const CONSTANT: &str = "***";
@@ -54,13 +54,17 @@ pub(super) fn look(catalog: &Catalog, column: &Column, raw: bool) -> Look {
     match style {
         MaskStyle::Last4 if partial => Look::Partial(last4(&column.name)),
         MaskStyle::Domain if partial && family != Family::Integer => Look::Partial(domain(&column.name)),
-        MaskStyle::Token(scope) if fits(&column.declared_type) => Look::Partial(token(scope, class, &column.name)),
+        MaskStyle::Token(scope) if fits(&column.declared_type) => {
+            Look::Partial(token(scope, class, &column.name))
+        }
         MaskStyle::Null => Look::Blind(null(name)),
-        MaskStyle::Constant | MaskStyle::Last4 | MaskStyle::Domain | MaskStyle::Token(_) => Look::Blind(match family {
-            Family::Text | Family::Foreign => format!("'{CONSTANT}'::pg_catalog.text"),
-            // Last4 of an integer is text, so its constant is text too; here nothing is read.
-            Family::Integer | Family::Own => null(name),
-        }),
+        MaskStyle::Constant | MaskStyle::Last4 | MaskStyle::Domain | MaskStyle::Token(_) => {
+            Look::Blind(match family {
+                Family::Text | Family::Foreign => format!("'{CONSTANT}'::pg_catalog.text"),
+                // Last4 of an integer is text, so its constant is text too; here nothing is read.
+                Family::Integer | Family::Own => null(name),
+            })
+        }
     }
 }
 

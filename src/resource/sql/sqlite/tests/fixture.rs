@@ -66,7 +66,7 @@ pub(in super::super) enum Twin {
 /// A database on disk, opened.
 pub(in super::super) struct Shop {
     /// Removed with the last of us.
-    _folder: TempDir,
+    pub(in super::super) _folder: TempDir,
     pub(in super::super) pool: Pool,
 }
 
