@@ -32,13 +32,13 @@ pub(super) struct Moment {
 
 /// Everything that a check rests on, in one line: whatever was created, altered, renamed, dropped, granted or
 /// revoked has rows of a new transaction. What an ordinary database has is looked at as a whole, except for
-/// columns, of which there are many: those of the exposed schemas.
+/// columns, of which there are many: those of the exposed schemas, and of our own, where the key of tokens lies.
 ///
 /// `$2` is the list of these schemas.
 const DIGEST: &str = "
 WITH
   spaces AS MATERIALIZED (
-    SELECT n.oid, n.xmin, n.nspname FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($2)),
+    SELECT n.oid, n.xmin, n.nspname FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($2) OR n.nspname = 'tollgate'),
   relations AS MATERIALIZED (
     SELECT c.oid, c.xmin, c.relnamespace FROM pg_catalog.pg_class c
     WHERE c.oid >= 16384 AND c.relkind IN ('r','p','v','m','f') AND c.relpersistence <> 't'),

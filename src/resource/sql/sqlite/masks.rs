@@ -59,9 +59,8 @@ pub(super) fn token(function: &str, class: &str, column: &str, again: bool) -> S
     match again {
         false => token,
         true => format!(
-            "CASE WHEN typeof({column}) = 'text' AND length({column}) = 36 AND {column} GLOB 'tok_{}' \
-             THEN {column} ELSE {token} END",
-            "[0-9a-f]".repeat(32)
+            "CASE WHEN typeof({column}) = 'text' AND length({column}) = 36 AND substr({column}, 1, 4) = 'tok_' \
+             AND substr({column}, 5) NOT GLOB '*[^0-9a-f]*' THEN {column} ELSE {token} END"
         ),
     }
 }
