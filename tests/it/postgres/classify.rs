@@ -98,6 +98,22 @@ fn what_a_sqlite_file_holds_is_proposed_with_reasons_and_never_with_values() {
     write(folder.path(), "tollgate.toml", &format!("{config}{columns}"));
     let content = classify(folder.path(), "shop", &["--check"]);
     assert_eq!((content.status.code(), said(&content)), (Some(0), String::new()));
+    // With tokens the key is made when it is first needed, for its owner alone.
+    let config = std::fs::read_to_string(folder.path().join("tollgate.toml")).unwrap();
+    let key = folder.path().join("tollgate.tokens.key");
+    assert!(!key.exists());
+    let tokens = config.replace("email = \"constant\"", "email = \"token\"");
+    write(folder.path(), "tollgate.toml", &tokens);
+    assert_eq!(
+        classify(folder.path(), "shop", &["--check"]).status.code(),
+        Some(0)
+    );
+    let made = std::fs::read_to_string(&key).unwrap();
+    let mode = std::os::unix::fs::MetadataExt::mode(&key.metadata().unwrap()) & 0o777;
+    assert_eq!((made.trim_end().len(), mode), (64, 0o600));
+    classify(folder.path(), "shop", &["--check"]);
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), made, "the key stays");
+    write(folder.path(), "tollgate.toml", &config);
     // A column that is added later fails the check again, also where unlisted columns are shown.
     conn.execute_batch("ALTER TABLE people ADD COLUMN late TEXT")
         .unwrap();

@@ -190,7 +190,10 @@ fn nobody_but_a_mask_calls_the_function() {
         "SELECT name FROM pragma_function_list".to_owned(),
         "SELECT sql FROM sqlite_temp_schema".to_owned(),
         "EXPLAIN SELECT email FROM customers".to_owned(),
-        format!("SELECT {}('email', 'a')", &name[..name.len().saturating_sub(1)]),
+        format!(
+            "SELECT {}('email', 'a')",
+            name.chars().skip(1).collect::<String>()
+        ),
     ] {
         let refusal = fixture::refusal(&shop.pool, &sql);
         assert!(
