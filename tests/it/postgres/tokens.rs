@@ -338,15 +338,13 @@ async fn token_columns_answer_exactly_what_the_token_tells() {
         "(?i)random|clock_timestamp|timeofday|now\\(|current_|localtime|'today'|'now'|limit|\\$1",
     )
     .unwrap();
+    let digits = regex::Regex::new("[0-9a-f]{20,}").unwrap();
     let (mut wrong, mut same, mut apart) = (Vec::new(), 0, 0);
     for (_, statement) in cases(twins::LEAKS).into_iter().chain(cases(twins::READS)) {
         let (here, there) = (masked.query(statement).await, shown.query(statement).await);
         let said = here.to_string();
-        if twins::MARKS
-            .iter()
-            .any(|mark| said.contains(mark) && !statement.contains(mark))
-            || code(&here) == "internal"
-        {
+        let beside = digits.replace_all(&said, ""); // of a token, and of parts of one, anything may be a part
+        if twins::shows(statement, &beside) || code(&here) == "internal" {
             wrong.push(format!("SHOWN {statement}\n    {said}"));
         }
         if chance.is_match(statement) || here["status"] != there["status"] {
