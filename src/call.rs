@@ -410,6 +410,8 @@ pub struct Invocation {
     pub tool: String,
     /// Whose call it is (`<issuer>#<subject>`): what a resource keeps for one user is kept by this.
     pub user: String,
+    /// In which session it is made.
+    pub session: String,
     /// What it does, in the policy's words.
     pub action: Action,
     /// The resource, where the tool has one.

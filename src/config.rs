@@ -12,6 +12,7 @@ mod facade;
 pub mod gaps;
 pub mod guard;
 mod issuers;
+mod masking;
 mod names;
 mod mysql;
 mod postgres;
@@ -62,6 +63,8 @@ pub struct Config {
     pub resources: Vec<Resource>,
     /// `[classes]`: how each class of column looks when masked.
     pub classes: BTreeMap<String, MaskStyle>,
+    /// The file of the key of tokens that are made here; made when it is needed first.
+    pub token_key_file: PathBuf,
     /// `[approval]`, without its channels.
     pub approval: crate::approval::Settings,
     /// `[[approval.channel]]` of kind `webhook`: told of every transition; they decide nothing.

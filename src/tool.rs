@@ -181,6 +181,7 @@ impl Tools {
         let typed = self.typed(tool, &arrival.call_id, &arrival.arguments, visible)?;
         Ok(Invocation {
             user: arrival.principal.user.id(),
+            session: arrival.principal.session.id.clone(),
             request_key: request_key(arrival, tool, &typed),
             tool: tool.card.name.clone(),
             action: match &typed.request {

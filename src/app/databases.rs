@@ -1,5 +1,6 @@
 //! Configured databases of servers → adapters. Nothing is connected yet.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
@@ -9,6 +10,20 @@ use anyhow::Result;
 use crate::clock::World;
 use crate::config::{Config, Mysql, Postgres};
 use crate::resource::Resource;
+use crate::resource::sql::{MaskStyle, TokenKey};
+
+/// The key of tokens for a resource that makes them itself; none where no column of it has tokens.
+pub(super) fn token_key(
+    config: &Config,
+    columns: &BTreeMap<String, String>,
+    world: &Arc<dyn World>,
+) -> Result<Option<TokenKey>> {
+    let style = |class: &String| config.classes.get(class);
+    let mut styles = columns.values().filter_map(style);
+    let has = styles.any(|style| matches!(style, MaskStyle::Token(_)));
+    let key = has.then(|| TokenKey::load_or_create(&config.token_key_file, world.as_ref()));
+    Ok(key.transpose()?)
+}
 
 #[cfg(feature = "postgres")]
 pub(super) fn postgres(

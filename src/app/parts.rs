@@ -465,6 +465,7 @@ pub(super) fn open(config: &Config, resource: &config::Resource, world: &Arc<dyn
                     columns: sqlite.columns.clone(),
                     columns_default: sqlite.columns_default,
                     classes: config.classes.clone(),
+                    tokens: super::databases::token_key(config, &sqlite.columns, world)?,
                     limits: config.limits.call,
                 },
                 world.clone(),

@@ -114,6 +114,7 @@ async fn met(ask: Ask, arrival: &Arrival, person: &Person) -> Result<Evidence, R
     });
     let invocation = Invocation {
         user: "local#1@host".to_owned(),
+        session: "one".to_owned(),
         tool: arrival.tool.clone(),
         action: Action::Describe,
         resource: None,

@@ -12,7 +12,7 @@ use super::error::Problems;
 use super::guard::{Need, Role};
 use super::raw::{self, Number, Text};
 use super::{Audit, Config, ConfigError, Control, Limits, Policies, Server, Store};
-use super::{channels, facade, issuers, resources};
+use super::{channels, facade, issuers, masking, resources};
 use crate::approval::Settings;
 use crate::call::Limits as CallLimits;
 use crate::secret::SecretRef;
@@ -65,11 +65,14 @@ impl Check<'_> {
         let policies = self.policies(&raw.policies);
         let tools = raw.tools.as_ref().map(|tools| self.file(&tools.dir, Role::Tools));
         let limits = self.limits(&raw.limits);
-        let classes = resources::classes(&raw.classes, &mut self.problems);
+        let scope = masking::scope(&raw.masking, &mut self.problems);
+        let classes = resources::classes(&raw.classes, scope, &mut self.problems);
         let resources = resources::resources(&raw.resource, &raw.classes, self);
         let webhooks = channels::channels(&raw.approval, self);
         let approval = self.approval(&raw, server.as_ref());
         let audit = self.audit(&raw.audit, server.as_ref(), store.as_ref());
+        let beside = store.as_ref().map(|store| self.beside(store));
+        let token_key_file = masking::key_file(&raw.masking, beside, self);
         Some(Config {
             file: file.to_owned(),
             server: server?,
@@ -86,6 +89,7 @@ impl Check<'_> {
             limits: limits?,
             resources,
             classes,
+            token_key_file: token_key_file?,
             approval: approval?,
             webhooks,
             audit: audit?,
@@ -329,15 +333,23 @@ impl Check<'_> {
             .ok()
     }
 
+    /// What files of ours lie beside: the store's file, or in its place one beside the configuration.
+    fn beside(&self, store: &Store) -> PathBuf {
+        let file = store.address.file();
+        file.map_or_else(|| self.base.join("tollgate.db"), Path::to_owned)
+    }
+
+    /// A file that nobody wrote down.
+    pub(super) fn need(&mut self, path: PathBuf, role: Role) {
+        self.needs.push(Need::new(path, role, 0..0));
+    }
+
     fn audit(&mut self, raw: &raw::Audit, server: Option<&Server>, store: Option<&Store>) -> Option<Audit> {
         let key_file = match &raw.key_file {
             Some(key) => self.file(key, Role::Key),
             None => store.map(|store| {
-                let key = match store.address.file() {
-                    Some(file) => file.with_extension("key"),
-                    None => self.base.join("tollgate.key"),
-                };
-                self.needs.push(Need::new(key.clone(), Role::Key, 0..0));
+                let key = self.beside(store).with_extension("key");
+                self.need(key.clone(), Role::Key);
                 key
             }),
         };

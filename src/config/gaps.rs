@@ -358,6 +358,16 @@ fn database(
             Some(MaskStyle::Last4 | MaskStyle::Domain)
         )
     });
+    let token = columns
+        .iter()
+        .find(|(_, class)| matches!(config.classes.get(*class), Some(MaskStyle::Token(_))));
+    if let Some((column, class)) = token {
+        list.avoidable(
+            "token-mask",
+            format!("`{name}` shows tokens for {column} ({class}): which values are equal, and how often, can be seen."),
+            "Use constant or null where the answer must not depend on the value.",
+        );
+    }
     if let Some((column, class)) = partial {
         list.avoidable(
             "partial-mask",

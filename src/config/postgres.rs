@@ -10,6 +10,9 @@ use super::raw::{self, Text};
 use super::resources::{columns, columns_default, foreign, not_shell, texts};
 use super::{Postgres, names};
 
+/// Tollgate's own schema: who may call what is in it may try guesses.
+const OURS: &str = "tollgate";
+
 /// A database of a PostgreSQL server.
 pub(super) fn resource(
     raw: &raw::Resource,
@@ -116,7 +119,7 @@ fn schemas(raw: &raw::Resource, check: &mut Check<'_>) -> Vec<String> {
 
 fn schema(raw: &Text, check: &mut Check<'_>) {
     let name = raw.get_ref();
-    if name.is_empty() || name.starts_with("pg_") || name == "information_schema" {
+    if name.is_empty() || name.starts_with("pg_") || name == "information_schema" || name == OURS {
         check.problem(
             raw.span(),
             format!("`{}` cannot be a schema of a resource", name.escape_debug()),
@@ -127,7 +130,7 @@ fn schema(raw: &Text, check: &mut Check<'_>) {
 
 fn function(raw: &Text, check: &mut Check<'_>) {
     let parts: Vec<&str> = raw.get_ref().split('.').collect();
-    if parts.len() != 2 || parts.iter().any(|part| part.is_empty()) {
+    if parts.len() != 2 || parts.iter().any(|part| part.is_empty()) || parts.first() == Some(&OURS) {
         check.problem(
             raw.span(),
             format!("`{}` does not name a function", raw.get_ref().escape_debug()),
@@ -142,7 +145,7 @@ fn session(raw: &Text, check: &mut Check<'_>) {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c == '_') && part.len() <= 32
     };
     let parts: Vec<&str> = raw.get_ref().split('.').collect();
-    if parts.len() != 2 || !parts.iter().all(|part| plain(part)) {
+    if parts.len() != 2 || !parts.iter().all(|part| plain(part)) || parts.first() == Some(&OURS) {
         check.problem(
             raw.span(),
             format!("`{}` cannot be a session variable", raw.get_ref().escape_debug()),

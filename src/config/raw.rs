@@ -34,6 +34,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) classes: BTreeMap<Text, Text>,
     #[serde(default)]
+    pub(super) masking: Masking,
+    #[serde(default)]
     pub(super) approval: Approval,
     #[serde(default)]
     pub(super) audit: Audit,
@@ -175,6 +177,13 @@ pub(super) struct Resource {
     pub(super) functions: Option<Spanned<Vec<Text>>>,
     pub(super) session: Option<Text>,
     pub(super) privileged: Option<Spanned<bool>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Masking {
+    pub(super) tokens: Option<Text>,
+    pub(super) key_file: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]

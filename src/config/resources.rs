@@ -8,19 +8,22 @@ use super::check::Check;
 use super::error::Problems;
 use super::guard::Role;
 use super::raw::{self, Text};
-use super::{Git, Kind, Resource, Shell, Sqlite, mysql, names, postgres};
-use crate::resource::sql::{ColumnsDefault, MaskStyle};
+use super::{Git, Kind, Resource, Shell, Sqlite, masking, mysql, names, postgres};
+use crate::resource::sql::{ColumnsDefault, MaskStyle, TokenScope};
 
 const KINDS: [&str; 5] = ["git", "sqlite", "postgres", "mysql", "shell"];
 /// Kinds of the contracts that a later version brings.
 const LATER: [&str; 2] = ["ssh", "http"];
-const STYLES: [&str; 4] = ["constant", "null", "last4", "domain"];
+const STYLES: [&str; 5] = ["constant", "null", "last4", "domain", "token"];
+/// The style whose classes need many possible values.
+const TOKEN: &str = "token";
 /// Classes with a built-in meaning: shown, and "nobody said".
 const BUILT_IN: [&str; 2] = ["public", "unlisted"];
 
 /// `[classes]`: class = how it looks when masked.
 pub(super) fn classes(
     raw: &BTreeMap<Text, Text>,
+    scope: TokenScope,
     problems: &mut Problems<'_>,
 ) -> BTreeMap<String, MaskStyle> {
     names::distinct(raw.keys(), "class", problems);
@@ -35,27 +38,30 @@ pub(super) fn classes(
             continue;
         }
         let checked = names::checked(name, "a class", problems);
-        if let (Some(name), Some(style)) = (checked, self::style(style, problems)) {
+        if style.get_ref() == TOKEN {
+            masking::many(name, name.get_ref(), "the class", problems);
+        }
+        if let (Some(name), Some(style)) = (checked, self::style(style, scope, problems)) {
             classes.insert(name, style);
         }
     }
     classes
 }
 
-fn style(raw: &Text, problems: &mut Problems<'_>) -> Option<MaskStyle> {
+fn style(raw: &Text, scope: TokenScope, problems: &mut Problems<'_>) -> Option<MaskStyle> {
     match raw.get_ref().as_str() {
         "constant" => return Some(MaskStyle::Constant),
         "null" => return Some(MaskStyle::Null),
         "last4" => return Some(MaskStyle::Last4),
         "domain" => return Some(MaskStyle::Domain),
-        "token" => problems.at(
-            raw.span(),
-            "`token` is not available for sqlite yet",
-            "write \"constant\" (the same text for every value), or \"last4\" or \"domain\" if that much may show",
-        ),
+        TOKEN => return Some(MaskStyle::Token(scope)),
         other => {
             let remedy = names::suggest(other, &STYLES, "ways to mask");
-            problems.at(raw.span(), format!("unknown way to mask `{}`", other.escape_debug()), remedy);
+            problems.at(
+                raw.span(),
+                format!("unknown way to mask `{}`", other.escape_debug()),
+                remedy,
+            );
         }
     }
     None
@@ -266,6 +272,11 @@ fn column(column: &Text, class: &Text, classes: &BTreeMap<Text, Text>, check: &m
             format!("`{}` does not name a column", column.get_ref().escape_debug()),
             "write \"table.column\" = \"class\", with the quotes",
         );
+    }
+    let style = classes.iter().find(|(name, _)| name.get_ref() == class.get_ref());
+    if style.is_some_and(|(_, style)| style.get_ref() == TOKEN) {
+        let name = column.get_ref().rsplit('.').next().unwrap_or_default();
+        masking::many(column, name, "the column", &mut check.problems);
     }
     let mut known: Vec<&str> = classes.keys().map(|name| name.get_ref().as_str()).collect();
     known.push("public");

@@ -5,6 +5,11 @@ pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sqlite;
+pub(crate) mod tokens;
+pub(crate) mod unlisted;
+
+pub use tokens::{TokenKey, TokenKeyError, TokenScope};
+pub use unlisted::{Samples, Unlisted};
 
 /// How a class looks when masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +22,8 @@ pub enum MaskStyle {
     Last4,
     /// What follows the last `@`: reveals exactly that.
     Domain,
+    /// The same for equal values of a class, and nothing else: reveals which values are equal.
+    Token(TokenScope),
 }
 
 impl MaskStyle {
@@ -28,6 +35,7 @@ impl MaskStyle {
             Self::Null => "null",
             Self::Last4 => "last4",
             Self::Domain => "domain",
+            Self::Token(_) => "token",
         }
     }
 }

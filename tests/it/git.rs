@@ -60,6 +60,7 @@ fn spec(path: &Path) -> Spec {
 fn read(path: &str) -> Invocation {
     Invocation {
         user: "local#1@host".to_owned(),
+        session: "one".to_owned(),
         tool: "file_read".to_owned(),
         action: Action::FileRead,
         resource: Some("web".to_owned()),

@@ -129,6 +129,7 @@ impl Call {
             },
             invocation: Invocation {
                 user: "local#1@host".to_owned(),
+                session: "one".to_owned(),
                 tool: tool.to_owned(),
                 action,
                 resource: resource.map(str::to_owned),

@@ -2,12 +2,14 @@
 //! mask stage. What needs the inside is tested beside the adapter.
 
 mod catalogue;
+mod classify;
 mod ends;
 mod errors;
 mod operator;
 mod people;
 mod plans;
 mod tls;
+mod tokens;
 mod twins;
 mod unlike;
 mod values;
@@ -65,6 +67,8 @@ struct Stand {
     server: Postgres,
     resources: Resources,
     policies: Policies,
+    /// In which session calls are made.
+    session: String,
     _folder: tempfile::TempDir,
 }
 
@@ -151,6 +155,7 @@ impl Stand {
             server,
             resources: Resources::new([(card(), Resource::Postgres(Box::new(database)))]),
             policies,
+            session: "s-1".to_owned(),
             _folder: folder,
         }
     }
@@ -177,6 +182,7 @@ impl Stand {
         let user = principal(groups);
         let invocation = Invocation {
             user: user.user.id(),
+            session: self.session.clone(),
             tool: tool.to_owned(),
             action,
             resource: Some("shop".to_owned()),

@@ -32,6 +32,7 @@ fn spec(folder: &tempfile::TempDir) -> Spec {
             .into(),
         columns_default: ColumnsDefault::Mask,
         classes: BTreeMap::from([("email".to_owned(), MaskStyle::Constant)]),
+        tokens: None,
         limits: Limits {
             rows: 100,
             bytes: 10_000,
@@ -43,6 +44,7 @@ fn spec(folder: &tempfile::TempDir) -> Spec {
 fn invocation(action: Action, request: Request) -> Invocation {
     Invocation {
         user: "local#1@host".to_owned(),
+        session: "one".to_owned(),
         tool: "sql_query".to_owned(),
         action,
         resource: Some("shop".to_owned()),

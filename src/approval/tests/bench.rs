@@ -242,6 +242,7 @@ impl Bench {
         };
         let invocation = Invocation {
             user: user.id(),
+            session: "one".to_owned(),
             tool: "sql_execute".to_owned(),
             action: Action::SqlWrite,
             resource: Some("shop".to_owned()),

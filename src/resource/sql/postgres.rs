@@ -18,7 +18,9 @@ mod query;
 mod refusals;
 mod report;
 mod role;
+mod sampling;
 mod schema;
+mod tokens;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -220,6 +222,7 @@ impl Database {
         let voice = Voice {
             call: invocation.request_key.hex().chars().take(24).collect(),
             user: invocation.user.clone(),
+            session: invocation.session.clone(),
             seconds,
         };
         let known = self.known();

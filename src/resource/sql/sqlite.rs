@@ -35,6 +35,7 @@ mod oracle;
 mod pool;
 mod query;
 mod refusals;
+mod sampling;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -53,7 +54,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{ColumnsDefault, MaskStyle};
+use super::{ColumnsDefault, MaskStyle, TokenKey, TokenScope};
 use crate::call::{
     Action, ClassifiedColumn, Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal,
     Request, SqlFacts, Target,
@@ -80,6 +81,8 @@ pub struct Spec {
     pub columns_default: ColumnsDefault,
     /// How each class looks when masked.
     pub classes: BTreeMap<String, MaskStyle>,
+    /// The key of tokens, where a class has these.
+    pub tokens: Option<TokenKey>,
     /// Server-wide bounds.
     pub limits: Limits,
 }
@@ -247,9 +250,11 @@ impl Database {
         cancel: &CancellationToken,
     ) -> Result<RawOutput, Refusal> {
         let request = invocation.request.clone();
+        let session = self.session_of(invocation);
         self.blocking(cancel, move |pool, stop| match request {
             Request::SqlQuery(request) => {
                 let order = Order {
+                    session,
                     request,
                     limits,
                     reveal,
@@ -266,6 +271,15 @@ impl Database {
             _ => Err(not_for_a_database()),
         })
         .await
+    }
+
+    /// Within what equal values have equal tokens: the session, or nothing, which is everywhere.
+    fn session_of(&self, invocation: &Invocation) -> String {
+        let mut styles = self.pool.spec().classes.values();
+        match styles.any(|style| *style == MaskStyle::Token(TokenScope::Session)) {
+            true => invocation.session.clone(),
+            false => String::new(),
+        }
     }
 
     /// Runs blocking work that ends soon after the caller is gone, by cancelling or by dropping us.

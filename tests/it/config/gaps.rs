@@ -136,4 +136,13 @@ fn each_resource_is_looked_at() {
     );
     closes("all-masked", base, &sqlite);
     closes("partial-mask", &sqlite.replace("\"null\"", "\"domain\""), &sqlite);
+    closes("token-mask", &sqlite.replace("\"null\"", "\"token\""), &sqlite);
+    let served = sqlite
+        .replace("\"sqlite\"", "\"postgres\"")
+        .replace("path = \"shop.db\"", "url = \"postgres://a@localhost/b\"");
+    let shows = served.replace(
+        "[resource.columns]",
+        "columns_default = \"show\"\n[resource.columns]",
+    );
+    closes("columns-shown", &shows, &served);
 }

@@ -464,14 +464,54 @@ fn classes_and_columns() {
     tollgate.toml:4:1: the class `public` is built in
       instead: choose another name: `public` always shows, `unlisted` is what no line in columns names
     "#);
-    assert_snapshot!(refusal_of("[classes]\nemail = \"token\"\n"), @r#"
-    tollgate.toml:4:9: `token` is not available for sqlite yet
-      instead: write "constant" (the same text for every value), or "last4" or "domain" if that much may show
+    assert_snapshot!(refusal_of("[classes]\nPhone_2 = \"token\"\n"), @r#"
+    tollgate.toml:4:1: the class `Phone_2` cannot have tokens: of `phone` there are too few values
+      instead: a token tells which values are equal, and who can have guesses compared finds them all; write "constant", or "last4" or "domain" if that much may show
+    "#);
+    assert_snapshot!(refusal_of("[masking]\ntokens = \"sessions\"\n"), @r#"
+    tollgate.toml:4:10: unknown scope of tokens `sessions`
+      instead: did you mean `session`?
     "#);
     assert_snapshot!(refusal_of("[classes]\nemail = \"hash\"\n"), @r#"
     tollgate.toml:4:9: unknown way to mask `hash`
-      instead: the ways to mask are `constant`, `null`, `last4`, `domain`
+      instead: the ways to mask are `constant`, `null`, `last4`, `domain`, `token`
     "#);
+}
+
+#[test]
+fn tokens_are_for_what_cannot_be_counted_up_and_nobody_names_our_own_schema() {
+    let resource = |kind: &str, rest: &str, columns: &str| {
+        format!(
+            "[classes]\ncode = \"token\"\n[[resource]]\nname = \"x\"\nkind = \"{kind}\"\n{rest}\n[resource.columns]\n{columns}\n"
+        )
+    };
+    let few = refusal_of(&resource(
+        "sqlite",
+        "path = \"shop.db\"",
+        "\"people.dateOfBirth\" = \"code\"",
+    ));
+    assert!(
+        few.contains("the column `dateOfBirth` cannot have tokens"),
+        "{few}"
+    );
+    let url = "url = \"postgres://a@localhost/b\"";
+    for (line, wrong) in [
+        ("schemas = [\"tollgate\"]", "cannot be a schema"),
+        ("functions = [\"tollgate.token\"]", "does not name a function"),
+        ("session = \"tollgate.session\"", "cannot be a session variable"),
+    ] {
+        let refused = refusal_of(&resource(
+            "postgres",
+            &format!("{url}\n{line}"),
+            "\"a.b\" = \"public\"",
+        ));
+        assert!(refused.contains(wrong), "{line}: {refused}");
+    }
+    let session = format!("{LEAST}[masking]\ntokens = \"session\"\n[classes]\nemail = \"token\"\n");
+    let config = parse(&session).unwrap();
+    let style = tollgate::resource::sql::MaskStyle::Token(tollgate::resource::sql::TokenScope::Session);
+    assert_eq!(config.classes["email"], style);
+    assert!(config.token_key_file.to_string_lossy().ends_with(".tokens.key"));
 }
 
 /// Row 44: a default key shared by every installation opened the gateway.

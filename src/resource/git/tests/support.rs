@@ -251,6 +251,7 @@ impl Answer {
 pub(super) fn invocation(action: Action, request: Request) -> Invocation {
     Invocation {
         user: "local#1@host".to_owned(),
+        session: "one".to_owned(),
         tool: "tool".to_owned(),
         action,
         resource: Some("web".to_owned()),

@@ -94,7 +94,7 @@ pub(super) struct Target {
     /// Whether it has RETURNING.
     pub(super) returning: bool,
     /// Parameters, by number from 1, that give values to classified columns: none of these may begin with `***`,
-    /// and no parameter at all may have `[masked:` in it.
+    /// and no parameter at all may have `[masked:` or a token (`tokens::holds_token`) in it.
     pub(super) parameters: BTreeSet<usize>,
 }
 

@@ -11,7 +11,7 @@ use super::guard::Checked;
 use super::lineage::{self, Made, Place};
 use super::link::Link;
 use super::probe::Moment;
-use super::{Spec, functions, refusals, role};
+use super::{Spec, functions, refusals, role, tokens};
 use crate::call::{Code, Refusal};
 
 /// The most relations, columns and other entries that are kept in memory for a resource.
@@ -32,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) unreadable: Vec<Relation>,
     /// What of the configuration is not there.
     pub(super) misfit: Option<String>,
+    /// Where the key of tokens lies, which their function opens.
+    token_table: Option<u32>,
     /// What the server may open when it opens a relation: what a view reads, children, what policies read.
     opens: BTreeMap<u32, BTreeSet<u32>>,
     /// Relations whose opening may open anything: the server copies the text of SQL functions into plans.
@@ -68,7 +70,7 @@ impl Loaded {
         if own.any(|(schema, name)| schema != "pg_catalog" && called.contains(&name.to_lowercase())) {
             return None;
         }
-        let mut all = BTreeSet::new();
+        let mut all: BTreeSet<u32> = self.token_table.into_iter().collect();
         let mut open: Vec<u32> = relations.iter().copied().collect();
         while let Some(relation) = open.pop() {
             if self.anything.contains(&relation) {
@@ -107,6 +109,9 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
     let made = made(link, &called).await?;
     let misfit = lineage::classify(spec, &mut relations, &made).err();
     let misfit = misfit.or(casts(link, spec).await?);
+    let misfit = misfit.or_else(|| tokens::too_few(&relations));
+    let tokens::Installed { table, fault } = tokens::installed(link, spec).await?;
+    let misfit = misfit.or(fault);
     let kinds = kinds(link, spec).await?;
     let types = kinds.iter().map(|(oid, kind)| {
         let (oid, allowed) = (*oid, kind.allowed);
@@ -135,6 +140,7 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         findings: role::findings(link, spec).await?,
         unreadable,
         misfit,
+        token_table: table,
         opens,
         anything,
         checked: Mutex::default(),

@@ -4,8 +4,9 @@
 use sqlx::Row;
 
 use super::link::{Link, quoted};
-use super::{Spec, refusals};
+use super::{Spec, refusals, tokens};
 use crate::call::{Hash, Refusal};
+use crate::resource::sql::TokenScope;
 
 /// What a call tells the server of itself, for the length of its transaction.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub(super) struct Voice {
     pub(super) call: String,
     /// The person, for row-level security.
     pub(super) user: String,
+    /// The session, for tokens.
+    pub(super) session: String,
     /// Seconds that one statement may take.
     pub(super) seconds: u64,
 }
@@ -29,13 +32,13 @@ pub(super) struct Moment {
 
 /// Everything that a check rests on, in one line: whatever was created, altered, renamed, dropped, granted or
 /// revoked has rows of a new transaction. What an ordinary database has is looked at as a whole, except for
-/// columns, of which there are many: those of the exposed schemas.
+/// columns, of which there are many: those of the exposed schemas, and of our own, where the key of tokens lies.
 ///
 /// `$2` is the list of these schemas.
 const DIGEST: &str = "
 WITH
   spaces AS MATERIALIZED (
-    SELECT n.oid, n.xmin, n.nspname FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($2)),
+    SELECT n.oid, n.xmin, n.nspname FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($2) OR n.nspname = 'tollgate'),
   relations AS MATERIALIZED (
     SELECT c.oid, c.xmin, c.relnamespace FROM pg_catalog.pg_class c
     WHERE c.oid >= 16384 AND c.relkind IN ('r','p','v','m','f') AND c.relpersistence <> 't'),
@@ -83,11 +86,16 @@ pub(super) async fn ask(
         ),
         None => "$5::pg_catalog.text".to_owned(),
     };
+    // In whose session the tokens are: no secret, and no text of anybody's.
+    let session = match tokens::scope(spec) {
+        Some(TokenScope::Session) => "pg_catalog.set_config('tollgate.session', $6, true)",
+        _ => "$6::pg_catalog.text",
+    };
     let text = format!(
         "SELECT now.of, CASE WHEN now.of <> '' AND now.of = $1 THEN NULL ELSE ({DIGEST}) END,
            pg_catalog.set_config('application_name', $3, true),
            pg_catalog.set_config('statement_timeout', $4, true),
-           {person}
+           {person}, {session}
          FROM (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.concat_ws('@',
            pg_catalog.pg_current_snapshot(), pg_catalog.pg_postmaster_start_time()) END) AS now (of)"
     );
@@ -98,7 +106,8 @@ pub(super) async fn ask(
         .bind(&spec.schemas)
         .bind(format!("tollgate{}", voice.call))
         .bind(milliseconds.to_string())
-        .bind(voice.user.replace('\0', ""));
+        .bind(voice.user.replace('\0', ""))
+        .bind(Hash::of(voice.session.as_bytes()).hex());
     let row = asked.fetch_one(link.conn()?).await;
     let row = row.map_err(|error| refusals::away(&error))?;
     let take = || -> Result<(String, Option<String>), sqlx::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };

@@ -9,8 +9,9 @@ use super::catalog::{Column, Relation};
 use super::link::{self, quoted};
 use super::loader::Loaded;
 use super::probe::{self, Moment, Voice};
-use super::{Database, MaskStyle, loader, refusals};
+use super::{Database, MaskStyle, loader, refusals, tokens};
 use crate::call::Refusal;
+use crate::resource::sql::TokenScope;
 
 /// What was found. Nothing of it is a value of the database.
 #[derive(Debug, Clone, Serialize)]
@@ -29,6 +30,8 @@ pub struct Report {
     pub privileged: bool,
     /// What is listed in the configuration and not there.
     pub misfit: Option<String>,
+    /// The scope of its tokens, where a column has these.
+    pub tokens: Option<TokenScope>,
     /// The relations of the exposed schemas.
     pub tables: Vec<Table>,
 }
@@ -49,7 +52,9 @@ pub struct TableColumn {
     pub name: String,
     /// Its class; `unlisted` if nobody listed it, none if it is public.
     pub class: Option<String>,
-    /// Whether Tollgate has to read it: it is public, or its mask shows a part.
+    /// Whether it is shown as tokens.
+    pub token: bool,
+    /// Whether Tollgate has to read it: it is public, or its mask is made of it.
     pub needed: bool,
     /// Whether the role may read it.
     pub granted: bool,
@@ -65,6 +70,7 @@ impl Database {
         let voice = Voice {
             call: "doctor".to_owned(),
             user: String::new(),
+            session: String::new(),
             seconds: self.spec.limits.seconds,
         };
         let moment = probe::ask(&mut link, &self.spec, &voice, &Moment::default()).await?;
@@ -85,6 +91,7 @@ impl Database {
             excess: loaded.findings.clone(),
             privileged: self.spec.privileged,
             misfit: loaded.misfit.clone(),
+            tokens: tokens::scope(&self.spec),
             tables: tables(&loaded),
         })
     }
@@ -94,9 +101,10 @@ fn tables(loaded: &Loaded) -> Vec<Table> {
     let column = |column: &Column| TableColumn {
         name: column.name.clone(),
         class: column.class.as_ref().map(|(class, _)| class.clone()),
+        token: matches!(column.class, Some((_, MaskStyle::Token(_)))),
         needed: match &column.class {
             None => true,
-            Some((_, style)) => matches!(style, MaskStyle::Last4 | MaskStyle::Domain),
+            Some((_, style)) => matches!(style, MaskStyle::Last4 | MaskStyle::Domain | MaskStyle::Token(_)),
         },
         granted: column.granted,
     };
@@ -153,6 +161,15 @@ impl Report {
                     needed.join(", ")
                 );
             }
+            for column in table.columns.iter().filter(|column| column.token) {
+                if self.tokens == Some(TokenScope::Deployment) {
+                    let class = column.class.as_deref().unwrap_or_default();
+                    text.push_str(&tokens::index(class, &whole, &column.name));
+                }
+            }
+        }
+        if let Some(scope) = self.tokens {
+            text.push_str(&tokens::script(scope, &self.role));
         }
         text.push_str("COMMIT;\n");
         text

@@ -141,7 +141,7 @@ fn chars(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A value as text, as the engine converts it; `None` is NULL.
-fn bytes(value: ValueRef<'_>) -> Option<Cow<'_, [u8]>> {
+pub(super) fn bytes(value: ValueRef<'_>) -> Option<Cow<'_, [u8]>> {
     Some(match value {
         ValueRef::Null => return None,
         ValueRef::Integer(integer) => Cow::Owned(integer.to_string().into_bytes()),

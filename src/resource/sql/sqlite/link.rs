@@ -16,7 +16,7 @@ use super::catalog::{self, Catalog, Kind, Relation};
 use super::check::Checked;
 use super::guard::{Guard, Inner, Mode, Rules};
 use super::masks::{self, quoted};
-use super::{Spec, bytecode, engine, linear, text};
+use super::{MaskStyle, Spec, bytecode, engine, linear, text};
 use crate::clock::World;
 
 /// Longest text, blob or row the engine may make, in bytes. Times the rows it can make between two
@@ -33,6 +33,8 @@ pub(super) struct Key {
     pub(super) reveal: BTreeSet<String>,
     /// Whether indexes that tell the order of masked values are out of the planner's reach.
     pub(super) unordered: bool,
+    /// Whose tokens these are; empty where they are everybody's.
+    pub(super) session: String,
 }
 
 /// A connection on which an agent's statement may be prepared.
@@ -45,6 +47,8 @@ pub(super) struct Link {
     /// Statements that have been through both locks here.
     pub(super) checked: HashMap<String, Arc<Checked>>,
     pub(super) schema: String,
+    /// The name of the function that makes tokens.
+    token: String,
     access: Access,
     /// Of its inner views.
     names: Option<Names>,
@@ -67,7 +71,7 @@ impl Link {
     /// # Errors
     /// What the engine says: the file cannot be opened, or is not a database.
     pub(super) fn discover(spec: &Spec, world: &dyn World) -> rusqlite::Result<Self> {
-        let mut link = Self::attach(spec, world, Access::Read)?;
+        let mut link = Self::attach(spec, world, Access::Read, "")?;
         link.guard.enter(Mode::Ours);
         let mut catalog = Catalog::read(&link.conn, &link.schema, spec)?;
         let names = Names::new(world);
@@ -108,7 +112,7 @@ impl Link {
         catalog: &Arc<Catalog>,
         access: Access,
     ) -> rusqlite::Result<Self> {
-        let mut link = Self::attach(spec, world, access)?;
+        let mut link = Self::attach(spec, world, access, &key.session)?;
         link.guard.enter(Mode::Ours);
         let names = Names::new(world);
         for name in &catalog.unexposed {
@@ -125,8 +129,10 @@ impl Link {
     }
 
     /// An empty connection with the file attached.
-    fn attach(spec: &Spec, world: &dyn World, access: Access) -> rusqlite::Result<Self> {
+    fn attach(spec: &Spec, world: &dyn World, access: Access, session: &str) -> rusqlite::Result<Self> {
         let conn = empty(access)?;
+        let token = format!("t{}", random(world));
+        masks::register(&conn, &token, spec.tokens.as_ref(), session)?;
         let guard = Guard::new();
         let asked = Arc::clone(&guard);
         conn.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
@@ -145,6 +151,7 @@ impl Link {
             catalog: Arc::default(),
             checked: HashMap::new(),
             schema,
+            token,
             access,
             names: None,
         })
@@ -242,6 +249,7 @@ impl Link {
         let mut rules = Rules {
             schema: self.schema.clone(),
             engine,
+            token: self.token.clone(),
             ..Rules::default()
         };
         for (lower, relation) in &self.catalog.relations {
@@ -341,6 +349,10 @@ impl Link {
     pub(super) fn shown(&self, relation: &Relation, column: &catalog::Column) -> String {
         let name = quoted(&column.name);
         match &column.class {
+            Some((class, MaskStyle::Token(_))) if relation.hides(column, &self.key.reveal) => {
+                let again = matches!(relation.kind, Kind::View(_));
+                format!("{} AS {name}", masks::token(&self.token, class, &name, again))
+            }
             Some((_, style)) if relation.hides(column, &self.key.reveal) => {
                 format!("{} AS {name}", masks::expression(*style, &name))
             }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::catalog::{self, Catalog};
 use super::link::{Access, Key, Link};
-use super::{ColumnsDefault, Spec};
+use super::masks;
+use super::{ColumnsDefault, MaskStyle, Spec};
 use crate::call::{Code, Refusal};
 use crate::clock::World;
 
@@ -53,6 +54,16 @@ impl Pool {
         if !repeated.is_empty() {
             return Err(at(format!("configured twice: {}", repeated.join(", "))));
         }
+        let tokens = |style: &MaskStyle| matches!(style, MaskStyle::Token(_));
+        if spec.tokens.is_none()
+            && spec
+                .columns
+                .values()
+                .filter_map(|class| spec.classes.get(class))
+                .any(tokens)
+        {
+            return Err(at("there is no key for its tokens".to_owned()));
+        }
         let link = Link::discover(&spec, world.as_ref())
             .map_err(|error| at(format!("cannot read {file} as a SQLite database: {error}")))?;
         let missing = link.catalog.missing(&spec);
@@ -62,6 +73,9 @@ impl Pool {
                  schema (virtual tables and what belongs to them are never shown)",
                 missing.join(", ")
             )));
+        }
+        if let Some(column) = masks::too_few(&link.catalog) {
+            return Err(at(column));
         }
         let state = State {
             catalog: Arc::clone(&link.catalog),
@@ -149,14 +163,12 @@ impl Pool {
         let file = self.file()?;
         let link = Link::discover(&self.spec, self.world.as_ref()).map_err(unreadable)?;
         let missing = link.catalog.missing(&self.spec);
+        if let Some(column) = masks::too_few(&link.catalog) {
+            return Err(misfit(column));
+        }
         // A classified column that was renamed would now be an unlisted one, and be shown.
         if self.spec.columns_default == ColumnsDefault::Show && !missing.is_empty() {
-            return Err(Refusal::new(
-                Code::TargetFailed,
-                "The database does not fit its configuration any more.",
-                "Tell your operator the call_id.",
-            )
-            .detail(format!(
+            return Err(misfit(format!(
                 "configured columns that are gone: {}",
                 missing.join(", ")
             )));
@@ -189,6 +201,15 @@ impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn misfit(what: String) -> Refusal {
+    Refusal::new(
+        Code::TargetFailed,
+        "The database does not fit its configuration any more.",
+        "Tell your operator the call_id.",
+    )
+    .detail(what)
 }
 
 /// The schema is not the one that was inspected.

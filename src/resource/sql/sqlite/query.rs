@@ -25,6 +25,8 @@ pub(super) struct Order {
     pub(super) limits: Limits,
     /// `table.column` shown raw.
     pub(super) reveal: BTreeSet<String>,
+    /// Whose tokens they are; empty where they are everybody's.
+    pub(super) session: String,
     pub(super) expected: Expected,
 }
 
@@ -85,6 +87,7 @@ pub(super) fn run(pool: &Pool, order: &Order, stop: &Arc<AtomicBool>) -> Result<
             .map(|c| c.column.clone())
             .collect(),
         unordered: false,
+        session: order.session.clone(),
     };
     key.reveal.retain(|column| order.reveal.contains(column));
     // The second time, indexes that tell the order of masked values are out of reach.

@@ -12,5 +12,6 @@ mod questions;
 mod random;
 mod same;
 mod shapes;
+mod tokens;
 mod values;
 mod writing;

@@ -24,6 +24,7 @@ use super::warden::{Scope, Told, Warden};
 use super::watch::Watch;
 use crate::call::request::Parameters;
 use crate::call::{ClassifiedColumn, Refusal};
+use crate::resource::sql::tokens::holds_token;
 
 /// A connection for one change.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl Writer {
             reveal: BTreeSet::new(),
             // A change is planned once: without the indexes that tell the order of masked values.
             unordered: true,
+            session: String::new(), // nothing masked is read
         };
         let link = pool.open_for(key, access)?;
         let warden = Warden::new();
@@ -162,7 +164,9 @@ impl Writer {
         });
         let is_mask = |text: &str| {
             // A column's mask stands alone or before what it shows; a detector's anywhere in a text.
-            (classified && text.starts_with(masks::CONSTANT)) || text.contains("[masked:")
+            (classified && text.starts_with(masks::CONSTANT))
+                || text.contains("[masked:")
+                || holds_token(text)
         };
         let spelled = change.spelled.iter().any(|text| is_mask(text));
         let bound = parameters.is_some_and(|parameters| match parameters {

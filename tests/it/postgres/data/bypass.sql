@@ -348,3 +348,15 @@ dangerous: \ufeffSELECT 1
 dangerous: SELECT "a\u200b"
 dangerous: SELECT 1 -- \u202e
 dangerous: SELECT \u00a01
+dangerous: SELECT tollgate.token('email', 'a@b.example')
+dangerous: SELECT "tollgate"."token"('email', email) FROM customers
+dangerous: SELECT TOLLGATE . TOKEN ( 'email' , 'a' )
+dangerous: SELECT token('email', 'a')
+dangerous: SELECT * FROM tollgate.token('email', 'a')
+dangerous: SELECT d.id FROM departments d, LATERAL tollgate.session_token('email', d.name) t
+dangerous: SELECT * FROM ROWS FROM (tollgate.token('email', 'a'))
+dangerous: SELECT * FROM tollgate.token_key
+dangerous: TABLE tollgate.token_key
+dangerous: SELECT U&"t\006fllgate".token('email', 'a')
+dangerous: SELECT 'a' OPERATOR(tollgate.=) 'b'
+dangerous: SELECT 'a'::tollgate.token_key

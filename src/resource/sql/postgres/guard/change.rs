@@ -14,6 +14,7 @@ use super::walk::Walk;
 use super::{Target, refused};
 use crate::call::Refusal;
 use crate::resource::sql::postgres::catalog::{Catalog, Column, Relation, RelationKind};
+use crate::resource::sql::tokens::holds_token;
 use pg_query::protobuf::Token;
 
 /// What changes are made of, beside what queries are made of.
@@ -459,7 +460,7 @@ fn markers(root: &Node, change: &Change, table: &Relation) -> Result<(), Refusal
         .for_each(|(_, value)| literals(value, &mut texts));
     if texts
         .iter()
-        .any(|text| text.contains(MARKER) || strict && text.starts_with(CONSTANT))
+        .any(|text| text.contains(MARKER) || holds_token(text) || strict && text.starts_with(CONSTANT))
     {
         return Err(refused(
             "The statement writes a mask: what it stands for would be lost.",

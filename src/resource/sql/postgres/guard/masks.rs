@@ -1,8 +1,9 @@
 //! Mask styles as SQL of PostgreSQL. Every expression is total: no value can make it fail, and the cost of
 //! each is bounded whatever the value.
 
-use crate::resource::sql::MaskStyle;
 use crate::resource::sql::postgres::catalog::{Catalog, Column};
+use crate::resource::sql::tokens::fits;
+use crate::resource::sql::{MaskStyle, TokenScope};
 
 /// What stands for a text that is not shown.
 pub(super) const CONSTANT: &str = "***";
@@ -41,9 +42,9 @@ const INTEGERS: [&str; 3] = ["int2", "int4", "int8"];
 /// How a column looks for someone who may see `raw` or not. A column that the role may not read is never
 /// read, whatever its style.
 pub(super) fn look(catalog: &Catalog, column: &Column, raw: bool) -> Look {
-    let style = match &column.class {
-        _ if !column.granted => MaskStyle::Constant,
-        Some((_, style)) if !raw => *style,
+    let (class, style) = match &column.class {
+        _ if !column.granted => ("", MaskStyle::Constant),
+        Some((class, style)) if !raw => (class.as_str(), *style),
         _ => return Look::Raw,
     };
     let name = type_name(catalog, column);
@@ -53,12 +54,17 @@ pub(super) fn look(catalog: &Catalog, column: &Column, raw: bool) -> Look {
     match style {
         MaskStyle::Last4 if partial => Look::Partial(last4(&column.name)),
         MaskStyle::Domain if partial && family != Family::Integer => Look::Partial(domain(&column.name)),
+        MaskStyle::Token(scope) if fits(&column.declared_type) => {
+            Look::Partial(token(scope, class, &column.name))
+        }
         MaskStyle::Null => Look::Blind(null(name)),
-        MaskStyle::Constant | MaskStyle::Last4 | MaskStyle::Domain => Look::Blind(match family {
-            Family::Text | Family::Foreign => format!("'{CONSTANT}'::pg_catalog.text"),
-            // Last4 of an integer is text, so its constant is text too; here nothing is read.
-            Family::Integer | Family::Own => null(name),
-        }),
+        MaskStyle::Constant | MaskStyle::Last4 | MaskStyle::Domain | MaskStyle::Token(_) => {
+            Look::Blind(match family {
+                Family::Text | Family::Foreign => format!("'{CONSTANT}'::pg_catalog.text"),
+                // Last4 of an integer is text, so its constant is text too; here nothing is read.
+                Family::Integer | Family::Own => null(name),
+            })
+        }
     }
 }
 
@@ -111,5 +117,19 @@ fn domain(column: &str) -> String {
          THEN ('{CONSTANT}@'::pg_catalog.text OPERATOR(pg_catalog.||) pg_catalog.reverse(pg_catalog.split_part(\
          pg_catalog.reverse({text}), '@'::pg_catalog.text, 1))) COLLATE pg_catalog.\"default\" \
          ELSE '{CONSTANT}'::pg_catalog.text END"
+    )
+}
+
+/// The database's own function makes it: the key never leaves the server. The class is a plain name, as the
+/// configuration has made sure; whatever it is, it is a text here.
+fn token(scope: TokenScope, class: &str, column: &str) -> String {
+    let function = match scope {
+        TokenScope::Deployment => "token",
+        TokenScope::Session => "session_token",
+    };
+    let class = class.replace('\'', "''");
+    format!(
+        "tollgate.{function}('{class}'::pg_catalog.text, {}::pg_catalog.text)",
+        quoted(column)
     )
 }

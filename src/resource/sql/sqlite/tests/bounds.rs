@@ -253,6 +253,7 @@ fn cancelling_ends_a_running_statement_at_the_next_look() {
             ..LIMITS
         },
         reveal: Default::default(),
+        session: String::new(),
         expected: Expected::of(&facts).unwrap(),
     };
     let refusal = query::run(&pool, &order, &stop).unwrap_err();
@@ -263,6 +264,7 @@ fn cancelling_ends_a_running_statement_at_the_next_look() {
 fn invocation(sql: &str) -> Invocation {
     Invocation {
         user: "local#1@host".to_owned(),
+        session: "one".to_owned(),
         tool: "sql_query".to_owned(),
         action: Action::SqlRead,
         resource: Some("shop".to_owned()),

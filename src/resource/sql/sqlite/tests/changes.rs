@@ -86,6 +86,7 @@ fn a_schema_change_between_inspection_and_run_is_noticed_and_the_next_call_sees_
         request: request(sql),
         limits: LIMITS,
         reveal: Default::default(),
+        session: String::new(),
         expected: Expected::of(&seen).unwrap(),
     };
     let refusal = query::run(&shop.pool, &order, &fixture::stop()).unwrap_err();
@@ -113,6 +114,7 @@ fn facts_that_do_not_fit_the_statement_are_not_run() {
         request: request("SELECT id FROM customers"),
         limits: LIMITS,
         reveal: Default::default(),
+        session: String::new(),
         expected: Expected::of(&seen).unwrap(),
     };
     assert_eq!(

@@ -40,6 +40,7 @@ impl Made {
                 .collect(),
             columns_default: ColumnsDefault::Show,
             classes: BTreeMap::from([("email".to_owned(), MaskStyle::Constant)]),
+            tokens: None,
             limits: LIMITS,
         };
         let pool = Arc::new(Pool::open(spec, Arc::new(System::new())).unwrap());

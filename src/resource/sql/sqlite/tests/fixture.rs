@@ -66,7 +66,7 @@ pub(in super::super) enum Twin {
 /// A database on disk, opened.
 pub(in super::super) struct Shop {
     /// Removed with the last of us.
-    _folder: TempDir,
+    pub(in super::super) _folder: TempDir,
     pub(in super::super) pool: Pool,
 }
 
@@ -332,6 +332,7 @@ pub(in super::super) fn spec(path: std::path::PathBuf) -> Spec {
         columns,
         columns_default: ColumnsDefault::Mask,
         classes: classes.map(|(class, style)| (class.to_owned(), style)).into(),
+        tokens: None,
         limits: LIMITS,
     }
 }
@@ -373,6 +374,7 @@ pub(in super::super) fn ask(
         request,
         limits,
         reveal: reveal.iter().map(|c| (*c).to_owned()).collect::<BTreeSet<_>>(),
+        session: String::new(),
         expected: Expected::of(&facts)?,
     };
     Ok((facts, query::run(pool, &order, &stop())?))

@@ -151,6 +151,7 @@ fn every_connection_is_set_up_so() {
     let reveal = Key {
         reveal: ["customers.email".to_owned()].into(),
         unordered: true,
+        session: String::new(),
     };
     for key in [Key::default(), reveal] {
         let link = shop.pool.lease(&key).unwrap();

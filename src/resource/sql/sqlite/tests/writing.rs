@@ -497,6 +497,18 @@ fn a_mask_is_not_written_over_what_it_hides() {
             "UPDATE products SET title = 'by [masked:email]' WHERE sku = 'p1'",
             json!(null),
         ),
+        (
+            "UPDATE products SET title = 'of tok_00112233445566778899aabbccddeeff' WHERE sku = 'p1'",
+            json!(null),
+        ),
+        (
+            "UPDATE customers SET notes = ?1 WHERE id = 1",
+            json!(["tok_00112233445566778899AABBCCDDEEFF"]),
+        ),
+        (
+            "INSERT INTO customers (id, name, email) VALUES (:id, 'x', :email)",
+            json!({"id": 99, "email": "tok_00112233445566778899aabbccddeeff"}),
+        ),
     ] {
         let refusal = inspect_with(&shop.pool, &execute(statement, parameters)).unwrap_err();
         assert_eq!(refusal.code, Code::StatementRefused, "{statement}: {refusal:?}");
@@ -506,6 +518,7 @@ fn a_mask_is_not_written_over_what_it_hides() {
         "UPDATE products SET title = '*** new ***' WHERE sku = 'p1'",
         "UPDATE customers SET name = '***' WHERE id = 1",
         "UPDATE customers SET notes = 'none' WHERE id = 1",
+        "UPDATE customers SET notes = 'tok_of_appreciation' WHERE id = 1",
         "DELETE FROM products WHERE title LIKE '%[masked:email]%'",
     ] {
         inspect(&shop.pool, statement).unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::world::catalog;
 use crate::resource::sql::postgres::catalog::Catalog;
 use crate::resource::sql::postgres::guard::{self, Mode};
+use crate::resource::sql::{MaskStyle, TokenScope};
 
 fn sent(catalog: &Catalog, reveal: &[&str], statement: &str) -> guard::Checked {
     let reveal: BTreeSet<String> = reveal.iter().map(|column| (*column).to_owned()).collect();
@@ -131,4 +132,66 @@ fn facts_name_what_the_statement_names() {
         BTreeSet::from(["crm.orders".to_owned()]),
         "the plain name is another's"
     );
+}
+
+#[test]
+fn tokens_are_made_by_the_databases_function_and_never_written() {
+    let mut catalog = catalog();
+    let classes = catalog
+        .relations
+        .values_mut()
+        .flat_map(|relation| &mut relation.columns);
+    for (class, style) in classes.filter_map(|column| column.class.as_mut()) {
+        if class == "email" {
+            *style = MaskStyle::Token(TokenScope::Deployment);
+        }
+    }
+    let token = "tollgate.token('email'::pg_catalog.text, \"email\"::pg_catalog.text) AS \"email\"";
+    let joined = sent(
+        &catalog,
+        &[],
+        "SELECT count(*) FROM customers c JOIN orders o USING (email)",
+    );
+    assert_eq!(joined.sql.matches(token).count(), 2, "{}", joined.sql);
+    assert!(
+        joined.facts.functions.iter().all(|name| !name.contains("token")),
+        "{:?}",
+        joined.facts
+    );
+    // Where nothing may be read of it, or there are too few values, it is a constant.
+    let mut blind = catalog.clone();
+    let columns = blind
+        .relations
+        .values_mut()
+        .flat_map(|relation| &mut relation.columns);
+    for column in columns.filter(|column| column.name == "email") {
+        column.granted = false;
+    }
+    let sql = sent(&blind, &[], "SELECT email FROM customers").sql;
+    assert!(
+        sql.contains("'***'::pg_catalog.text AS \"email\"") && !sql.contains("tollgate."),
+        "{sql}"
+    );
+    for column in catalog
+        .relations
+        .values_mut()
+        .flat_map(|relation| &mut relation.columns)
+    {
+        column.declared_type = "character(2)".to_owned();
+    }
+    let sql = sent(&catalog, &[], "SELECT email FROM customers").sql;
+    assert!(
+        sql.contains("'***'::pg_catalog.text AS \"email\"") && !sql.contains("tollgate."),
+        "{sql}"
+    );
+    for statement in [
+        "UPDATE departments SET name = 'tok_00112233445566778899aabbccddeeff' WHERE id = 1",
+        "INSERT INTO departments (id, name) VALUES (9, 'of tok_00112233445566778899AABBCCDDEEFF')",
+    ] {
+        let refused = guard::check(statement, &[], &catalog, &BTreeSet::new(), Mode::Change).unwrap_err();
+        assert!(
+            refused.message.contains("writes a mask"),
+            "{statement}: {refused:?}"
+        );
+    }
 }
