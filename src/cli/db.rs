@@ -19,14 +19,17 @@ pub(crate) enum Db {
     Grants {
         /// The resource, of kind "postgres"
         name: String,
+        /// Tables that agents may change with sql_execute, besides: table or schema.table, separated by commas
+        #[arg(long, value_name = "TABLES", value_delimiter = ',')]
+        write: Vec<String>,
     },
 }
 
 impl Db {
     pub(crate) async fn run(self, file: &Path, out: &mut Out) -> Result<ExitCode> {
-        let Self::Grants { name } = self;
+        let Self::Grants { name, write } = self;
         let config = Config::load(file)?;
-        let grants = app::db_grants(&config, &name).await?;
+        let grants = app::db_grants(&config, &name, &write).await?;
         for line in grants.lines() {
             out.line(&printable(line))?;
         }

@@ -98,12 +98,13 @@ pub(super) struct Rights {
     pub(super) versions: bool,
 }
 
-/// Reads what a change of `target` reaches: its children, what refers to any of these, and so on.
+/// Reads what a change of `targets` reaches: their children, what refers to any of these, and so on.
 ///
 /// # Errors
 /// What the connection says; `limit_exceeded`.
-pub(super) async fn read(link: &mut Link, target: u32) -> Result<Anatomy, Refusal> {
-    let found: Vec<TableRow> = ask(link, TABLES_SQL, &[i64::from(target)]).await?;
+pub(super) async fn read(link: &mut Link, targets: &BTreeSet<u32>) -> Result<Anatomy, Refusal> {
+    let seeds: Vec<i64> = targets.iter().map(|oid| i64::from(*oid)).collect();
+    let found: Vec<TableRow> = ask(link, TABLES_SQL, &seeds).await?;
     if found.len() > TABLES {
         return Err(Refusal::new(
             Code::LimitExceeded,

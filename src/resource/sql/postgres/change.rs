@@ -27,6 +27,8 @@ pub(super) struct Plan {
     pub(super) checked: Checked,
     pub(super) probe: Probe,
     target: Target,
+    /// Of these tables.
+    seeds: BTreeSet<u32>,
     anatomy: Anatomy,
     reach: Reach,
 }
@@ -63,11 +65,14 @@ impl<'a> Order<'a> {
     }
 }
 
-/// A change that was made in a transaction that has not ended.
-struct Made {
-    /// The connection that made it, and one that saw what was before.
+/// The connection that makes a change, and one that sees what was before.
+struct Pair {
     link: Link,
     beside: Link,
+}
+
+/// A change that was made in a transaction that has not ended.
+struct Made {
     loaded: Arc<Loaded>,
     plan: Plan,
     impact: Impact,
@@ -89,13 +94,20 @@ pub(super) async fn plan(
     let target = checked.target.clone();
     let target = target.ok_or_else(|| Refusal::internal("postgres: a change of nothing"))?;
     gives_no_masks(&target, request.parameters.as_ref())?;
-    let anatomy = anatomy::read(link, target.relation).await?;
-    let around = Around {
-        anatomy: &anatomy,
-        catalog: &loaded.catalog,
-        spec,
+    let mut seeds = BTreeSet::from([target.relation]);
+    let (anatomy, reach) = loop {
+        let anatomy = anatomy::read(link, &seeds).await?;
+        let around = Around {
+            anatomy: &anatomy,
+            catalog: &loaded.catalog,
+            spec,
+        };
+        let reach = around.reach(target.relation, deeds(&checked.facts.kind, &target));
+        if reach.named.is_subset(&seeds) {
+            break (anatomy, reach);
+        }
+        seeds.extend(&reach.named); // what triggers name has triggers and keys of its own
     };
-    let reach = around.reach(target.relation, deeds(&checked.facts.kind, &target));
     if let Some(why) = &reach.barred {
         return Err(unmade::out_of_reach().detail(why.clone()));
     }
@@ -107,6 +119,7 @@ pub(super) async fn plan(
         },
         checked,
         target,
+        seeds,
         anatomy,
         reach,
     };
@@ -238,12 +251,17 @@ impl Database {
             ));
         }
         let work = async {
-            let mut made = self.attempt(order, true).await?;
-            made.sample().await?;
-            self.unchanged(&mut made, order).await?;
-            made.link.give_back().await;
-            made.beside.give_back().await;
-            Ok(made.impact.effect)
+            let (mut pair, loaded) = self.pair(order).await?;
+            let tried = async {
+                let mut made = self.attempt(&mut pair, loaded, order, true).await?;
+                made.sample(&mut pair).await?;
+                self.unchanged(&mut pair.beside, &made.plan, order).await?;
+                Ok(made.impact.effect)
+            };
+            let tried = tried.await;
+            pair.link.give_back().await;
+            pair.beside.give_back().await;
+            tried
         };
         bounded(work, order.limits.seconds, cancel).await.map_err(|refusal| {
             match refusal.code == refusals::timed_out().code {
@@ -268,45 +286,88 @@ impl Database {
             return Err(unmade::approval_first());
         }
         let work = async {
-            let mut made = self.attempt(order, false).await?;
-            if seen.is_some_and(|seen| !made.impact.effect.is_within(seen, Bound::Keys)) {
-                made.sample().await?; // people will be asked anew, unless they approved a count, and look at rows
+            let (mut pair, loaded) = self.pair(order).await?;
+            let made = async {
+                let mut made = self.attempt(&mut pair, loaded, order, false).await?;
+                if seen.is_some_and(|seen| !made.impact.effect.is_within(seen, Bound::Keys)) {
+                    // People will be asked anew, unless they approved a count, and look at rows then too.
+                    made.sample(&mut pair).await?;
+                }
+                self.unchanged(&mut pair.beside, &made.plan, order).await?;
+                let ticket = commit::ticket(&mut pair.link, &mut pair.beside).await?;
+                Ok((made, ticket))
+            };
+            let made = made.await;
+            pair.beside.give_back().await;
+            match made {
+                Ok((made, ticket)) => Ok((pair.link, made, ticket)),
+                Err(refusal) => {
+                    pair.link.give_back().await;
+                    Err(refusal)
+                }
             }
-            self.unchanged(&mut made, order).await?;
-            let ticket = commit::ticket(&mut made.link, &mut made.beside).await?;
-            Ok((made, ticket))
         };
-        let (made, ticket) = bounded(work, order.limits.seconds, cancel).await?;
-        made.beside.give_back().await;
-        last.look(Some(&made.impact.effect)).await?;
+        let (link, made, ticket) = bounded(work, order.limits.seconds, cancel).await?;
+        let mut allowed = last.look(Some(&made.impact.effect)).await;
         if cancel.is_cancelled() {
-            return Err(Refusal::cancelled());
+            allowed = allowed.and(Err(Refusal::cancelled()));
+        }
+        if let Err(refusal) = allowed {
+            link.give_back().await;
+            return Err(refusal);
         }
         // From here on nobody's patience counts: what is half done is done to its end.
-        commit::commit(made.link, Arc::clone(&self.pool), ticket).await?;
+        commit::commit(link, Arc::clone(&self.pool), ticket).await?;
         let mut output = made.output;
         output.effect = Some(made.impact.effect);
         Ok(output)
     }
 
-    /// Checks everything again in the transaction, does the change, and finds what it did.
-    async fn attempt(&self, order: &Order<'_>, measures: bool) -> Result<Made, Refusal> {
+    /// The two connections of a change, and the catalogue as the first one sees it.
+    async fn pair(&self, order: &Order<'_>) -> Result<(Pair, Arc<Loaded>), Refusal> {
         let (mut link, turn) = self.pool.changing().await?;
-        let loaded = self.fresh(&mut link, order.invocation, order.limits.seconds).await?;
+        let seconds = order.limits.seconds;
+        let begun = async {
+            let loaded = self.fresh(&mut link, order.invocation, seconds).await?;
+            let moment = export(&mut link).await?;
+            let mut beside = self.pool.beside(turn, &moment).await?;
+            // The second one is told whose call it is, for row-level security.
+            let told = self.fresh(&mut beside, order.invocation, seconds).await;
+            Ok((beside, loaded, told.map(drop)))
+        };
+        match begun.await {
+            Ok((beside, loaded, Ok(()))) => Ok((Pair { link, beside }, loaded)),
+            Ok((beside, _, Err(refusal))) => {
+                beside.give_back().await;
+                link.give_back().await;
+                Err(refusal)
+            }
+            Err(refusal) => {
+                link.give_back().await;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Checks everything again in the transaction, does the change, and finds what it did.
+    async fn attempt(
+        &self,
+        pair: &mut Pair,
+        loaded: Arc<Loaded>,
+        order: &Order<'_>,
+        measures: bool,
+    ) -> Result<Made, Refusal> {
+        let Pair { link, beside } = pair;
         loaded.fit(self.spec.privileged)?;
         order.expected.matches_version(&loaded.catalog.version)?;
         let none = BTreeSet::new();
         let reveal = if measures { &none } else { &order.reveal };
-        let plan = plan(&mut link, &loaded, &self.spec, (order.request, reveal)).await?;
+        let plan = plan(link, &loaded, &self.spec, (order.request, reveal)).await?;
         order.expected.matches(&plan.checked)?;
         if plan.probe != order.probe {
             return Err(refusals::schema_changed());
         }
-        let moment = export(&mut link).await?;
-        let mut beside = self.pool.beside(turn, &moment).await?;
-        // The second one is told whose call it is, for row-level security.
-        self.fresh(&mut beside, order.invocation, order.limits.seconds).await?;
-        self.prepare(&mut link).await?;
+        self.prepare(link).await?;
         let asking = Asking {
             request: order.request,
             limits: order.limits,
@@ -314,14 +375,14 @@ impl Database {
             loaded: &loaded,
             measures,
         };
-        let done = returning::execute(&mut link, &asking, plan.target.returning).await?;
-        settle(&mut link, measures).await?;
+        let done = returning::execute(link, &asking, plan.target.returning).await?;
+        settle(link, measures).await?;
         let around = Around {
             anatomy: &plan.anatomy,
             catalog: &loaded.catalog,
             spec: &self.spec,
         };
-        let found = locks::taken(&mut link, &loaded, &plan.checked, (&around, &plan.reach)).await?;
+        let found = locks::taken(link, &loaded, &plan.checked, (&around, &plan.reach)).await?;
         let tables: Vec<Written<'_>> = found
             .written
             .iter()
@@ -329,8 +390,8 @@ impl Database {
             .map(|relation| plan.written(relation))
             .collect();
         let mut sides = Sides {
-            after: &mut link,
-            before: &mut beside,
+            after: link,
+            before: beside,
             catalog: &loaded.catalog,
             kinds: &loaded.kinds,
         };
@@ -348,8 +409,6 @@ impl Database {
         }
         let output = output(done, &plan.checked, order)?;
         Ok(Made {
-            link,
-            beside,
             loaded,
             plan,
             impact,
@@ -374,13 +433,12 @@ impl Database {
 
     /// What was inspected is so still, now that the change's locks keep it so: the server itself takes definitions
     /// as they are, not as the transaction's moment has them.
-    async fn unchanged(&self, made: &mut Made, order: &Order<'_>) -> Result<(), Refusal> {
-        made.beside.look_anew().await?;
-        let beside = &mut made.beside;
+    async fn unchanged(&self, beside: &mut Link, plan: &Plan, order: &Order<'_>) -> Result<(), Refusal> {
+        beside.look_anew().await?;
         let loaded = self.fresh(beside, order.invocation, order.limits.seconds).await?;
         order.expected.matches_version(&loaded.catalog.version)?;
-        let anatomy = anatomy::read(beside, made.plan.target.relation).await?;
-        match anatomy == made.plan.anatomy {
+        let anatomy = anatomy::read(beside, &plan.seeds).await?;
+        match anatomy == plan.anatomy {
             true => Ok(()),
             false => Err(refusals::schema_changed()),
         }
@@ -388,10 +446,10 @@ impl Database {
 }
 
 impl Made {
-    async fn sample(&mut self) -> Result<(), Refusal> {
+    async fn sample(&mut self, pair: &mut Pair) -> Result<(), Refusal> {
         let mut sides = Sides {
-            after: &mut self.link,
-            before: &mut self.beside,
+            after: &mut pair.link,
+            before: &mut pair.beside,
             catalog: &self.loaded.catalog,
             kinds: &self.loaded.kinds,
         };

@@ -12,7 +12,7 @@ use crate::call::Refusal;
 /// How long the server may take to make a change final.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it is asked what became of a transaction, and how often.
-const ASKING: Duration = Duration::from_secs(20);
+const ASKING: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// By what a transaction is found again.

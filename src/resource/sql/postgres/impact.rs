@@ -336,7 +336,7 @@ async fn seen(link: &mut Link, relation: &Relation, places: &[Place]) -> Result<
         let rows: Vec<&str> = batch.iter().map(|(_, place)| place.as_str()).collect();
         let text = format!(
             "SELECT t.tableoid::pg_catalog.int8, t.ctid::pg_catalog.text
-             FROM pg_catalog.unnest($1::pg_catalog.int8[], $2::pg_catalog.text[]::pg_catalog.tid[]) AS c (of, place)
+             FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[]::pg_catalog.tid[])) AS c (of, place)
              JOIN {} t ON t.ctid = c.place AND t.tableoid::pg_catalog.int8 = c.of",
             from(relation)
         );

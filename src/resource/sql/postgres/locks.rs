@@ -113,7 +113,7 @@ async fn by_trigger(link: &mut Link, around: &Around<'_>, root: u32) -> Result<(
     let Some(relation) = known else {
         return Err(unmade::out_of_reach().detail("a trigger changed a table that agents do not have"));
     };
-    let anatomy = anatomy::read(link, root).await?;
+    let anatomy = anatomy::read(link, &BTreeSet::from([root])).await?;
     let here = Around {
         anatomy: &anatomy,
         ..*around

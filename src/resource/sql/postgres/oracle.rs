@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::Spec;
 use super::anatomy::{Anatomy, Columns, Index, Key, Table, Trigger};
-use super::catalog::{Catalog, Relation};
+use super::catalog::{Catalog, Relation, RelationKind};
 
 /// What happens to rows of a table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +31,20 @@ pub(super) struct Reach {
     pub(super) barred: Option<String>,
     /// Whether triggers run, so that other tables may be changed as well.
     pub(super) triggers: bool,
+    /// Tables that are named in the texts of these.
+    pub(super) named: BTreeSet<u32>,
 }
+
+/// What does something to a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum By {
+    Statement,
+    Key,
+    /// Perhaps.
+    Trigger,
+}
+
+type Next = (u32, Deed, By);
 
 /// The database around a change.
 #[derive(Clone, Copy)]
@@ -46,39 +59,77 @@ impl Around<'_> {
     pub(super) fn reach(&self, table: u32, deeds: Vec<Deed>) -> Reach {
         let mut reach = Reach::default();
         let mut done = BTreeSet::new();
-        let mut open: Vec<(u32, Deed)> = deeds.into_iter().map(|deed| (table, deed)).collect();
-        while let Some((family, deed)) = open.pop() {
+        let mut open: Vec<Next> = Vec::new();
+        open.extend(deeds.into_iter().map(|deed| (table, deed, By::Statement)));
+        while let Some((family, deed, by)) = open.pop() {
             for table in self.anatomy.family(family) {
-                if done.insert((table, deed.clone())) {
-                    self.one(table, &deed, &mut reach, &mut open);
+                if done.insert((table, deed.clone(), by)) {
+                    self.one((table, &deed, by), &mut reach, &mut open);
                 }
             }
         }
         reach
     }
 
-    fn one(&self, oid: u32, deed: &Deed, reach: &mut Reach, open: &mut Vec<(u32, Deed)>) {
+    fn one(&self, (oid, deed, by): (u32, &Deed, By), reach: &mut Reach, open: &mut Vec<Next>) {
         let Some(table) = self.anatomy.tables.get(&oid) else {
             reach.barred.get_or_insert(format!("a table {oid} of which nothing is known"));
             return;
         };
-        reach.written.insert(oid);
-        if let Some(why) = self.barred(table, deed) {
-            reach.barred.get_or_insert(why);
-        }
-        reach.triggers |= table.triggers.iter().any(|trigger| trigger.runs_for(deed));
         reach.tells |= self.tells(oid, table, deed);
-        // Rows of a partition are those of its parents.
-        let parents = self.anatomy.tables.keys();
-        let own: BTreeSet<u32> = parents
-            .filter(|parent| self.anatomy.family(**parent).contains(&oid))
+        let run = table.triggers.iter().filter(|trigger| trigger.runs_for(deed));
+        for trigger in run {
+            reach.triggers = true;
+            let named = self.named(trigger);
+            for other in named.iter().filter(|other| self.anatomy.tables.contains_key(other)) {
+                // It may do anything to what it names.
+                let deeds = [Deed::Insert(self.all(*other)), Deed::Update(self.all(*other)), Deed::Delete];
+                open.extend(deeds.map(|deed| (*other, deed, By::Trigger)));
+            }
+            reach.named.extend(named);
+        }
+        let by_key = match by {
+            By::Trigger => By::Trigger,
+            By::Statement | By::Key => By::Key,
+        };
+        if by != By::Trigger {
+            reach.written.insert(oid);
+            let hides = by == By::Key && table.filtered;
+            let hidden = || format!("row-level security hides rows of {}.{} that a key's own work changes", table.schema, table.name);
+            if let Some(why) = self.barred(table, deed).or_else(|| hides.then(hidden)) {
+                reach.barred.get_or_insert(why);
+            }
+        }
+        if let (Deed::Update(_), "p") = (deed, table.kind.as_str()) {
+            // A row may move to another part.
+            open.extend([Deed::Insert(self.all(oid)), Deed::Delete].map(|deed| (oid, deed, by)));
+        }
+        // Rows of a part are those of what it is a part of.
+        let tables = self.anatomy.tables.keys();
+        let own: BTreeSet<u32> = tables
+            .filter(|table| self.anatomy.family(**table).contains(&oid))
             .copied()
             .collect();
         for key in &self.anatomy.keys {
             if own.contains(&key.parent) {
-                open.extend(key.follows(deed).map(|deed| (key.child, deed)));
+                open.extend(key.follows(deed).map(|deed| (key.child, deed, by_key)));
             }
         }
+    }
+
+    fn all(&self, oid: u32) -> Columns {
+        let relation = self.relation(oid);
+        let columns = relation.map(|relation| relation.columns.as_slice()).unwrap_or_default();
+        columns.iter().map(|column| column.number).collect()
+    }
+
+    /// The tables whose names are in a trigger's text.
+    fn named(&self, trigger: &Trigger) -> BTreeSet<u32> {
+        let words = words(trigger.body.as_deref().unwrap_or_default());
+        let relations = self.catalog.relations.values();
+        let tables = relations.filter(|one| matches!(one.kind, RelationKind::Table | RelationKind::Partitioned));
+        let named = tables.filter(|relation| words.contains(&relation.name.to_lowercase()));
+        named.map(|relation| relation.oid).collect()
     }
 
     /// What of a table's own is not available, whatever is done to it.
