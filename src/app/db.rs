@@ -81,7 +81,10 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
     for table in &report.changes {
         let (name, seen) = (&table.name, table.versions);
         let (after, remedy) = match seen {
-            true => ("; policies say who does, and who approves it", "revoke it if no agent should"),
+            true => (
+                "; policies say who does, and who approves it",
+                "revoke it if no agent should",
+            ),
             false => (
                 ", but not see which rows are new: every change is refused",
                 "tollgate db grants {name} --write prints what is missing",

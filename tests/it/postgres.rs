@@ -5,6 +5,7 @@ mod catalogue;
 mod changes;
 mod ends;
 mod errors;
+mod governed;
 mod lost;
 mod operator;
 mod oracles;
@@ -20,8 +21,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tollgate::call::request::{Parameters, SqlQuery, SqlSchema};
 use tollgate::call::{
-    Action, Arrival, CallId, Effect, Evidence, Hash, Invocation, LastLook, Limits, RawOutput, Refusal, Request,
-    ResourceCard, ResourceKind, Transport,
+    Action, Arrival, CallId, Effect, Evidence, Hash, Invocation, LastLook, Limits, RawOutput, Refusal,
+    Request, ResourceCard, ResourceKind, Transport,
 };
 use tollgate::clock::System;
 use tollgate::mask::Mask;

@@ -69,7 +69,11 @@ impl Stand {
         let never = CancellationToken::new();
         let (invocation, arrival) = asked(&["analyst"], execute(statement, None), &never);
         let facts = self.resources.inspect(&invocation, &never).await?;
-        let permit = permit(self.policies.current().decide_measure(&arrival, &invocation, &facts));
+        let permit = permit(
+            self.policies
+                .current()
+                .decide_measure(&arrival, &invocation, &facts),
+        );
         self.resources.measure(permit, &invocation, &facts, &never).await
     }
 
@@ -101,7 +105,9 @@ impl Stand {
             };
             let rules = self.policies.current();
             let permit = permit(rules.decide(&arrival, &invocation, &facts, &evidence));
-            let run = self.resources.run(permit, &invocation, &facts, evidence.effect(), looks, cancel);
+            let run = self
+                .resources
+                .run(permit, &invocation, &facts, evidence.effect(), looks, cancel);
             run.await
         };
         told(&arrival.call_id, made.await)
@@ -113,7 +119,8 @@ impl Stand {
 
     pub(super) async fn change_with(&self, statement: &str, parameters: Option<Value>) -> Value {
         let never = CancellationToken::new();
-        self.make(execute(statement, parameters), None, (&Looks::default(), &never)).await
+        self.make(execute(statement, parameters), None, (&Looks::default(), &never))
+            .await
     }
 }
 
@@ -136,45 +143,84 @@ async fn what_is_measured_is_what_happens_and_measuring_leaves_nothing() {
     )
     .await;
     for (statement, expected) in [
-        ("UPDATE orders SET cents = cents + 1 WHERE id IN (10, 11)", json!({"orders": {"updated": 2}})),
-        ("DELETE FROM orders WHERE id = 10", json!({"orders": {"deleted": 1}, "lines": {"deleted": 3}})),
-        ("INSERT INTO orders VALUES (20, 1, 5), (21, 2, 6)", json!({"orders": {"inserted": 2}})),
-        ("UPDATE plain SET b = 'x' WHERE a > 2", json!({"plain": {"updated": 2}})),
+        (
+            "UPDATE orders SET cents = cents + 1 WHERE id IN (10, 11)",
+            json!({"orders": {"updated": 2}}),
+        ),
+        (
+            "DELETE FROM orders WHERE id = 10",
+            json!({"orders": {"deleted": 1}, "lines": {"deleted": 3}}),
+        ),
+        (
+            "INSERT INTO orders VALUES (20, 1, 5), (21, 2, 6)",
+            json!({"orders": {"inserted": 2}}),
+        ),
+        (
+            "UPDATE plain SET b = 'x' WHERE a > 2",
+            json!({"plain": {"updated": 2}}),
+        ),
         ("DELETE FROM plain WHERE a = 1", json!({"plain": {"deleted": 1}})),
-        ("INSERT INTO numbered (word) VALUES ('one'), ('two')", json!({"numbered": {"inserted": 2}})),
+        (
+            "INSERT INTO numbered (word) VALUES ('one'), ('two')",
+            json!({"numbered": {"inserted": 2}}),
+        ),
         (
             "INSERT INTO orders VALUES (11, 1, 5), (30, 2, 6) ON CONFLICT (id) DO UPDATE SET cents = 0",
             json!({"orders": {"inserted": 1, "updated": 1}}),
         ),
-        ("UPDATE part SET k = k + 10 WHERE k = 3", json!({"part": {"deleted": 1, "inserted": 1}})),
-        ("UPDATE part SET id = id + 100 WHERE k = 15", json!({"part": {"deleted": 1, "inserted": 1}})),
+        (
+            "UPDATE part SET k = k + 10 WHERE k = 3",
+            json!({"part": {"deleted": 1, "inserted": 1}}),
+        ),
+        (
+            "UPDATE part SET id = id + 100 WHERE k = 15",
+            json!({"part": {"deleted": 1, "inserted": 1}}),
+        ),
         ("UPDATE orders SET cents = 1 WHERE id = 4444", json!({})),
     ] {
         let all = "SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM (SELECT o::text FROM orders o UNION ALL
             SELECT l::text FROM lines l UNION ALL SELECT p::text FROM plain p UNION ALL SELECT n.word FROM numbered n
             UNION ALL SELECT p::text FROM part p) t (t)";
         let before = stand.sql(all);
-        let effect = stand.measure(statement).await.unwrap_or_else(|refusal| panic!("{statement}: {refusal:?}"));
+        let effect = stand
+            .measure(statement)
+            .await
+            .unwrap_or_else(|refusal| panic!("{statement}: {refusal:?}"));
         assert_eq!(counts(&effect), expected, "{statement}");
         assert_eq!(stand.sql(all), before, "{statement}: it was only measured");
         let (looks, never) = (Looks::default(), CancellationToken::new());
         let made = stand
-            .make(execute(statement, None), Some(Some(effect.clone())), (&looks, &never))
+            .make(
+                execute(statement, None),
+                Some(Some(effect.clone())),
+                (&looks, &never),
+            )
             .await;
         assert_eq!(made["status"], "ok", "{statement}: {made}");
         let seen = looks.seen.into_inner().unwrap();
         assert_eq!(seen.len(), 1, "{statement}");
-        assert!(seen[0].is_within(&effect, Bound::Keys), "{statement}: {seen:?} {effect:?}");
-        assert_eq!(stand.sql(all) == before, expected == json!({}), "{statement}: it stayed");
+        assert!(
+            seen[0].is_within(&effect, Bound::Keys),
+            "{statement}: {seen:?} {effect:?}"
+        );
+        assert_eq!(
+            stand.sql(all) == before,
+            expected == json!({}),
+            "{statement}: it stayed"
+        );
     }
-    let connections = stand.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND state <> 'idle'");
+    let connections =
+        stand.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND state <> 'idle'");
     assert_eq!(connections, "0", "nothing is left open");
 }
 
 #[tokio::test]
 async fn reviewers_see_rows_before_and_after_behind_masks() {
     let stand = Stand::changing("", |_| {}).await;
-    let effect = stand.measure("UPDATE customers SET city = 'Bodø' WHERE id = 1").await.unwrap();
+    let effect = stand
+        .measure("UPDATE customers SET city = 'Bodø' WHERE id = 1")
+        .await
+        .unwrap();
     assert_eq!(counts(&effect), json!({"customers": {"updated": 1}}));
     let sample = serde_json::to_value(&effect.sample).unwrap();
     let row = |city: &str| json!({"id": 1, "name": "***", "email": "***", "city": city, "born": null});
@@ -184,7 +230,10 @@ async fn reviewers_see_rows_before_and_after_behind_masks() {
     );
     let effect = stand.measure("DELETE FROM orders WHERE id = 12").await.unwrap();
     let sample = serde_json::to_value(&effect.sample).unwrap();
-    assert_eq!(sample[0]["before"], json!({"id": 12, "customer_id": 2, "cents": 900}));
+    assert_eq!(
+        sample[0]["before"],
+        json!({"id": 12, "customer_id": 2, "cents": 900})
+    );
     assert_eq!(sample[0].get("after"), None);
     assert!(!effect.irreversible);
     assert!(stand.measure("DELETE FROM orders").await.unwrap().irreversible);
@@ -192,21 +241,36 @@ async fn reviewers_see_rows_before_and_after_behind_masks() {
 
 #[tokio::test]
 async fn other_rows_and_other_values_are_outside_of_what_was_approved() {
-    let stand = Stand::changing("CREATE TABLE rates (id int PRIMARY KEY, rate int); INSERT INTO rates VALUES (1, 2)", |spec| {
-        spec.columns.extend(["id", "rate"].map(|name| (format!("rates.{name}"), "public".to_owned())));
-    })
+    let stand = Stand::changing(
+        "CREATE TABLE rates (id int PRIMARY KEY, rate int); INSERT INTO rates VALUES (1, 2)",
+        |spec| {
+            spec.columns
+                .extend(["id", "rate"].map(|name| (format!("rates.{name}"), "public".to_owned())));
+        },
+    )
     .await;
     let statement = "UPDATE orders SET cents = cents * (SELECT rate FROM rates) WHERE customer_id = 1";
     let approved = stand.measure(statement).await.unwrap();
     for (script, within) in [
         ("SELECT 1", true),
         ("UPDATE rates SET rate = 3", false),
-        ("UPDATE rates SET rate = 2; UPDATE orders SET customer_id = 1 WHERE id = 12; UPDATE orders SET customer_id = 2 WHERE id = 11", false),
+        (
+            "UPDATE rates SET rate = 2; UPDATE orders SET customer_id = 1 WHERE id = 12; UPDATE orders SET customer_id = 2 WHERE id = 11",
+            false,
+        ),
         ("UPDATE orders SET customer_id = 2", true),
         ("UPDATE orders SET customer_id = 1 WHERE id = 11", true),
     ] {
         stand.sql(script);
-        assert_eq!(stand.measure(statement).await.unwrap().is_within(&approved, Bound::Keys), within, "{script}");
+        assert_eq!(
+            stand
+                .measure(statement)
+                .await
+                .unwrap()
+                .is_within(&approved, Bound::Keys),
+            within,
+            "{script}"
+        );
     }
 }
 
@@ -223,7 +287,11 @@ async fn nothing_stays_of_a_change_that_the_last_look_refuses_or_that_is_cancell
     assert_ne!(code(&refused), "none", "{refused}");
     assert_eq!(stand.sql("SELECT cents FROM orders WHERE id = 10"), "500");
     let made = stand.change(statement).await;
-    assert_eq!(made["data"], json!({"kind": "update", "rows_affected": 1}), "{made}");
+    assert_eq!(
+        made["data"],
+        json!({"kind": "update", "rows_affected": 1}),
+        "{made}"
+    );
     assert_eq!(stand.sql("SELECT cents FROM orders WHERE id = 10"), "1");
 }
 
@@ -245,8 +313,15 @@ async fn returning_gives_the_servers_own_values_behind_masks_and_in_no_order_tha
             Some(json!([9, "Customer Nine", "nine@shop.example", null])),
         )
         .await;
-    assert_eq!(made["data"]["returned"]["rows"], json!([[9, "***", "***", null, null]]), "{made}");
-    assert_eq!(stand.sql("SELECT email FROM customers WHERE id = 9"), "nine@shop.example");
+    assert_eq!(
+        made["data"]["returned"]["rows"],
+        json!([[9, "***", "***", null, null]]),
+        "{made}"
+    );
+    assert_eq!(
+        stand.sql("SELECT email FROM customers WHERE id = 9"),
+        "nine@shop.example"
+    );
 }
 
 #[tokio::test]
@@ -254,17 +329,34 @@ async fn masks_are_not_written_back() {
     let stand = Stand::changing("", |_| {}).await;
     for (statement, parameters) in [
         ("UPDATE customers SET email = '***' WHERE id = 1", None),
-        ("UPDATE customers SET email = $1 WHERE id = 1", Some(json!(["***"]))),
-        ("UPDATE customers SET email = :mail WHERE id = :id", Some(json!({"mail": "***e.example", "id": 1}))),
-        ("UPDATE customers SET city = $1 WHERE id = 1", Some(json!(["a [masked: email]"]))),
+        (
+            "UPDATE customers SET email = $1 WHERE id = 1",
+            Some(json!(["***"])),
+        ),
+        (
+            "UPDATE customers SET email = :mail WHERE id = :id",
+            Some(json!({"mail": "***e.example", "id": 1})),
+        ),
+        (
+            "UPDATE customers SET city = $1 WHERE id = 1",
+            Some(json!(["a [masked: email]"])),
+        ),
     ] {
         let answer = stand.change_with(statement, parameters).await;
         assert_eq!(code(&answer), "statement_refused", "{statement}: {answer}");
         assert!(answer.to_string().contains("mask"), "{answer}");
     }
-    let fine = stand.change_with("UPDATE customers SET city = $1 WHERE id = 1", Some(json!(["*** Oslo"]))).await;
+    let fine = stand
+        .change_with(
+            "UPDATE customers SET city = $1 WHERE id = 1",
+            Some(json!(["*** Oslo"])),
+        )
+        .await;
     assert_eq!(fine["status"], "ok", "{fine}");
-    assert_eq!(stand.sql("SELECT email FROM customers WHERE id = 1"), "one@shop.example");
+    assert_eq!(
+        stand.sql("SELECT email FROM customers WHERE id = 1"),
+        "one@shop.example"
+    );
 }
 
 #[tokio::test]
@@ -287,10 +379,22 @@ async fn what_nobody_listed_is_not_run_and_what_the_role_lacks_is_said_to_the_op
     .await;
     stand.sql("REVOKE ALL ON locked FROM reader; GRANT SELECT (id), INSERT ON locked TO reader");
     for (statement, refusal, detail) in [
-        ("UPDATE watched SET word = 'c' WHERE id = 1", "statement_refused", "public.note"),
-        ("INSERT INTO checked VALUES (1)", "statement_refused", "public.odd"),
+        (
+            "UPDATE watched SET word = 'c' WHERE id = 1",
+            "statement_refused",
+            "public.note",
+        ),
+        (
+            "INSERT INTO checked VALUES (1)",
+            "statement_refused",
+            "public.odd",
+        ),
         ("INSERT INTO ruled VALUES (1)", "statement_refused", "rules"),
-        ("DELETE FROM locked WHERE id = 1", "target_failed", "DELETE on public.locked"),
+        (
+            "DELETE FROM locked WHERE id = 1",
+            "target_failed",
+            "DELETE on public.locked",
+        ),
         ("INSERT INTO locked VALUES (1)", "target_failed", "xmin"),
     ] {
         let answer = stand.change(statement).await;
@@ -309,15 +413,23 @@ async fn what_nobody_listed_is_not_run_and_what_the_role_lacks_is_said_to_the_op
          CREATE TRIGGER noted BEFORE UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION note()",
         |spec| {
             spec.columns.extend(
-                ["log.id", "log.word", "watched.id", "watched.word"].map(|name| (name.to_owned(), "public".to_owned())),
+                ["log.id", "log.word", "watched.id", "watched.word"]
+                    .map(|name| (name.to_owned(), "public".to_owned())),
             );
             spec.functions.insert("public.note".to_owned());
         },
     )
     .await;
     let effect = listed.measure("UPDATE watched SET word = 'c'").await.unwrap();
-    assert_eq!(counts(&effect), json!({"watched": {"updated": 2}, "log": {"inserted": 2}}));
-    assert_eq!(effect.schema.keys().collect::<Vec<_>>(), ["public.log_id_seq"], "numbers are used up");
+    assert_eq!(
+        counts(&effect),
+        json!({"watched": {"updated": 2}, "log": {"inserted": 2}})
+    );
+    assert_eq!(
+        effect.schema.keys().collect::<Vec<_>>(),
+        ["public.log_id_seq"],
+        "numbers are used up"
+    );
     let made = listed.change("UPDATE watched SET word = 'c'").await;
     assert_eq!(made["data"]["rows_affected"], json!(2), "{made}");
     assert_eq!(listed.sql("SELECT count(*) FROM log"), "2");
@@ -340,8 +452,14 @@ async fn a_refused_change_says_the_same_whatever_was_in_its_way() {
         words.insert(format!("{} {}", measured.message, made["refusal"]["message"]));
     }
     assert_eq!(words.len(), 1, "{words:?}");
-    let unread = stand.measure("UPDATE orders SET cents = 'a word' WHERE id = 10").await.unwrap_err();
-    assert!(unread.message.contains("line 1"), "a mistake in the text is told: {unread:?}");
+    let unread = stand
+        .measure("UPDATE orders SET cents = 'a word' WHERE id = 10")
+        .await
+        .unwrap_err();
+    assert!(
+        unread.message.contains("line 1"),
+        "a mistake in the text is told: {unread:?}"
+    );
     for statement in [
         "TRUNCATE orders",
         "MERGE INTO orders o USING customers c ON o.customer_id = c.id WHEN MATCHED THEN DELETE",
@@ -365,9 +483,13 @@ async fn a_change_whose_success_tells_is_not_tried_before_people_agreed() {
     assert_eq!(code(&stand.change(insert).await), "not_permitted");
     assert_eq!(stand.measure(insert).await.unwrap_err().code.as_str(), "internal");
     let never = CancellationToken::new();
-    let made = stand.make(execute(insert, None), Some(None), (&Looks::default(), &never)).await;
+    let made = stand
+        .make(execute(insert, None), Some(None), (&Looks::default(), &never))
+        .await;
     assert_eq!(code(&made), "statement_refused", "{made}");
     let other = insert.replace("one@", "eight@");
-    let made = stand.make(execute(&other, None), Some(None), (&Looks::default(), &never)).await;
+    let made = stand
+        .make(execute(&other, None), Some(None), (&Looks::default(), &never))
+        .await;
     assert_eq!(made["status"], "ok", "{made}");
 }

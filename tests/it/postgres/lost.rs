@@ -133,6 +133,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, cut: Arc<Mutex<(Cut,
                 let Ok(read @ 1..) = read else { return };
                 let said = up.get(..read).unwrap();
                 let (at, lasting) = *cut.lock().unwrap();
+                if at == Cut::Gone { return }
                 let commits = at != Cut::Nowhere && at != Cut::Gone && said.windows(COMMIT.len()).any(|part| part == COMMIT);
                 if commits && at == Cut::After {
                     server.write_all(said).await.unwrap();
@@ -182,19 +183,32 @@ async fn a_lost_commit_is_what_the_server_says_became_of_it() {
     let cut = Arc::new(Mutex::new((Cut::Nowhere, false)));
     let stand = wired(&cut).await;
     let mut expected = 500;
-    for (at, crash) in [(Cut::Before, false), (Cut::After, false), (Cut::Before, true), (Cut::After, true)] {
+    for (at, crash) in [
+        (Cut::Before, false),
+        (Cut::After, false),
+        (Cut::Before, true),
+        (Cut::After, true),
+    ] {
         *cut.lock().unwrap() = (at, crash);
         let (answer, ()) = tokio::join!(stand.change(RAISE), async {
             if !crash {
                 return;
             }
-            until("the cut", async || (cut.lock().unwrap().0 == Cut::Gone).then_some(())).await;
+            until("the cut", async || {
+                (cut.lock().unwrap().0 == Cut::Gone).then_some(())
+            })
+            .await;
             let process = stand.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
             kill_process(Pid::from_raw(process.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
             until("the server is back", async || {
                 let login = ("postgres", crate::support::postgres::PASSWORD);
-                let now = stand.server.sql_as(login, "shop", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
-                now.is_ok_and(|now| now != process && !now.is_empty()).then_some(())
+                let now = stand.server.sql_as(
+                    login,
+                    "shop",
+                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
+                );
+                now.is_ok_and(|now| now != process && !now.is_empty())
+                    .then_some(())
             })
             .await;
             cut.lock().unwrap().0 = Cut::Nowhere;

@@ -19,7 +19,9 @@ use super::returning::{self, Asking, Done};
 use super::{Database, Expected, Spec, bounded, commit, parameters, refusals, unmade};
 use crate::call::answer::Changed;
 use crate::call::request::{Parameters, SqlExecute};
-use crate::call::{Bound, Effect, Facts, Invocation, LastLook, Limits, MaskCounts, Probe, RawOutput, Refusal};
+use crate::call::{
+    Bound, Effect, Facts, Invocation, LastLook, Limits, MaskCounts, Probe, RawOutput, Refusal,
+};
 
 /// What a change is, before anything runs.
 #[derive(Debug)]
@@ -147,7 +149,9 @@ fn gives_no_masks(target: &Target, parameters: Option<&Parameters>) -> Result<()
     };
     let is_mask = |(at, value): (usize, &&Value)| {
         let classified = target.parameters.contains(&(at + 1));
-        value.as_str().is_some_and(|text| guard::is_mask(text, classified))
+        value
+            .as_str()
+            .is_some_and(|text| guard::is_mask(text, classified))
     };
     match values.iter().enumerate().any(is_mask) {
         true => Err(unmade::gives_a_mask()),
@@ -203,7 +207,9 @@ impl Plan {
                 unmade::out_of_reach().detail("it would change a table that agents do not have")
             })?;
             self.checked.facts.tables.insert(loaded.catalog.shown(relation));
-            self.checked.classified.extend(loaded.catalog.classified(relation));
+            self.checked
+                .classified
+                .extend(loaded.catalog.classified(relation));
         }
         Ok(())
     }
@@ -212,7 +218,13 @@ impl Plan {
     /// database's own choice; what the statement gives is what people approve.
     fn written<'l>(&self, relation: &'l Relation) -> Written<'l> {
         // What is another value every time.
-        const CLOCKS: [&str; 5] = ["age", "clock_timestamp", "now", "statement_timestamp", "transaction_timestamp"];
+        const CLOCKS: [&str; 5] = [
+            "age",
+            "clock_timestamp",
+            "now",
+            "statement_timestamp",
+            "transaction_timestamp",
+        ];
         let mut functions = self.checked.facts.functions.iter();
         let timed = self.target.clock
             || functions.any(|name| CLOCKS.contains(&name.rsplit('.').next().unwrap_or_default()));
@@ -263,12 +275,14 @@ impl Database {
             pair.beside.give_back().await;
             tried
         };
-        bounded(work, order.limits.seconds, cancel).await.map_err(|refusal| {
-            match refusal.code == refusals::timed_out().code {
-                true => unmade::not_measured(), // too long or too much: the same to an agent
-                false => refusal,
-            }
-        })
+        bounded(work, order.limits.seconds, cancel)
+            .await
+            .map_err(|refusal| {
+                match refusal.code == refusals::timed_out().code {
+                    true => unmade::not_measured(), // too long or too much: the same to an agent
+                    false => refusal,
+                }
+            })
     }
 
     /// Makes the change. Nothing stays unless the last look allows it.
@@ -404,7 +418,11 @@ impl Database {
         let target = relation(&loaded, plan.target.relation).map(|target| loaded.catalog.shown(target));
         if target.is_none_or(|target| impact.changed(&target) < done.affected) {
             // Rows that row-level security, or a trigger, keeps out of sight.
-            let hidden = if measures { unmade::not_measured() } else { unmade::not_possible() };
+            let hidden = if measures {
+                unmade::not_measured()
+            } else {
+                unmade::not_possible()
+            };
             return Err(hidden.detail("the server counts more rows than can be seen"));
         }
         let output = output(done, &plan.checked, order)?;
@@ -420,7 +438,12 @@ impl Database {
     async fn prepare(&self, link: &mut Link) -> Result<(), Refusal> {
         // Triggers and defaults find what they name as they would for anybody else. Of names that are sent, each has
         // its schema but for operators, and the guard has refused those of the database's own.
-        let path: Vec<String> = self.spec.schemas.iter().map(|schema| super::link::quoted(schema)).collect();
+        let path: Vec<String> = self
+            .spec
+            .schemas
+            .iter()
+            .map(|schema| super::link::quoted(schema))
+            .collect();
         let asked = sqlx::query(
             "SELECT pg_catalog.set_config('search_path', $1, true),
                pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit')
@@ -487,8 +510,8 @@ fn output(done: Done, checked: &Checked, order: &Order<'_>) -> Result<RawOutput,
         kind: checked.facts.kind.clone(),
         returned: done.returned,
     };
-    let mut output = RawOutput::new(&changed)
-        .map_err(|error| Refusal::internal(format!("postgres change: {error}")))?;
+    let mut output =
+        RawOutput::new(&changed).map_err(|error| Refusal::internal(format!("postgres change: {error}")))?;
     output.truncated = done.truncated;
     let mut masks = MaskCounts::default();
     for column in &checked.named {

@@ -36,12 +36,14 @@ const TICKET: &str = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text,
 /// What [`unmade::failed`] makes of it.
 pub(super) async fn ticket(link: &mut Link, beside: &mut Link) -> Result<Ticket, Refusal> {
     let failed = |error: sqlx::Error| unmade::failed(&error, false);
-    let row = sqlx::query(TICKET).persistent(false).fetch_one(link.conn()?).await;
+    let row = sqlx::query(TICKET)
+        .persistent(false)
+        .fetch_one(link.conn()?)
+        .await;
     let read = |row: sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
     let (number, timeline) = row.and_then(read).map_err(failed)?;
     let keep = "COMMIT; BEGIN TRANSACTION READ WRITE; \
-        SELECT pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit') \
-        WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true); \
+        SET LOCAL synchronous_commit = local; \
         SELECT pg_catalog.pg_logical_emit_message(true, 'tollgate', ''); COMMIT";
     let kept = sqlx::raw_sql(keep).execute(beside.conn()?).await;
     Ok(Ticket {

@@ -102,9 +102,15 @@ impl Sides<'_> {
             ::pg_catalog.text::pg_catalog.int8 % 4294967296) + 4294967296) % 4294967296 < 2147483648";
         let text = table.scan(&table.digest(&table.given), ours);
         let found = versions(self.after, text, MAX_CHANGED).await?;
-        let places = found.iter().map(|version| version.place.clone()).collect::<Vec<_>>();
+        let places = found
+            .iter()
+            .map(|version| version.place.clone())
+            .collect::<Vec<_>>();
         let known = seen(self.before, table.relation, &places).await?;
-        Ok(found.into_iter().filter(|version| !known.contains(&version.place)).collect())
+        Ok(found
+            .into_iter()
+            .filter(|version| !known.contains(&version.place))
+            .collect())
     }
 
     /// Rows that were there before and are not now.
@@ -120,7 +126,11 @@ impl Sides<'_> {
             }
             let places: Vec<Place> = batch.iter().map(|version| version.place.clone()).collect();
             let still = seen(self.after, table.relation, &places).await?;
-            gone.extend(batch.into_iter().filter(|version| !still.contains(&version.place)));
+            gone.extend(
+                batch
+                    .into_iter()
+                    .filter(|version| !still.contains(&version.place)),
+            );
             if gone.len() > MAX_CHANGED {
                 return Err(unmade::too_much());
             }
@@ -176,7 +186,10 @@ impl Written<'_> {
     /// The primary key, if it may be known: a digest of a masked one could be guessed.
     fn key(&self) -> Columns {
         let key = self.relation.columns.iter().filter(|column| column.primary_key);
-        if key.clone().any(|column| column.class.is_some() || !column.granted) {
+        if key
+            .clone()
+            .any(|column| column.class.is_some() || !column.granted)
+        {
             return Columns::new();
         }
         key.map(|column| column.number).collect()
@@ -185,7 +198,8 @@ impl Written<'_> {
     /// One text for the values of these columns, as far as they may be known.
     fn digest(&self, of: &Columns) -> String {
         let columns = self.relation.columns.iter();
-        let open = columns.filter(|column| of.contains(&column.number) && column.class.is_none() && column.granted);
+        let open =
+            columns.filter(|column| of.contains(&column.number) && column.class.is_none() && column.granted);
         let list: Vec<String> = open.map(|column| format!("t.{}", quoted(&column.name))).collect();
         match list.is_empty() {
             true => "''".to_owned(),
@@ -205,7 +219,11 @@ impl Impact {
         let keyed = !table.key().is_empty();
         let mut was: HashMap<String, Version> = HashMap::new();
         for (at, version) in old.into_iter().enumerate() {
-            let key = if keyed { version.key.clone() } else { at.to_string() };
+            let key = if keyed {
+                version.key.clone()
+            } else {
+                at.to_string()
+            };
             was.insert(key, version);
         }
         // Rows without a key that may be known: which became which is not known, so each stands for all.
@@ -219,11 +237,21 @@ impl Impact {
         };
         let mut shown = Vec::new();
         for (at, version) in new.into_iter().enumerate() {
-            let key = if keyed { version.key.clone() } else { at.to_string() };
+            let key = if keyed {
+                version.key.clone()
+            } else {
+                at.to_string()
+            };
             let before = was.remove(&key);
             let (affected, mark) = match &before {
-                Some(before) if keyed => (&mut changes.updated, mark(&[&name, "u", &before.key, &version.given])),
-                Some(before) => (&mut changes.updated, mark(&[&name, "u", &before.identity(), &all])),
+                Some(before) if keyed => (
+                    &mut changes.updated,
+                    mark(&[&name, "u", &before.key, &version.given]),
+                ),
+                Some(before) => (
+                    &mut changes.updated,
+                    mark(&[&name, "u", &before.identity(), &all]),
+                ),
                 None if table.told_apart => (&mut changes.inserted, mark(&[&name, "i", &version.given])),
                 None => {
                     let nth = changes.inserted.count.to_string();
@@ -364,7 +392,9 @@ async fn look(
         from(relation),
         place.replace('\'', "")
     );
-    let found = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).fetch_optional(link.conn()?).await;
+    let found = sqlx::raw_sql(sqlx::AssertSqlSafe(text))
+        .fetch_optional(link.conn()?)
+        .await;
     let Some(row) = found.map_err(|error| unmade::failed(&error, true))? else {
         return Ok(None);
     };

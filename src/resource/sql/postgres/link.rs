@@ -96,7 +96,10 @@ impl Pool {
     /// # Errors
     /// As [`Self::reading`].
     pub(super) async fn beside(self: &Arc<Self>, turn: Beside, moment: &str) -> Result<Link, Refusal> {
-        let told: String = moment.chars().filter(|c| c.is_ascii_hexdigit() || *c == '-').collect();
+        let told: String = moment
+            .chars()
+            .filter(|c| c.is_ascii_hexdigit() || *c == '-')
+            .collect();
         let begin = format!("{READING}; SET TRANSACTION SNAPSHOT '{told}'");
         self.lend(turn.0, &begin).await
     }
@@ -109,7 +112,11 @@ impl Pool {
         self.lend(None, READING).await
     }
 
-    async fn lend(self: &Arc<Self>, turn: Option<OwnedSemaphorePermit>, begin: &str) -> Result<Link, Refusal> {
+    async fn lend(
+        self: &Arc<Self>,
+        turn: Option<OwnedSemaphorePermit>,
+        begin: &str,
+    ) -> Result<Link, Refusal> {
         let mut link = Link {
             session: None,
             turn,

@@ -57,7 +57,9 @@ pub(super) async fn taken(
         if kind == "S" {
             if writes {
                 let words = "takes numbers from it, which are used up even if nothing else stays";
-                found.sequences.insert(format!("{schema}.{name}"), words.to_owned());
+                found
+                    .sequences
+                    .insert(format!("{schema}.{name}"), words.to_owned());
             }
             continue;
         }
@@ -85,12 +87,7 @@ fn unexpected(what: &str, oid: u32) -> Refusal {
 }
 
 /// All that may be opened; `None` is anything, where what is listed reads what it reads.
-fn expected(
-    loaded: &Loaded,
-    checked: &Checked,
-    around: &Around<'_>,
-    reach: &Reach,
-) -> Option<BTreeSet<u32>> {
+fn expected(loaded: &Loaded, checked: &Checked, around: &Around<'_>, reach: &Reach) -> Option<BTreeSet<u32>> {
     let calls = |oid: &u32| {
         let table = around.anatomy.tables.get(oid);
         table.is_none_or(|table| !table.calls.is_empty())
@@ -109,7 +106,11 @@ fn expected(
 /// What a listed trigger wrote must be such that the agent's own statement could have: a table that it has, with
 /// nothing around it that nobody listed.
 async fn by_trigger(link: &mut Link, around: &Around<'_>, root: u32) -> Result<(), Refusal> {
-    let known = around.catalog.relations.values().find(|relation| relation.oid == root);
+    let known = around
+        .catalog
+        .relations
+        .values()
+        .find(|relation| relation.oid == root);
     let Some(relation) = known else {
         return Err(unmade::out_of_reach().detail("a trigger changed a table that agents do not have"));
     };
@@ -119,7 +120,10 @@ async fn by_trigger(link: &mut Link, around: &Around<'_>, root: u32) -> Result<(
         ..*around
     };
     let barred = here.barred_at(root);
-    let sees = anatomy.tables.get(&root).is_some_and(|table| table.rights.versions && !table.filtered);
+    let sees = anatomy
+        .tables
+        .get(&root)
+        .is_some_and(|table| table.rights.versions && !table.filtered);
     match (barred, sees) {
         (Some(why), _) => Err(unmade::out_of_reach().detail(why)),
         (None, false) => Err(unmade::out_of_reach().detail(format!(

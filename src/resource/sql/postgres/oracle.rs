@@ -73,7 +73,9 @@ impl Around<'_> {
 
     fn one(&self, (oid, deed, by): (u32, &Deed, By), reach: &mut Reach, open: &mut Vec<Next>) {
         let Some(table) = self.anatomy.tables.get(&oid) else {
-            reach.barred.get_or_insert(format!("a table {oid} of which nothing is known"));
+            reach
+                .barred
+                .get_or_insert(format!("a table {oid} of which nothing is known"));
             return;
         };
         reach.tells |= self.tells(oid, table, deed);
@@ -81,9 +83,16 @@ impl Around<'_> {
         for trigger in run {
             reach.triggers = true;
             let named = self.named(trigger);
-            for other in named.iter().filter(|other| self.anatomy.tables.contains_key(other)) {
+            for other in named
+                .iter()
+                .filter(|other| self.anatomy.tables.contains_key(other))
+            {
                 // It may do anything to what it names.
-                let deeds = [Deed::Insert(self.all(*other)), Deed::Update(self.all(*other)), Deed::Delete];
+                let deeds = [
+                    Deed::Insert(self.all(*other)),
+                    Deed::Update(self.all(*other)),
+                    Deed::Delete,
+                ];
                 open.extend(deeds.map(|deed| (*other, deed, By::Trigger)));
             }
             reach.named.extend(named);
@@ -95,7 +104,12 @@ impl Around<'_> {
         if by != By::Trigger {
             reach.written.insert(oid);
             let hides = by == By::Key && table.filtered;
-            let hidden = || format!("row-level security hides rows of {}.{} that a key's own work changes", table.schema, table.name);
+            let hidden = || {
+                format!(
+                    "row-level security hides rows of {}.{} that a key's own work changes",
+                    table.schema, table.name
+                )
+            };
             if let Some(why) = self.barred(table, deed).or_else(|| hides.then(hidden)) {
                 reach.barred.get_or_insert(why);
             }
@@ -119,7 +133,9 @@ impl Around<'_> {
 
     fn all(&self, oid: u32) -> Columns {
         let relation = self.relation(oid);
-        let columns = relation.map(|relation| relation.columns.as_slice()).unwrap_or_default();
+        let columns = relation
+            .map(|relation| relation.columns.as_slice())
+            .unwrap_or_default();
         columns.iter().map(|column| column.number).collect()
     }
 
@@ -127,7 +143,8 @@ impl Around<'_> {
     fn named(&self, trigger: &Trigger) -> BTreeSet<u32> {
         let words = words(trigger.body.as_deref().unwrap_or_default());
         let relations = self.catalog.relations.values();
-        let tables = relations.filter(|one| matches!(one.kind, RelationKind::Table | RelationKind::Partitioned));
+        let tables =
+            relations.filter(|one| matches!(one.kind, RelationKind::Table | RelationKind::Partitioned));
         let named = tables.filter(|relation| words.contains(&relation.name.to_lowercase()));
         named.map(|relation| relation.oid).collect()
     }
@@ -137,7 +154,11 @@ impl Around<'_> {
         let Some(table) = self.anatomy.tables.get(&oid) else {
             return Some("nothing is known of it".to_owned());
         };
-        let deeds = [Deed::Insert(Columns::new()), Deed::Update(Columns::new()), Deed::Delete];
+        let deeds = [
+            Deed::Insert(Columns::new()),
+            Deed::Update(Columns::new()),
+            Deed::Delete,
+        ];
         deeds.iter().find_map(|deed| self.barred(table, deed))
     }
 
@@ -147,7 +168,9 @@ impl Around<'_> {
             return Some(format!("{name} has rules"));
         }
         if table.kind == "f" {
-            return Some(format!("{name} is a foreign table: what it does elsewhere is not undone"));
+            return Some(format!(
+                "{name} is a foreign table: what it does elsewhere is not undone"
+            ));
         }
         let unlisted = |function: &&String| {
             !function.starts_with("pg_catalog.") && !self.spec.functions.contains(*function)
@@ -168,7 +191,10 @@ impl Around<'_> {
     fn tells(&self, oid: u32, table: &Table, deed: &Deed) -> bool {
         let by_trigger = |trigger: &Trigger| trigger.runs_for(deed) && self.trigger_tells(oid, trigger);
         let by_policy = table.filtered
-            && (table.policies.iter().any(|(of, column)| self.policy_hides(*of, *column))
+            && (table
+                .policies
+                .iter()
+                .any(|(of, column)| self.policy_hides(*of, *column))
                 || !table.calls.is_empty());
         table.triggers.iter().any(by_trigger)
             || by_policy
@@ -188,7 +214,8 @@ impl Around<'_> {
     fn update_tells(&self, oid: u32, table: &Table, written: &Columns) -> bool {
         let touched = |columns: &[i16]| columns.iter().any(|column| written.contains(column));
         let by_index = |index: &Index| {
-            (index.computes || index.refuses && touched(&index.columns)) && self.hides_any_of(oid, &index.columns)
+            (index.computes || index.refuses && touched(&index.columns))
+                && self.hides_any_of(oid, &index.columns)
         };
         let by_check = |(columns, valid): &(Vec<i16>, bool)| {
             (touched(columns) || !valid || columns.is_empty()) && self.hides_any_of(oid, columns)
@@ -255,13 +282,18 @@ impl Around<'_> {
     }
 
     fn relation(&self, oid: u32) -> Option<&Relation> {
-        self.catalog.relations.values().find(|relation| relation.oid == oid)
+        self.catalog
+            .relations
+            .values()
+            .find(|relation| relation.oid == oid)
     }
 
     /// A column nobody knows is classified.
     fn hides(&self, oid: u32, column: i16) -> bool {
         let relation = self.relation(oid);
-        let columns = relation.map(|relation| relation.columns.as_slice()).unwrap_or_default();
+        let columns = relation
+            .map(|relation| relation.columns.as_slice())
+            .unwrap_or_default();
         let known = columns.iter().find(|known| known.number == column);
         known.is_none_or(|column| column.class.is_some())
     }
@@ -286,7 +318,10 @@ impl Around<'_> {
 
 /// Functions of the server's own that read what a text names.
 fn reads_by_name(name: &str) -> bool {
-    name.ends_with("_to_xml") || name.ends_with("_to_xmlschema") || name.starts_with("pg_read_") || name == "ts_stat"
+    name.ends_with("_to_xml")
+        || name.ends_with("_to_xmlschema")
+        || name.starts_with("pg_read_")
+        || name == "ts_stat"
 }
 
 impl Trigger {
@@ -325,5 +360,8 @@ impl Key {
 
 fn words(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'));
-    words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    words
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
 }

@@ -116,9 +116,9 @@ impl Database {
         let tables: Vec<(i64, String, String)> = loader::rows(&mut link, TABLES, &self.spec.schemas).await?;
         let mut seeds = BTreeSet::new();
         for wanted in write {
-            let found = tables.iter().find(|(_, schema, name)| {
-                wanted == name || *wanted == format!("{schema}.{name}")
-            });
+            let found = tables
+                .iter()
+                .find(|(_, schema, name)| wanted == name || *wanted == format!("{schema}.{name}"));
             let (oid, _, _) = found.ok_or_else(|| Refusal::not_found(wanted))?;
             seeds.insert(u32::try_from(*oid).unwrap_or_default());
         }
@@ -129,12 +129,17 @@ impl Database {
         let mut text = String::from("BEGIN;\n");
         for (oid, table) in &anatomy.tables {
             let whole = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
-            let _ = writeln!(text, "GRANT SELECT (ctid, xmin, xmax, tableoid) ON TABLE {whole} TO {role};");
+            let _ = writeln!(
+                text,
+                "GRANT SELECT (ctid, xmin, xmax, tableoid) ON TABLE {whole} TO {role};"
+            );
             if !seeds.contains(oid) {
                 continue; // changed only by what follows from a key
             }
             let _ = writeln!(text, "GRANT INSERT, UPDATE, DELETE ON TABLE {whole} TO {role};");
-            let own = sequences.iter().filter(|(of, _, _)| u32::try_from(*of) == Ok(*oid));
+            let own = sequences
+                .iter()
+                .filter(|(of, _, _)| u32::try_from(*of) == Ok(*oid));
             for (_, schema, name) in own {
                 let whole = format!("{}.{}", quoted(schema), quoted(name));
                 let _ = writeln!(text, "GRANT USAGE ON SEQUENCE {whole} TO {role};");

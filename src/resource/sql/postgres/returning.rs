@@ -56,7 +56,12 @@ pub(super) async fn execute(link: &mut Link, asking: &Asking<'_>, returns: bool)
     let columns: Vec<(String, u32)> = prepared
         .columns()
         .iter()
-        .map(|column| (column.name().to_owned(), column.type_info().oid().map_or(0, |oid| oid.0)))
+        .map(|column| {
+            (
+                column.name().to_owned(),
+                column.type_info().oid().map_or(0, |oid| oid.0),
+            )
+        })
         .collect();
     let given = (asking.request.parameters.as_ref(), asking.checked.parameters);
     let arguments = parameters::bind(link, &sql, asked, given, &asking.loaded.kinds).await?;

@@ -186,7 +186,9 @@ impl<'a> Walk<'a> {
         change.target.written = listed.iter().map(|column| column.number).collect();
         if root.list("cols").is_empty() {
             // Fewer values than columns leave the last ones to the table.
-            let values = root.node("select_stmt").map_or(&[][..], |rows| rows.list("values_lists"));
+            let values = root
+                .node("select_stmt")
+                .map_or(&[][..], |rows| rows.list("values_lists"));
             let known = values.iter().map(|values| row(values).len()).min().unwrap_or(0);
             let rest = listed.iter().skip(known).map(|column| column.number);
             change.target.defaults.extend(rest);
