@@ -138,7 +138,8 @@ async fn what_is_measured_is_what_happens_and_measuring_leaves_nothing() {
          CREATE TABLE part (id int, k int, PRIMARY KEY (id, k)) PARTITION BY RANGE (k);
          CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (10);
          CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM (10) TO (20);
-         INSERT INTO part SELECT n, n FROM generate_series(1, 15) n",
+         INSERT INTO part SELECT n, n FROM generate_series(1, 15) n;
+         CREATE TABLE base (a int, b int); CREATE TABLE child () INHERITS (base); INSERT INTO base VALUES (1, 1); INSERT INTO child VALUES (1, 2)",
         |spec| spec.columns_default = super::ColumnsDefault::Show,
     )
     .await;
@@ -176,11 +177,15 @@ async fn what_is_measured_is_what_happens_and_measuring_leaves_nothing() {
             "UPDATE part SET id = id + 100 WHERE k = 15",
             json!({"part": {"deleted": 1, "inserted": 1}}),
         ),
+        (
+            "UPDATE base SET b = 9 WHERE a = 1",
+            json!({"base": {"updated": 1}, "child": {"updated": 1}}),
+        ),
         ("UPDATE orders SET cents = 1 WHERE id = 4444", json!({})),
     ] {
         let all = "SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM (SELECT o::text FROM orders o UNION ALL
             SELECT l::text FROM lines l UNION ALL SELECT p::text FROM plain p UNION ALL SELECT n.word FROM numbered n
-            UNION ALL SELECT p::text FROM part p) t (t)";
+            UNION ALL SELECT p::text FROM part p UNION ALL SELECT b::text FROM base b) t (t)";
         let before = stand.sql(all);
         let effect = stand
             .measure(statement)

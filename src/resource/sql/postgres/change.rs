@@ -371,7 +371,7 @@ impl Database {
         order: &Order<'_>,
         measures: bool,
     ) -> Result<Made, Refusal> {
-        let Pair { link, beside } = pair;
+        let link = &mut pair.link;
         loaded.fit(self.spec.privileged)?;
         order.expected.matches_version(&loaded.catalog.version)?;
         let none = BTreeSet::new();
@@ -391,40 +391,11 @@ impl Database {
         };
         let done = returning::execute(link, &asking, plan.target.returning).await?;
         settle(link, measures).await?;
-        let around = Around {
-            anatomy: &plan.anatomy,
-            catalog: &loaded.catalog,
-            spec: &self.spec,
-        };
-        let found = locks::taken(link, &loaded, &plan.checked, (&around, &plan.reach)).await?;
-        let tables: Vec<Written<'_>> = found
-            .written
-            .iter()
-            .filter_map(|oid| relation(&loaded, *oid))
-            .map(|relation| plan.written(relation))
-            .collect();
-        let mut sides = Sides {
-            after: link,
-            before: beside,
-            catalog: &loaded.catalog,
-            kinds: &loaded.kinds,
-        };
-        let mut impact = sides.impact(&tables).await.map_err(|refusal| match measures {
+        let impact = self.found(pair, &loaded, (&plan, done.affected)).await;
+        let impact = impact.map_err(|refusal| match measures {
             true => in_measuring(refusal),
             false => refusal,
         })?;
-        impact.effect.irreversible = plan.checked.facts.irreversible;
-        impact.effect.schema = found.sequences;
-        let target = relation(&loaded, plan.target.relation).map(|target| loaded.catalog.shown(target));
-        if target.is_none_or(|target| impact.changed(&target) < done.affected) {
-            // Rows that row-level security, or a trigger, keeps out of sight.
-            let hidden = if measures {
-                unmade::not_measured()
-            } else {
-                unmade::not_possible()
-            };
-            return Err(hidden.detail("the server counts more rows than can be seen"));
-        }
         let output = output(done, &plan.checked, order)?;
         Ok(Made {
             loaded,
@@ -432,6 +403,42 @@ impl Database {
             impact,
             output,
         })
+    }
+
+    /// What the change did, which the server counts `affected` rows of.
+    async fn found(
+        &self,
+        pair: &mut Pair,
+        loaded: &Loaded,
+        (plan, affected): (&Plan, u64),
+    ) -> Result<Impact, Refusal> {
+        let around = Around {
+            anatomy: &plan.anatomy,
+            catalog: &loaded.catalog,
+            spec: &self.spec,
+        };
+        let found = locks::taken(&mut pair.link, loaded, &plan.checked, (&around, &plan.reach)).await?;
+        let tables = found.written.iter().filter_map(|oid| relation(loaded, *oid));
+        let tables: Vec<Written<'_>> = tables.map(|relation| plan.written(relation)).collect();
+        let mut sides = Sides {
+            after: &mut pair.link,
+            before: &mut pair.beside,
+            catalog: &loaded.catalog,
+            kinds: &loaded.kinds,
+        };
+        let mut impact = sides.impact(&tables).await?;
+        impact.effect.irreversible = plan.checked.facts.irreversible;
+        impact.effect.schema = found.sequences;
+        let family = plan.anatomy.family(plan.target.relation);
+        let family = family.iter().filter_map(|oid| relation(loaded, *oid));
+        let changed: u64 = family
+            .map(|table| impact.changed(&loaded.catalog.shown(table)))
+            .sum();
+        match changed < affected {
+            // Rows that row-level security, or a trigger, keeps out of sight.
+            true => Err(unmade::not_possible().detail("the server counts more rows than can be seen")),
+            false => Ok(impact),
+        }
     }
 
     /// What the change is to be run with, for the length of its transaction.
@@ -480,10 +487,11 @@ impl Made {
     }
 }
 
-/// Of what an agent is told, nothing tells why a measurement failed.
+/// Of what an agent is told, nothing tells why a measurement failed, but that the server is not there or that
+/// something is not available.
 fn in_measuring(refusal: Refusal) -> Refusal {
-    match refusal.code == unmade::too_much().code {
-        true => unmade::not_measured().detail(refusal.message),
+    match [unmade::too_much().message, unmade::not_possible().message].contains(&refusal.message) {
+        true => unmade::not_measured().detail(refusal.detail.unwrap_or(refusal.message)),
         false => refusal,
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use futures::TryStreamExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
@@ -113,17 +114,25 @@ impl Sides<'_> {
             .collect())
     }
 
-    /// Rows that were there before and are not now.
+    /// Rows that were there before and are not now. Those that somebody has locked look as if, so there may be many:
+    /// they are asked after a few at a time.
     async fn old(&mut self, table: &Written<'_>) -> Result<Vec<Version>, Refusal> {
         let text = table.scan("''", "t.xmax::pg_catalog.text <> '0'");
-        let found = versions(self.before, text, MAX_LOOKED_AT).await?;
-        let mut gone = Vec::new();
-        let mut rest = found.into_iter();
+        let failed = |error: sqlx::Error| unmade::failed(&error, true);
+        let mut rows = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).fetch(self.before.conn()?);
+        let (mut gone, mut looked_at) = (Vec::new(), 0);
         loop {
-            let batch: Vec<Version> = rest.by_ref().take(BATCH).collect();
+            let mut batch = Vec::new();
+            while batch.len() < BATCH {
+                let Some(row) = rows.try_next().await.map_err(failed)? else {
+                    break;
+                };
+                batch.push(Version::read(&row)?);
+            }
             if batch.is_empty() {
                 return Ok(gone);
             }
+            looked_at += batch.len();
             let places: Vec<Place> = batch.iter().map(|version| version.place.clone()).collect();
             let still = seen(self.after, table.relation, &places).await?;
             gone.extend(
@@ -131,7 +140,7 @@ impl Sides<'_> {
                     .into_iter()
                     .filter(|version| !still.contains(&version.place)),
             );
-            if gone.len() > MAX_CHANGED {
+            if gone.len() > MAX_CHANGED || looked_at > MAX_LOOKED_AT {
                 return Err(unmade::too_much());
             }
         }
@@ -217,46 +226,27 @@ impl Impact {
         let full = (table.relation.schema.clone(), table.relation.name.clone());
         let mut changes = RowChanges::default();
         let keyed = !table.key().is_empty();
-        let mut was: HashMap<String, Version> = HashMap::new();
-        for (at, version) in old.into_iter().enumerate() {
-            let key = if keyed {
-                version.key.clone()
-            } else {
-                at.to_string()
-            };
-            was.insert(key, version);
-        }
-        // Rows without a key that may be known: which became which is not known, so each stands for all.
-        let all = match keyed {
-            true => String::new(),
-            false => {
-                let mut given: Vec<&str> = new.iter().map(|version| version.given.as_str()).collect();
-                given.sort_unstable();
-                given.join(" ")
-            }
+        // Of rows without a key that may be known it is not known which became which: any may have become any.
+        let call = |at: usize, version: &Version| match keyed {
+            true => version.key.clone(),
+            false => at.to_string(),
         };
+        let was = old.into_iter().enumerate();
+        let mut was: HashMap<String, Version> =
+            was.map(|(at, version)| (call(at, &version), version)).collect();
+        let all = if keyed { String::new() } else { all_given(&new) };
         let mut shown = Vec::new();
         for (at, version) in new.into_iter().enumerate() {
-            let key = if keyed {
-                version.key.clone()
-            } else {
-                at.to_string()
-            };
-            let before = was.remove(&key);
+            let before = was.remove(&call(at, &version));
+            let nth = changes.inserted.count.to_string();
             let (affected, mark) = match &before {
-                Some(before) if keyed => (
+                Some(was) if keyed => (
                     &mut changes.updated,
-                    mark(&[&name, "u", &before.key, &version.given]),
+                    mark(&[&name, "u", &was.key, &version.given]),
                 ),
-                Some(before) => (
-                    &mut changes.updated,
-                    mark(&[&name, "u", &before.identity(), &all]),
-                ),
+                Some(was) => (&mut changes.updated, mark(&[&name, "u", &was.identity(), &all])),
                 None if table.told_apart => (&mut changes.inserted, mark(&[&name, "i", &version.given])),
-                None => {
-                    let nth = changes.inserted.count.to_string();
-                    (&mut changes.inserted, mark(&[&name, "n", &nth]))
-                }
+                None => (&mut changes.inserted, mark(&[&name, "n", &nth])),
             };
             take(affected, mark);
             shown.push(Shown {
@@ -265,21 +255,19 @@ impl Impact {
                 after: Some(version.place),
             });
         }
+        shown.truncate(SAMPLE);
         let mut gone: Vec<Version> = was.into_values().collect();
         gone.sort_by(|one, other| one.place.cmp(&other.place));
-        shown.truncate(SAMPLE);
-        for (at, version) in gone.into_iter().enumerate() {
+        for version in &gone {
             let identity = version.identity();
             let key = if keyed { &version.key } else { &identity };
             take(&mut changes.deleted, mark(&[&name, "d", key]));
-            if at < SAMPLE {
-                shown.push(Shown {
-                    table: full.clone(),
-                    before: Some(version.place),
-                    after: None,
-                });
-            }
         }
+        shown.extend(gone.into_iter().take(SAMPLE).map(|version| Shown {
+            table: full.clone(),
+            before: Some(version.place),
+            after: None,
+        }));
         self.shown.extend(shown);
         if changes != RowChanges::default() {
             self.effect.rows.insert(name, changes);
@@ -295,10 +283,29 @@ impl Impact {
 }
 
 impl Version {
+    /// A row of [`Written::scan`].
+    fn read(row: &PgRow) -> Result<Self, Refusal> {
+        let get = |at| cell(row, at).ok_or_else(broken);
+        let table = get(0)?.parse().map_err(|_| broken())?;
+        Ok(Self {
+            place: (table, get(1)?),
+            made: get(2)?,
+            key: get(3)?,
+            given: get(4)?,
+        })
+    }
+
     fn identity(&self) -> String {
         let (table, place) = &self.place;
         format!("{table} {place} {}", self.made)
     }
+}
+
+/// What rows become, whichever becomes which.
+fn all_given(new: &[Version]) -> String {
+    let mut given: Vec<&str> = new.iter().map(|version| version.given.as_str()).collect();
+    given.sort_unstable();
+    given.join(" ")
 }
 
 fn take(affected: &mut Affected, mark: String) {
@@ -335,8 +342,6 @@ fn cell(row: &PgRow, at: usize) -> Option<String> {
 }
 
 async fn versions(link: &mut Link, text: String, most: usize) -> Result<Vec<Version>, Refusal> {
-    use futures::TryStreamExt;
-
     let mut rows = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).fetch(link.conn()?);
     let mut found = Vec::new();
     let failed = |error: sqlx::Error| unmade::failed(&error, true);
@@ -344,14 +349,7 @@ async fn versions(link: &mut Link, text: String, most: usize) -> Result<Vec<Vers
         if found.len() >= most {
             return Err(unmade::too_much());
         }
-        let get = |at| cell(&row, at).ok_or_else(broken);
-        let table = get(0)?.parse().map_err(|_| broken())?;
-        found.push(Version {
-            place: (table, get(1)?),
-            made: get(2)?,
-            key: get(3)?,
-            given: get(4)?,
-        });
+        found.push(Version::read(&row)?);
     }
     Ok(found)
 }

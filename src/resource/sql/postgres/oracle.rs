@@ -263,6 +263,9 @@ impl Around<'_> {
         if relation.is_none_or(|relation| relation.columns.iter().any(|column| column.class.is_some())) {
             return true; // it is given the whole row
         }
+        if trigger.function.starts_with("pg_catalog.") {
+            return false; // the server's own look at nothing else
+        }
         let Some(body) = &trigger.body else {
             return true;
         };
