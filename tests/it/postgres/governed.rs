@@ -34,7 +34,7 @@ async fn stand() -> (Postgres, Governed) {
     std::fs::remove_dir_all(folder.join("policies/tests")).unwrap(); // they know of no second database
     write(&folder, "password", PASSWORD);
     all.site.configure(&format!(
-        "[[resource]]\nname = \"records\"\nkind = \"postgres\"\ndescription = \"the records\"\nlabels = [\"shop\"]\nurl = \"{}\"\n\
+        "[[resource]]\nname = \"records\"\nkind = \"postgres\"\ndescription = \"the records\"\nlabels = [\"shop\", \"prod\"]\nurl = \"{}\"\n\
          password = \"file:{}\"\ncolumns_default = \"show\"\n",
         server.url("reader", "shop"),
         folder.join("password").display(),

@@ -125,10 +125,12 @@ async fn nothing_tells_two_databases_apart_that_differ_in_classified_values() {
             wrong.push(format!("TOLD {statement}\n    {here}\n    {there}"));
         }
         let said = format!("{here}{there}");
-        if MARKS
+        let shows = |mark: &&str| said.contains(*mark) && !statement.contains(*mark);
+        // The digits of a moment may be those of a mark.
+        let mut marks = MARKS
             .iter()
-            .any(|mark| said.contains(mark) && !statement.contains(mark))
-        {
+            .filter(|mark| !chance.is_match(statement) || mark.parse::<u32>().is_err());
+        if marks.any(shows) {
             wrong.push(format!("SHOWN {statement}\n    {said}"));
         }
         let code = &here["refusal"]["code"];

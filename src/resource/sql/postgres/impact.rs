@@ -85,8 +85,8 @@ impl Sides<'_> {
         let mut impact = Impact::default();
         let mut changed = 0;
         for table in tables {
-            let new = self.new(table).await?;
-            let old = self.old(table).await?;
+            let new = self.made(table).await?;
+            let old = self.gone(table).await?;
             changed += new.len().max(old.len());
             if changed > MAX_CHANGED {
                 return Err(unmade::too_much());
@@ -97,7 +97,7 @@ impl Sides<'_> {
     }
 
     /// Rows that are there now and were not before.
-    async fn new(&mut self, table: &Written<'_>) -> Result<Vec<Version>, Refusal> {
+    async fn made(&mut self, table: &Written<'_>) -> Result<Vec<Version>, Refusal> {
         // Of the numbers of transactions, as they are compared: no earlier than the first that began after the moment.
         let ours = "((t.xmin::pg_catalog.text::pg_catalog.int8 - pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())\
             ::pg_catalog.text::pg_catalog.int8 % 4294967296) + 4294967296) % 4294967296 < 2147483648";
@@ -116,7 +116,7 @@ impl Sides<'_> {
 
     /// Rows that were there before and are not now. Those that somebody has locked look as if, so there may be many:
     /// they are asked after a few at a time.
-    async fn old(&mut self, table: &Written<'_>) -> Result<Vec<Version>, Refusal> {
+    async fn gone(&mut self, table: &Written<'_>) -> Result<Vec<Version>, Refusal> {
         let text = table.scan("''", "t.xmax::pg_catalog.text <> '0'");
         let failed = |error: sqlx::Error| unmade::failed(&error, true);
         let mut rows = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).fetch(self.before.conn()?);
