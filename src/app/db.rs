@@ -5,13 +5,18 @@ use anyhow::{Result, bail};
 use super::Examined;
 use crate::config::Config;
 
-/// The statements that give the role of a resource what it needs and nothing else.
+/// The statements that give the role of a resource what it needs to read, to change `write`, and nothing else.
 ///
 /// # Errors
-/// No such PostgreSQL resource, or no way to its server.
+/// No such PostgreSQL resource or table, or no way to its server.
 #[cfg(feature = "postgres")]
-pub async fn db_grants(config: &Config, name: &str) -> Result<String> {
-    Ok(report(config, name).await?.grants())
+pub async fn db_grants(config: &Config, name: &str, write: &[String]) -> Result<String> {
+    let mut grants = report(config, name).await?.grants();
+    if !write.is_empty() {
+        let writing = database(config, name)?.write_grants(write).await;
+        grants += &writing.map_err(said)?;
+    }
+    Ok(grants)
 }
 
 /// What is right and wrong with a database and the role in use.
@@ -67,8 +72,25 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
     };
     add(level, said.to_owned(), "");
     if report.excess.is_empty() {
-        let said = "the role can do nothing but read what it is granted";
+        let said = match report.changes.is_empty() {
+            true => "the role can do nothing but read what it is granted",
+            false => "the role can do nothing but read and change what it is granted",
+        };
         add(Level::Ok, said.to_owned(), "");
+    }
+    for table in &report.changes {
+        let (name, seen) = (&table.name, table.versions);
+        let (after, remedy) = match seen {
+            true => (
+                "; policies say who does, and who approves it",
+                "revoke it if no agent should",
+            ),
+            false => (
+                ", but not see which rows are new: every change is refused",
+                "tollgate db grants {name} --write prints what is missing",
+            ),
+        };
+        add(Level::Note, format!("the role may change {name}{after}"), remedy);
     }
     for excess in &report.excess {
         let (level, remedy) = match report.privileged {
@@ -140,7 +162,12 @@ fn columns(table: &crate::resource::sql::postgres::Table, add: &mut Add<'_>) {
 #[cfg(feature = "postgres")]
 async fn report(config: &Config, name: &str) -> Result<crate::resource::sql::postgres::Report> {
     let report = database(config, name)?.report().await;
-    report.map_err(|refusal| anyhow::anyhow!("{} {}", refusal.message, refusal.detail.unwrap_or_default()))
+    report.map_err(said)
+}
+
+#[cfg(feature = "postgres")]
+fn said(refusal: crate::call::Refusal) -> anyhow::Error {
+    anyhow::anyhow!("{} {}", refusal.message, refusal.detail.unwrap_or_default())
 }
 
 #[cfg(feature = "postgres")]
@@ -164,7 +191,7 @@ fn database(config: &Config, name: &str) -> Result<crate::resource::sql::postgre
 /// # Errors
 /// Always.
 #[cfg(not(feature = "postgres"))]
-pub async fn db_grants(_: &Config, _: &str) -> Result<String> {
+pub async fn db_grants(_: &Config, _: &str, _: &[String]) -> Result<String> {
     bail!("this build of Tollgate has no PostgreSQL")
 }
 

@@ -19,6 +19,9 @@ pub(crate) enum Db {
     Grants {
         /// The resource, of kind "postgres"
         name: String,
+        /// Tables that agents may change with sql_execute, besides: table or schema.table, separated by commas
+        #[arg(long, value_name = "TABLES", value_delimiter = ',')]
+        write: Vec<String>,
     },
     /// Propose classes for columns that nobody listed, from their names, types, comments and some of their values
     ///
@@ -37,8 +40,8 @@ impl Db {
     pub(crate) async fn run(self, file: &Path, out: &mut Out) -> Result<ExitCode> {
         let config = Config::load(file)?;
         match self {
-            Self::Grants { name } => {
-                let grants = app::db_grants(&config, &name).await?;
+            Self::Grants { name, write } => {
+                let grants = app::db_grants(&config, &name, &write).await?;
                 for line in grants.lines() {
                     out.line(&printable(line))?;
                 }

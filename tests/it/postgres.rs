@@ -3,9 +3,13 @@
 
 mod catalogue;
 mod classify;
+mod changes;
 mod ends;
 mod errors;
+mod governed;
+mod lost;
 mod operator;
+mod oracles;
 mod people;
 mod plans;
 mod tls;
@@ -21,8 +25,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tollgate::call::request::{Parameters, SqlQuery, SqlSchema};
 use tollgate::call::{
-    Action, Arrival, CallId, Effect, Evidence, Hash, Invocation, LastLook, Limits, Refusal, Request,
-    ResourceCard, ResourceKind, Transport,
+    Action, Arrival, CallId, Effect, Evidence, Hash, Invocation, LastLook, Limits, RawOutput, Refusal,
+    Request, ResourceCard, ResourceKind, Transport,
 };
 use tollgate::clock::System;
 use tollgate::mask::Mask;
@@ -84,6 +88,49 @@ impl LastLook for Nothing {
     }
 }
 
+/// A call as it arrives.
+fn asked(groups: &[&str], request: Request, cancel: &CancellationToken) -> (Invocation, Arrival) {
+    let (tool, action) = match &request {
+        Request::SqlQuery(_) => ("sql_query", Action::SqlRead),
+        Request::SqlSchema(_) => ("sql_schema", Action::Describe),
+        _ => ("sql_execute", Action::SqlWrite),
+    };
+    let user = principal(groups);
+    let invocation = Invocation {
+        user: user.user.id(),
+        session: String::new(),
+        tool: tool.to_owned(),
+        action,
+        resource: Some("shop".to_owned()),
+        arguments: json!({}),
+        request_key: Hash::of(format!("{request:?}").as_bytes()),
+        request,
+    };
+    let arrival = Arrival {
+        hold: None,
+        call_id: CallId::new(1, &[7; 10]),
+        principal: user,
+        transport: Transport::Http,
+        tool: tool.to_owned(),
+        arguments: serde_json::Map::new(),
+        cancel: cancel.clone(),
+    };
+    (invocation, arrival)
+}
+
+/// What an agent is told, with what its operator is told besides.
+fn told(id: &CallId, answered: Result<RawOutput, Refusal>) -> Value {
+    match answered {
+        Ok(raw) => Mask::new().output(id, raw).envelope().clone(),
+        Err(refusal) => {
+            let detail = refusal.detail.clone();
+            let mut envelope = Mask::new().refusal(id, &refusal).envelope().clone();
+            envelope["detail"] = json!(detail); // for the operator; no agent sees it
+            envelope
+        }
+    }
+}
+
 fn card() -> ResourceCard {
     ResourceCard {
         name: "shop".to_owned(),
@@ -139,7 +186,7 @@ impl Stand {
         change(&mut spec);
         let limits = spec.limits;
         let folder = tempfile::tempdir().unwrap();
-        let everything = "@id(\"all\") permit (principal, action in [Tollgate::Action::\"read\", Tollgate::Action::\"change\"], resource);\n\
+        let everything = "@id(\"all\") permit (principal, action in [Tollgate::Action::\"read\", Tollgate::Action::\"change\", Tollgate::Action::\"measure\"], resource);\n\
              @id(\"see\") permit (principal in Tollgate::Group::\"dba\", action == Tollgate::Action::\"reveal\", resource) when { context.class == \"email\" };\n";
         write(folder.path(), "all.cedar", everything);
         let scene = Scene {
@@ -173,32 +220,9 @@ impl Stand {
         cancel: &CancellationToken,
         between: impl FnOnce(),
     ) -> Value {
-        let (tool, action) = match &request {
-            Request::SqlQuery(_) => ("sql_query", Action::SqlRead),
-            Request::SqlSchema(_) => ("sql_schema", Action::Describe),
-            _ => ("sql_execute", Action::SqlWrite),
-        };
-        let id = CallId::new(1, &[7; 10]);
-        let user = principal(groups);
-        let invocation = Invocation {
-            user: user.user.id(),
-            session: self.session.clone(),
-            tool: tool.to_owned(),
-            action,
-            resource: Some("shop".to_owned()),
-            arguments: json!({}),
-            request_key: Hash::of(format!("{request:?}").as_bytes()),
-            request,
-        };
-        let arrival = Arrival {
-            hold: None,
-            call_id: id.clone(),
-            principal: user,
-            transport: Transport::Http,
-            tool: tool.to_owned(),
-            arguments: serde_json::Map::new(),
-            cancel: cancel.clone(),
-        };
+        let (mut invocation, arrival) = asked(groups, request, cancel);
+        invocation.session = self.session.clone();
+        let id = arrival.call_id.clone();
         let answered = async {
             let facts = self.resources.inspect(&invocation, cancel).await?;
             let rules = self.policies.current();
@@ -208,15 +232,7 @@ impl Stand {
                 .run(permit, &invocation, &facts, None, &Nothing, cancel)
                 .await
         };
-        match answered.await {
-            Ok(raw) => Mask::new().output(&id, raw).envelope().clone(),
-            Err(refusal) => {
-                let detail = refusal.detail.clone();
-                let mut envelope = Mask::new().refusal(&id, &refusal).envelope().clone();
-                envelope["detail"] = json!(detail); // for the operator; no agent sees it
-                envelope
-            }
-        }
+        told(&id, answered.await)
     }
 
     async fn ask(&self, query: SqlQuery) -> Value {

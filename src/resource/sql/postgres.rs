@@ -1,4 +1,4 @@
-//! Databases of PostgreSQL servers, read behind masks.
+//! Databases of PostgreSQL servers, read behind masks and changed with a known effect.
 //!
 //! An agent's statement is read by the server's own grammar, walked node by node, and written anew: each
 //! reference to a relation with classified columns becomes a subquery in which these columns are masks, so
@@ -6,21 +6,29 @@
 //! read again, and must differ in nothing else. Only that text reaches the server, alone, in a transaction
 //! of its own, as a role that cannot do more.
 
+mod anatomy;
 mod catalog;
+mod change;
+mod commit;
 mod functions;
 mod guard;
+mod impact;
 mod lineage;
 mod link;
 mod loader;
+mod locks;
+mod oracle;
 mod parameters;
 mod probe;
 mod query;
 mod refusals;
 mod report;
+mod returning;
 mod role;
 mod sampling;
 mod schema;
 mod tokens;
+mod unmade;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,9 +130,12 @@ impl Database {
         let work = async {
             let mut link = self.pool.reading().await?;
             let fresh = self.fresh(&mut link, invocation, self.spec.limits.seconds).await;
+            let facts = match fresh {
+                Ok(fresh) => self.facts(&mut link, &fresh, invocation).await,
+                Err(refusal) => Err(refusal),
+            };
             link.give_back().await;
-            let fresh = fresh?;
-            self.facts(&fresh, invocation)
+            facts
         };
         bounded(work, self.spec.limits.seconds, cancel).await
     }
@@ -144,9 +155,13 @@ impl Database {
         last: &dyn LastLook,
         cancel: &CancellationToken,
     ) -> Result<RawOutput, Refusal> {
-        let _ = (approved, last); // for changes
-        let expected = Expected::of(facts)?;
         let limits = permit.limits();
+        if let Request::SqlExecute(request) = &invocation.request {
+            let order = change::Order::new(invocation, request, facts, (limits, permit.reveal().clone()))?;
+            let people = (permit.is_approved(), approved);
+            return self.make_change(&order, people, last, cancel).await;
+        }
+        let expected = Expected::of(facts)?;
         let work = async {
             let mut link = self.pool.reading().await?;
             let outcome = self
@@ -158,18 +173,22 @@ impl Database {
         bounded(work, limits.seconds, cancel).await
     }
 
-    /// What a change would do.
+    /// What a change would do: it is done and undone in one transaction. Numbers that sequences gave stay used.
     ///
     /// # Errors
-    /// `statement_refused`: this version reads.
+    /// As [`Self::inspect`]; nothing in them tells the outcome.
     pub async fn measure(
         &self,
-        _permit: Permit,
-        _invocation: &Invocation,
-        _facts: &Facts,
-        _cancel: &CancellationToken,
+        permit: Permit,
+        invocation: &Invocation,
+        facts: &Facts,
+        cancel: &CancellationToken,
     ) -> Result<Effect, Refusal> {
-        Err(refusals::reads_only())
+        let Request::SqlExecute(request) = &invocation.request else {
+            return Err(not_for_a_database());
+        };
+        let order = change::Order::new(invocation, request, facts, (permit.limits(), BTreeSet::new()))?;
+        self.try_change(&order, cancel).await
     }
 
     async fn in_transaction(
@@ -203,7 +222,6 @@ impl Database {
                 let schema = schema::answer(&loaded.catalog, wanted, reveal, limits)?;
                 RawOutput::new(schema).map_err(|error| Refusal::internal(format!("postgres schema: {error}")))
             }
-            Request::SqlExecute(_) => Err(refusals::reads_only()),
             _ => Err(not_for_a_database()),
         }
     }
@@ -247,7 +265,12 @@ impl Database {
         Ok(loaded)
     }
 
-    fn facts(&self, loaded: &Loaded, invocation: &Invocation) -> Result<Facts, Refusal> {
+    async fn facts(
+        &self,
+        link: &mut Link,
+        loaded: &Loaded,
+        invocation: &Invocation,
+    ) -> Result<Facts, Refusal> {
         loaded.fit(self.spec.privileged)?;
         let mut facts = Facts {
             shell: None,
@@ -272,7 +295,13 @@ impl Database {
             Request::SqlSchema(wanted) => {
                 facts.classified = schema::classified(&loaded.catalog, wanted.table.as_deref());
             }
-            Request::SqlExecute(_) => return Err(refusals::reads_only()),
+            Request::SqlExecute(request) => {
+                let plan = change::plan(link, loaded, &self.spec, (request, &BTreeSet::new())).await?;
+                facts.action = plan.checked.action;
+                facts.sql = Some(plan.checked.facts);
+                facts.classified = plan.checked.classified;
+                facts.probe = plan.probe;
+            }
             _ => return Err(not_for_a_database()),
         }
         Ok(facts)

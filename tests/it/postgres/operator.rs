@@ -97,6 +97,42 @@ async fn the_doctor_says_what_is_wrong_and_the_grants_mend_it() {
         "the database itself holds the mask"
     );
 
+    let refused = server.sql_as(("reader", PASSWORD), "shop", "DELETE FROM orders WHERE id = 12");
+    assert!(
+        refused.unwrap_err().contains("permission denied"),
+        "it only reads"
+    );
+    let writes = tollgate(
+        &gateway,
+        &["db", "grants", "records", "--write", "public.customers,orders"],
+    );
+    let script = text(&writes.stdout);
+    for line in [
+        "GRANT INSERT, UPDATE, DELETE ON TABLE \"public\".\"customers\" TO \"reader\";",
+        "GRANT SELECT (ctid, xmin, xmax, tableoid) ON TABLE \"public\".\"orders\" TO \"reader\";",
+    ] {
+        assert!(script.contains(line), "{script}{}", text(&writes.stderr));
+    }
+    server.sql("shop", "GRANT DELETE ON orders TO reader");
+    let (content, said) = doctor(&gateway);
+    assert!(
+        content && said.contains("may change public.orders, but not see"),
+        "{said}"
+    );
+    for part in script.split_inclusive("COMMIT;\n") {
+        server.sql("shop", part);
+    }
+    let (content, said) = doctor(&gateway);
+    assert!(
+        content && said.contains("may change public.orders; policies"),
+        "{said}"
+    );
+    server
+        .sql_as(("reader", PASSWORD), "shop", "DELETE FROM orders WHERE id = 12")
+        .unwrap();
+    let none = tollgate(&gateway, &["db", "grants", "records", "--write", "nothing"]);
+    assert_eq!(none.status.code(), Some(1), "{}", text(&none.stderr));
+
     server.sql("shop", "ALTER TABLE customers RENAME COLUMN city TO town");
     let (content, said) = doctor(&gateway);
     assert!(!content && said.contains("customers.city"), "{said}");

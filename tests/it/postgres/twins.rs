@@ -119,7 +119,8 @@ fn configure(spec: &mut Spec) {
 
 /// Whether an answer has in it what only a classified value has. Digits of a random number may be anything.
 pub(super) fn shows(statement: &str, said: &str) -> bool {
-    let chance = statement.contains("random");
+    // The digits of a moment, or of chance, may be those of a mark.
+    let chance = CHANCE.iter().any(|word| statement.contains(word));
     let mut marks = MARKS.iter();
     marks.any(|mark| {
         let number = mark.starts_with(|c: char| c.is_ascii_digit());

@@ -32,6 +32,7 @@ pub(super) use verify::Masks;
 
 use super::catalog::{Catalog, Column, Relation};
 use crate::call::{Action, ClassifiedColumn, Code, Refusal, SqlFacts};
+use crate::resource::sql::tokens::holds_token;
 use change::Change;
 use rewrite::Written;
 use scope::Scopes;
@@ -89,6 +90,10 @@ pub(super) struct Target {
     pub(super) relation: u32,
     /// Columns it gives values to, by `attnum`; of an INSERT without a list, all.
     pub(super) written: BTreeSet<i16>,
+    /// Those of them whose value is, or may be, what the table gives by itself.
+    pub(super) defaults: BTreeSet<i16>,
+    /// Whether the statement asks what time it is by a keyword; functions are among the facts.
+    pub(super) clock: bool,
     /// Columns of it that the statement's conditions name.
     pub(super) conditions: BTreeSet<i16>,
     /// Whether it has RETURNING.
@@ -96,6 +101,20 @@ pub(super) struct Target {
     /// Parameters, by number from 1, that give values to classified columns: none of these may begin with `***`,
     /// and no parameter at all may have `[masked:` or a token (`tokens::holds_token`) in it.
     pub(super) parameters: BTreeSet<usize>,
+}
+
+/// A column of a relation, as somebody sees it who is shown nothing raw.
+pub(super) fn masked(catalog: &Catalog, column: &Column) -> String {
+    match masks::look(catalog, column, column.class.is_none()) {
+        masks::Look::Raw => masks::quoted(&column.name),
+        masks::Look::Blind(mask) | masks::Look::Partial(mask) => mask,
+    }
+}
+
+/// Whether a text is what stands for a value, alone or before what a mask shows of it; `classified`: whether it
+/// would be the value of a classified column.
+pub(super) fn is_mask(text: &str, classified: bool) -> bool {
+    text.contains(change::MARKER) || holds_token(text) || classified && text.starts_with(masks::CONSTANT)
 }
 
 /// Checks a statement, and writes what is sent.

@@ -22,6 +22,13 @@ const IDLE: Duration = Duration::from_secs(300);
 /// Ends statements whose client is gone, and knows everything else we ask for.
 const OLDEST: u32 = 140_000;
 
+/// How transactions begin.
+const READING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+const CHANGING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE";
+
+/// The turn of a second connection.
+pub(super) struct Beside(Option<OwnedSemaphorePermit>);
+
 /// Connections of one resource.
 pub(super) struct Pool {
     options: PgConnectOptions,
@@ -68,20 +75,62 @@ impl Pool {
     pub(super) async fn reading(self: &Arc<Self>) -> Result<Link, Refusal> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| Refusal::internal("postgres: closed"))?;
+        self.lend(Some(turn), READING).await
+    }
+
+    /// A connection in a transaction that can change what the role may, and the turn of a second one beside it.
+    /// Both turns are taken together: whoever holds one never waits for another.
+    ///
+    /// # Errors
+    /// As [`Self::reading`].
+    pub(super) async fn changing(self: &Arc<Self>) -> Result<(Link, Beside), Refusal> {
+        let turns = Arc::clone(&self.turns).acquire_many_owned(2).await;
+        let mut turns = turns.map_err(|_| Refusal::internal("postgres: closed"))?;
+        let second = turns.split(1);
+        let link = self.lend(Some(turns), CHANGING).await?;
+        Ok((link, Beside(second)))
+    }
+
+    /// The second connection, in a transaction that sees the moment that another one has exported.
+    ///
+    /// # Errors
+    /// As [`Self::reading`].
+    pub(super) async fn beside(self: &Arc<Self>, turn: Beside, moment: &str) -> Result<Link, Refusal> {
+        let told: String = moment
+            .chars()
+            .filter(|c| c.is_ascii_hexdigit() || *c == '-')
+            .collect();
+        let begin = format!("{READING}; SET TRANSACTION SNAPSHOT '{told}'");
+        self.lend(turn.0, &begin).await
+    }
+
+    /// A connection beside the turns, for one question that cannot wait.
+    ///
+    /// # Errors
+    /// As [`Self::reading`].
+    pub(super) async fn asking(self: &Arc<Self>) -> Result<Link, Refusal> {
+        self.lend(None, READING).await
+    }
+
+    async fn lend(
+        self: &Arc<Self>,
+        turn: Option<OwnedSemaphorePermit>,
+        begin: &str,
+    ) -> Result<Link, Refusal> {
         let mut link = Link {
             session: None,
-            turn: Some(turn),
+            turn,
             pool: Arc::clone(self),
         };
         while let Some(session) = self.rested() {
             link.session = Some(session);
-            if link.begin().await.is_ok() {
+            if link.begin(begin).await.is_ok() {
                 return Ok(link);
             }
             link.session = None; // the server has been away meanwhile
         }
         link.session = Some(self.connect().await?);
-        let begun = link.begin().await;
+        let begun = link.begin(begin).await;
         begun.map_err(|error| refusals::away(&error))?;
         Ok(link)
     }
@@ -121,14 +170,22 @@ impl Link {
         session.ok_or_else(|| Refusal::internal("postgres: no connection"))
     }
 
-    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+    async fn begin(&mut self, how: &str) -> Result<(), sqlx::Error> {
         let Some(session) = &mut self.session else {
             return Err(sqlx::Error::PoolClosed);
         };
-        sqlx::raw_sql("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            .execute(&mut session.conn)
-            .await?;
+        let begin = sqlx::raw_sql(sqlx::AssertSqlSafe(how.to_owned()));
+        begin.execute(&mut session.conn).await?;
         Ok(())
+    }
+
+    /// Ends the transaction of a connection that only looks, and begins another, which sees what is now.
+    ///
+    /// # Errors
+    /// What [`refusals::away`] makes of it.
+    pub(super) async fn look_anew(&mut self) -> Result<(), Refusal> {
+        let begun = self.begin(&format!("ROLLBACK; {READING}")).await;
+        begun.map_err(|error| refusals::away(&error))
     }
 
     /// Nothing of the call is under way any more: undoes all of it, so that no lock stays, and keeps the

@@ -267,15 +267,6 @@ pub(super) fn schema_changed() -> Refusal {
     .retry()
 }
 
-/// This version only reads.
-pub(super) fn reads_only() -> Refusal {
-    Refusal::new(
-        Code::StatementRefused,
-        "PostgreSQL databases are only read by this version of Tollgate.",
-        "Send one SELECT with sql_query; make the change another way.",
-    )
-}
-
 /// Words of the server's own messages about a statement (`parse_*.c`, `scan.l`, `analyze.c`, `functioncmds.c`),
 /// and names of its own types.
 const SERVER_WORDS: &[&str] = &[

@@ -1,5 +1,6 @@
 //! What a database and the role in use are, for their operator.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use super::catalog::{Column, Relation};
 use super::link::{self, quoted};
 use super::loader::Loaded;
 use super::probe::{self, Moment, Voice};
-use super::{Database, MaskStyle, loader, refusals, tokens};
+use super::{Database, MaskStyle, anatomy, loader, refusals, tokens};
 use crate::call::Refusal;
 use crate::resource::sql::TokenScope;
 
@@ -34,6 +35,17 @@ pub struct Report {
     pub tokens: Option<TokenScope>,
     /// The relations of the exposed schemas.
     pub tables: Vec<Table>,
+    /// What the role may change of them.
+    pub changes: Vec<Changeable>,
+}
+
+/// A table that the role may change in any way.
+#[derive(Debug, Clone, Serialize)]
+pub struct Changeable {
+    /// `schema.name`.
+    pub name: String,
+    /// Whether the role sees which rows are new, which every change needs.
+    pub versions: bool,
 }
 
 /// One of them.
@@ -82,6 +94,7 @@ impl Database {
         let row = facts.persistent(false).fetch_one(link.conn()?).await;
         let read = |row: sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
         let (version, encrypted) = row.and_then(read).map_err(|error| refusals::away(&error))?;
+        let changes: Vec<(String, bool)> = loader::rows(&mut link, CHANGEABLE, &self.spec.schemas).await?;
         link.give_back().await;
         Ok(Report {
             database: link::address(&self.spec.url),
@@ -93,9 +106,80 @@ impl Database {
             misfit: loaded.misfit.clone(),
             tokens: tokens::scope(&self.spec),
             tables: tables(&loaded),
+            changes: changes
+                .into_iter()
+                .map(|(name, versions)| Changeable { name, versions })
+                .collect(),
         })
     }
+
+    /// The statements that let the role change these tables (`table` or `schema.table`), and see what it did there
+    /// and in what follows by keys. To be run after [`Report::grants`], which takes all away first.
+    ///
+    /// # Errors
+    /// `not_found` for a table that is none; `target_failed` when there is no way to the server.
+    pub async fn write_grants(&self, write: &[String]) -> Result<String, Refusal> {
+        let mut link = self.pool.reading().await?;
+        let tables: Vec<(i64, String, String)> = loader::rows(&mut link, TABLES, &self.spec.schemas).await?;
+        let mut seeds = BTreeSet::new();
+        for wanted in write {
+            let found = tables
+                .iter()
+                .find(|(_, schema, name)| wanted == name || *wanted == format!("{schema}.{name}"));
+            let (oid, _, _) = found.ok_or_else(|| Refusal::not_found(wanted))?;
+            seeds.insert(u32::try_from(*oid).unwrap_or_default());
+        }
+        let anatomy = anatomy::read(&mut link, &seeds).await?;
+        let sequences: Vec<(i64, String, String)> = loader::rows(&mut link, SEQUENCES, &[]).await?;
+        link.give_back().await;
+        let role = quoted(&link::decoded(self.spec.url.username()));
+        let mut text = String::from("BEGIN;\n");
+        for (oid, table) in &anatomy.tables {
+            let whole = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
+            let _ = writeln!(
+                text,
+                "GRANT SELECT (ctid, xmin, xmax, tableoid) ON TABLE {whole} TO {role};"
+            );
+            if !seeds.contains(oid) {
+                continue; // changed only by what follows from a key
+            }
+            let _ = writeln!(text, "GRANT INSERT, UPDATE, DELETE ON TABLE {whole} TO {role};");
+            let own = sequences
+                .iter()
+                .filter(|(of, _, _)| u32::try_from(*of) == Ok(*oid));
+            for (_, schema, name) in own {
+                let whole = format!("{}.{}", quoted(schema), quoted(name));
+                let _ = writeln!(text, "GRANT USAGE ON SEQUENCE {whole} TO {role};");
+            }
+        }
+        text.push_str("COMMIT;\n");
+        Ok(text)
+    }
 }
+
+const CHANGEABLE: &str = "
+SELECT n.nspname || '.' || c.relname,
+  pg_catalog.has_column_privilege(c.oid, 'ctid', 'SELECT') AND pg_catalog.has_column_privilege(c.oid, 'xmin', 'SELECT')
+    AND pg_catalog.has_column_privilege(c.oid, 'xmax', 'SELECT')
+    AND pg_catalog.has_column_privilege(c.oid, 'tableoid', 'SELECT')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY($1) AND c.relkind IN ('r','p') AND c.relpersistence <> 't'
+  AND (pg_catalog.has_any_column_privilege(c.oid, 'INSERT, UPDATE') OR pg_catalog.has_table_privilege(c.oid, 'DELETE'))
+ORDER BY 1 LIMIT 400001";
+
+/// In the order in which plain names are looked up.
+const TABLES: &str = "
+SELECT c.oid::pg_catalog.int8, n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY($1) AND c.relkind IN ('r','p') AND c.relpersistence <> 't'
+ORDER BY pg_catalog.array_position($1, n.nspname::pg_catalog.text), c.relname LIMIT 400001";
+
+/// Those that fill columns of tables (`serial`); identity columns need no grant.
+const SEQUENCES: &str = "
+SELECT d.refobjid::pg_catalog.int8, n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'a' LIMIT 400001";
 
 fn tables(loaded: &Loaded) -> Vec<Table> {
     let column = |column: &Column| TableColumn {

@@ -14,7 +14,6 @@ use super::walk::Walk;
 use super::{Target, refused};
 use crate::call::Refusal;
 use crate::resource::sql::postgres::catalog::{Catalog, Column, Relation, RelationKind};
-use crate::resource::sql::tokens::holds_token;
 use pg_query::protobuf::Token;
 
 /// What changes are made of, beside what queries are made of.
@@ -65,7 +64,7 @@ pub(super) const SHAPES: &[(&str, &[&str])] = &[
 
 /// What no text that is written may have in it: a row that was read and is written back whole would lose
 /// what its masks hide.
-const MARKER: &str = "[masked:";
+pub(super) const MARKER: &str = "[masked:";
 
 /// `OnConflictAction::OnconflictUpdate`.
 const DO_UPDATE: i64 = 3;
@@ -106,6 +105,8 @@ impl<'a> Walk<'a> {
             target: Target {
                 relation: table.oid,
                 written: BTreeSet::new(),
+                defaults: BTreeSet::new(),
+                clock: self.tokens.tokens.iter().any(|lexeme| is_clock(lexeme.token)),
                 conditions: BTreeSet::new(),
                 returning: root.node("returning_clause").is_some(),
                 parameters: BTreeSet::new(),
@@ -183,6 +184,15 @@ impl<'a> Walk<'a> {
             }
         };
         change.target.written = listed.iter().map(|column| column.number).collect();
+        if root.list("cols").is_empty() {
+            // Fewer values than columns leave the last ones to the table.
+            let values = root
+                .node("select_stmt")
+                .map_or(&[][..], |rows| rows.list("values_lists"));
+            let known = values.iter().map(|values| row(values).len()).min().unwrap_or(0);
+            let rest = listed.iter().skip(known).map(|column| column.number);
+            change.target.defaults.extend(rest);
+        }
         if let Some(rows) = root.node("select_stmt") {
             given_rows(rows, &listed, change)?;
             self.scopes.enter();
@@ -326,6 +336,18 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// What the time is, asked by a keyword.
+fn is_clock(token: Token) -> bool {
+    matches!(
+        token,
+        Token::CurrentDate
+            | Token::CurrentTime
+            | Token::CurrentTimestamp
+            | Token::Localtime
+            | Token::Localtimestamp
+    )
+}
+
 fn broken(what: &str) -> Refusal {
     Refusal::internal(format!("postgres guard: {what}"))
 }
@@ -419,6 +441,9 @@ fn is_star(target: &Tree) -> bool {
 
 /// A classified column takes a constant, a parameter or DEFAULT: nothing that was read or computed.
 fn given(column: &Column, value: &Tree, change: &mut Change) -> Result<(), Refusal> {
+    if value.of_kind("SetToDefault").is_some() {
+        change.target.defaults.insert(column.number);
+    }
     if column.class.is_none() {
         return Ok(());
     }
@@ -458,10 +483,7 @@ fn markers(root: &Node, change: &Change, table: &Relation) -> Result<(), Refusal
     root.fields
         .iter()
         .for_each(|(_, value)| literals(value, &mut texts));
-    if texts
-        .iter()
-        .any(|text| text.contains(MARKER) || holds_token(text) || strict && text.starts_with(CONSTANT))
-    {
+    if texts.iter().any(|text| super::is_mask(text, strict)) {
         return Err(refused(
             "The statement writes a mask: what it stands for would be lost.",
             "Leave masked columns out of the statement, or give their real values.",

@@ -1,0 +1,172 @@
+//! Two databases that differ only in classified values, and every change that could tell them apart by whether it
+//! succeeds, by what it does or by what it says.
+
+use serde_json::{Value, json};
+
+use super::{ColumnsDefault, Stand, code};
+
+/// Columns that nobody may tell, of the tables below.
+const SECRET: &[&str] = &[
+    "accounts.email",
+    "accounts.ssn",
+    "accounts.code",
+    "accounts.balance",
+    "made.secret",
+    "made.result",
+    "slots.room",
+    "children.parent",
+    "followers.parent",
+    "notes.secret",
+    "late.secret",
+];
+
+/// The first twin's secrets begin with `alpha`, the other's with `bravo`.
+fn script(first: bool) -> String {
+    let (mark, other, more) = match first {
+        true => ("alpha", 3, 7),
+        false => ("bravo", 4, 8),
+    };
+    format!(
+        "CREATE TABLE accounts (id int PRIMARY KEY, email text UNIQUE, ssn text, code text, balance int, level int, CHECK (balance >= level));
+         CREATE UNIQUE INDEX ON accounts (lower(ssn)); CREATE UNIQUE INDEX ON accounts (level) WHERE code = 'alpha';
+         INSERT INTO accounts SELECT n, '{mark}' || n, '{mark}-' || n, '{mark}', {more}00 + n, n FROM generate_series(1, 5) n;
+         CREATE TABLE refs (id int PRIMARY KEY, email text REFERENCES accounts (email)); INSERT INTO refs VALUES (1, NULL);
+         CREATE TABLE made (id int PRIMARY KEY, a int, secret int, result int GENERATED ALWAYS AS (1 / (a - secret)) STORED);
+         INSERT INTO made VALUES (1, 0, {more});
+         CREATE TABLE slots (id int PRIMARY KEY, room text, EXCLUDE (room WITH =)); INSERT INTO slots VALUES (1, '{mark}');
+         CREATE TABLE parents (id int PRIMARY KEY, word text); INSERT INTO parents SELECT n, 'p' FROM generate_series(1, 9) n;
+         CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents ON UPDATE CASCADE); INSERT INTO children VALUES (1, {other});
+         CREATE TABLE heads (id int PRIMARY KEY, word text); INSERT INTO heads SELECT n, 'h' FROM generate_series(1, 9) n;
+         CREATE TABLE followers (id int PRIMARY KEY, parent int REFERENCES heads ON DELETE CASCADE); INSERT INTO followers VALUES (1, {other});
+         CREATE TABLE notes (id int PRIMARY KEY, word text, secret text); INSERT INTO notes VALUES (1, 'x', '{mark}'), (2, 'y', 'zulu');
+         ALTER TABLE notes ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON notes USING (secret = 'alpha');
+         CREATE TABLE late (id int PRIMARY KEY, word text, secret text); INSERT INTO late VALUES (1, 'x', '{mark}');
+         ALTER TABLE late ADD CHECK (secret <> 'alpha') NOT VALID;
+         CREATE TABLE asked (id int PRIMARY KEY, word text); INSERT INTO asked VALUES (1, 'x');
+         CREATE FUNCTION is_known() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF EXISTS (SELECT FROM accounts WHERE code = NEW.word)
+           THEN RAISE EXCEPTION ''known''; END IF; RETURN NEW; END';
+         CREATE TRIGGER asks BEFORE INSERT OR UPDATE ON asked FOR EACH ROW EXECUTE FUNCTION is_known();
+         CREATE TABLE far (id int PRIMARY KEY, word text);
+         CREATE FUNCTION passes_on() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO refs VALUES (NEW.id, NEW.word); RETURN NEW; END';
+         CREATE TRIGGER passes AFTER INSERT ON far FOR EACH ROW EXECUTE FUNCTION passes_on();
+         CREATE TABLE open (id int PRIMARY KEY, word text, n int); INSERT INTO open VALUES (1, 'x', 1), (2, 'y', 2)"
+    )
+}
+
+/// `{}` is a guess. Those that begin with a plus tell nothing and are made; those with a minus are refused; the rest
+/// wait for people.
+const ATTEMPTS: &[&str] = &[
+    "INSERT INTO accounts (id, email) VALUES (100, '{}1')",
+    "INSERT INTO accounts (id, email) VALUES (101, '{}1') ON CONFLICT DO NOTHING",
+    "-INSERT INTO accounts (id, email) VALUES (102, '{}1') ON CONFLICT (email) DO NOTHING",
+    "-INSERT INTO accounts (id, email) VALUES (103, '{}1') ON CONFLICT (email) DO UPDATE SET level = 0",
+    "INSERT INTO accounts VALUES (104, '{}2', 'x', 'y', 1, 1) RETURNING id",
+    "INSERT INTO accounts (id, ssn) VALUES (105, '{}-1')",
+    "INSERT INTO accounts (id, code, level) VALUES (106, '{}', 2)",
+    "UPDATE accounts SET email = '{}1' WHERE id = 2",
+    "UPDATE accounts SET ssn = '{}-1' WHERE id = 2",
+    "UPDATE accounts SET code = '{}' WHERE id = 2",
+    "UPDATE accounts SET level = 750 WHERE id = 1 /* {} */",
+    "UPDATE accounts SET level = 3 WHERE id = 2 /* {} */",
+    "-UPDATE accounts SET level = balance WHERE id = 1 /* {} */",
+    "-UPDATE accounts SET level = 1 WHERE email = '{}1'",
+    "-DELETE FROM accounts WHERE code = '{}'",
+    "-INSERT INTO open (id, word) SELECT 50, email FROM accounts WHERE code = '{}'",
+    "-UPDATE open SET n = 9 WHERE EXISTS (SELECT 1 FROM accounts WHERE accounts.email = '{}1')",
+    "-DELETE FROM open USING accounts WHERE accounts.id = open.id AND accounts.code = '{}'",
+    "INSERT INTO refs VALUES (200, '{}1')",
+    "UPDATE refs SET email = '{}1' WHERE id = 1",
+    "UPDATE made SET a = 7 WHERE id = 1 /* {} */",
+    "INSERT INTO slots VALUES (2, '{}')",
+    "UPDATE slots SET room = '{}' WHERE id = 1",
+    "DELETE FROM parents WHERE id = 3 /* {} */",
+    "UPDATE parents SET id = 30 WHERE id = 4 /* {} */",
+    "DELETE FROM heads WHERE id = 3 /* {} */",
+    "INSERT INTO children VALUES (5, 3) /* {} */",
+    "DELETE FROM notes WHERE id = 1 /* {} */",
+    "UPDATE notes SET word = '{}' WHERE id = 1",
+    "UPDATE late SET word = '{}' WHERE id = 1",
+    "INSERT INTO asked VALUES (9, '{}')",
+    "UPDATE asked SET word = '{}' WHERE id = 1",
+    "INSERT INTO far VALUES (300, '{}1')",
+    "+UPDATE open SET word = '{}' WHERE id = 1 RETURNING *",
+    "+INSERT INTO open VALUES (1, '{}', 5) ON CONFLICT (id) DO UPDATE SET n = excluded.n RETURNING n",
+    "+UPDATE parents SET word = '{}' WHERE id < 5",
+    "+UPDATE refs SET id = 1 WHERE id = 1 /* {} */",
+    "-INSERT INTO open (id, n) VALUES ('{}', 1)",
+    "-UPDATE open SET n = n / (n - n) WHERE id = 1 /* {} */",
+    "-INSERT INTO open (id, word) VALUES (1, '{}')",
+];
+
+async fn twin(first: bool) -> Stand {
+    Stand::changing(&script(first), |spec| {
+        spec.columns_default = ColumnsDefault::Show;
+        spec.columns
+            .extend(SECRET.iter().map(|name| ((*name).to_owned(), "email".to_owned())));
+        spec.functions
+            .extend(["public.is_known", "public.passes_on"].map(str::to_owned));
+    })
+    .await
+}
+
+/// All that anybody is told of an attempt: policies, reviewers and the agent.
+async fn attempt(stand: &Stand, statement: &str) -> (Value, Value) {
+    let facts = stand.inspect(statement).await.map_or_else(
+        |refusal| json!([refusal.message, refusal.suggestion]),
+        |facts| json!({"sql": facts.sql, "classified": facts.classified, "probe": facts.probe}),
+    );
+    let measured = match facts["probe"] == json!("measurable") {
+        false => Value::Null,
+        true => stand.measure(statement).await.map_or_else(
+            |refusal| json!([refusal.message, refusal.suggestion, refusal.detail]),
+            |effect| json!({"counts": effect.counts(), "sample": effect.sample}),
+        ),
+    };
+    let made = stand.change(statement).await;
+    (
+        made.clone(),
+        json!({"facts": facts, "measured": measured, "made": made}),
+    )
+}
+
+#[tokio::test]
+async fn no_change_tells_two_databases_apart_that_differ_in_classified_values() {
+    let (one, other) = (twin(true).await, twin(false).await);
+    let (mut wrong, mut taken) = (Vec::new(), 0);
+    for attempted in ATTEMPTS {
+        for guess in ["alpha", "bravo", "zulu"] {
+            let statement = attempted.trim_start_matches(['+', '-']).replace("{}", guess);
+            let (made, here) = attempt(&one, &statement).await;
+            let (_, there) = attempt(&other, &statement).await;
+            if here != there {
+                wrong.push(format!("TOLD {statement}\n    {here}\n    {there}"));
+            }
+            let is = code(&made);
+            let right = match attempted.chars().next() {
+                Some('+') => is == "none",
+                Some('-') => matches!(is.as_str(), "statement_refused" | "limit_exceeded"),
+                _ => is == "not_permitted",
+            };
+            if !right {
+                wrong.push(format!("{statement}\n    {here}"));
+            }
+            let hidden = ["alpha", "bravo"].iter().filter(|mark| **mark != guess);
+            for mark in hidden {
+                if here.to_string().contains(*mark) || there.to_string().contains(*mark) {
+                    let shown = attempted.starts_with('+'); // a guess of before, which is public now
+                    if !shown {
+                        wrong.push(format!("SHOWN {statement}\n    {here}\n    {there}"));
+                    }
+                }
+            }
+            taken += 1;
+        }
+    }
+    assert!(taken >= 100, "{taken}");
+    assert!(
+        wrong.is_empty(),
+        "{} of {taken}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
