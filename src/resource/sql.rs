@@ -1,7 +1,13 @@
 //! SQL databases.
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod address;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod bounds;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod pages;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sqlite;

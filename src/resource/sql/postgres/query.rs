@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 
 use futures::TryStreamExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{Column, Executor, Row, Statement, ValueRef};
 
 use super::guard::Checked;
 use super::link::Link;
 use super::loader::Loaded;
-use super::parameters::{self, invalid};
+use super::parameters;
 use super::refusals::{self, Asked};
 use super::values;
-use crate::call::answer::Rows;
 use crate::call::request::SqlQuery;
-use crate::call::{ClassifiedColumn, Code, Hash, Limits, MaskCounts, RawOutput, Refusal};
+use crate::call::{ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
+use crate::resource::sql::pages::{Answer, Filling, Page};
 
 /// Before the checked text. A cursor gives each value as the server's own text, whatever its type, as many rows
 /// at a time as we want, and takes parameters; and one statement alone can be in it, which must be a query.
@@ -33,14 +33,6 @@ pub(super) struct Order<'a> {
     pub(super) reveal: &'a BTreeSet<String>,
 }
 
-/// What came of it.
-#[derive(Debug)]
-struct Answer {
-    rows: Rows,
-    truncated: bool,
-    next_cursor: Option<String>,
-}
-
 /// Runs what was checked, in the transaction of the link.
 ///
 /// # Errors
@@ -51,7 +43,7 @@ pub(super) async fn run(
     loaded: &Loaded,
     checked: &Checked,
 ) -> Result<RawOutput, Refusal> {
-    let page = Page::of(order)?;
+    let page = Page::of(order.request, order.limits)?;
     let place = |character: usize| place(checked, &order.request.statement, character);
     let asked = Asked {
         statement: &order.request.statement,
@@ -141,50 +133,6 @@ async fn second_opinion(link: &mut Link, loaded: &Loaded, checked: &Checked) -> 
     }
 }
 
-/// Which rows of the result are asked for.
-struct Page {
-    first: u64,
-    rows: u64,
-    bytes: u64,
-    /// Ties a cursor to its statement.
-    tag: String,
-}
-
-impl Page {
-    fn of(order: &Order<'_>) -> Result<Self, Refusal> {
-        let request = &order.request;
-        let identity = json!({"statement": request.statement, "parameters": request.parameters});
-        let tag: String = Hash::of_json(&identity).hex().chars().take(16).collect();
-        let first = match &request.cursor {
-            None => 0,
-            Some(cursor) => match cursor.split_once('.') {
-                Some((first, of)) if of == tag => first.parse().map_err(|_| bad_cursor())?,
-                _ => return Err(bad_cursor()),
-            },
-        };
-        if request.limit == Some(0) {
-            return Err(invalid("`limit` is 0.", "Send at least 1, or leave it out."));
-        }
-        Ok(Self {
-            first,
-            rows: request.limit.unwrap_or(u64::MAX).min(order.limits.rows),
-            bytes: order.limits.bytes,
-            tag,
-        })
-    }
-
-    fn cursor(&self, given: u64) -> String {
-        format!("{}.{}", self.first.saturating_add(given), self.tag)
-    }
-}
-
-fn bad_cursor() -> Refusal {
-    invalid(
-        "`cursor` is not from this statement with these parameters.",
-        "Send the same statement and parameters as in the call that gave the cursor.",
-    )
-}
-
 /// Takes rows until the page is full. Only one row is held beside the answer.
 async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>) -> Result<Answer, Refusal> {
     if page.first > 0 {
@@ -194,20 +142,7 @@ async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>
             .await;
         skipped.map_err(|error| refusals::running(&error, asked))?;
     }
-    let mut filling = Filling {
-        page,
-        loaded,
-        spent: 0,
-        answer: Answer {
-            rows: Rows {
-                columns: Vec::new(),
-                rows: Vec::new(),
-                row_count: 0,
-            },
-            truncated: false,
-            next_cursor: None,
-        },
-    };
+    let mut filling = Filling::new(page);
     let mut batch = FIRST;
     loop {
         // One more than there is room for tells whether there are more.
@@ -225,77 +160,12 @@ async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>
                 break;
             };
             given += 1;
-            filling.take(&row)?; // what is left of a batch of a full page is passed over
+            take(&mut filling, &row, loaded)?; // what is left of a batch of a full page is passed over
         }
         if filling.answer.truncated || given < want {
             return Ok(filling.answer);
         }
         batch = batch.saturating_mul(2).min(MOST);
-    }
-}
-
-/// An answer under way.
-struct Filling<'a> {
-    page: &'a Page,
-    loaded: &'a Loaded,
-    spent: u64,
-    answer: Answer,
-}
-
-impl Filling<'_> {
-    fn take(&mut self, row: &PgRow) -> Result<(), Refusal> {
-        if self.answer.truncated {
-            return Ok(());
-        }
-        let rows = &mut self.answer.rows;
-        if rows.columns.is_empty() {
-            rows.columns = row
-                .columns()
-                .iter()
-                .map(|column| column.name().to_owned())
-                .collect();
-            self.spent = rows.columns.iter().map(|name| name.len() as u64 + 3).sum();
-        }
-        if rows.row_count >= self.page.rows {
-            self.full();
-            return Ok(());
-        }
-        let mut cells: Vec<Value> = Vec::with_capacity(row.len());
-        let mut cost = 2;
-        for at in 0..row.len() {
-            let cell = row.try_get_raw(at).map_err(|_| unreadable())?;
-            let kind = cell.type_info().oid().map_or(0, |oid| oid.0);
-            let value = match cell.is_null() {
-                true => Value::Null,
-                false => values::render(
-                    cell.as_bytes().map_err(|_| unreadable())?,
-                    kind,
-                    &self.loaded.kinds,
-                ),
-            };
-            cost += values::cost(&value);
-            if cost > self.page.bytes {
-                break; // no more of it is needed
-            }
-            cells.push(value);
-        }
-        let full = self.spent.saturating_add(cost) > self.page.bytes;
-        if full && rows.row_count == 0 {
-            return Err(row_too_large(self.page.bytes));
-        }
-        if full {
-            self.full();
-            return Ok(());
-        }
-        self.spent += cost;
-        rows.rows.push(cells);
-        rows.row_count += 1;
-        Ok(())
-    }
-
-    fn full(&mut self) {
-        self.answer.truncated = true;
-        self.answer.next_cursor = Some(self.page.cursor(self.answer.rows.row_count));
     }
 }
 
@@ -308,14 +178,24 @@ async fn columns(link: &mut Link, asked: Asked<'_>) -> Result<Vec<String>, Refus
     Ok(columns.map(|column| column.name().to_owned()).collect())
 }
 
-fn unreadable() -> Refusal {
-    Refusal::internal("postgres: a row that is none")
+/// One row, if there is room for it.
+fn take(filling: &mut Filling<'_>, row: &PgRow, loaded: &Loaded) -> Result<(), Refusal> {
+    let names = || {
+        row.columns()
+            .iter()
+            .map(|column| column.name().to_owned())
+            .collect()
+    };
+    filling.take(names, row.len(), |at| {
+        let cell = row.try_get_raw(at).map_err(|_| unreadable())?;
+        let kind = cell.type_info().oid().map_or(0, |oid| oid.0);
+        Ok(match cell.is_null() {
+            true => Value::Null,
+            false => values::render(cell.as_bytes().map_err(|_| unreadable())?, kind, &loaded.kinds),
+        })
+    })
 }
 
-fn row_too_large(bytes: u64) -> Refusal {
-    Refusal::new(
-        Code::LimitExceeded,
-        format!("One row takes more than the {bytes} bytes an answer may have."),
-        "Select fewer columns, or substr() of the large ones.",
-    )
+fn unreadable() -> Refusal {
+    Refusal::internal("postgres: a row that is none")
 }

@@ -6,11 +6,12 @@ use serde::Serialize;
 use sqlx::Row;
 
 use super::catalog::{Column, Relation};
-use super::link::{self, quoted};
+use super::link::quoted;
 use super::loader::Loaded;
 use super::probe::{self, Moment, Voice};
 use super::{Database, MaskStyle, loader, refusals};
 use crate::call::Refusal;
+use crate::resource::sql::address;
 
 /// What was found. Nothing of it is a value of the database.
 #[derive(Debug, Clone, Serialize)]
@@ -78,8 +79,8 @@ impl Database {
         let (version, encrypted) = row.and_then(read).map_err(|error| refusals::away(&error))?;
         link.give_back().await;
         Ok(Report {
-            database: link::address(&self.spec.url),
-            role: link::decoded(self.spec.url.username()),
+            database: address::address(&self.spec.url, super::PORT),
+            role: address::decoded(self.spec.url.username()),
             version,
             encrypted,
             excess: loaded.findings.clone(),
