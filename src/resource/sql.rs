@@ -13,7 +13,8 @@ pub mod postgres;
 pub mod sqlite;
 
 /// How a class looks when masked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MaskStyle {
     /// The same text for every value: answers do not depend on it.
     Constant,

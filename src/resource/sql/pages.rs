@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::call::answer::Rows;
+use crate::call::answer::{Rows, Schema, TableSchema};
 use crate::call::request::{Parameters, SqlQuery};
 use crate::call::{Code, Hash, Limits, Refusal};
 
@@ -152,6 +152,26 @@ fn row_too_large(bytes: u64) -> Refusal {
         format!("One row takes more than the {bytes} bytes an answer may have."),
         "Select fewer columns, or substr() of the large ones.",
     )
+}
+
+/// A description of tables, if it fits.
+///
+/// # Errors
+/// `limit_exceeded` for one larger than an answer may be.
+pub(super) fn described(tables: Vec<TableSchema>, limits: Limits) -> Result<Schema, Refusal> {
+    let schema = Schema { tables };
+    let bytes = serde_json::to_vec(&schema).map_or(u64::MAX, |json| json.len() as u64);
+    match bytes > limits.bytes {
+        false => Ok(schema),
+        true => Err(Refusal::new(
+            Code::LimitExceeded,
+            format!(
+                "The description has {bytes} bytes; an answer may have {}.",
+                limits.bytes
+            ),
+            "Ask for one `table` at a time.",
+        )),
+    }
 }
 
 /// The names of named parameters, in the order in which they become the first, the second … placeholder

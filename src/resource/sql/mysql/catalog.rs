@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::call::ClassifiedColumn;
 use crate::resource::sql::MaskStyle;
 
@@ -22,7 +24,7 @@ pub(super) struct Catalog {
 }
 
 /// A table or a view.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Relation {
     /// As the server spells it.
     pub(super) name: String,
@@ -35,7 +37,7 @@ pub(super) struct Relation {
 }
 
 /// One column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Column {
     /// As the server spells it; compared without case.
     pub(super) name: String,
