@@ -1,0 +1,4 @@
+//! The guard's tables of cases.
+
+mod queries;
+mod world;
