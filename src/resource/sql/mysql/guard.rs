@@ -71,7 +71,8 @@ pub(super) struct Checked {
     pub(super) named: BTreeSet<ClassifiedColumn>,
     /// Relations referred to, as the catalogue spells them.
     pub(super) relations: BTreeSet<String>,
-    /// What a change is of: the relation, and the columns it gives values to.
+    /// What a change is of: the relation, and the columns it gives values to. Where one of these is classified, no
+    /// parameter may begin with `***`; and none of any change may have `[masked:` in it.
     pub(super) target: Option<(String, BTreeSet<String>)>,
 }
 
@@ -116,7 +117,7 @@ fn checked(tokens: &[Token], catalog: &Catalog, mode: Mode) -> Result<Checked, R
             None
         }
         (_, Mode::Query) => return Err(refusals::not_a_select()),
-        (tree, Mode::Change) => Some(walk.change(tree)?),
+        (tree, Mode::Change) => Some(walk.change(tree, tokens)?),
     };
     let printed = verify::printed(&tree, &walk)?;
     let sql = text::written(&sent(tokens, &printed)?, |token| text::literal(&token.text));

@@ -381,7 +381,7 @@ impl Walk<'_> {
                 ));
             }
         };
-        if !functions::allowed(&called) {
+        if !(functions::allowed(&called) || self.on_duplicate && called == "values") {
             return Err(withheld(&called));
         }
         let foreign = *uses_odbc_syntax || *parameters != FunctionArguments::None;

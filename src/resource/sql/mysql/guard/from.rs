@@ -181,10 +181,7 @@ impl Walk<'_> {
             }
         }
         let relation = self.relation(&parts)?;
-        let key = match self.catalog.folded {
-            true => relation.name.to_lowercase(),
-            false => relation.name.clone(),
-        };
+        let key = self.catalog.key(relation);
         self.relations.insert(key.clone());
         *name = full(&self.catalog.place, &relation.name);
         self.add(called.unwrap_or_else(|| relation.name.clone()), Some(key));

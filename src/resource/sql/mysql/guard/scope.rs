@@ -23,6 +23,8 @@ pub(super) type Columns = BTreeSet<(String, String)>;
 #[derive(Debug, Default)]
 pub(super) struct Scopes {
     levels: Vec<Vec<Item>>,
+    /// Whether a plain name is only of the innermost scope that has it, as for the server.
+    pub(super) precise: bool,
 }
 
 /// Whether two names could be one to the server, which compares more loosely than by letters.
@@ -45,8 +47,16 @@ impl Scopes {
         }
     }
 
+    /// What the outermost scope has first: in a change, the table that is changed.
+    pub(super) fn outermost(&self) -> Option<&Item> {
+        self.levels.first().and_then(|level| level.first())
+    }
+
     /// The columns that a name could be of. `item` qualifies it.
     pub(super) fn touch(&self, catalog: &Catalog, item: Option<&str>, name: &str, into: &mut Columns) {
+        if self.precise && item.is_none() {
+            return self.touch_first(catalog, name, into);
+        }
         let items = self.levels.iter().flatten();
         let known = items
             .clone()
@@ -57,6 +67,21 @@ impl Scopes {
             }
             let every = item.is_some() && !known;
             touch_in(catalog, one, into, |column| every || alike(column, name));
+        }
+    }
+
+    /// The columns of a plain name in the innermost scope that has it; none where a subquery might have it.
+    fn touch_first(&self, catalog: &Catalog, name: &str, into: &mut Columns) {
+        for level in self.levels.iter().rev() {
+            let mut found = Columns::new();
+            for item in level {
+                touch_in(catalog, item, &mut found, |column| alike(column, name));
+            }
+            let unknown = level.iter().any(|item| item.relation.is_none());
+            if unknown || !found.is_empty() {
+                into.extend(found);
+                return;
+            }
         }
     }
 

@@ -145,16 +145,46 @@ pub(super) fn skeleton(tokens: &[Token]) -> String {
     })
 }
 
+/// Words behind which a bracket stands apart; behind any other, as a function's, it does not: the server knows
+/// some of its own functions only so.
+const APART: [&str; 24] = [
+    "AGAINST",
+    "ALL",
+    "AND",
+    "ANY",
+    "AS",
+    "BETWEEN",
+    "BY",
+    "EXCEPT",
+    "EXISTS",
+    "FROM",
+    "HAVING",
+    "IN",
+    "INTERSECT",
+    "JOIN",
+    "LIKE",
+    "NOT",
+    "ON",
+    "OR",
+    "OVER",
+    "SELECT",
+    "THEN",
+    "UNION",
+    "USING",
+    "WHERE",
+];
+
 /// Tokens as text, by the server's rules; `string` writes strings.
+///
+/// As near as can be to how people write it: a column without a name of its own is called by the text it is made of.
 pub(super) fn written(tokens: &[Token], mut string: impl FnMut(&Token) -> String) -> String {
     let mut text = String::new();
-    let mut glued = true;
+    let (mut before, mut earlier): (Option<&Token>, Option<&Token>) = (None, None);
     for token in tokens {
-        let dot = token.is(".");
-        if !(glued || dot) {
+        if before.is_some_and(|before| !is_glued(earlier, before, token)) {
             text.push(' ');
         }
-        glued = dot;
+        (earlier, before) = (before, Some(token));
         match token.kind {
             Kind::Word | Kind::Number | Kind::Operator => text.push_str(&token.text),
             Kind::Quoted => text.push_str(&quoted(&token.text)),
@@ -165,6 +195,16 @@ pub(super) fn written(tokens: &[Token], mut string: impl FnMut(&Token) -> String
         }
     }
     text
+}
+
+/// Whether no space stands between two tokens.
+fn is_glued(earlier: Option<&Token>, before: &Token, token: &Token) -> bool {
+    let closes = |token: &Token| [",", ")", "."].iter().any(|one| token.is(one));
+    let called = before.kind == Kind::Word && !APART.iter().any(|word| before.is_word(word));
+    // A sign, which stands behind no operand.
+    let operand = |token: &Token| token.kind != Kind::Operator && !token.is_word("SELECT") || token.is(")");
+    let signed = before.is("-") && token.kind == Kind::Number && !earlier.is_some_and(operand);
+    before.is("(") || before.is(".") || closes(token) || token.is("(") && called || signed
 }
 
 /// A name as SQL.

@@ -3,14 +3,15 @@
 //!
 //! It does not know how the walk went: it looks at tokens, and at the tree of the print as it is serialised.
 
+use std::cell::Cell;
+
 use serde_json::Value;
 use sqlparser::ast::Statement;
 
 use super::text::{self, Kind, Token};
 use super::walk::Walk;
-use super::{broken, grammar, refusals};
+use super::{Mode, broken, grammar, refusals};
 use crate::call::Refusal;
-use crate::resource::sql::mysql::catalog::Catalog;
 
 /// What a tree is printed as, as tokens.
 fn print(tree: &Statement) -> Result<Vec<Token>, Refusal> {
@@ -86,7 +87,10 @@ pub(super) fn printed(tree: &Statement, walk: &Walk<'_>) -> Result<Vec<Token>, R
         return Err(broken("what was printed is read as something else"));
     }
     let tokens = text::scan(&text, &[]).map_err(|_| broken("what was printed has other words"))?;
-    let seal = Seal { walk };
+    let seal = Seal {
+        walk,
+        targets: Cell::new(0),
+    };
     let value = serde_json::to_value(&again).map_err(|_| broken("a tree without a form"))?;
     seal.tree(&value)?;
     seal.words(&tokens)?;
@@ -96,6 +100,8 @@ pub(super) fn printed(tree: &Statement, walk: &Walk<'_>) -> Result<Vec<Token>, R
 /// What a print may read.
 struct Seal<'w, 'c> {
     walk: &'w Walk<'c>,
+    /// How many tables of the tree are the changed one.
+    targets: Cell<usize>,
 }
 
 impl Seal<'_, '_> {
@@ -144,21 +150,28 @@ impl Seal<'_, '_> {
         }
         match names.as_slice() {
             [(place, true), (name, true)] if self.is_source(place, name) => Ok(()),
+            [(place, true), (name, true)] if self.is_target(place, name) && self.targets.get() == 0 => {
+                self.targets.set(1);
+                Ok(())
+            }
             [(common, true)] if self.walk.sent.contains(*common) => Ok(()),
             [(dual, false)] if dual.eq_ignore_ascii_case("dual") => Ok(()),
             _ => Err(broken("a table that was not rewritten")),
         }
     }
 
+    /// A relation where it is read.
     fn is_source(&self, place: &str, name: &str) -> bool {
         let catalog = self.walk.catalog;
-        let known = |catalog: &Catalog| {
-            catalog
-                .relation(name)
-                .is_some_and(|relation| relation.name == name)
-        };
-        let target = self.walk.target.as_deref() == Some(name) && place == catalog.database;
-        (place == catalog.place || target) && known(catalog)
+        let known = catalog
+            .relation(name)
+            .is_some_and(|relation| relation.name == name);
+        place == catalog.place && known
+    }
+
+    /// The table that is changed.
+    fn is_target(&self, place: &str, name: &str) -> bool {
+        self.walk.target.as_deref() == Some(name) && place == self.walk.catalog.database
     }
 
     /// What follows FROM and JOIN, word by word.
@@ -173,7 +186,15 @@ impl Seal<'_, '_> {
             } else if token.is(")") {
                 brackets.pop();
             }
-            let joins = ["FROM", "JOIN", "STRAIGHT_JOIN"]
+            let changed = at < 2 && ["INTO", "UPDATE", "FROM"].iter().any(|word| token.is_word(word));
+            if changed && self.walk.mode == Mode::Change {
+                let behind = tokens.get(at + 1..).unwrap_or_default();
+                match behind {
+                    [place, _, name, ..] if self.is_target(&place.text, &name.text) => continue,
+                    _ => return Err(broken("a change of another table")),
+                }
+            }
+            let joins = ["INTO", "FROM", "JOIN", "STRAIGHT_JOIN"]
                 .iter()
                 .any(|word| token.is_word(word));
             let of_a_name = before.is_some_and(|before| before.is("."));

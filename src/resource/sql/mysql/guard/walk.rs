@@ -46,6 +46,8 @@ pub(super) struct Walk<'c> {
     pub(super) functions: BTreeSet<String>,
     /// The table that a change is of, by its name.
     pub(super) target: Option<String>,
+    /// Whether this is ON DUPLICATE KEY UPDATE, where VALUES(column) is what would have been inserted.
+    pub(super) on_duplicate: bool,
     /// How common table expressions are called: a word that no name in the statement or the catalogue begins with.
     prefix: String,
 }
@@ -73,6 +75,7 @@ impl<'c> Walk<'c> {
             columns: Columns::new(),
             functions: BTreeSet::new(),
             target: None,
+            on_duplicate: false,
             prefix,
         }
     }
@@ -342,6 +345,10 @@ impl<'c> Walk<'c> {
     pub(super) fn qualifier(&self, parts: &mut [Ident]) -> Result<String, Refusal> {
         match parts {
             [item] => Ok(item.value.clone()),
+            [_, _] if self.mode == Mode::Change => Err(refused(
+                "A column with its database's name is not available in a change.",
+                "Name columns alone, or as table.column.",
+            )),
             [database, item] => {
                 if !self.is_database(&database.value) {
                     return Err(refusals::no_relation(&format!(

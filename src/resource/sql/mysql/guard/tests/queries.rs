@@ -35,13 +35,13 @@ fn what_is_sent_has_full_names_and_nothing_else_is_changed() {
     for (statement, expected) in [
         (
             "select c.name , `o`.total from customers c join shop.orders o on o.customer_id=c.id where c.name = \"O'Neil \\\\\"",
-            "SELECT c.name , `o`.total FROM `shop_masked`.`customers` c JOIN `shop_masked`.`orders` o ON o.customer_id \
+            "SELECT c.name, `o`.total FROM `shop_masked`.`customers` c JOIN `shop_masked`.`orders` o ON o.customer_id \
              = c.id WHERE c.name = 'O''Neil \\\\'",
         ),
         (
             "WITH customers AS (SELECT id FROM customers) SELECT customers.id, a.id FROM customers, customers a, orders",
-            "WITH `with1` AS ( SELECT id FROM `shop_masked`.`customers` ) SELECT customers.id , a.id FROM `with1` AS \
-             `customers` , `with1` a , `shop_masked`.`orders`",
+            "WITH `with1` AS (SELECT id FROM `shop_masked`.`customers`) SELECT customers.id, a.id FROM `with1` AS \
+             `customers`, `with1` a, `shop_masked`.`orders`",
         ),
         (
             "SELECT shop.orders.id FROM shop.orders",
@@ -95,8 +95,7 @@ fn parameters_are_told_in_the_order_of_their_places() {
         check("SELECT ':day', id FROM events WHERE id < :most AND DATE(at) = :day LIMIT :most").unwrap();
     assert_eq!(checked.order, [1, 0, 1]);
     assert!(
-        checked.sql.ends_with("WHERE id < ? AND DATE ( at ) = ? LIMIT ?")
-            || checked.sql.ends_with("WHERE id < ? AND DATE(at) = ? LIMIT ?"),
+        checked.sql.ends_with("WHERE id < ? AND DATE(at) = ? LIMIT ?"),
         "{}",
         checked.sql
     );
