@@ -64,6 +64,14 @@ impl Catalog {
         }
     }
 
+    /// By what a relation of it is found in `relations`.
+    pub(super) fn key(&self, relation: &Relation) -> String {
+        match self.folded {
+            true => relation.name.to_lowercase(),
+            false => relation.name.clone(),
+        }
+    }
+
     /// The classified columns of a relation, as `table.column`.
     pub(super) fn classified(&self, relation: &Relation) -> BTreeSet<ClassifiedColumn> {
         let columns = relation.columns.iter();

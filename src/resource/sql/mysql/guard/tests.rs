@@ -1,0 +1,5 @@
+//! The guard's tables of cases.
+
+mod changes;
+mod queries;
+mod world;
