@@ -6,6 +6,7 @@ mod ends;
 mod errors;
 mod operator;
 mod people;
+mod twins;
 mod values;
 mod views;
 

@@ -9,8 +9,7 @@ use super::{Stand, code, query};
 use crate::support::until;
 
 /// Takes longer than any test.
-const ENDLESS: &str =
-    "SELECT count(*) FROM numbers a JOIN numbers b JOIN numbers c WHERE a.n + b.n + c.n = 7";
+const ENDLESS: &str = "SELECT count(*) FROM numbers a, numbers b, numbers c WHERE a.n + b.n + c.n = 7";
 
 const NUMBERS: &str =
     "CREATE TABLE numbers (n int PRIMARY KEY); INSERT INTO numbers SELECT seq FROM seq_1_to_20000";

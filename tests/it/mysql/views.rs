@@ -12,7 +12,7 @@ const KINDS: &str = "CREATE TABLE kinds (id int PRIMARY KEY,
     h date, i datetime(6), j timestamp NULL, k time, l year, m bit(10), n blob, o varbinary(20), p json, q enum('x','alpha7777'),
     r set('x','alpha7777'), s point, t uuid, u inet6, v float, w binary(8));
   INSERT INTO kinds VALUES (1, 'alpha7777', 'alpha7777', 'alpha7777', 7777, 7777777777, 7777.7, 7777.7, '1977-07-07',
-    '1977-07-07 07:07:07', '1977-07-07 07:07:07', '77:07:07', 1977, b'1001', 'alpha7777', 'alpha7777', '{\"a\": \"alpha7777\"}', 'alpha7777',
+    '1977-07-07 07:07:07', '1977-07-07 07:07:07', '77:07:07', 1977, b'1001', 'alpha7777', 'alpha7777', '{\"a\": \"alpha7777 \"}', 'alpha7777',
     'alpha7777', POINT(7, 7), '77777777-7777-7777-7777-777777777777', '7777::7', 7777.5, 'alpha777')";
 
 #[tokio::test]

@@ -132,6 +132,7 @@ impl Mysql {
             &format!("socket={}", self.path("socket").display()),
             &format!("pid-file={}", self.path("pid").display()),
             &format!("general-log-file={}", self.path("log").display()),
+            &format!("tmpdir={}", self.dir.path().display()),
             &format!("port={}", self.port),
             "bind-address=127.0.0.1",
             "skip-name-resolve",
