@@ -222,9 +222,7 @@ fn now(spec: &Spec) -> String {
         "CREATE OR REPLACE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{NOW} AS\n  \
          SELECT TABLE_NAME AS table_name, ORDINAL_POSITION AS at, COLUMN_NAME AS column_name, COLUMN_TYPE AS column_type,\n    \
          CONCAT_WS('/', IS_NULLABLE, COLUMN_KEY, EXTRA) AS extra\n  \
-         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database} AND TABLE_NAME IN (\n    \
-         SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database}\n    \
-         AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW'))",
+         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}",
         quoted(&spec.views)
     )
 }

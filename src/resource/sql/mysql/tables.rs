@@ -27,7 +27,7 @@ pub(super) async fn read(
     database: &str,
 ) -> Result<BTreeMap<String, Relation>, Refusal> {
     let tables = "SELECT TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA = ? AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW') LIMIT 20001";
+        WHERE TABLE_SCHEMA = ? LIMIT 20001";
     let mut relations = BTreeMap::new();
     for row in ask(conn, tables, database).await? {
         let name = text(&row, 0);
