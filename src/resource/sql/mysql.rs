@@ -16,6 +16,12 @@ use crate::clock::World;
 use crate::policy::Permit;
 use crate::secret::Secret;
 
+/// For `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    guard::fuzzing::statement(data);
+}
+
 /// A configured database.
 #[derive(Debug, Clone)]
 pub struct Spec {

@@ -10,9 +10,9 @@ use sqlparser::ast::{
     TableFactor, TableObject, TableWithJoins, Update, Value,
 };
 
+use super::lexer::{Kind, Token};
 use super::refusals::{self, plainer};
 use super::scope::Item;
-use super::text::{Kind, Token};
 use super::walk::{Done, Walk, full, name_parts};
 use super::{Checked, refused};
 use crate::call::{Action, ClassifiedColumn, Refusal};

@@ -328,7 +328,7 @@ impl Walk<'_> {
                 return Ok(());
             }
             None if functions::is_withheld(&name.value) => return Err(withheld(&name.value.to_lowercase())),
-            None => {}
+            None => not_reserved(name)?,
             Some(_) => return Err(plainer("This form of a name")),
         }
         self.scopes
@@ -475,6 +475,20 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// A bare word of the language is no name.
+///
+/// # Errors
+/// `statement_refused`.
+pub(super) fn not_reserved(name: &Ident) -> Done {
+    if name.quote_style.is_none() && functions::is_reserved(&name.value) {
+        return Err(refused(
+            format!("`{}` stands where a name should.", name.value),
+            "Complete what stands before it, or put a name that is a word of the language in backticks.",
+        ));
+    }
+    Ok(())
 }
 
 fn withheld(name: &str) -> crate::call::Refusal {

@@ -5,6 +5,7 @@ use sqlparser::ast::{
     TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, Value, ValueWithSpan,
 };
 
+use super::expressions::not_reserved;
 use super::refusals::plainer;
 use super::refused;
 use super::scope::Item;
@@ -213,6 +214,7 @@ impl Walk<'_> {
             columns,
             at,
         } = alias;
+        not_reserved(name)?;
         let plain = columns.iter().all(|TableAliasColumnDef { name, data_type }| {
             data_type.is_none() && matches!(name.quote_style, None | Some('`'))
         });

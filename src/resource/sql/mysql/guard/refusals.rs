@@ -1,6 +1,6 @@
 //! What was wrong with a statement, and a way out.
 
-use super::text::Token;
+use super::lexer::Token;
 use super::{Mode, SEE_SCHEMA, refused};
 use crate::call::{Code, Refusal};
 

@@ -14,9 +14,10 @@ use sqlparser::ast::{
 };
 
 use super::super::catalog::{Catalog, Relation};
+use super::expressions::not_reserved;
+use super::lexer::{Kind, Token};
 use super::refusals::{self, plainer};
 use super::scope::{Columns, Scopes};
-use super::text::{Kind, Token};
 use super::{Checked, Mode, refused};
 use crate::call::{Action, ClassifiedColumn, Refusal, SqlFacts};
 
@@ -524,6 +525,7 @@ fn is_dual(from: &[TableWithJoins]) -> bool {
 }
 
 fn column_alias(alias: &Ident) -> Done {
+    not_reserved(alias)?;
     match alias.quote_style {
         None | Some('`' | '\'') => Ok(()),
         Some(_) => Err(plainer("This form of an alias")),
