@@ -10,6 +10,7 @@ mod from;
 mod functions;
 mod grammar;
 mod lexer;
+mod plain;
 mod refusals;
 mod scope;
 mod text;

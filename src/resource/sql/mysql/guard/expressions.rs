@@ -131,40 +131,6 @@ impl Walk<'_> {
             } => [expr, low, high]
                 .into_iter()
                 .try_for_each(|each| self.expression(each)),
-            Expr::Like {
-                negated: _,
-                any: false,
-                expr,
-                pattern,
-                escape_char,
-            } => {
-                self.expression(expr)?;
-                self.expression(pattern)?;
-                self.some(escape_char.as_mut())
-            }
-            Expr::RLike {
-                negated: _,
-                expr,
-                pattern,
-                regexp: _,
-            } => {
-                self.expression(expr)?;
-                self.expression(pattern)
-            }
-            Expr::AnyOp {
-                left,
-                compare_op: _,
-                right,
-                is_some: _,
-            }
-            | Expr::AllOp {
-                left,
-                compare_op: _,
-                right,
-            } => {
-                self.expression(left)?;
-                self.expression(right)
-            }
             Expr::Case {
                 case_token: _,
                 end_token: _,
@@ -199,6 +165,47 @@ impl Walk<'_> {
                     Value::Placeholder(_) => Ok(()),
                     _ => string(match_value),
                 }
+            }
+            _ => self.matched(expression),
+        }
+    }
+
+    /// Comparisons written with words.
+    fn matched(&mut self, expression: &mut Expr) -> Done {
+        match expression {
+            Expr::Like {
+                negated: _,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => {
+                self.expression(expr)?;
+                self.expression(pattern)?;
+                self.some(escape_char.as_mut())
+            }
+            Expr::RLike {
+                negated: _,
+                expr,
+                pattern,
+                regexp: _,
+            } => {
+                self.expression(expr)?;
+                self.expression(pattern)
+            }
+            Expr::AnyOp {
+                left,
+                compare_op: _,
+                right,
+                is_some: _,
+            }
+            | Expr::AllOp {
+                left,
+                compare_op: _,
+                right,
+            } => {
+                self.expression(left)?;
+                self.expression(right)
             }
             _ => self.shaped(expression),
         }

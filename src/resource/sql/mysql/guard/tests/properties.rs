@@ -74,8 +74,8 @@ fn same_outside_names(statement: &str, sql: &str) {
     assert_eq!(at, ours.len(), "{statement}\n{sql}");
 }
 
-fn expression() -> impl Strategy<Value = String> {
-    let leaf = select(vec![
+fn leaves() -> Vec<&'static str> {
+    vec![
         "id",
         "email",
         "c.email",
@@ -94,50 +94,55 @@ fn expression() -> impl Strategy<Value = String> {
         "shop.customers.email",
         "'\\'; DROP TABLE customers; -- '",
         "TRUE",
-    ]);
-    leaf.prop_map(str::to_owned).prop_recursive(4, 24, 3, |inner| {
-        let shapes = select(vec![
-            "lower(#)",
-            "concat (#, #)",
-            "(# = #)",
-            "(# AND #)",
-            "coalesce(#, #)",
-            "CAST(# AS CHAR)",
-            "(SELECT # FROM @)",
-            "EXISTS (SELECT # FROM @ WHERE #)",
-            "# IN (SELECT # FROM @)",
-            "CASE WHEN # THEN # ELSE # END",
-            "(# != #)",
-            "NOT #",
-            "- #",
-            "sum(#) OVER (PARTITION BY # ORDER BY #)",
-            "# IS NULL",
-            "# BETWEEN # AND #",
-            "group_concat(DISTINCT # ORDER BY # SEPARATOR ',')",
-            "(# COLLATE utf8mb4_bin)",
-            "# LIKE #",
-            "json_extract(#, '$.a')",
-            "# + INTERVAL # DAY",
-            "extract(YEAR FROM #)",
-            "substring(# FROM 2 FOR 3)",
-            "trim(LEADING # FROM #)",
-            "# <=> #",
-            "# DIV #",
-            "if(#, #, #)",
-        ]);
-        (shapes, prop::collection::vec(inner, 3), item()).prop_map(|(shape, inner, item)| {
-            let mut inner = inner.into_iter();
-            let mut text = String::new();
-            for c in shape.chars() {
-                match c {
-                    '#' => text.push_str(&inner.next().unwrap_or_default()),
-                    '@' => text.push_str(&item),
-                    c => text.push(c),
+    ]
+}
+
+fn expression() -> impl Strategy<Value = String> {
+    select(leaves())
+        .prop_map(str::to_owned)
+        .prop_recursive(4, 24, 3, |inner| {
+            let shapes = select(vec![
+                "lower(#)",
+                "concat (#, #)",
+                "(# = #)",
+                "(# AND #)",
+                "coalesce(#, #)",
+                "CAST(# AS CHAR)",
+                "(SELECT # FROM @)",
+                "EXISTS (SELECT # FROM @ WHERE #)",
+                "# IN (SELECT # FROM @)",
+                "CASE WHEN # THEN # ELSE # END",
+                "(# != #)",
+                "NOT #",
+                "- #",
+                "sum(#) OVER (PARTITION BY # ORDER BY #)",
+                "# IS NULL",
+                "# BETWEEN # AND #",
+                "group_concat(DISTINCT # ORDER BY # SEPARATOR ',')",
+                "(# COLLATE utf8mb4_bin)",
+                "# LIKE #",
+                "json_extract(#, '$.a')",
+                "# + INTERVAL # DAY",
+                "extract(YEAR FROM #)",
+                "substring(# FROM 2 FOR 3)",
+                "trim(LEADING # FROM #)",
+                "# <=> #",
+                "# DIV #",
+                "if(#, #, #)",
+            ]);
+            (shapes, prop::collection::vec(inner, 3), item()).prop_map(|(shape, inner, item)| {
+                let mut inner = inner.into_iter();
+                let mut text = String::new();
+                for c in shape.chars() {
+                    match c {
+                        '#' => text.push_str(&inner.next().unwrap_or_default()),
+                        '@' => text.push_str(&item),
+                        c => text.push(c),
+                    }
                 }
-            }
-            text
+                text
+            })
         })
-    })
 }
 
 fn item() -> impl Strategy<Value = String> {
