@@ -48,6 +48,12 @@ const REMEMBERED_BYTES: usize = 8_192;
 /// Where a server listens whose address does not say.
 const PORT: u16 = 3306;
 
+/// For `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    guard::fuzzing::statement(data);
+}
+
 /// A configured database.
 #[derive(Debug, Clone)]
 pub struct Spec {

@@ -9,6 +9,8 @@ mod expressions;
 mod from;
 mod functions;
 mod grammar;
+mod lexer;
+mod plain;
 mod refusals;
 mod scope;
 mod text;
@@ -16,6 +18,8 @@ mod types;
 mod verify;
 mod walk;
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +30,7 @@ use sqlparser::parser::ParserError;
 
 use super::catalog::Catalog;
 use crate::call::{Action, ClassifiedColumn, Code, Refusal, SqlFacts};
-use text::{Kind, Token};
+use lexer::{Kind, Token};
 use walk::Walk;
 
 /// Where people find what exists.
@@ -128,7 +132,7 @@ fn checked(tokens: &[Token], catalog: &Catalog, mode: Mode) -> Result<Checked, R
         ));
     }
     // By the server's rules, what is sent is what was printed, with each string in its place.
-    if text::scan(&sql, &[]).ok() != Some(renumbered(&sent(tokens, &printed)?)) {
+    if lexer::scan(&sql, &[]).ok() != Some(renumbered(&sent(tokens, &printed)?)) {
         return Err(broken("what would be sent is not what was printed"));
     }
     let order = tokens.iter().filter_map(|token| match token.kind {

@@ -10,9 +10,9 @@ use sqlparser::ast::{
     TableFactor, TableObject, TableWithJoins, Update, Value,
 };
 
+use super::lexer::{Kind, Token};
 use super::refusals::{self, plainer};
 use super::scope::Item;
-use super::text::{Kind, Token};
 use super::walk::{Done, Walk, full, name_parts};
 use super::{Checked, refused};
 use crate::call::{Action, ClassifiedColumn, Refusal};
@@ -103,72 +103,17 @@ impl<'c> Walk<'c> {
     }
 
     fn insert(&mut self, insert: &mut Insert) -> Result<Change, Refusal> {
+        insert_is_usual(insert)?;
+        insert_is_plain(insert)?;
         let Insert {
-            insert_token: _,
-            optimizer_hints,
-            or,
-            ignore,
             into,
             table,
-            table_alias,
             columns,
-            overwrite,
             source,
             assignments,
-            partitioned,
-            after_columns,
-            has_table_keyword,
             on,
-            returning,
-            output,
-            replace_into,
-            priority,
-            insert_alias,
-            settings,
-            format_clause,
-            multi_table_insert_type,
-            multi_table_into_clauses,
-            multi_table_when_clauses,
-            multi_table_else_clause,
+            ..
         } = insert;
-        without(
-            *ignore,
-            "IGNORE",
-            "Leave it out: a row that cannot be written is an error.",
-        )?;
-        without(
-            priority.is_some(),
-            "LOW_PRIORITY, DELAYED or HIGH_PRIORITY",
-            "Leave it out.",
-        )?;
-        without(
-            returning.is_some(),
-            "RETURNING",
-            "Read the rows with sql_query afterwards.",
-        )?;
-        without(
-            partitioned.is_some(),
-            "PARTITION",
-            "Leave it out; the server finds the partition.",
-        )?;
-        without(*replace_into, "REPLACE", "Send INSERT … ON DUPLICATE KEY UPDATE.")?;
-        let foreign = !optimizer_hints.is_empty()
-            || or.is_some()
-            || table_alias.is_some()
-            || *overwrite
-            || !after_columns.is_empty()
-            || *has_table_keyword
-            || output.is_some()
-            || insert_alias.is_some()
-            || settings.is_some()
-            || format_clause.is_some()
-            || multi_table_insert_type.is_some()
-            || !multi_table_into_clauses.is_empty()
-            || !multi_table_when_clauses.is_empty()
-            || multi_table_else_clause.is_some();
-        if foreign {
-            return Err(plainer("A clause of this INSERT"));
-        }
         let TableObject::TableName(name) = table else {
             return Err(plainer("This target of an INSERT"));
         };
@@ -418,6 +363,89 @@ impl<'c> Walk<'c> {
         }
         Ok(())
     }
+}
+
+/// Refuses what INSERT may have elsewhere, with a way out for each.
+fn insert_is_usual(insert: &Insert) -> Done {
+    let refused = [
+        (
+            insert.ignore,
+            "IGNORE",
+            "Leave it out: a row that cannot be written is an error.",
+        ),
+        (
+            insert.priority.is_some(),
+            "A priority",
+            "Leave LOW_PRIORITY, DELAYED or HIGH_PRIORITY out.",
+        ),
+        (
+            insert.returning.is_some(),
+            "RETURNING",
+            "Read the rows with sql_query afterwards.",
+        ),
+        (
+            insert.partitioned.is_some(),
+            "PARTITION",
+            "Leave it out; the server finds the partition.",
+        ),
+        (
+            insert.replace_into,
+            "REPLACE",
+            "Send INSERT … ON DUPLICATE KEY UPDATE.",
+        ),
+    ];
+    let mut refused = refused.into_iter();
+    refused.try_for_each(|(present, what, way_out)| without(present, what, way_out))
+}
+
+/// Whether an INSERT has no clauses but those that are looked at.
+fn insert_is_plain(insert: &Insert) -> Done {
+    let Insert {
+        insert_token: _,
+        optimizer_hints,
+        or,
+        ignore: _,
+        into: _,
+        table: _,
+        table_alias,
+        columns: _,
+        overwrite,
+        source: _,
+        assignments: _,
+        partitioned: _,
+        after_columns,
+        has_table_keyword,
+        on: _,
+        returning: _,
+        output,
+        replace_into: _,
+        priority: _,
+        insert_alias,
+        settings,
+        format_clause,
+        multi_table_insert_type,
+        multi_table_into_clauses,
+        multi_table_when_clauses,
+        multi_table_else_clause,
+    } = insert;
+    let foreign = !optimizer_hints.is_empty()
+        || or.is_some()
+        || table_alias.is_some()
+        || *overwrite
+        || !after_columns.is_empty()
+        || *has_table_keyword
+        || output.is_some()
+        || insert_alias.is_some()
+        || settings.is_some()
+        || format_clause.is_some()
+        || multi_table_insert_type.is_some()
+        || !multi_table_into_clauses.is_empty()
+        || !multi_table_when_clauses.is_empty()
+        || multi_table_else_clause.is_some();
+    if foreign {
+        return Err(plainer("A clause of this INSERT"));
+    }
+    Ok(())
 }
 
 fn several() -> Refusal {

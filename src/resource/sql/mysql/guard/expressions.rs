@@ -131,40 +131,6 @@ impl Walk<'_> {
             } => [expr, low, high]
                 .into_iter()
                 .try_for_each(|each| self.expression(each)),
-            Expr::Like {
-                negated: _,
-                any: false,
-                expr,
-                pattern,
-                escape_char,
-            } => {
-                self.expression(expr)?;
-                self.expression(pattern)?;
-                self.some(escape_char.as_mut())
-            }
-            Expr::RLike {
-                negated: _,
-                expr,
-                pattern,
-                regexp: _,
-            } => {
-                self.expression(expr)?;
-                self.expression(pattern)
-            }
-            Expr::AnyOp {
-                left,
-                compare_op: _,
-                right,
-                is_some: _,
-            }
-            | Expr::AllOp {
-                left,
-                compare_op: _,
-                right,
-            } => {
-                self.expression(left)?;
-                self.expression(right)
-            }
             Expr::Case {
                 case_token: _,
                 end_token: _,
@@ -199,6 +165,47 @@ impl Walk<'_> {
                     Value::Placeholder(_) => Ok(()),
                     _ => string(match_value),
                 }
+            }
+            _ => self.matched(expression),
+        }
+    }
+
+    /// Comparisons written with words.
+    fn matched(&mut self, expression: &mut Expr) -> Done {
+        match expression {
+            Expr::Like {
+                negated: _,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => {
+                self.expression(expr)?;
+                self.expression(pattern)?;
+                self.some(escape_char.as_mut())
+            }
+            Expr::RLike {
+                negated: _,
+                expr,
+                pattern,
+                regexp: _,
+            } => {
+                self.expression(expr)?;
+                self.expression(pattern)
+            }
+            Expr::AnyOp {
+                left,
+                compare_op: _,
+                right,
+                is_some: _,
+            }
+            | Expr::AllOp {
+                left,
+                compare_op: _,
+                right,
+            } => {
+                self.expression(left)?;
+                self.expression(right)
             }
             _ => self.shaped(expression),
         }
@@ -328,7 +335,7 @@ impl Walk<'_> {
                 return Ok(());
             }
             None if functions::is_withheld(&name.value) => return Err(withheld(&name.value.to_lowercase())),
-            None => {}
+            None => not_reserved(name)?,
             Some(_) => return Err(plainer("This form of a name")),
         }
         self.scopes
@@ -475,6 +482,20 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// A bare word of the language is no name.
+///
+/// # Errors
+/// `statement_refused`.
+pub(super) fn not_reserved(name: &Ident) -> Done {
+    if name.quote_style.is_none() && functions::is_reserved(&name.value) {
+        return Err(refused(
+            format!("`{}` stands where a name should.", name.value),
+            "Complete what stands before it, or put a name that is a word of the language in backticks.",
+        ));
+    }
+    Ok(())
 }
 
 fn withheld(name: &str) -> crate::call::Refusal {

@@ -5,6 +5,7 @@ use sqlparser::ast::{
     TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, Value, ValueWithSpan,
 };
 
+use super::expressions::not_reserved;
 use super::refusals::plainer;
 use super::refused;
 use super::scope::Item;
@@ -163,22 +164,13 @@ impl Walk<'_> {
             Some(_) => return Err(plainer("A list of columns behind a table's name")),
             None => None,
         };
-        if let [only] = parts.as_slice() {
-            if let Some(common) = self.common(&only.value)? {
-                let sent = Ident::with_quote('`', common.sent.clone());
-                let shown_as = called.unwrap_or_else(|| only.value.clone());
-                if alias.is_none() {
-                    *alias = Some(TableAlias {
-                        explicit: true,
-                        name: Ident::with_quote('`', only.value.clone()),
-                        columns: Vec::new(),
-                        at: None,
-                    });
-                }
-                *name = ObjectName::from(vec![sent]);
-                self.add(shown_as, None);
-                return Ok(());
-            }
+        if let [only] = parts.as_slice()
+            && let Some(common) = self.common(&only.value)?
+        {
+            *name = ObjectName::from(vec![Ident::with_quote('`', common.sent)]);
+            self.add(called.unwrap_or_else(|| only.value.clone()), None);
+            alias.get_or_insert_with(|| alias_of(&only.value));
+            return Ok(());
         }
         let relation = self.relation(&parts)?;
         let key = self.catalog.key(relation);
@@ -213,6 +205,7 @@ impl Walk<'_> {
             columns,
             at,
         } = alias;
+        not_reserved(name)?;
         let plain = columns.iter().all(|TableAliasColumnDef { name, data_type }| {
             data_type.is_none() && matches!(name.quote_style, None | Some('`'))
         });
@@ -220,6 +213,16 @@ impl Walk<'_> {
             return Err(plainer("This form of an alias"));
         }
         Ok(name.value.clone())
+    }
+}
+
+/// The alias by which a common table expression goes on being called as the statement has it.
+fn alias_of(name: &str) -> TableAlias {
+    TableAlias {
+        explicit: true,
+        name: Ident::with_quote('`', name),
+        columns: Vec::new(),
+        at: None,
     }
 }
 

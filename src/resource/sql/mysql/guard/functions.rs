@@ -232,6 +232,69 @@ const WORDS: &[&str] = &[
     "currval",
 ];
 
+/// Reserved words that the library takes for names where a clause is cut short.
+const RESERVED: &[&str] = &[
+    "ALL",
+    "AND",
+    "AS",
+    "ASC",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "CROSS",
+    "DESC",
+    "DISTINCT",
+    "DIV",
+    "ELSE",
+    "EXCEPT",
+    "EXISTS",
+    "FOR",
+    "FROM",
+    "GROUP",
+    "HAVING",
+    "IN",
+    "INNER",
+    "INTERSECT",
+    "INTO",
+    "IS",
+    "JOIN",
+    "LATERAL",
+    "LIKE",
+    "LIMIT",
+    "MATCH",
+    "MOD",
+    "NATURAL",
+    "NOT",
+    "ON",
+    "OR",
+    "ORDER",
+    "OVER",
+    "REGEXP",
+    "RLIKE",
+    "SELECT",
+    "SEPARATOR",
+    "SET",
+    "STRAIGHT_JOIN",
+    "TABLE",
+    "THEN",
+    "UNION",
+    "UPDATE",
+    "USING",
+    "VALUES",
+    "WHEN",
+    "WHERE",
+    "WINDOW",
+    "WITH",
+    "XOR",
+];
+
+/// Whether a word is no name unless it stands in backticks.
+pub(super) fn is_reserved(word: &str) -> bool {
+    RESERVED
+        .iter()
+        .any(|reserved| word.eq_ignore_ascii_case(reserved))
+}
+
 /// Functions whose first argument is a unit of time.
 const UNITED: &[&str] = &["timestampadd", "timestampdiff"];
 

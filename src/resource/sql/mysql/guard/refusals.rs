@@ -1,6 +1,6 @@
 //! What was wrong with a statement, and a way out.
 
-use super::text::Token;
+use super::lexer::Token;
 use super::{Mode, SEE_SCHEMA, refused};
 use crate::call::{Code, Refusal};
 
@@ -58,10 +58,10 @@ pub(super) fn not_a_change() -> Refusal {
 /// `statement_refused`, `wrong_tool`.
 pub(super) fn words(tokens: &[Token], mode: Mode) -> Result<(), Refusal> {
     let first = tokens.iter().find(|token| !token.is("("));
-    let begins = |word: &&str| first.is_some_and(|token| token.is_word(word));
+    let begins = |word: &str| first.is_some_and(|token| token.is_word(word));
     let known = match mode {
-        Mode::Query => ["SELECT", "WITH", "VALUES"].iter().any(|word| begins(&word)),
-        Mode::Change => ["INSERT", "UPDATE", "DELETE"].iter().any(|word| begins(&word)),
+        Mode::Query => ["SELECT", "WITH", "VALUES"].iter().any(|word| begins(word)),
+        Mode::Change => ["INSERT", "UPDATE", "DELETE"].iter().any(|word| begins(word)),
     };
     if !known {
         return Err(beginning(first, mode));
@@ -120,6 +120,11 @@ fn beginning(first: Option<&Token>, mode: Mode) -> Refusal {
             "Write SELECT * FROM and the table.",
         );
     }
+    other(&is, mode)
+}
+
+/// Statements that are of neither kind.
+fn other(is: &dyn Fn(&[&str]) -> bool, mode: Mode) -> Refusal {
     if is(&[
         "START",
         "BEGIN",

@@ -8,7 +8,8 @@ use std::cell::Cell;
 use serde_json::Value;
 use sqlparser::ast::Statement;
 
-use super::text::{self, Kind, Token};
+use super::lexer::{self, Kind, Token};
+use super::text;
 use super::walk::Walk;
 use super::{Mode, broken, grammar, refusals};
 use crate::call::Refusal;
@@ -16,7 +17,7 @@ use crate::call::Refusal;
 /// What a tree is printed as, as tokens.
 fn print(tree: &Statement) -> Result<Vec<Token>, Refusal> {
     let text = tree.to_string();
-    text::scan(&text, &[]).map_err(|_| broken("what was printed has other words"))
+    lexer::scan(&text, &[]).map_err(|_| broken("what was printed has other words"))
 }
 
 /// One token, for comparing: strings by their place, words without case.
@@ -86,7 +87,7 @@ pub(super) fn printed(tree: &Statement, walk: &Walk<'_>) -> Result<Vec<Token>, R
     if again != *tree {
         return Err(broken("what was printed is read as something else"));
     }
-    let tokens = text::scan(&text, &[]).map_err(|_| broken("what was printed has other words"))?;
+    let tokens = lexer::scan(&text, &[]).map_err(|_| broken("what was printed has other words"))?;
     let seal = Seal {
         walk,
         targets: Cell::new(0),

@@ -7,16 +7,18 @@
 use std::collections::BTreeSet;
 
 use sqlparser::ast::{
-    Cte, Distinct, GroupByExpr, GroupByWithModifier, Ident, LimitClause, NamedWindowDefinition,
-    NamedWindowExpr, ObjectName, ObjectNamePart, Offset, OrderBy, OrderByExpr, OrderByKind, OrderByOptions,
-    OrderBySort, Query, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, SelectModifiers,
-    SetExpr, SetOperator, SetQuantifier, TableWithJoins, Values, WildcardAdditionalOptions, With,
+    Cte, GroupByExpr, GroupByWithModifier, Ident, LimitClause, NamedWindowDefinition, NamedWindowExpr,
+    ObjectName, ObjectNamePart, Offset, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, OrderBySort,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier,
+    TableWithJoins, Values, WildcardAdditionalOptions, With,
 };
 
 use super::super::catalog::{Catalog, Relation};
+use super::expressions::not_reserved;
+use super::lexer::{Kind, Token};
+use super::plain::select_is_plain;
 use super::refusals::{self, plainer};
 use super::scope::{Columns, Scopes};
-use super::text::{Kind, Token};
 use super::{Checked, Mode, refused};
 use crate::call::{Action, ClassifiedColumn, Refusal, SqlFacts};
 
@@ -229,55 +231,16 @@ impl<'c> Walk<'c> {
     }
 
     fn select(&mut self, select: &mut Select) -> Done {
+        select_is_plain(select)?;
         let Select {
-            select_token: _,
-            optimizer_hints,
-            distinct,
-            select_modifiers,
-            top,
-            top_before_distinct: _,
             projection,
-            exclude,
-            into,
             from,
-            lateral_views,
-            prewhere,
             selection,
-            connect_by,
             group_by,
-            cluster_by,
-            distribute_by,
-            sort_by,
             having,
             named_window,
-            qualify,
-            window_before_qualify: _,
-            value_table_mode,
-            flavor,
+            ..
         } = select;
-        if into.is_some() {
-            return Err(refused(
-                "SELECT … INTO is not available: a query writes no files, tables or variables.",
-                "Leave the clause out; the rows come with the answer.",
-            ));
-        }
-        let foreign = !optimizer_hints.is_empty()
-            || top.is_some()
-            || exclude.is_some()
-            || !lateral_views.is_empty()
-            || prewhere.is_some()
-            || !connect_by.is_empty()
-            || !cluster_by.is_empty()
-            || !distribute_by.is_empty()
-            || !sort_by.is_empty()
-            || qualify.is_some()
-            || value_table_mode.is_some()
-            || *flavor != SelectFlavor::Standard
-            || !matches!(distinct, None | Some(Distinct::Distinct | Distinct::All));
-        if foreign {
-            return Err(plainer("A clause of this SELECT"));
-        }
-        modifiers(select_modifiers.as_ref())?;
         if !is_dual(from) {
             for tables in from.iter_mut() {
                 self.joined(tables)?;
@@ -524,6 +487,7 @@ fn is_dual(from: &[TableWithJoins]) -> bool {
 }
 
 fn column_alias(alias: &Ident) -> Done {
+    not_reserved(alias)?;
     match alias.quote_style {
         None | Some('`' | '\'') => Ok(()),
         Some(_) => Err(plainer("This form of an alias")),
@@ -551,28 +515,6 @@ fn plain_wildcard(options: &WildcardAdditionalOptions) -> Done {
     } else {
         Err(plainer("What stands behind `*`"))
     }
-}
-
-fn modifiers(modifiers: Option<&SelectModifiers>) -> Done {
-    let Some(SelectModifiers {
-        high_priority,
-        straight_join: _,
-        sql_small_result: _,
-        sql_big_result: _,
-        sql_buffer_result,
-        sql_no_cache: _,
-        sql_calc_found_rows,
-    }) = modifiers
-    else {
-        return Ok(());
-    };
-    if *high_priority || *sql_buffer_result || *sql_calc_found_rows {
-        return Err(refused(
-            "HIGH_PRIORITY, SQL_BUFFER_RESULT and SQL_CALC_FOUND_ROWS are not available.",
-            "Leave the word out; SELECT COUNT(*) counts rows.",
-        ));
-    }
-    Ok(())
 }
 
 /// Whether every SELECT of the outermost level has a WHERE.
