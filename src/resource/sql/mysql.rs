@@ -211,6 +211,10 @@ impl Database {
             Request::SqlQuery(request) => {
                 let checked = checked(&loaded, request)?;
                 expected.matches(&checked.facts, &checked.classified)?;
+                let known = |name: &String| loaded.catalog.relation(name).is_some();
+                if !checked.relations.iter().all(known) {
+                    return Err(Refusal::internal("mysql: a relation that does not exist was let through"));
+                }
                 let order = query::Order {
                     request,
                     limits,

@@ -21,8 +21,11 @@ pub(super) struct Loaded {
     /// What closes the resource, for the operator: views that are not there, or not those of the configuration.
     pub(super) misfit: Option<String>,
     /// Checks that were made against it.
-    pub(super) checked: Mutex<BTreeMap<(String, Vec<String>), Arc<Checked>>>,
+    pub(super) checked: Mutex<BTreeMap<Question, Arc<Checked>>>,
 }
+
+/// A statement, and the names of its parameters.
+pub(super) type Question = (String, Vec<String>);
 
 impl Loaded {
     /// Whether statements may be sent at all.
