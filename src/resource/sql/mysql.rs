@@ -213,7 +213,9 @@ impl Database {
                 expected.matches(&checked.facts, &checked.classified)?;
                 let known = |name: &String| loaded.catalog.relation(name).is_some();
                 if !checked.relations.iter().all(known) {
-                    return Err(Refusal::internal("mysql: a relation that does not exist was let through"));
+                    return Err(Refusal::internal(
+                        "mysql: a relation that does not exist was let through",
+                    ));
                 }
                 let order = query::Order {
                     request,
