@@ -35,7 +35,7 @@ use crate::telemetry::LineMask;
 pub use ask::{policy_explain, policy_reload, policy_test};
 pub use check::check;
 pub use classify::{Classified, db_classify};
-pub use db::{db_grants, doctor_db};
+pub use db::{ViewsBy, db_grants, db_views, doctor_db};
 pub use desk::dead_letters;
 pub use doctor::{Examined, doctor_identity, doctor_login};
 pub use journal::{

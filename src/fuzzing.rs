@@ -3,6 +3,8 @@
 
 use crate::identity::fuzzing as identity;
 use crate::resource::shell;
+#[cfg(feature = "mysql")]
+use crate::resource::sql::mysql;
 use crate::resource::sql::sqlite;
 
 /// A name, and what reads any bytes without falling over; it fails when what came of them must not be.
@@ -23,6 +25,8 @@ pub const TARGETS: &[Target] = &[
     ("login-browser", identity::login::browser),
     ("login-cache", identity::login::cache),
     ("login-server", identity::login::server),
+    #[cfg(feature = "mysql")]
+    ("mysql-statement", mysql::fuzz),
     ("redirect-uri", identity::facade::redirect),
     ("registration", identity::facade::registration),
     #[cfg(feature = "saml")]

@@ -144,6 +144,7 @@ async fn guard(postgres: &Postgres, world: &dyn World, plan: Plan) -> Result<()>
 async fn inspect(database: &Database, statement: &str) -> Result<()> {
     let invocation = Invocation {
         user: "bench#person".to_owned(),
+        session: String::new(),
         tool: "sql_query".to_owned(),
         action: Action::SqlRead,
         resource: Some("bench".to_owned()),

@@ -3,46 +3,114 @@
 use anyhow::{Result, bail};
 
 use super::Examined;
-use crate::config::Config;
+use crate::config::{Config, Kind};
+use crate::identity::doctor::{Finding, Findings, Level};
 
-/// The statements that give the role of a resource what it needs to read, to change `write`, and nothing else.
+/// The statements that give the role or account of a resource what it needs to read, to change `write`, and
+/// nothing else.
 ///
 /// # Errors
-/// No such PostgreSQL resource or table, or no way to its server.
-#[cfg(feature = "postgres")]
+/// No such resource or table, or no way to its server.
 pub async fn db_grants(config: &Config, name: &str, write: &[String]) -> Result<String> {
-    let mut grants = report(config, name).await?.grants();
-    if !write.is_empty() {
-        let writing = database(config, name)?.write_grants(write).await;
-        grants += &writing.map_err(said)?;
+    match kind(config, name)? {
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(postgres) => {
+            let database = super::databases::postgres_database(config, name, postgres, &world())?;
+            let report = database.report().await;
+            let mut grants = report.map_err(|refusal| told(&refusal))?.grants();
+            if !write.is_empty() {
+                let writing = database.write_grants(write).await;
+                grants += &writing.map_err(|refusal| told(&refusal))?;
+            }
+            Ok(grants)
+        }
+        #[cfg(feature = "mysql")]
+        Kind::Mysql(_) if !write.is_empty() => bail!("`{name}` is of kind \"mysql\", which agents only read"),
+        #[cfg(feature = "mysql")]
+        Kind::Mysql(mysql) => Ok(super::databases::mysql_database(config, name, mysql, &world())?.grants()),
+        _ => bail!("`{name}` is no database of a server that this build of Tollgate knows"),
     }
-    Ok(grants)
 }
 
-/// What is right and wrong with a database and the role in use.
+/// Whoever makes the masking views of a resource: an account, and where its password is.
+#[derive(Debug, Clone)]
+pub struct ViewsBy<'a> {
+    /// The account's name.
+    pub name: &'a str,
+    /// `env:NAME` or `file:/path`; without it the account has no password.
+    pub password: Option<&'a str>,
+}
+
+/// The statements that make the masking views of a resource; with `apply` they are run as well.
 ///
 /// # Errors
-/// No such PostgreSQL resource.
-#[cfg(feature = "postgres")]
-pub async fn doctor_db(config: &Config, name: &str) -> Result<Examined> {
-    use crate::identity::doctor::{Finding, Findings, Level};
+/// No such MySQL or MariaDB resource, no way to its server, a password that is not there, a statement that fails.
+#[cfg(feature = "mysql")]
+pub async fn db_views(config: &Config, name: &str, by: ViewsBy<'_>, apply: bool) -> Result<String> {
+    use crate::resource::sql::mysql::Administrator;
+    use crate::secret::SecretRef;
 
-    let database = database(config, name)?;
+    let Kind::Mysql(mysql) = kind(config, name)? else {
+        bail!("`{name}` is not of kind \"mysql\": only its masks are views");
+    };
+    let password = match by.password {
+        None => None,
+        Some(reference) => {
+            let reference = SecretRef::parse(reference);
+            let reference =
+                reference.map_err(|error| anyhow::anyhow!("password: {error}; {}", error.remedy()))?;
+            Some(super::identity::resolved(&reference)?)
+        }
+    };
+    let administrator = Administrator {
+        name: by.name.to_owned(),
+        password,
+    };
+    let database = super::databases::mysql_database(config, name, mysql, &world())?;
+    let views = match apply {
+        true => database.make_views(&administrator).await,
+        false => database.views(&administrator).await,
+    };
+    Ok(views.map_err(|refusal| told(&refusal))?.script())
+}
+
+/// This build has none.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "mysql"))]
+pub async fn db_views(_: &Config, _: &str, _: ViewsBy<'_>, _: bool) -> Result<String> {
+    bail!("this build of Tollgate has no MySQL")
+}
+
+/// What is right and wrong with a database and the role or account in use.
+///
+/// # Errors
+/// No such resource.
+pub async fn doctor_db(config: &Config, name: &str) -> Result<Examined> {
     let mut found = Vec::new();
     let mut add = |level, text: String, remedy: &str| {
         let remedy = remedy.replace("{name}", name); // what it says can be copied
         found.push(Finding { level, text, remedy });
     };
-    match database.report().await {
-        Err(refusal) => {
-            let why = refusal.detail.unwrap_or_default();
-            add(
-                Level::Bad,
-                format!("{} {why}", refusal.message),
-                "see that the server runs, that url, password and ca are right, and that it lets the role in",
-            );
+    match kind(config, name)? {
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(postgres) => {
+            let database = super::databases::postgres_database(config, name, postgres, &world())?;
+            match database.report().await {
+                Err(refusal) => away(&refusal, &mut add),
+                Ok(report) => findings(&report, &mut add),
+            }
         }
-        Ok(report) => findings(&report, &mut add),
+        #[cfg(feature = "mysql")]
+        Kind::Mysql(mysql) => {
+            let database = super::databases::mysql_database(config, name, mysql, &world())?;
+            match database.report().await {
+                Err(refusal) => away(&refusal, &mut add),
+                Ok(report) => mysql_findings(&report, &mut add),
+            }
+        }
+        _ => bail!("`{name}` is no database of a server that this build of Tollgate knows"),
     }
     Ok(Examined {
         issuer: name.to_owned(),
@@ -50,20 +118,43 @@ pub async fn doctor_db(config: &Config, name: &str) -> Result<Examined> {
     })
 }
 
-/// Takes one finding.
-#[cfg(feature = "postgres")]
-type Add<'a> = dyn FnMut(crate::identity::doctor::Level, String, &str) + 'a;
+fn kind<'c>(config: &'c Config, name: &str) -> Result<&'c Kind> {
+    let found = config.resources.iter().find(|resource| resource.name == name);
+    match found {
+        Some(resource) => Ok(&resource.kind),
+        None => bail!("there is no [[resource]] `{name}`"),
+    }
+}
 
-#[cfg(feature = "postgres")]
-fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) {
-    use crate::identity::doctor::Level;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn world() -> std::sync::Arc<dyn crate::clock::World> {
+    std::sync::Arc::new(crate::clock::System::new())
+}
 
-    let whom = format!(
-        "{} as {}: PostgreSQL {}",
-        report.database, report.role, report.version
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn told(refusal: &crate::call::Refusal) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{} {}",
+        refusal.message,
+        refusal.detail.as_deref().unwrap_or_default()
+    )
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn away(refusal: &crate::call::Refusal, add: &mut Add<'_>) {
+    add(
+        Level::Bad,
+        told(refusal).to_string(),
+        "see that the server runs, that url, password and ca are right, and that it lets the role in",
     );
-    add(Level::Ok, whom, "");
-    let (level, said) = match report.encrypted {
+}
+
+/// Takes one finding.
+type Add<'a> = dyn FnMut(Level, String, &str) + 'a;
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn encryption(encrypted: bool, add: &mut Add<'_>) {
+    let (level, said) = match encrypted {
         true => (Level::Ok, "what is said there is encrypted"),
         false => (
             Level::Note,
@@ -71,16 +162,12 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
         ),
     };
     add(level, said.to_owned(), "");
-    if report.excess.is_empty() {
-        let said = match report.changes.is_empty() {
-            true => "the role can do nothing but read what it is granted",
-            false => "the role can do nothing but read and change what it is granted",
-        };
-        add(Level::Ok, said.to_owned(), "");
-    }
-    for table in &report.changes {
-        let (name, seen) = (&table.name, table.versions);
-        let (after, remedy) = match seen {
+}
+
+#[cfg(feature = "postgres")]
+fn changes(changes: &[crate::resource::sql::postgres::Changeable], add: &mut Add<'_>) {
+    for table in changes {
+        let (after, remedy) = match table.versions {
             true => (
                 "; policies say who does, and who approves it",
                 "revoke it if no agent should",
@@ -90,10 +177,22 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
                 "tollgate db grants {name} --write prints what is missing",
             ),
         };
-        add(Level::Note, format!("the role may change {name}{after}"), remedy);
+        add(
+            Level::Note,
+            format!("the role may change {}{after}", table.name),
+            remedy,
+        );
     }
-    for excess in &report.excess {
-        let (level, remedy) = match report.privileged {
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn excesses(excesses: &[String], privileged: bool, add: &mut Add<'_>) {
+    if excesses.is_empty() {
+        let said = "the role can do nothing but what it is granted";
+        add(Level::Ok, said.to_owned(), "");
+    }
+    for excess in excesses {
+        let (level, remedy) = match privileged {
             true => (
                 Level::Note,
                 "privileged = true allows it; a role of its own would be better",
@@ -105,6 +204,46 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
         };
         add(level, excess.clone(), remedy);
     }
+}
+
+#[cfg(feature = "mysql")]
+fn mysql_findings(report: &crate::resource::sql::mysql::Report, add: &mut Add<'_>) {
+    let whom = format!("{} as {}: {}", report.database, report.account, report.version);
+    add(Level::Ok, whom, "");
+    encryption(report.encrypted, add);
+    excesses(&report.excess, report.privileged, add);
+    if let Some(misfit) = &report.misfit {
+        let remedy = "mend [resource.columns], or make the views again; every call is refused until then";
+        add(Level::Bad, misfit.clone(), remedy);
+    }
+    if let (Some(views), None) = (&report.views, &report.misfit) {
+        let said =
+            format!("statements name the masking views in {views}, which are as the configuration asks");
+        add(Level::Ok, said, "");
+    }
+    for table in &report.tables {
+        if !table.unlisted.is_empty() {
+            let text = format!(
+                "{}: nobody listed {}; masked",
+                table.name,
+                table.unlisted.join(", ")
+            );
+            let remedy = "list them in [resource.columns], as a class or as \"public\"";
+            add(Level::Note, text, remedy);
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) {
+    let whom = format!(
+        "{} as {}: PostgreSQL {}",
+        report.database, report.role, report.version
+    );
+    add(Level::Ok, whom, "");
+    encryption(report.encrypted, add);
+    excesses(&report.excess, report.privileged, add);
+    changes(&report.changes, add);
     if let Some(misfit) = &report.misfit {
         let remedy = "mend [resource.columns]; every call is refused until then";
         add(Level::Bad, misfit.clone(), remedy);
@@ -121,7 +260,6 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
 /// What nobody classified, and where the role's rights and the masks differ.
 #[cfg(feature = "postgres")]
 fn columns(table: &crate::resource::sql::postgres::Table, add: &mut Add<'_>) {
-    use crate::identity::doctor::Level;
     use crate::resource::sql::postgres::TableColumn;
 
     let of = |keep: &dyn Fn(&TableColumn) -> bool| -> String {
@@ -157,49 +295,4 @@ fn columns(table: &crate::resource::sql::postgres::Table, add: &mut Add<'_>) {
             add(Level::Note, text, remedy);
         }
     }
-}
-
-#[cfg(feature = "postgres")]
-async fn report(config: &Config, name: &str) -> Result<crate::resource::sql::postgres::Report> {
-    let report = database(config, name)?.report().await;
-    report.map_err(said)
-}
-
-#[cfg(feature = "postgres")]
-fn said(refusal: crate::call::Refusal) -> anyhow::Error {
-    anyhow::anyhow!("{} {}", refusal.message, refusal.detail.unwrap_or_default())
-}
-
-#[cfg(feature = "postgres")]
-fn database(config: &Config, name: &str) -> Result<crate::resource::sql::postgres::Database> {
-    use crate::config::Kind;
-
-    let found = config.resources.iter().find(|resource| resource.name == name);
-    match found.map(|resource| &resource.kind) {
-        Some(Kind::Postgres(postgres)) => {
-            let world: std::sync::Arc<dyn crate::clock::World> =
-                std::sync::Arc::new(crate::clock::System::new());
-            super::databases::postgres_database(config, name, postgres, &world)
-        }
-        Some(_) => bail!("`{name}` is not of kind \"postgres\""),
-        None => bail!("there is no [[resource]] `{name}`"),
-    }
-}
-
-/// This build has none.
-///
-/// # Errors
-/// Always.
-#[cfg(not(feature = "postgres"))]
-pub async fn db_grants(_: &Config, _: &str, _: &[String]) -> Result<String> {
-    bail!("this build of Tollgate has no PostgreSQL")
-}
-
-/// This build has none.
-///
-/// # Errors
-/// Always.
-#[cfg(not(feature = "postgres"))]
-pub async fn doctor_db(_: &Config, _: &str) -> Result<Examined> {
-    bail!("this build of Tollgate has no PostgreSQL")
 }

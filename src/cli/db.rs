@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::out::{Out, printable};
-use crate::app;
+use crate::app::{self, ViewsBy};
 use crate::config::Config;
 
 /// Prepare databases for what agents may read.
@@ -17,7 +17,7 @@ pub(crate) enum Db {
     ///
     /// Nothing is changed; whoever owns the tables runs them. For example: tollgate db grants shop | psql shop
     Grants {
-        /// The resource, of kind "postgres"
+        /// The resource, of kind "postgres" or "mysql"
         name: String,
         /// Tables that agents may change with sql_execute, besides: table or schema.table, separated by commas
         #[arg(long, value_name = "TABLES", value_delimiter = ',')]
@@ -34,36 +34,57 @@ pub(crate) enum Db {
         #[arg(long)]
         check: bool,
     },
+    /// Print the masking views of a MySQL or MariaDB database, or make them with --apply
+    ///
+    /// Run it again whenever a table or a class has changed: until then the resource is closed. For example:
+    /// tollgate db views shop --apply --as root --password file:/run/secrets/mysql-root
+    Views {
+        /// The resource, of kind "mysql"
+        name: String,
+        /// The administrator's account, who sees the tables; never the account of the resource
+        #[arg(long = "as", value_name = "ACCOUNT", env = "TOLLGATE_DB_ADMIN")]
+        account: String,
+        /// Where the administrator's password is: env:NAME or file:/path
+        #[arg(long, value_name = "REFERENCE", env = "TOLLGATE_DB_ADMIN_PASSWORD")]
+        password: Option<String>,
+        /// Run the statements, in order, instead of only printing them
+        #[arg(long)]
+        apply: bool,
+    },
 }
 
 impl Db {
     pub(crate) async fn run(self, file: &Path, out: &mut Out) -> Result<ExitCode> {
         let config = Config::load(file)?;
-        match self {
-            Self::Grants { name, write } => {
-                let grants = app::db_grants(&config, &name, &write).await?;
-                for line in grants.lines() {
-                    out.line(&printable(line))?;
-                }
-                Ok(ExitCode::SUCCESS)
-            }
-            Self::Classify { name, check: false } => {
-                let found = app::db_classify(&config, &name, true).await?;
-                for line in found.text.lines() {
-                    out.line(&printable(line))?;
-                }
-                Ok(ExitCode::SUCCESS)
-            }
+        let script = match &self {
+            Self::Grants { name, write } => app::db_grants(&config, name, write).await?,
+            Self::Classify { name, check: false } => app::db_classify(&config, name, true).await?.text,
             Self::Classify { name, check: true } => {
-                let found = app::db_classify(&config, &name, false).await?;
+                let found = app::db_classify(&config, name, false).await?;
                 for column in &found.unlisted {
                     out.line(&printable(&format!("{name}: nobody classified {column}")))?;
                 }
-                Ok(match found.unlisted.is_empty() {
+                return Ok(match found.unlisted.is_empty() {
                     true => ExitCode::SUCCESS,
                     false => ExitCode::FAILURE,
-                })
+                });
             }
+            Self::Views {
+                name,
+                account,
+                password,
+                apply,
+            } => {
+                let by = ViewsBy {
+                    name: account,
+                    password: password.as_deref(),
+                };
+                app::db_views(&config, name, by, *apply).await?
+            }
+        };
+        for line in script.lines() {
+            out.line(&printable(line))?;
         }
+        Ok(ExitCode::SUCCESS)
     }
 }

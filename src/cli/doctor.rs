@@ -19,7 +19,7 @@ pub(crate) enum Doctor {
     ///
     /// Nothing is changed anywhere. For example: tollgate doctor identity --login --issuer corp
     Identity(Identity),
-    /// Ask a PostgreSQL database: version, TLS, what the role may do, what nobody classified
+    /// Ask a database of a server: version, TLS, what the role may do, what nobody classified
     ///
     /// Nothing is changed there. For example: tollgate doctor db shop
     Db(Db),
@@ -27,7 +27,7 @@ pub(crate) enum Doctor {
 
 #[derive(Debug, Args)]
 pub(crate) struct Db {
-    /// The resource, of kind "postgres"
+    /// The resource, of kind "postgres" or "mysql"
     name: String,
     /// Print what was found as JSON
     #[arg(long)]

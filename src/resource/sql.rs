@@ -1,7 +1,13 @@
 //! SQL databases.
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod address;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod bounds;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod pages;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sqlite;
@@ -12,7 +18,8 @@ pub use tokens::{TokenKey, TokenKeyError, TokenScope};
 pub use unlisted::{Samples, Unlisted};
 
 /// How a class looks when masked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MaskStyle {
     /// The same text for every value: answers do not depend on it.
     Constant,

@@ -27,6 +27,8 @@ mod incidents;
 mod login;
 mod mask;
 mod matrix;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod peers;
 mod policy;
 #[cfg(feature = "postgres")]

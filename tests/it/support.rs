@@ -6,6 +6,8 @@ pub(crate) mod agent;
 pub(crate) mod certificates;
 pub(crate) mod governed;
 pub(crate) mod issuer;
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
 pub(crate) mod people;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;

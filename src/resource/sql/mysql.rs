@@ -1,20 +1,58 @@
 //! Databases of MySQL and MariaDB servers, read behind masks.
+//!
+//! An agent's statement is read, every name in it is looked up, and it is printed anew; what was printed is read
+//! again and must be the same. Only that text reaches the server, prepared and alone. Masks are not in it: where
+//! anything is classified, its names are those of views, made by an administrator with the rights of another account,
+//! and the account in use has no right to what is behind them. So the database itself holds the masks, whatever a
+//! statement says.
 
+mod admin;
 mod catalog;
 mod guard;
+mod link;
+mod loader;
+mod masks;
+mod parameters;
+mod probe;
+mod query;
+mod refusals;
+mod report;
+mod role;
+mod schema;
+mod tables;
+mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{ColumnsDefault, MaskStyle};
-use crate::call::{Effect, Facts, Invocation, LastLook, Limits, RawOutput, Refusal};
+use super::bounds::{Expected, bounded, not_for_a_database, schema_changed};
+use super::{ColumnsDefault, MaskStyle, address, pages};
+use crate::call::request::SqlQuery;
+use crate::call::{Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal, Request, Target};
 use crate::clock::World;
 use crate::policy::Permit;
 use crate::secret::Secret;
+pub use admin::{Administrator, Views};
+use guard::{Checked, Mode};
+use link::{Link, Pool};
+use loader::Loaded;
+pub use report::{Report, Table};
+
+/// The most texts whose check is kept, and the longest that is.
+const REMEMBERED: usize = 256;
+const REMEMBERED_BYTES: usize = 8_192;
+/// Where a server listens whose address does not say.
+const PORT: u16 = 3306;
+
+/// For `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    guard::fuzzing::statement(data);
+}
 
 /// A configured database.
 #[derive(Debug, Clone)]
@@ -43,10 +81,41 @@ pub struct Spec {
     pub limits: Limits,
 }
 
+impl Spec {
+    /// The database with the tables.
+    fn database(&self) -> String {
+        address::decoded(self.url.path().trim_start_matches('/'))
+    }
+
+    /// Whether anything may be classified, so that all is read through masking views: also a table that nobody has
+    /// made yet, where what nobody listed is masked.
+    fn behind_views(&self) -> bool {
+        self.columns_default == ColumnsDefault::Mask || self.columns.values().any(|class| class != "public")
+    }
+
+    /// The database that statements name.
+    fn place(&self) -> String {
+        match self.behind_views() {
+            true => self.views.clone(),
+            false => self.database(),
+        }
+    }
+
+    /// What is laid over the catalogue belongs to its version: a restart with another configuration is another one.
+    fn laid_over(&self) -> String {
+        format!(
+            "{:?}\n{:?}\n{:?}\n{:?}\n{}",
+            self.views, self.columns, self.columns_default, self.classes, self.privileged
+        )
+    }
+}
+
 /// A database, and the connections to it.
 #[derive(Debug)]
 pub struct Database {
-    spec: Spec,
+    spec: Arc<Spec>,
+    pool: Arc<Pool>,
+    known: Mutex<Option<Arc<Loaded>>>,
 }
 
 impl Database {
@@ -54,42 +123,69 @@ impl Database {
     ///
     /// # Errors
     /// For the operator: what in `spec` cannot be used.
-    pub fn new(spec: Spec, _world: Arc<dyn World>) -> Result<Self, String> {
-        Ok(Self { spec })
+    pub fn new(spec: Spec, world: Arc<dyn World>) -> Result<Self, String> {
+        let defined = |class: &&String| *class == "public" || spec.classes.contains_key(*class);
+        if let Some(class) = spec.columns.values().find(|class| !defined(class)) {
+            return Err(format!("there is no class `{class}`"));
+        }
+        Ok(Self {
+            pool: Arc::new(Pool::new(&spec, world)?),
+            spec: Arc::new(spec),
+            known: Mutex::default(),
+        })
     }
 
-    /// What a request would touch.
+    /// What a request would touch. The statement is checked against the catalogue as it is now. Nothing is run.
     ///
     /// # Errors
     /// `statement_refused`, `wrong_tool`, `limit_exceeded`, `cancelled`, `target_failed`.
     pub async fn inspect(
         &self,
-        _invocation: &Invocation,
-        _cancel: &CancellationToken,
+        invocation: &Invocation,
+        cancel: &CancellationToken,
     ) -> Result<Facts, Refusal> {
-        Err(Refusal::internal(format!("{}: not there", self.spec.name)))
+        let work = async {
+            let mut link = self.pool.reading().await?;
+            let fresh = self.fresh(&mut link, invocation).await;
+            link.give_back().await;
+            self.facts(&*fresh?, invocation)
+        };
+        bounded(work, self.spec.limits.seconds, cancel).await
     }
 
-    /// Does what the permit is for, once.
+    /// Does what the permit is for, once. The statement is checked again beside the transaction that runs it, and
+    /// the catalogue must be the same when it has run. Masks are in the database: a permit cannot lift them.
     ///
     /// # Errors
-    /// As [`Self::inspect`].
+    /// As [`Self::inspect`]; `target_failed` (retry) when the catalogue changed since then; `invalid_arguments`
+    /// for parameters that do not fit.
     pub async fn run(
         &self,
-        _permit: Permit,
-        _invocation: &Invocation,
-        _facts: &Facts,
-        _approved: Option<&Effect>,
-        _last: &dyn LastLook,
-        _cancel: &CancellationToken,
+        permit: Permit,
+        invocation: &Invocation,
+        facts: &Facts,
+        approved: Option<&Effect>,
+        last: &dyn LastLook,
+        cancel: &CancellationToken,
     ) -> Result<RawOutput, Refusal> {
-        Err(Refusal::internal("not there"))
+        let _ = (approved, last); // for changes
+        let expected = Expected::of(facts)?;
+        let limits = permit.limits();
+        let work = async {
+            let mut link = self.pool.reading().await?;
+            let outcome = self
+                .in_transaction(&mut link, invocation, &expected, limits)
+                .await;
+            link.give_back().await;
+            outcome
+        };
+        bounded(work, limits.seconds, cancel).await
     }
 
     /// What a change would do.
     ///
     /// # Errors
-    /// As [`Self::inspect`].
+    /// `statement_refused`: this version reads.
     pub async fn measure(
         &self,
         _permit: Permit,
@@ -97,6 +193,170 @@ impl Database {
         _facts: &Facts,
         _cancel: &CancellationToken,
     ) -> Result<Effect, Refusal> {
-        Err(Refusal::internal("not there"))
+        Err(refusals::reads_only())
+    }
+
+    async fn in_transaction(
+        &self,
+        link: &mut Link,
+        invocation: &Invocation,
+        expected: &Expected,
+        limits: Limits,
+    ) -> Result<RawOutput, Refusal> {
+        let loaded = self.fresh(link, invocation).await?;
+        loaded.fit(self.spec.privileged)?;
+        let version = &loaded.catalog.version;
+        expected.matches_version(version)?;
+        match &invocation.request {
+            Request::SqlQuery(request) => {
+                let checked = checked(&loaded, request)?;
+                expected.matches(&checked.facts, &checked.classified)?;
+                let known = |name: &String| loaded.catalog.relation(name).is_some();
+                if !checked.relations.iter().all(known) {
+                    return Err(Refusal::internal(
+                        "mysql: a relation that does not exist was let through",
+                    ));
+                }
+                let order = query::Order {
+                    request,
+                    limits,
+                    call: invocation.request_key.hex().chars().take(24).collect(),
+                };
+                let output = query::run(link, &order, &checked).await?;
+                // Definitions are not part of what a transaction sees; what is used is locked until it ends. So
+                // what is as it was before is what the statement was run with. A connection with rows that nobody
+                // takes does not listen, so another one asks.
+                let now = match link.busy {
+                    false => probe::version(link, &self.spec).await?,
+                    true => {
+                        let mut other = self.pool.beside().await?;
+                        let now = probe::version(&mut other, &self.spec).await;
+                        other.give_back().await;
+                        now?
+                    }
+                };
+                match now == *version {
+                    true => Ok(output),
+                    false => Err(schema_changed()),
+                }
+            }
+            Request::SqlSchema(wanted) => {
+                let schema = schema::answer(&loaded.catalog, wanted, limits)?;
+                RawOutput::new(schema).map_err(|error| Refusal::internal(format!("mysql schema: {error}")))
+            }
+            Request::SqlExecute(_) => Err(refusals::reads_only()),
+            _ => Err(not_for_a_database()),
+        }
+    }
+
+    /// The catalogue as it is now. Tells the server who asks.
+    async fn fresh(&self, link: &mut Link, invocation: &Invocation) -> Result<Arc<Loaded>, Refusal> {
+        let version = probe::ask(link, &self.spec, &invocation.user).await?;
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known.filter(|known| known.catalog.version == version) {
+            return Ok(known);
+        }
+        let loaded = Arc::new(loader::load(link, &self.spec, &version).await?);
+        if probe::version(link, &self.spec).await? != version {
+            return Err(schema_changed()); // half of it may be of the time before
+        }
+        if let Some(problem) = &loaded.misfit {
+            tracing::warn!(resource = self.spec.name, "closed: {problem}");
+        }
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    fn facts(&self, loaded: &Loaded, invocation: &Invocation) -> Result<Facts, Refusal> {
+        loaded.fit(self.spec.privileged)?;
+        let mut facts = Facts {
+            shell: None,
+            probe: Probe::None,
+            action: invocation.action,
+            target: Target::Mysql {
+                database: address::address(&self.spec.url, PORT),
+                account: address::decoded(self.spec.url.username()),
+                catalog: loaded.catalog.version.clone(),
+            },
+            sql: None,
+            file: None,
+            classified: BTreeSet::new(),
+        };
+        match &invocation.request {
+            Request::SqlQuery(request) => {
+                let checked = checked(loaded, request)?;
+                facts.action = checked.action;
+                facts.sql = Some(checked.facts.clone());
+                facts.classified = checked.classified.clone();
+            }
+            Request::SqlSchema(wanted) => {
+                facts.classified = schema::classified(&loaded.catalog, wanted.table.as_deref());
+            }
+            Request::SqlExecute(_) => return Err(refusals::reads_only()),
+            _ => return Err(not_for_a_database()),
+        }
+        Ok(facts)
+    }
+}
+
+fn checked(loaded: &Loaded, request: &SqlQuery) -> Result<Arc<Checked>, Refusal> {
+    let key = (
+        request.statement.clone(),
+        pages::names(request.parameters.as_ref()),
+    );
+    let remembered = loaded.checked.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = remembered.get(&key) {
+        return Ok(Arc::clone(known));
+    }
+    drop(remembered);
+    let found = Arc::new(guard::check(&key.0, &key.1, &loaded.catalog, Mode::Query)?);
+    if key.0.len() <= REMEMBERED_BYTES {
+        let mut remembered = loaded.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(key, Arc::clone(&found));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A resource over the database `shop` whose columns are masked unless they are listed.
+    pub(super) fn spec() -> Spec {
+        Spec {
+            name: "shop".to_owned(),
+            url: Url::parse("mysql://reader@127.0.0.1:3306/shop").unwrap(),
+            password: None,
+            ca: None,
+            views: "shop_tollgate".to_owned(),
+            columns: BTreeMap::from([("customers.id".to_owned(), "public".to_owned())]),
+            columns_default: ColumnsDefault::Mask,
+            classes: BTreeMap::new(),
+            session: None,
+            privileged: false,
+            limits: Limits {
+                rows: 10,
+                bytes: 1000,
+                seconds: 5,
+            },
+        }
+    }
+
+    #[test]
+    fn only_what_can_have_nothing_classified_is_read_without_views() {
+        let mut shown = spec();
+        assert!(shown.behind_views(), "a column that nobody listed is masked");
+        shown.columns_default = ColumnsDefault::Show;
+        assert_eq!((shown.behind_views(), shown.place()), (false, "shop".to_owned()));
+        shown
+            .columns
+            .insert("customers.email".to_owned(), "email".to_owned());
+        assert_eq!(
+            (shown.behind_views(), shown.place()),
+            (true, "shop_tollgate".to_owned())
+        );
     }
 }

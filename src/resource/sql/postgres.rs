@@ -34,16 +34,13 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{ColumnsDefault, MaskStyle};
-use crate::call::{
-    ClassifiedColumn, Code, Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal, Request,
-    SqlFacts, Target,
-};
+use super::bounds::{Expected, bounded, not_for_a_database};
+use super::{ColumnsDefault, MaskStyle, address, pages};
+use crate::call::{Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal, Request, Target};
 use crate::clock::World;
 use crate::policy::Permit;
 use crate::secret::Secret;
@@ -51,7 +48,7 @@ use guard::{Checked, Mode};
 use link::{Link, Pool};
 use loader::Loaded;
 use probe::{Moment, Voice};
-pub use report::{Report, Table, TableColumn};
+pub use report::{Changeable, Report, Table, TableColumn};
 
 /// A configured database.
 #[derive(Debug, Clone)]
@@ -85,6 +82,8 @@ pub struct Spec {
 /// The most texts whose check is kept, and the longest that is.
 const REMEMBERED: usize = 256;
 const REMEMBERED_BYTES: usize = 8_192;
+/// Where a server listens whose address does not say.
+const PORT: u16 = 5432;
 
 /// A database, and the connections to it.
 #[derive(Debug)]
@@ -210,7 +209,7 @@ impl Database {
                     .cloned()
                     .collect();
                 let checked = checked(&loaded, request, &reveal)?;
-                expected.matches(&checked)?;
+                expected.matches(&checked.facts, &checked.classified)?;
                 let order = query::Order {
                     request,
                     limits,
@@ -277,8 +276,8 @@ impl Database {
             probe: Probe::None,
             action: invocation.action,
             target: Target::Postgres {
-                database: link::address(&self.spec.url),
-                role: link::decoded(self.spec.url.username()),
+                database: address::address(&self.spec.url, PORT),
+                role: address::decoded(self.spec.url.username()),
                 catalog: loaded.catalog.version.clone(),
             },
             sql: None,
@@ -313,7 +312,7 @@ fn checked(
     request: &crate::call::request::SqlQuery,
     reveal: &BTreeSet<String>,
 ) -> Result<Arc<Checked>, Refusal> {
-    let named = parameters::names(request.parameters.as_ref());
+    let named = pages::names(request.parameters.as_ref());
     let key = (request.statement.clone(), named, reveal.clone());
     let remembered = loaded.checked.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = remembered.get(&key) {
@@ -336,62 +335,4 @@ fn checked(
         remembered.insert(key, Arc::clone(&found));
     }
     Ok(found)
-}
-
-/// Ends with the caller's patience, or with its own time. What is dropped half done ends in the server as well.
-async fn bounded<T>(
-    work: impl Future<Output = Result<T, Refusal>>,
-    seconds: u64,
-    cancel: &CancellationToken,
-) -> Result<T, Refusal> {
-    tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(Refusal::cancelled()),
-        done = tokio::time::timeout(Duration::from_secs(seconds.max(1)), work) => {
-            done.unwrap_or_else(|_| Err(refusals::timed_out()))
-        }
-    }
-}
-
-/// What was inspected and must still be so in the executing transaction.
-#[derive(Debug, Clone)]
-struct Expected {
-    version: String,
-    sql: Option<SqlFacts>,
-    classified: BTreeSet<ClassifiedColumn>,
-}
-
-impl Expected {
-    fn of(facts: &Facts) -> Result<Self, Refusal> {
-        let Target::Postgres { catalog, .. } = &facts.target else {
-            return Err(not_for_a_database());
-        };
-        Ok(Self {
-            version: catalog.clone(),
-            sql: facts.sql.clone(),
-            classified: facts.classified.clone(),
-        })
-    }
-
-    fn matches_version(&self, version: &str) -> Result<(), Refusal> {
-        match self.version == version {
-            true => Ok(()),
-            false => Err(refusals::schema_changed()),
-        }
-    }
-
-    fn matches(&self, checked: &Checked) -> Result<(), Refusal> {
-        match self.sql.as_ref() == Some(&checked.facts) && self.classified == checked.classified {
-            true => Ok(()),
-            false => Err(refusals::schema_changed()),
-        }
-    }
-}
-
-fn not_for_a_database() -> Refusal {
-    Refusal::new(
-        Code::WrongTool,
-        "This resource is a database.",
-        "Use sql_schema, sql_query and sql_execute with it.",
-    )
 }

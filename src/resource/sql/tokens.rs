@@ -26,7 +26,9 @@ const KEY: usize = 32;
 pub(crate) const LONGEST: usize = 1 << 20;
 
 /// Within what equal values have equal tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenScope {
     /// Everywhere under one key: a database can keep them in an index.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::call::ClassifiedColumn;
 use crate::resource::sql::MaskStyle;
 
@@ -22,7 +24,7 @@ pub(super) struct Catalog {
 }
 
 /// A table or a view.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Relation {
     /// As the server spells it.
     pub(super) name: String,
@@ -35,7 +37,7 @@ pub(super) struct Relation {
 }
 
 /// One column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Column {
     /// As the server spells it; compared without case.
     pub(super) name: String,
@@ -59,6 +61,14 @@ impl Catalog {
         match self.folded {
             true => self.relations.get(&name.to_lowercase()),
             false => self.relations.get(name),
+        }
+    }
+
+    /// By what a relation of it is found in `relations`.
+    pub(super) fn key(&self, relation: &Relation) -> String {
+        match self.folded {
+            true => relation.name.to_lowercase(),
+            false => relation.name.clone(),
         }
     }
 

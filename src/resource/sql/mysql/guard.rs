@@ -4,10 +4,50 @@
 //! tree as it is printed, after that print was read again and gave the same tree. Without a connection: what the
 //! database holds comes in as a [`Catalog`].
 
+mod change;
+mod expressions;
+mod from;
+mod functions;
+mod grammar;
+mod lexer;
+mod plain;
+mod refusals;
+mod scope;
+mod text;
+mod types;
+mod verify;
+mod walk;
+
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
+use sqlparser::ast::Statement;
+use sqlparser::parser::ParserError;
+
 use super::catalog::Catalog;
-use crate::call::{Action, ClassifiedColumn, Refusal, SqlFacts};
+use crate::call::{Action, ClassifiedColumn, Code, Refusal, SqlFacts};
+use lexer::{Kind, Token};
+use walk::Walk;
+
+/// Where people find what exists.
+const SEE_SCHEMA: &str = "Call sql_schema to see the tables, views and columns you can read.";
+
+/// The stack for a statement: the grammar, its printer and its drop follow the tree by recursion.
+const STACK: usize = 128 << 20;
+
+/// Refuses a statement with our own words.
+fn refused(message: impl Into<String>, suggestion: impl Into<String>) -> Refusal {
+    Refusal::new(Code::StatementRefused, message, suggestion)
+}
+
+/// Our own fault.
+fn broken(what: &str) -> Refusal {
+    Refusal::internal(format!("mysql guard: {what}"))
+}
 
 /// What a statement may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +75,8 @@ pub(super) struct Checked {
     pub(super) named: BTreeSet<ClassifiedColumn>,
     /// Relations referred to, as the catalogue spells them.
     pub(super) relations: BTreeSet<String>,
-    /// What a change is of: the relation, and the columns it gives values to.
+    /// What a change is of: the relation, and the columns it gives values to. Where one of these is classified, no
+    /// parameter may begin with `***`; and none of any change may have `[masked:` in it.
     pub(super) target: Option<(String, BTreeSet<String>)>,
 }
 
@@ -46,10 +87,99 @@ pub(super) struct Checked {
 /// # Errors
 /// `statement_refused`, `wrong_tool`; `internal` when what was written does not hold.
 pub(super) fn check(
-    _statement: &str,
-    _named: &[String],
-    _catalog: &Catalog,
-    _mode: Mode,
+    statement: &str,
+    named: &[String],
+    catalog: &Catalog,
+    mode: Mode,
 ) -> Result<Checked, Refusal> {
-    Err(Refusal::internal("the guard is not there"))
+    let tokens = text::read(statement, named)?;
+    refusals::words(&tokens, mode)?;
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(STACK);
+        let running = builder.spawn_scoped(scope, || checked(&tokens, catalog, mode));
+        match running.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(broken("a statement was not read to its end")),
+            Err(_) => Err(Refusal::internal("mysql guard: no thread to read a statement on")),
+        }
+    })
+}
+
+fn checked(tokens: &[Token], catalog: &Catalog, mode: Mode) -> Result<Checked, Refusal> {
+    let mut tree = grammar::parse(&text::skeleton(tokens)).map_err(|error| match error {
+        ParserError::RecursionLimitExceeded => refused(
+            "The statement is nested too deeply.",
+            "Split it into several statements.",
+        ),
+        ParserError::TokenizerError(said) | ParserError::ParserError(said) => refusals::unreadable(&said),
+    })?;
+    verify::nothing_lost(tokens, &tree)?;
+    let mut walk = Walk::new(catalog, mode, tokens);
+    let change = match (&mut tree, mode) {
+        (Statement::Query(query), Mode::Query) => {
+            walk.query(query)?;
+            None
+        }
+        (_, Mode::Query) => return Err(refusals::not_a_select()),
+        (tree, Mode::Change) => Some(walk.change(tree, tokens)?),
+    };
+    let printed = verify::printed(&tree, &walk)?;
+    let sql = text::written(&sent(tokens, &printed)?, |token| text::literal(&token.text));
+    if sql.len() > text::MAX_SENT {
+        return Err(refused(
+            "The statement is too long with its full names.",
+            "Split it.",
+        ));
+    }
+    // By the server's rules, what is sent is what was printed, with each string in its place.
+    if lexer::scan(&sql, &[]).ok() != Some(renumbered(&sent(tokens, &printed)?)) {
+        return Err(broken("what would be sent is not what was printed"));
+    }
+    let order = tokens.iter().filter_map(|token| match token.kind {
+        Kind::Parameter(number) => Some(number),
+        _ => None,
+    });
+    let has_where = match &tree {
+        Statement::Query(query) => walk::has_where(&query.body),
+        _ => false,
+    };
+    let mut checked = walk.described(sql, order.collect());
+    checked.facts.has_where = has_where;
+    if let Some(change) = change {
+        change.describe(&mut checked, catalog);
+    }
+    Ok(checked)
+}
+
+/// The tokens of the print with each string as it was.
+fn sent(tokens: &[Token], printed: &[Token]) -> Result<Vec<Token>, Refusal> {
+    let is_text = |token: &&Token| token.kind == Kind::Text;
+    let mut strings = tokens.iter().filter(is_text);
+    let mut sent = Vec::with_capacity(printed.len());
+    for token in printed {
+        sent.push(match token.kind {
+            Kind::Text => strings
+                .next()
+                .ok_or_else(|| broken("a string was added"))?
+                .clone(),
+            _ => token.clone(),
+        });
+    }
+    match strings.next() {
+        None => Ok(sent),
+        Some(_) => Err(broken("a string was lost")),
+    }
+}
+
+/// Parameters numbered as they stand.
+fn renumbered(tokens: &[Token]) -> Vec<Token> {
+    let mut next = 0_usize;
+    let each = tokens.iter().cloned().map(|mut token| {
+        if let Kind::Parameter(number) = &mut token.kind {
+            *number = next;
+            next += 1;
+        }
+        token
+    });
+    each.collect()
 }

@@ -16,12 +16,14 @@ use super::loader::Loaded;
 use super::locks;
 use super::oracle::{Around, Deed, Reach};
 use super::returning::{self, Asking, Done};
-use super::{Database, Expected, Spec, bounded, commit, parameters, refusals, unmade};
+use super::{Database, Spec, commit, refusals, unmade};
 use crate::call::answer::Changed;
 use crate::call::request::{Parameters, SqlExecute};
 use crate::call::{
     Bound, Effect, Facts, Invocation, LastLook, Limits, MaskCounts, Probe, RawOutput, Refusal,
 };
+use crate::resource::sql::bounds::{Expected, bounded, schema_changed, timed_out};
+use crate::resource::sql::pages::names;
 
 /// What a change is, before anything runs.
 #[derive(Debug)]
@@ -91,7 +93,7 @@ pub(super) async fn plan(
     spec: &Spec,
     (request, reveal): (&SqlExecute, &BTreeSet<String>),
 ) -> Result<Plan, Refusal> {
-    let named = parameters::names(request.parameters.as_ref());
+    let named = names(request.parameters.as_ref());
     let checked = guard::check(&request.statement, &named, &loaded.catalog, reveal, Mode::Change)?;
     let target = checked.target.clone();
     let target = target.ok_or_else(|| Refusal::internal("postgres: a change of nothing"))?;
@@ -288,7 +290,7 @@ impl Database {
         bounded(work, order.limits.seconds, cancel)
             .await
             .map_err(|refusal| {
-                match refusal.code == refusals::timed_out().code {
+                match refusal.code == timed_out().code {
                     true => unmade::not_measured(), // too long or too much: the same to an agent
                     false => refusal,
                 }
@@ -387,9 +389,11 @@ impl Database {
         let none = BTreeSet::new();
         let reveal = if measures { &none } else { &order.reveal };
         let plan = plan(link, &loaded, &self.spec, (order.request, reveal)).await?;
-        order.expected.matches(&plan.checked)?;
+        order
+            .expected
+            .matches(&plan.checked.facts, &plan.checked.classified)?;
         if plan.probe != order.probe {
-            return Err(refusals::schema_changed());
+            return Err(schema_changed());
         }
         self.prepare(link).await?;
         let asking = Asking {
@@ -480,7 +484,7 @@ impl Database {
         let anatomy = anatomy::read(beside, &plan.seeds).await?;
         match anatomy == plan.anatomy {
             true => Ok(()),
-            false => Err(refusals::schema_changed()),
+            false => Err(schema_changed()),
         }
     }
 }

@@ -14,8 +14,9 @@ use super::link::{Link, quoted};
 use super::loader::Kind;
 use super::refusals::{self, Asked};
 use super::values::oid;
+use crate::call::Refusal;
 use crate::call::request::Parameters;
-use crate::call::{Code, Refusal};
+use crate::resource::sql::pages::invalid;
 
 /// A value as it is sent: of a type, and in that type's binary form.
 struct Wire {
@@ -42,14 +43,6 @@ impl Encode<'_, Postgres> for Wire {
 
     fn produces(&self) -> Option<PgTypeInfo> {
         Some(PgTypeInfo::with_oid(Oid(self.kind)))
-    }
-}
-
-/// The names of named parameters, in the order in which they become `$1`, `$2` …
-pub(super) fn names(parameters: Option<&Parameters>) -> Vec<String> {
-    match parameters {
-        Some(Parameters::Named(values)) => values.keys().cloned().collect(),
-        _ => Vec::new(),
     }
 }
 
@@ -199,9 +192,4 @@ async fn converted(
         error => refusals::away(&error),
     };
     row.and_then(|row| row.try_get::<Vec<u8>, _>(0)).map_err(unfit)
-}
-
-/// An argument of the call that cannot be used.
-pub(super) fn invalid(message: impl Into<String>, suggestion: impl Into<String>) -> Refusal {
-    Refusal::new(Code::InvalidArguments, message, suggestion)
 }

@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::postgres::{PgColumn, PgRow};
 use sqlx::{Column, Executor, Row, Statement, ValueRef};
 
 use super::guard::Checked;
 use super::link::Link;
 use super::loader::{Kind, Loaded};
-use super::parameters::{self, invalid};
+use super::parameters;
 use super::refusals::{self, Asked};
 use super::values;
-use crate::call::answer::Rows;
 use crate::call::request::SqlQuery;
-use crate::call::{ClassifiedColumn, Code, Hash, Limits, MaskCounts, RawOutput, Refusal};
+use crate::call::{ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
+use crate::resource::sql::pages::{Answer, Filling, Head, Page};
 
 /// Before the checked text. A cursor gives each value as the server's own text, whatever its type, as many rows
 /// at a time as we want, and takes parameters; and one statement alone can be in it, which must be a query.
@@ -33,14 +33,6 @@ pub(super) struct Order<'a> {
     pub(super) reveal: &'a BTreeSet<String>,
 }
 
-/// What came of it.
-#[derive(Debug)]
-struct Answer {
-    rows: Rows,
-    truncated: bool,
-    next_cursor: Option<String>,
-}
-
 /// Runs what was checked, in the transaction of the link.
 ///
 /// # Errors
@@ -51,7 +43,7 @@ pub(super) async fn run(
     loaded: &Loaded,
     checked: &Checked,
 ) -> Result<RawOutput, Refusal> {
-    let page = Page::of(order)?;
+    let page = Page::of(order.request, order.limits)?;
     let place = |character: usize| place(checked, &order.request.statement, character);
     let asked = Asked {
         statement: &order.request.statement,
@@ -62,7 +54,7 @@ pub(super) async fn run(
     let mut answer = collect(link, loaded, &page, asked).await?;
     second_opinion(link, loaded, checked).await?; // what is called opens relations only while it runs
     if answer.rows.columns.is_empty() {
-        describe(link, &mut answer.rows, &loaded.kinds, asked).await?;
+        (answer.rows.columns, answer.rows.types) = describe(link, &loaded.kinds, asked).await?;
     }
     let mut masks = MaskCounts::default();
     for column in masked(&checked.named, order.reveal) {
@@ -141,50 +133,6 @@ async fn second_opinion(link: &mut Link, loaded: &Loaded, checked: &Checked) -> 
     }
 }
 
-/// Which rows of the result are asked for.
-struct Page {
-    first: u64,
-    rows: u64,
-    bytes: u64,
-    /// Ties a cursor to its statement.
-    tag: String,
-}
-
-impl Page {
-    fn of(order: &Order<'_>) -> Result<Self, Refusal> {
-        let request = &order.request;
-        let identity = json!({"statement": request.statement, "parameters": request.parameters});
-        let tag: String = Hash::of_json(&identity).hex().chars().take(16).collect();
-        let first = match &request.cursor {
-            None => 0,
-            Some(cursor) => match cursor.split_once('.') {
-                Some((first, of)) if of == tag => first.parse().map_err(|_| bad_cursor())?,
-                _ => return Err(bad_cursor()),
-            },
-        };
-        if request.limit == Some(0) {
-            return Err(invalid("`limit` is 0.", "Send at least 1, or leave it out."));
-        }
-        Ok(Self {
-            first,
-            rows: request.limit.unwrap_or(u64::MAX).min(order.limits.rows),
-            bytes: order.limits.bytes,
-            tag,
-        })
-    }
-
-    fn cursor(&self, given: u64) -> String {
-        format!("{}.{}", self.first.saturating_add(given), self.tag)
-    }
-}
-
-fn bad_cursor() -> Refusal {
-    invalid(
-        "`cursor` is not from this statement with these parameters.",
-        "Send the same statement and parameters as in the call that gave the cursor.",
-    )
-}
-
 /// Takes rows until the page is full. Only one row is held beside the answer.
 async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>) -> Result<Answer, Refusal> {
     if page.first > 0 {
@@ -194,21 +142,7 @@ async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>
             .await;
         skipped.map_err(|error| refusals::running(&error, asked))?;
     }
-    let mut filling = Filling {
-        page,
-        loaded,
-        spent: 0,
-        answer: Answer {
-            rows: Rows {
-                columns: Vec::new(),
-                types: Vec::new(),
-                rows: Vec::new(),
-                row_count: 0,
-            },
-            truncated: false,
-            next_cursor: None,
-        },
-    };
+    let mut filling = Filling::new(page);
     let mut batch = FIRST;
     loop {
         // One more than there is room for tells whether there are more.
@@ -226,7 +160,7 @@ async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>
                 break;
             };
             given += 1;
-            filling.take(&row)?; // what is left of a batch of a full page is passed over
+            take(&mut filling, &row, loaded)?; // what is left of a batch of a full page is passed over
         }
         if filling.answer.truncated || given < want {
             return Ok(filling.answer);
@@ -235,99 +169,35 @@ async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>
     }
 }
 
-/// An answer under way.
-struct Filling<'a> {
-    page: &'a Page,
-    loaded: &'a Loaded,
-    spent: u64,
-    answer: Answer,
-}
-
-impl Filling<'_> {
-    fn take(&mut self, row: &PgRow) -> Result<(), Refusal> {
-        if self.answer.truncated {
-            return Ok(());
-        }
-        let rows = &mut self.answer.rows;
-        if rows.columns.is_empty() {
-            head(rows, row.columns(), &self.loaded.kinds);
-            let names = rows.columns.iter().chain(&rows.types);
-            self.spent = names.map(|name| name.len() as u64 + 3).sum();
-        }
-        if rows.row_count >= self.page.rows {
-            self.full();
-            return Ok(());
-        }
-        let mut cells: Vec<Value> = Vec::with_capacity(row.len());
-        let mut cost = 2;
-        for at in 0..row.len() {
-            let cell = row.try_get_raw(at).map_err(|_| unreadable())?;
-            let kind = cell.type_info().oid().map_or(0, |oid| oid.0);
-            let value = match cell.is_null() {
-                true => Value::Null,
-                false => values::render(
-                    cell.as_bytes().map_err(|_| unreadable())?,
-                    kind,
-                    &self.loaded.kinds,
-                ),
-            };
-            cost += values::cost(&value);
-            if cost > self.page.bytes {
-                break; // no more of it is needed
-            }
-            cells.push(value);
-        }
-        let full = self.spent.saturating_add(cost) > self.page.bytes;
-        if full && rows.row_count == 0 {
-            return Err(row_too_large(self.page.bytes));
-        }
-        if full {
-            self.full();
-            return Ok(());
-        }
-        self.spent += cost;
-        rows.rows.push(cells);
-        rows.row_count += 1;
-        Ok(())
-    }
-
-    fn full(&mut self) {
-        self.answer.truncated = true;
-        self.answer.next_cursor = Some(self.page.cursor(self.answer.rows.row_count));
-    }
-}
-
 /// The columns of a cursor that gave no row.
-async fn describe(
-    link: &mut Link,
-    rows: &mut Rows,
-    kinds: &BTreeMap<u32, Kind>,
-    asked: Asked<'_>,
-) -> Result<(), Refusal> {
+async fn describe(link: &mut Link, kinds: &BTreeMap<u32, Kind>, asked: Asked<'_>) -> Result<Head, Refusal> {
     let text = sqlx::SqlSafeStr::into_sql_str("FETCH FORWARD 0 FROM tollgate");
     let described = link.conn()?.prepare(text).await;
     let described = described.map_err(|error| refusals::running(&error, asked))?;
-    head(rows, described.columns(), kinds);
-    Ok(())
+    Ok(head(described.columns(), kinds))
 }
 
-fn head(rows: &mut Rows, columns: &[PgColumn], kinds: &BTreeMap<u32, Kind>) {
-    rows.columns = columns.iter().map(|column| column.name().to_owned()).collect();
+fn head(columns: &[PgColumn], kinds: &BTreeMap<u32, Kind>) -> Head {
     let oid = |column: &PgColumn| column.type_info().oid().map_or(0, |oid| oid.0);
-    rows.types = columns
+    let head = columns
         .iter()
-        .map(|column| values::name(oid(column), kinds))
-        .collect();
+        .map(|column| (column.name().to_owned(), values::name(oid(column), kinds)));
+    head.unzip()
+}
+
+/// One row, if there is room for it.
+fn take(filling: &mut Filling<'_>, row: &PgRow, loaded: &Loaded) -> Result<(), Refusal> {
+    let head = || head(row.columns(), &loaded.kinds);
+    filling.take(head, row.len(), |at| {
+        let cell = row.try_get_raw(at).map_err(|_| unreadable())?;
+        let kind = cell.type_info().oid().map_or(0, |oid| oid.0);
+        Ok(match cell.is_null() {
+            true => Value::Null,
+            false => values::render(cell.as_bytes().map_err(|_| unreadable())?, kind, &loaded.kinds),
+        })
+    })
 }
 
 fn unreadable() -> Refusal {
     Refusal::internal("postgres: a row that is none")
-}
-
-fn row_too_large(bytes: u64) -> Refusal {
-    Refusal::new(
-        Code::LimitExceeded,
-        format!("One row takes more than the {bytes} bytes an answer may have."),
-        "Select fewer columns, or substr() of the large ones.",
-    )
 }

@@ -2,11 +2,10 @@
 //! and, for a statement that it cannot understand, a message whose every word is the agent's or the server's
 //! own are looked at: the rest may quote values. Detail, hint and context are never read.
 
-use std::collections::BTreeSet;
-
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use crate::call::{Code, Refusal};
+use crate::resource::sql::bounds::{plain, timed_out};
 
 const SEE_SCHEMA: &str = "Call sql_schema to see the tables, views and columns you can read.";
 const OPERATOR: &str = "Tell your operator the call_id.";
@@ -78,7 +77,7 @@ fn by_code(said: &PgDatabaseError, asked: Asked<'_>) -> Refusal {
 /// A mistake in the text.
 fn not_understood(said: &PgDatabaseError, asked: Asked<'_>) -> Refusal {
     let at = position(said, asked);
-    let message = match plain(said.message(), asked.statement) {
+    let message = match plain(said.message(), asked.statement, SERVER_WORDS) {
         true => format!("PostgreSQL cannot read the statement{at}: {}.", said.message()),
         false => format!("PostgreSQL cannot read the statement{at}{}.", known(said.code())),
     };
@@ -154,29 +153,6 @@ fn position(said: &PgDatabaseError, asked: Asked<'_>) -> String {
         }
         None => String::new(),
     }
-}
-
-/// Whether every word is the agent's or the server's own.
-fn plain(message: &str, statement: &str) -> bool {
-    let split = |text: &str| -> BTreeSet<String> {
-        let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'));
-        let words = words.filter(|word| !word.is_empty());
-        words.map(str::to_lowercase).collect()
-    };
-    let own = split(statement);
-    message.len() <= 500
-        && split(message)
-            .iter()
-            .all(|word| own.contains(word) || SERVER_WORDS.contains(&word.as_str()))
-}
-
-/// The statement took longer than it may.
-pub(super) fn timed_out() -> Refusal {
-    Refusal::new(
-        Code::LimitExceeded,
-        "The statement took longer than it may.",
-        "Narrow it: a WHERE on an indexed column, fewer joins, a LIMIT.",
-    )
 }
 
 /// There is no way to the server, or it broke off. What the driver says is for the operator, and only its kind:
@@ -255,16 +231,6 @@ pub(super) fn misfit(problem: &str) -> Refusal {
         OPERATOR,
     )
     .detail(problem)
-}
-
-/// Somebody changed tables, views, rights or functions between the inspection and the run.
-pub(super) fn schema_changed() -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The database's schema changed while the call was under way.",
-        "Send the call again.",
-    )
-    .retry()
 }
 
 /// Words of the server's own messages about a statement (`parse_*.c`, `scan.l`, `analyze.c`, `functioncmds.c`),
@@ -509,7 +475,7 @@ mod tests {
             ("column \"secret_note\" does not exist", false),
             ("relation \"4111111111111111\" does not exist", false),
         ] {
-            assert_eq!(plain(message, statement), passed, "{message}");
+            assert_eq!(plain(message, statement, SERVER_WORDS), passed, "{message}");
         }
     }
 }

@@ -7,12 +7,12 @@ use serde::Serialize;
 use sqlx::Row;
 
 use super::catalog::{Column, Relation};
-use super::link::{self, quoted};
+use super::link::quoted;
 use super::loader::Loaded;
 use super::probe::{self, Moment, Voice};
 use super::{Database, MaskStyle, anatomy, loader, refusals, tokens};
 use crate::call::Refusal;
-use crate::resource::sql::TokenScope;
+use crate::resource::sql::{TokenScope, address};
 
 /// What was found. Nothing of it is a value of the database.
 #[derive(Debug, Clone, Serialize)]
@@ -97,8 +97,8 @@ impl Database {
         let changes: Vec<(String, bool)> = loader::rows(&mut link, CHANGEABLE, &self.spec.schemas).await?;
         link.give_back().await;
         Ok(Report {
-            database: link::address(&self.spec.url),
-            role: link::decoded(self.spec.url.username()),
+            database: address::address(&self.spec.url, super::PORT),
+            role: address::decoded(self.spec.url.username()),
             version,
             encrypted,
             excess: loaded.findings.clone(),
@@ -132,7 +132,7 @@ impl Database {
         let anatomy = anatomy::read(&mut link, &seeds).await?;
         let sequences: Vec<(i64, String, String)> = loader::rows(&mut link, SEQUENCES, &[]).await?;
         link.give_back().await;
-        let role = quoted(&link::decoded(self.spec.url.username()));
+        let role = quoted(&address::decoded(self.spec.url.username()));
         let mut text = String::from("BEGIN;\n");
         for (oid, table) in &anatomy.tables {
             let whole = format!("{}.{}", quoted(&table.schema), quoted(&table.name));

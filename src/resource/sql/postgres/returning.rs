@@ -14,6 +14,7 @@ use super::{unmade, values};
 use crate::call::answer::Rows;
 use crate::call::request::SqlExecute;
 use crate::call::{Limits, Refusal};
+use crate::resource::sql::pages::cost;
 
 /// Around a change that gives rows.
 const MADE: &str = "\"tollgate made\"";
@@ -115,7 +116,7 @@ async fn returned(
             continue;
         }
         let cells = cells(&row, &columns, asking.loaded)?;
-        spent = spent.saturating_add(2 + cells.iter().map(values::cost).sum::<u64>());
+        spent = spent.saturating_add(2 + cells.iter().map(cost).sum::<u64>());
         if spent > asking.limits.bytes || kept.len() as u64 >= asking.limits.rows {
             truncated = true;
             kept = Vec::new();

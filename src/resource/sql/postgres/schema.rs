@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use super::catalog::{Catalog, Column, Relation, RelationKind};
 use crate::call::answer::{ColumnSchema, Schema, TableSchema};
 use crate::call::request::SqlSchema;
-use crate::call::{ClassifiedColumn, Code, Limits, Refusal};
+use crate::call::{ClassifiedColumn, Limits, Refusal};
+use crate::resource::sql::pages;
 
 /// The classified columns a description would name.
 pub(super) fn classified(catalog: &Catalog, table: Option<&str>) -> BTreeSet<ClassifiedColumn> {
@@ -35,19 +36,7 @@ pub(super) fn answer(
     let tables = tables
         .map(|relation| describe(catalog, relation, reveal))
         .collect();
-    let schema = Schema { tables };
-    let bytes = serde_json::to_vec(&schema).map_or(u64::MAX, |json| json.len() as u64);
-    if bytes > limits.bytes {
-        return Err(Refusal::new(
-            Code::LimitExceeded,
-            format!(
-                "The description has {bytes} bytes; an answer may have {}.",
-                limits.bytes
-            ),
-            "Ask for one `table` at a time.",
-        ));
-    }
-    Ok(schema)
+    pages::described(tables, limits)
 }
 
 /// By the name that is shown, or with its schema.

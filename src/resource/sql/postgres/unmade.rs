@@ -2,6 +2,7 @@
 
 use super::refusals;
 use crate::call::{Code, Refusal};
+use crate::resource::sql::bounds::timed_out;
 
 /// Rows that one change may touch, over all tables.
 pub(super) const MAX_CHANGED: usize = 10_000;
@@ -22,7 +23,7 @@ pub(super) fn failed(error: &sqlx::Error, measures: bool) -> Refusal {
             return refusals::away(error);
         }
         _ if measures => not_measured(),
-        _ if code == "57014" => refusals::timed_out(),
+        _ if code == "57014" => timed_out(),
         _ => not_possible(),
     };
     refusal.detail(format!("SQLSTATE {code}"))

@@ -1,0 +1,228 @@
+//! The masking views: what an administrator runs once, and again whenever tables or classes change. They belong to an
+//! account of their own that nobody can sign in as and that can read the tables; the account of the resource can read
+//! the views alone. The plan they were made by is put beside them, so that a call can tell whether they are right.
+
+use std::collections::BTreeMap;
+
+use sqlx::mysql::MySqlConnection;
+
+use super::catalog::Relation;
+use super::link::{literal, quoted};
+use super::probe::{self, NOW, PLAN};
+use super::tables::{self, text};
+use super::{Database, Spec, masks, refusals};
+use crate::call::{Code, Refusal};
+use crate::resource::sql::address::decoded;
+use crate::secret::Secret;
+
+/// The account whose rights the views have.
+const DEFINER: &str = "'tollgate_views'@'localhost'";
+
+/// Whoever may make databases, views and accounts on the server. Never the account of the resource.
+#[derive(Debug)]
+pub struct Administrator {
+    /// The account's name.
+    pub name: String,
+    /// Its password, if it has one.
+    pub password: Option<Secret>,
+}
+
+/// The statements that make the views, in order. Nothing of them is a value of a row.
+#[derive(Debug)]
+pub struct Views {
+    /// Each without a semicolon.
+    pub statements: Vec<String>,
+}
+
+impl Views {
+    /// A script for the server's own client.
+    #[must_use]
+    pub fn script(&self) -> String {
+        let mut text =
+            String::from("-- As an administrator. It can be run again: it changes nothing that is right.\n");
+        for statement in &self.statements {
+            text += statement;
+            text += ";\n";
+        }
+        text
+    }
+}
+
+impl Database {
+    /// What has to be run so that the masking views are what the configuration asks for, as the tables are now.
+    ///
+    /// # Errors
+    /// `target_failed` when there is no way to the server; for what cannot be, with words for the operator.
+    pub async fn views(&self, administrator: &Administrator) -> Result<Views, Refusal> {
+        let mut conn = self.administered(administrator).await?;
+        views(&mut conn, &self.spec).await
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// As [`Self::views`]; the number of the statement that failed and the server's number of the error.
+    pub async fn make_views(&self, administrator: &Administrator) -> Result<Views, Refusal> {
+        let mut conn = self.administered(administrator).await?;
+        let made = views(&mut conn, &self.spec).await?;
+        for (at, statement) in made.statements.iter().enumerate() {
+            let run = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone()));
+            if let Err(error) = run.execute(&mut conn).await {
+                let why = refusals::away(&error).detail.unwrap_or_default();
+                let first = statement.lines().next().unwrap_or_default();
+                return Err(unmakeable(format!(
+                    "statement {} of {} failed ({why}): {first}",
+                    at + 1,
+                    made.statements.len()
+                )));
+            }
+        }
+        Ok(made)
+    }
+
+    async fn administered(&self, administrator: &Administrator) -> Result<MySqlConnection, Refusal> {
+        let password = administrator
+            .password
+            .as_ref()
+            .map_or("", |secret| secret.expose());
+        self.pool.administrator(&administrator.name, password).await
+    }
+}
+
+fn unmakeable(why: impl Into<String>) -> Refusal {
+    Refusal::new(Code::TargetFailed, "The masking views cannot be made.", "").detail(why)
+}
+
+async fn views(conn: &mut MySqlConnection, spec: &Spec) -> Result<Views, Refusal> {
+    if !spec.behind_views() {
+        return Err(unmakeable(
+            "nothing of this resource is classified, so it needs none",
+        ));
+    }
+    let mut relations = tables::read(conn, &spec.database()).await?;
+    let reserved = |name: &&String| [PLAN, NOW].contains(&name.to_lowercase().as_str());
+    if let Some(name) = relations.keys().find(reserved) {
+        return Err(unmakeable(format!(
+            "the database has a table {name}, a name that Tollgate needs"
+        )));
+    }
+    if relations.is_empty() {
+        let why = format!(
+            "{} has no tables, or the administrator may not see them",
+            spec.database()
+        );
+        return Err(unmakeable(why));
+    }
+    let folded = "SELECT CAST(@@lower_case_table_names AS CHAR)".to_owned();
+    let folded = ask(conn, folded, &[]).await?.first().is_none_or(|one| one != "0");
+    tables::classify(spec, folded, &mut relations).map_err(unmakeable)?;
+    let question = "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ?";
+    let there = ask(conn, question.to_owned(), &[&spec.views]).await?;
+    let question = "SELECT Host FROM mysql.user WHERE User = ? ORDER BY Host";
+    let account = decoded(spec.url.username());
+    let hosts = ask(conn, question.to_owned(), &[&account]).await?;
+    Ok(Views {
+        statements: statements(spec, &relations, &there, (&account, &hosts))?,
+    })
+}
+
+async fn ask(conn: &mut MySqlConnection, question: String, bound: &[&str]) -> Result<Vec<String>, Refusal> {
+    let rows = probe::texts(conn, question, bound).await;
+    let rows = rows.map_err(|error| refusals::away(&error))?;
+    Ok(rows.iter().map(|row| text(row, 0)).collect())
+}
+
+fn statements(
+    spec: &Spec,
+    relations: &BTreeMap<String, Relation>,
+    there: &[String],
+    (account, hosts): (&str, &[String]),
+) -> Result<Vec<String>, Refusal> {
+    let (place, database) = (quoted(&spec.views), spec.database());
+    let mut all = vec![
+        "SET NAMES utf8mb4".to_owned(),
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+            .to_owned(),
+        format!("CREATE DATABASE IF NOT EXISTS {place} CHARACTER SET utf8mb4"),
+        format!("CREATE USER IF NOT EXISTS {DEFINER} ACCOUNT LOCK"),
+        format!("GRANT SELECT ON {}.* TO {DEFINER}", pattern(&database)),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {place}.{PLAN} (relation VARCHAR(64) NOT NULL PRIMARY KEY, plan LONGTEXT NOT NULL, \
+             made CHAR(64) NOT NULL) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        ),
+    ];
+    for name in there {
+        if !relations.contains_key(name) && name != NOW {
+            all.push(format!("DROP VIEW IF EXISTS {place}.{}", quoted(name)));
+        }
+    }
+    let names: Vec<String> = relations.keys().map(|name| literal(name)).collect();
+    all.push(format!(
+        "DELETE FROM {place}.{PLAN} WHERE relation NOT IN ({})",
+        names.join(", ")
+    ));
+    for relation in relations.values() {
+        all.push(view(spec, relation));
+        all.push(planned(spec, relation)?);
+    }
+    all.push(now(spec));
+    for host in hosts {
+        all.push(format!(
+            "GRANT SELECT, SHOW VIEW ON {}.* TO {}@{}",
+            pattern(&spec.views),
+            literal(account),
+            literal(host)
+        ));
+    }
+    Ok(all)
+}
+
+/// A database in a grant, where `_` and `%` stand for others unless they are escaped.
+pub(super) fn pattern(database: &str) -> String {
+    quoted(
+        &database
+            .replace('\\', "\\\\")
+            .replace('_', "\\_")
+            .replace('%', "\\%"),
+    )
+}
+
+fn view(spec: &Spec, relation: &Relation) -> String {
+    let column = |column| format!("{} AS {}", masks::expression(column), quoted(&column.name));
+    let columns: Vec<String> = relation.columns.iter().map(column).collect();
+    format!(
+        "CREATE OR REPLACE ALGORITHM = MERGE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{} AS\n  SELECT {}\n  FROM {}.{}",
+        quoted(&spec.views),
+        quoted(&relation.name),
+        columns.join(",\n    "),
+        quoted(&spec.database()),
+        quoted(&relation.name)
+    )
+}
+
+/// The plan's line for a view, with a digest of what the server made of it.
+fn planned(spec: &Spec, relation: &Relation) -> Result<String, Refusal> {
+    let plan = serde_json::to_string(relation);
+    let plan = plan.map_err(|error| Refusal::internal(format!("mysql plan: {error}")))?;
+    Ok(format!(
+        "REPLACE INTO {}.{PLAN} (relation, plan, made) SELECT {name}, {},\n  \
+         SHA2(CONCAT_WS('\\n', VIEW_DEFINITION, SECURITY_TYPE, DEFINER), 256)\n  \
+         FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {name}",
+        quoted(&spec.views),
+        literal(&plan),
+        literal(&spec.views),
+        name = literal(&relation.name),
+    ))
+}
+
+/// What columns there are, as the account of the views sees them.
+fn now(spec: &Spec) -> String {
+    let database = literal(&spec.database());
+    format!(
+        "CREATE OR REPLACE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{NOW} AS\n  \
+         SELECT TABLE_NAME AS table_name, ORDINAL_POSITION AS at, COLUMN_NAME AS column_name, COLUMN_TYPE AS column_type,\n    \
+         CONCAT_WS('/', IS_NULLABLE, COLUMN_KEY, EXTRA) AS extra\n  \
+         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}",
+        quoted(&spec.views)
+    )
+}

@@ -1,0 +1,6 @@
+//! The guard's tables of cases.
+
+mod changes;
+mod properties;
+mod queries;
+mod world;

@@ -1,0 +1,371 @@
+//! Connections: few, each for one call and then closed. Nothing of a call can be left on one, because the driver
+//! has no way to reset a connection; a new one is made ready while nobody waits.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
+use sqlx::{ConnectOptions, Connection, Row};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{PORT, Spec, refusals};
+use crate::call::Refusal;
+use crate::clock::World;
+use crate::resource::sql::address::{decoded, host};
+
+/// Statements that may run on one database at a time; more wait.
+const CONNECTIONS: usize = 8;
+/// How long the server may take to let us in, or to hear that a statement is to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that nobody wanted for so long is closed: the server would do that, and firewalls forget it.
+const IDLE: Duration = Duration::from_secs(300);
+/// What the guard's reading rests on. Nothing that changes what a quotation mark, a bar, a backslash or a space
+/// after a function's name means.
+const SQL_MODE: &str = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
+
+/// The oldest versions with everything that is asked for.
+const OLDEST_MARIADB: (u32, u32) = (10, 5);
+const OLDEST_MYSQL: (u32, u32) = (8, 0);
+
+/// Connections of one resource.
+pub(super) struct Pool {
+    options: MySqlConnectOptions,
+    seconds: u64,
+    world: Arc<dyn World>,
+    turns: Arc<Semaphore>,
+    fresh: Mutex<Vec<(Session, Duration)>>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive() // the options hold a password
+    }
+}
+
+/// One connection, nothing of a call done on it yet.
+struct Session {
+    conn: MySqlConnection,
+    /// The server's number for it.
+    id: u64,
+    /// As the server gives it.
+    version: String,
+}
+
+/// A connection that is lent to one call. Dropped with a statement under way, it has the server end that.
+pub(super) struct Link {
+    session: Option<Session>,
+    turn: Option<OwnedSemaphorePermit>,
+    pool: Arc<Pool>,
+    /// Whether a statement's rows are on their way: until they have come the connection does not listen.
+    pub(super) busy: bool,
+}
+
+impl Pool {
+    /// # Errors
+    /// For the operator.
+    pub(super) fn new(spec: &Spec, world: Arc<dyn World>) -> Result<Self, String> {
+        Ok(Self {
+            options: options(spec)?,
+            seconds: spec.limits.seconds,
+            world,
+            turns: Arc::new(Semaphore::new(CONNECTIONS)),
+            fresh: Mutex::default(),
+        })
+    }
+
+    /// A connection, in a transaction that can change nothing and that sees one moment.
+    ///
+    /// # Errors
+    /// `target_failed` when there is no way to the server.
+    pub(super) async fn reading(self: &Arc<Self>) -> Result<Link, Refusal> {
+        let mut link = self.link().await?;
+        let begun = async {
+            let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+            sqlx::raw_sql(begin)
+                .execute(link.conn()?)
+                .await
+                .map_err(|error| refusals::away(&error))
+        };
+        match begun.await {
+            Ok(_) => Ok(link),
+            Err(error) => {
+                link.session = None; // what it was is closed
+                Err(error)
+            }
+        }
+    }
+
+    /// A connection that has nothing begun.
+    async fn link(self: &Arc<Self>) -> Result<Link, Refusal> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| Refusal::internal("mysql: closed"))?;
+        while let Some(mut session) = self.waiting() {
+            // The server may have been away meanwhile.
+            if matches!(
+                tokio::time::timeout(PATIENCE, session.conn.ping()).await,
+                Ok(Ok(()))
+            ) {
+                return Ok(self.lend(session, turn));
+            }
+        }
+        let session = self.connect().await?;
+        Ok(self.lend(session, turn))
+    }
+
+    /// A connection of a call that has one already; it waits for nobody, so that no two calls wait for each other.
+    ///
+    /// # Errors
+    /// `target_failed` when there is no way to the server.
+    pub(super) async fn beside(self: &Arc<Self>) -> Result<Link, Refusal> {
+        let session = match self.waiting() {
+            Some(session) => session,
+            None => self.connect().await?,
+        };
+        Ok(self.lend(session, None))
+    }
+
+    fn lend(self: &Arc<Self>, session: Session, turn: impl Into<Option<OwnedSemaphorePermit>>) -> Link {
+        Link {
+            session: Some(session),
+            turn: turn.into(),
+            pool: Arc::clone(self),
+            busy: false,
+        }
+    }
+
+    fn waiting(&self) -> Option<Session> {
+        let now = self.world.monotonic();
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.retain(|(_, since)| now.saturating_sub(*since) < IDLE);
+        fresh.pop().map(|(session, _)| session)
+    }
+
+    /// A connection of another account to the same server, with the same meaning of texts; it may change things.
+    ///
+    /// # Errors
+    /// `target_failed` when there is no way to the server.
+    pub(super) async fn administrator(&self, name: &str, password: &str) -> Result<MySqlConnection, Refusal> {
+        let options = self.options.clone().username(name).password(password);
+        let mut session = self.connect_as(&options).await?;
+        let change = "SET SESSION TRANSACTION READ WRITE";
+        let change = sqlx::raw_sql(change).execute(&mut session.conn).await;
+        change.map_err(|error| refusals::away(&error))?;
+        Ok(session.conn)
+    }
+
+    async fn connect(&self) -> Result<Session, Refusal> {
+        self.connect_as(&self.options).await
+    }
+
+    async fn connect_as(&self, options: &MySqlConnectOptions) -> Result<Session, Refusal> {
+        let connecting = async {
+            let mut conn = options.connect().await?;
+            let question = sqlx::query("SELECT CONNECTION_ID(), VERSION()").persistent(false);
+            let row = question.fetch_one(&mut conn).await?;
+            let (id, version): (u64, String) = (row.try_get_unchecked(0)?, row.try_get_unchecked(1)?);
+            Ok((Session { conn, id, version }, ()))
+        };
+        let mut session = match tokio::time::timeout(PATIENCE, connecting).await {
+            Ok(Ok((session, ()))) => session,
+            Ok(Err(error)) => return Err(refusals::away(&error)),
+            Err(_) => return Err(refusals::silent()),
+        };
+        let mariadb = is_mariadb(&session.version);
+        let oldest = if mariadb { OLDEST_MARIADB } else { OLDEST_MYSQL };
+        if numbers(&session.version) < oldest {
+            return Err(refusals::too_old());
+        }
+        for text in settings(mariadb, self.seconds) {
+            let set = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut session.conn);
+            match tokio::time::timeout(PATIENCE, set).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(refusals::away(&error)),
+                Err(_) => return Err(refusals::silent()),
+            }
+        }
+        Ok(session)
+    }
+
+    /// Puts a connection by for the next call, if the server gives one.
+    async fn prepare(&self) {
+        if let Ok(session) = self.connect().await {
+            let since = self.world.monotonic();
+            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            if fresh.len() < CONNECTIONS {
+                fresh.push((session, since));
+            }
+        }
+    }
+}
+
+impl Link {
+    /// The connection.
+    ///
+    /// # Errors
+    /// `internal`: it was given back.
+    pub(super) fn conn(&mut self) -> Result<&mut MySqlConnection, Refusal> {
+        let session = self.session.as_mut().map(|session| &mut session.conn);
+        session.ok_or_else(|| Refusal::internal("mysql: no connection"))
+    }
+
+    /// What the server says it is.
+    pub(super) fn version(&self) -> &str {
+        self.session.as_ref().map_or("", |session| &session.version)
+    }
+
+    /// Nothing of the call is under way any more: undoes all of it, so that no lock stays when this returns, and
+    /// closes the connection. Where rows are on their way, or the server does not answer, it is ended there.
+    pub(super) async fn give_back(mut self) {
+        let undone = match &mut self.session {
+            Some(session) if !self.busy => {
+                let undo = sqlx::raw_sql("ROLLBACK").execute(&mut session.conn);
+                matches!(tokio::time::timeout(PATIENCE, undo).await, Ok(Ok(_)))
+            }
+            _ => false,
+        };
+        if !undone {
+            return; // dropped
+        }
+        let (session, turn) = (self.session.take(), self.turn.take());
+        let pool = Arc::clone(&self.pool);
+        let Some(session) = session else {
+            return;
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(PATIENCE, session.conn.close()).await;
+                pool.prepare().await;
+                drop(turn);
+            });
+        }
+    }
+}
+
+impl Drop for Link {
+    /// The caller is gone, or the statement took too long, or nobody wants the rest of its rows: whatever runs is
+    /// ended by another connection, since the one that it runs on does not listen. The turn is kept until then.
+    fn drop(&mut self) {
+        let (session, turn) = (self.session.take(), self.turn.take());
+        let pool = Arc::clone(&self.pool);
+        let (Some(session), Ok(runtime)) = (session, tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        runtime.spawn(async move {
+            let end = async {
+                let mut other = pool.options.connect().await?;
+                let kill = format!("KILL CONNECTION {}", session.id); // a number
+                sqlx::raw_sql(sqlx::AssertSqlSafe(kill))
+                    .execute(&mut other)
+                    .await?;
+                other.close().await
+            };
+            let ended = matches!(tokio::time::timeout(PATIENCE, end).await, Ok(Ok(())));
+            if !ended {
+                tracing::warn!("a statement was left to the server, which ends it when its time is up");
+            }
+            drop(session); // closes it: the server ends what is left
+            drop(turn);
+        });
+    }
+}
+
+/// Everything is said here: nothing of it may come from the environment of this process. The connection has no
+/// default database: a name without one is none.
+fn options(spec: &Spec) -> Result<MySqlConnectOptions, String> {
+    let url = &spec.url;
+    let (host, near) = host(url).ok_or("url: no host")?;
+    let mode = match (near, &spec.ca) {
+        (true, None) => MySqlSslMode::Disabled,
+        _ => MySqlSslMode::VerifyIdentity,
+    };
+    let password = spec.password.as_ref().map_or("", |secret| secret.expose());
+    let mut options = MySqlConnectOptions::new()
+        .host(&host)
+        .port(url.port().unwrap_or(PORT))
+        .username(&decoded(url.username()))
+        .password(password)
+        .ssl_mode(mode)
+        .statement_cache_capacity(0)
+        // Settings are ours alone; what the driver would send first is left out.
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(None)
+        .set_names(false);
+    if let Some(ca) = &spec.ca {
+        options = options.ssl_ca(ca);
+    }
+    // The driver would log statements, and what is bound to them.
+    Ok(options.disable_statement_logging())
+}
+
+/// What a session begins with, each one statement.
+fn settings(mariadb: bool, seconds: u64) -> Vec<String> {
+    let seconds = seconds.clamp(1, 1_000_000);
+    let (waits, idle) = (seconds.min(2), seconds.saturating_add(30));
+    let of_kind = match mariadb {
+        true => format!("max_statement_time = {seconds}, idle_transaction_timeout = {idle}"),
+        false => format!("max_execution_time = {}", seconds.saturating_mul(1000)),
+    };
+    vec![
+        "SET NAMES utf8mb4".to_owned(),
+        format!(
+            "SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', lock_wait_timeout = {waits}, \
+             innodb_lock_wait_timeout = {waits}, wait_timeout = {}, sql_select_limit = 18446744073709551615, \
+             sql_safe_updates = 0, sql_auto_is_null = 0, default_week_format = 0, div_precision_increment = 4, \
+             group_concat_max_len = 1048576, lc_time_names = 'en_US', autocommit = 1, {of_kind}",
+            idle.max(IDLE.as_secs() + 60)
+        ),
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY".to_owned(),
+    ]
+}
+
+/// Whether a version is one of MariaDB.
+pub(super) fn is_mariadb(version: &str) -> bool {
+    version.to_ascii_lowercase().contains("mariadb")
+}
+
+/// The first two numbers; MariaDB may say `5.5.5-` before its own for the sake of old clients.
+fn numbers(version: &str) -> (u32, u32) {
+    let own = version.strip_prefix("5.5.5-").unwrap_or(version);
+    let mut parts = own.split(|c: char| !c.is_ascii_digit());
+    let mut next = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
+    (next(), next())
+}
+
+/// A name as the server reads it, whatever is in it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A text as the server reads it, under the mode that our own connections have.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_servers_write_them() {
+        for (version, mariadb, found) in [
+            ("10.11.19-MariaDB-0+deb12u1", true, (10, 11)),
+            ("5.5.5-10.4.2-MariaDB", true, (10, 4)),
+            ("8.0.36", false, (8, 0)),
+            ("8.4.0-commercial", false, (8, 4)),
+            ("", false, (0, 0)),
+        ] {
+            assert_eq!(
+                (is_mariadb(version), numbers(version)),
+                (mariadb, found),
+                "{version}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_and_texts_end_where_they_should() {
+        assert_eq!(quoted("a`b"), "`a``b`");
+        assert_eq!(literal("it's \\ 1"), "'it''s \\\\ 1'");
+    }
+}

@@ -1,0 +1,200 @@
+//! Reads what the account can see, and whether the masking views are what the configuration asks for. Where anything
+//! is classified, what a statement names are these views; the plan that they were made by tells of the tables.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use super::catalog::{Catalog, Relation};
+use super::guard::Checked;
+use super::link::{Link, is_mariadb, quoted};
+use super::probe::{self, NOW, PLAN, Texts};
+use super::tables::{self, text};
+use super::{Spec, refusals, role};
+use crate::call::Refusal;
+
+/// One version of a catalogue, and what belongs to it.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) catalog: Catalog,
+    /// What the account may do that it should not.
+    pub(super) findings: Vec<String>,
+    /// What closes the resource, for the operator: views that are not there, or not those of the configuration.
+    pub(super) misfit: Option<String>,
+    /// Checks that were made against it.
+    pub(super) checked: Mutex<BTreeMap<Question, Arc<Checked>>>,
+}
+
+/// A statement, and the names of its parameters.
+pub(super) type Question = (String, Vec<String>);
+
+impl Loaded {
+    /// Whether statements may be sent at all.
+    ///
+    /// # Errors
+    /// `target_failed`, with what to do for the operator.
+    pub(super) fn fit(&self, privileged: bool) -> Result<(), Refusal> {
+        if let Some(problem) = &self.misfit {
+            return Err(refusals::misfit(problem));
+        }
+        match self.findings.is_empty() || privileged {
+            true => Ok(()),
+            false => Err(refusals::privileged(&self.findings)),
+        }
+    }
+}
+
+/// Reads it all.
+///
+/// # Errors
+/// `target_failed`; `limit_exceeded` for what does not fit in memory.
+pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<Loaded, Refusal> {
+    let folded = folded(link).await?;
+    let seen = tables::read(link.conn()?, &spec.database()).await?;
+    let mut findings = role::findings(spec, &probe::grants(link.conn()?).await?);
+    let (relations, misfit) = match spec.behind_views() {
+        true => {
+            if let Some(table) = seen.keys().next() {
+                findings.push(format!(
+                    "the account can see {}.{table}, which it may only see through its masking view",
+                    spec.database()
+                ));
+            }
+            planned(link, spec, folded).await?
+        }
+        false => direct(spec, folded, seen),
+    };
+    let key = |name: String| if folded { name.to_lowercase() } else { name };
+    let catalog = Catalog {
+        version: version.to_owned(),
+        database: spec.database(),
+        place: spec.place(),
+        folded,
+        relations: relations
+            .into_iter()
+            .map(|(name, relation)| (key(name), relation))
+            .collect(),
+    };
+    Ok(Loaded {
+        catalog,
+        findings,
+        misfit,
+        checked: Mutex::default(),
+    })
+}
+
+type Found = (BTreeMap<String, Relation>, Option<String>);
+
+/// Nothing is classified. A view of the database's own may show anything, so one with a column that nobody listed
+/// does not exist.
+fn direct(spec: &Spec, folded: bool, mut relations: BTreeMap<String, Relation>) -> Found {
+    let misfit = tables::classify(spec, folded, &mut relations).err();
+    relations.retain(|_, relation| relation.columns.iter().all(|column| column.class.is_none()));
+    (relations, misfit)
+}
+
+async fn folded(link: &mut Link) -> Result<bool, Refusal> {
+    let asked = "SELECT CAST(@@lower_case_table_names AS CHAR)".to_owned();
+    let rows = probe::texts(link.conn()?, asked, &[]).await;
+    let rows = rows.map_err(|error| refusals::away(&error))?;
+    Ok(rows.first().is_none_or(|row| text(row, 0) != "0"))
+}
+
+/// What the plan says, if it is what the configuration and the tables say now and the views are those it made.
+async fn planned(link: &mut Link, spec: &Spec, folded: bool) -> Result<Found, Refusal> {
+    let place = quoted(&spec.views);
+    let plan = format!("SELECT relation, plan, made FROM {place}.{}", quoted(PLAN));
+    let now = format!(
+        "SELECT table_name, column_name, column_type FROM {place}.{} ORDER BY table_name, at",
+        quoted(NOW)
+    );
+    let mut both = Vec::new();
+    for question in [plan, now] {
+        match probe::texts(link.conn()?, question, &[]).await {
+            Ok(rows) => both.push(rows),
+            Err(error) if refusals::is_missing(&error) => {
+                let problem = format!(
+                    "the masking views are not in the database {}; {}",
+                    spec.views,
+                    remedy(spec)
+                );
+                return Ok((BTreeMap::new(), Some(problem)));
+            }
+            Err(error) => return Err(refusals::away(&error)),
+        }
+    }
+    let (now, plan) = (both.pop().unwrap_or_default(), both.pop().unwrap_or_default());
+    let question = "SELECT TABLE_NAME, SHA2(CONCAT_WS('\n', VIEW_DEFINITION, SECURITY_TYPE, DEFINER), 256)
+        FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ?";
+    let views = probe::texts(link.conn()?, question.to_owned(), &[&spec.views]).await;
+    let views = views.map_err(|error| refusals::away(&error))?;
+    let views: BTreeMap<String, String> = views.iter().map(|row| (text(row, 0), text(row, 1))).collect();
+    // A server whose descriptions are of whoever asks, also in a view, has nothing to compare with.
+    let blind = now.is_empty() && !is_mariadb(link.version());
+    let found = compare(spec, folded, &plan, (!blind).then_some(&now), &views);
+    Ok(match found {
+        Ok(relations) => (relations, None),
+        Err(problem) => (BTreeMap::new(), Some(format!("{problem}; {}", remedy(spec)))),
+    })
+}
+
+fn remedy(spec: &Spec) -> String {
+    format!(
+        "run `tollgate db views {} --apply` as an administrator",
+        spec.name
+    )
+}
+
+/// What is to be masked, if all of it agrees.
+fn compare(
+    spec: &Spec,
+    folded: bool,
+    plan: &[Texts],
+    now: Option<&Vec<Texts>>,
+    views: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, Relation>, String> {
+    let mut planned: BTreeMap<String, Relation> = BTreeMap::new();
+    for row in plan {
+        let name = text(row, 0);
+        let relation: Relation = serde_json::from_str(&text(row, 1))
+            .map_err(|_| format!("the plan of the masking view {name} cannot be read"))?;
+        if views.get(&name) != Some(&text(row, 2)) {
+            return Err(format!("the masking view {name} is not the one that was made"));
+        }
+        planned.insert(name, relation);
+    }
+    let mut wanted = planned.clone();
+    tables::classify(spec, folded, &mut wanted)?;
+    if let Some((name, _)) = wanted
+        .iter()
+        .find(|(name, relation)| planned.get(*name) != Some(relation))
+    {
+        return Err(format!(
+            "the masking view {name} has other classes than the configuration"
+        ));
+    }
+    let Some(now) = now else {
+        return Ok(wanted);
+    };
+    let mut columns: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for row in now {
+        columns
+            .entry(text(row, 0))
+            .or_default()
+            .push((text(row, 1), text(row, 2)));
+    }
+    let of_plan = |relation: &Relation| -> Vec<(String, String)> {
+        let pair = |column: &super::catalog::Column| (column.name.clone(), column.declared_type.clone());
+        relation.columns.iter().map(pair).collect()
+    };
+    for (name, relation) in &planned {
+        if columns.remove(name) != Some(of_plan(relation)) {
+            return Err(format!(
+                "{name} has other columns than when its masking view was made"
+            ));
+        }
+    }
+    match columns.keys().next() {
+        Some(name) => Err(format!("{name} has no masking view yet")),
+        None => Ok(wanted),
+    }
+}

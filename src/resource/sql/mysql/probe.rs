@@ -1,0 +1,119 @@
+//! The first thing and the last thing a call asks: what version of the catalogue there is. Tables and views are not
+//! versioned with rows in these servers, so what was true before a statement must still be true after it.
+
+use sqlx::mysql::{MySql, MySqlConnection, MySqlRow};
+use sqlx::{Decode, Row};
+
+use super::link::{Link, quoted};
+use super::{Spec, refusals};
+use crate::call::{Hash, Refusal};
+
+/// The table of the plan that the masking views were made by, in their database.
+pub(super) const PLAN: &str = "tollgate_plan";
+/// The view there that shows, with the rights of its definer, what columns the tables have now.
+pub(super) const NOW: &str = "tollgate_now";
+
+/// A part of the catalogue that a check rests on: what of which rows, where. `{seen}` is the list of the database
+/// with the tables and that with the views.
+const PARTS: [&str; 3] = [
+    "SELECT 1 AS part, CONCAT_WS('/', TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, COALESCE(ENGINE, '')) AS one
+     FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({seen})",
+    "SELECT 2, CONCAT_WS('/', TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE,
+        COLUMN_KEY, EXTRA, COALESCE(COLLATION_NAME, ''))
+     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN ({seen})",
+    "SELECT 3, CONCAT_WS('/', TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION, SECURITY_TYPE, DEFINER)
+     FROM information_schema.VIEWS WHERE TABLE_SCHEMA IN ({seen})",
+];
+
+/// One row of what is asked, as texts.
+pub(super) type Texts = Vec<Option<String>>;
+
+/// What one of our own questions gives, every value as a text; `bound` are its parameters.
+///
+/// # Errors
+/// What the server says.
+pub(super) async fn texts(
+    conn: &mut MySqlConnection,
+    question: String,
+    bound: &[&str],
+) -> Result<Vec<Texts>, sqlx::Error> {
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(question)).persistent(false);
+    for value in bound {
+        query = query.bind(*value);
+    }
+    let rows = query.fetch_all(conn).await?;
+    rows.iter().map(row).collect()
+}
+
+fn row(row: &MySqlRow) -> Result<Texts, sqlx::Error> {
+    let cell = |at: usize| -> Result<Option<String>, sqlx::Error> {
+        let raw = row.try_get_raw(at)?;
+        let found = <&[u8] as Decode<MySql>>::decode(raw).ok(); // fails for NULL alone
+        Ok(found.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    };
+    (0..row.len()).map(cell).collect()
+}
+
+/// Tells the server who asks, and asks what it has: the version of the catalogue.
+///
+/// # Errors
+/// What [`refusals::away`] makes of it.
+pub(super) async fn ask(link: &mut Link, spec: &Spec, user: &str) -> Result<String, Refusal> {
+    if let Some(variable) = &spec.session {
+        // A plain name, as the configuration has made sure.
+        let set = format!("SET @{} = ?", quoted(variable));
+        let set = sqlx::query(sqlx::AssertSqlSafe(set)).persistent(false).bind(user);
+        let set = set.execute(link.conn()?).await;
+        set.map_err(|error| refusals::away(&error))?;
+    }
+    version(link, spec).await
+}
+
+/// A digest of all that a check rests on.
+///
+/// # Errors
+/// What [`refusals::away`] makes of it.
+pub(super) async fn version(link: &mut Link, spec: &Spec) -> Result<String, Refusal> {
+    let database = spec.database();
+    let parts: Vec<String> = PARTS.iter().map(|part| part.replace("{seen}", "?, ?")).collect();
+    let question = digest(&parts.join(" UNION ALL "));
+    let seen = [database.as_str(), spec.views.as_str()];
+    let bound = [seen, seen, seen].concat();
+    let mut all = texts(link.conn()?, question, &bound)
+        .await
+        .map_err(|error| refusals::away(&error))?;
+    all.extend(grants(link.conn()?).await?);
+    if spec.behind_views() {
+        let whole = |name| format!("{}.{}", quoted(&spec.views), quoted(name));
+        let made = format!(
+            "SELECT 4 AS part, CONCAT_WS('/', relation, plan, made) AS one FROM {}
+             UNION ALL SELECT 5, CONCAT_WS('/', table_name, at, column_name, column_type, extra) FROM {}",
+            whole(PLAN),
+            whole(NOW)
+        );
+        all.extend(match texts(link.conn()?, digest(&made), &[]).await {
+            Ok(found) => found,
+            Err(error) if refusals::is_missing(&error) => vec![vec![None]],
+            Err(error) => return Err(refusals::away(&error)),
+        });
+    }
+    Ok(Hash::of(format!("{all:?}\n{}", spec.laid_over()).as_bytes()).hex())
+}
+
+/// How many rows of each part there are, and a sum of what they are.
+fn digest(parts: &str) -> String {
+    format!(
+        "SELECT part, COUNT(*), CAST(SUM(CAST(CONV(LEFT(MD5(one), 15), 16, 10) AS UNSIGNED)) AS CHAR),
+            CAST(SUM(CAST(CONV(RIGHT(MD5(one), 15), 16, 10) AS UNSIGNED)) AS CHAR)
+         FROM ({parts}) AS parts GROUP BY part ORDER BY part"
+    )
+}
+
+/// What the account may do, in the server's own words.
+///
+/// # Errors
+/// What [`refusals::away`] makes of it.
+pub(super) async fn grants(conn: &mut MySqlConnection) -> Result<Vec<Texts>, Refusal> {
+    let found = texts(conn, "SHOW GRANTS FOR CURRENT_USER()".to_owned(), &[]).await;
+    found.map_err(|error| refusals::away(&error))
+}

@@ -1,0 +1,116 @@
+//! One statement: prepared, so that it is one, and run in one transaction under its bounds. Its rows are taken as they
+//! come; only one is held beside the answer.
+
+use std::collections::BTreeSet;
+
+use futures::{Stream, TryStreamExt};
+use sqlx::mysql::{MySqlColumn, MySqlRow};
+use sqlx::{Column, Executor, Row, SqlSafeStr, Statement, TypeInfo};
+
+use super::guard::Checked;
+use super::link::Link;
+use super::{parameters, refusals, values};
+use crate::call::request::SqlQuery;
+use crate::call::{ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
+use crate::resource::sql::pages::{Answer, Filling, Head, Page};
+
+/// What is to be run, and within which bounds.
+#[derive(Debug)]
+pub(super) struct Order<'a> {
+    pub(super) request: &'a SqlQuery,
+    pub(super) limits: Limits,
+    /// `[a-z0-9]`, of our making: stands before the statement in the server's log.
+    pub(super) call: String,
+}
+
+/// Runs what was checked, in the transaction of the link.
+///
+/// # Errors
+/// See [`super::Database::run`].
+pub(super) async fn run(link: &mut Link, order: &Order<'_>, checked: &Checked) -> Result<RawOutput, Refusal> {
+    let page = Page::of(order.request, order.limits)?;
+    let arguments = parameters::bind(checked, order.request.parameters.as_ref())?;
+    let text = format!("/* tollgate {} */ {}", order.call, checked.sql);
+    let statement = order.request.statement.as_str();
+    let mut filling = Filling::new(&page);
+    link.busy = true;
+    let query = sqlx::query_with(sqlx::AssertSqlSafe(text.clone()), arguments).persistent(false);
+    let ended = collect(query.fetch(link.conn()?), &mut filling, page.first).await?;
+    link.busy = matches!(ended, Ended::Full);
+    if let Ended::Failed(error) = ended {
+        return Err(refusals::running(&error, statement));
+    }
+    let mut answer = filling.answer;
+    if answer.rows.columns.is_empty() {
+        (answer.rows.columns, answer.rows.types) = columns(link, text, statement).await?;
+    }
+    output(answer, &checked.named)
+}
+
+/// How rows came to their end.
+enum Ended {
+    /// There are no more.
+    Here,
+    /// There is no room for more.
+    Full,
+    /// The server gave an error in their place.
+    Failed(sqlx::Error),
+}
+
+/// Takes rows until the page is full, `first` of them passed over.
+async fn collect(
+    mut rows: impl Stream<Item = Result<MySqlRow, sqlx::Error>> + Unpin,
+    filling: &mut Filling<'_>,
+    first: u64,
+) -> Result<Ended, Refusal> {
+    let mut passed = 0;
+    loop {
+        match rows.try_next().await {
+            Ok(None) => return Ok(Ended::Here),
+            Err(error) => return Ok(Ended::Failed(error)),
+            Ok(Some(_)) if passed < first => passed += 1,
+            Ok(Some(row)) => {
+                take(filling, &row)?;
+                if filling.answer.truncated {
+                    return Ok(Ended::Full);
+                }
+            }
+        }
+    }
+}
+
+fn take(filling: &mut Filling<'_>, row: &MySqlRow) -> Result<(), Refusal> {
+    filling.take(|| head(row.columns()), row.len(), |at| values::of_row(row, at))
+}
+
+fn head(columns: &[MySqlColumn]) -> Head {
+    let each = |column: &MySqlColumn| {
+        let kind = column.type_info().name().to_lowercase();
+        (column.name().to_owned(), kind)
+    };
+    columns.iter().map(each).unzip()
+}
+
+fn output(answer: Answer, named: &BTreeSet<ClassifiedColumn>) -> Result<RawOutput, Refusal> {
+    let mut masks = MaskCounts::default();
+    for column in named {
+        // A mask in a predicate is told even if no row came of it.
+        masks.add(&column.column, &column.class, answer.rows.row_count.max(1));
+    }
+    let mut raw =
+        RawOutput::new(answer.rows).map_err(|error| Refusal::internal(format!("mysql rows: {error}")))?;
+    raw.truncated = answer.truncated;
+    raw.next_cursor = answer.next_cursor;
+    raw.source_masks = masks;
+    Ok(raw)
+}
+
+/// The columns of a statement that gave no row.
+async fn columns(link: &mut Link, text: String, statement: &str) -> Result<Head, Refusal> {
+    let described = link
+        .conn()?
+        .prepare(sqlx::AssertSqlSafe(text).into_sql_str())
+        .await;
+    let described = described.map_err(|error| refusals::running(&error, statement))?;
+    Ok(head(described.columns()))
+}

@@ -1,0 +1,158 @@
+//! What tables and views a database has, as whoever asks may see it, with the configured classes laid over it.
+
+use std::collections::BTreeMap;
+
+use sqlx::mysql::MySqlConnection;
+
+use super::catalog::{Column, Relation};
+use super::probe::{self, Texts};
+use super::{Spec, refusals};
+use crate::call::{Code, Refusal};
+use crate::resource::sql::{ColumnsDefault, MaskStyle};
+
+/// The most relations and columns that are kept in memory for a resource.
+const RELATIONS: usize = 20_000;
+const COLUMNS: usize = 400_000;
+
+/// What nobody listed.
+pub(super) const UNLISTED: &str = "unlisted";
+
+/// Every table and view of a database, by its name, no class laid over it yet. What the server cannot describe (a
+/// view of a table that is gone) is left out.
+///
+/// # Errors
+/// `target_failed`; `limit_exceeded` for what does not fit in memory.
+pub(super) async fn read(
+    conn: &mut MySqlConnection,
+    database: &str,
+) -> Result<BTreeMap<String, Relation>, Refusal> {
+    let tables = "SELECT TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ? LIMIT 20001";
+    let mut relations = BTreeMap::new();
+    for row in ask(conn, tables, database).await? {
+        let name = text(&row, 0);
+        let relation = Relation {
+            name: name.clone(),
+            view: text(&row, 1) == "VIEW",
+            engine: row.get(2).cloned().flatten(),
+            columns: Vec::new(),
+        };
+        relations.insert(name, relation);
+    }
+    let columns = "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, DATA_TYPE, IS_NULLABLE, COLUMN_KEY, EXTRA
+        FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, ORDINAL_POSITION LIMIT 400001";
+    let found = ask(conn, columns, database).await?;
+    if relations.len() > RELATIONS || found.len() > COLUMNS {
+        return Err(too_large());
+    }
+    for row in found {
+        if let Some(relation) = relations.get_mut(&text(&row, 0)) {
+            relation.columns.push(column(&row));
+        }
+    }
+    relations.retain(|_, relation| !relation.columns.is_empty());
+    let keys = "SELECT TABLE_NAME, COLUMN_NAME, REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME
+        FROM information_schema.KEY_COLUMN_USAGE
+        WHERE TABLE_SCHEMA = ? AND REFERENCED_TABLE_SCHEMA = TABLE_SCHEMA LIMIT 400001";
+    for row in ask(conn, keys, database).await? {
+        let relation = relations.get_mut(&text(&row, 0));
+        let mut columns = relation.into_iter().flat_map(|relation| &mut relation.columns);
+        if let Some(column) = columns.find(|column| column.name == text(&row, 1)) {
+            column.references = Some(format!("{}.{}", text(&row, 2), text(&row, 3)));
+        }
+    }
+    Ok(relations)
+}
+
+async fn ask(conn: &mut MySqlConnection, question: &str, database: &str) -> Result<Vec<Texts>, Refusal> {
+    let found = probe::texts(conn, question.to_owned(), &[database]).await;
+    found.map_err(|error| refusals::away(&error))
+}
+
+/// A value of a row that is there.
+pub(super) fn text(row: &Texts, at: usize) -> String {
+    row.get(at).cloned().flatten().unwrap_or_default()
+}
+
+fn column(row: &Texts) -> Column {
+    let extra = text(row, 6).to_ascii_uppercase();
+    Column {
+        name: text(row, 1),
+        declared_type: text(row, 2),
+        data_type: text(row, 3).to_lowercase(),
+        not_null: text(row, 4) == "NO",
+        primary_key: text(row, 5) == "PRI",
+        references: None,
+        generated: extra.contains("STORED GENERATED") || extra.contains("VIRTUAL GENERATED"),
+        class: None,
+    }
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(
+        Code::LimitExceeded,
+        "The database has more tables and columns than Tollgate keeps in mind.",
+        "Tell your operator the call_id.",
+    )
+    .detail("give the resource a database with fewer tables")
+}
+
+/// Lays the configured classes over all of it. What names a column that is not there is told, for the operator.
+///
+/// # Errors
+/// The first such name.
+pub(super) fn classify(
+    spec: &Spec,
+    folded: bool,
+    relations: &mut BTreeMap<String, Relation>,
+) -> Result<(), String> {
+    let key = |table: &str, column: &str| {
+        let table = if folded {
+            table.to_lowercase()
+        } else {
+            table.to_owned()
+        };
+        (table, column.to_lowercase())
+    };
+    let mut listed: BTreeMap<(String, String), (&String, bool)> = BTreeMap::new();
+    for (written, class) in &spec.columns {
+        let (table, column) = written.rsplit_once('.').unwrap_or(("", written));
+        if listed.insert(key(table, column), (class, false)).is_some() {
+            return Err(format!(
+                "`{written}` is listed twice: names are compared without case"
+            ));
+        }
+    }
+    for relation in relations.values_mut() {
+        for column in &mut relation.columns {
+            let found = listed.get_mut(&key(&relation.name, &column.name));
+            column.class = match found {
+                Some((class, seen)) => {
+                    *seen = true;
+                    of_class(spec, class)
+                }
+                None if relation.view || spec.columns_default == ColumnsDefault::Mask => {
+                    Some((UNLISTED.to_owned(), MaskStyle::Constant))
+                }
+                None => None,
+            };
+        }
+    }
+    let missing = listed.iter().find(|(_, (_, seen))| !seen);
+    match missing {
+        None => Ok(()),
+        Some(((table, column), _)) => Err(format!(
+            "[resource.columns] lists {table}.{column}, which is not there"
+        )),
+    }
+}
+
+/// A class without a style is one that nobody made: masked.
+fn of_class(spec: &Spec, class: &str) -> Option<(String, MaskStyle)> {
+    let style = match spec.classes.get(class) {
+        // Nothing in these servers makes tokens yet: what shows less stands for them.
+        None | Some(MaskStyle::Token(_)) => MaskStyle::Constant,
+        Some(style) => *style,
+    };
+    (class != "public").then(|| (class.to_owned(), style))
+}

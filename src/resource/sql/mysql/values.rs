@@ -1,0 +1,168 @@
+//! Values out: the server's binary form of each (a statement is always prepared), as JSON without loss.
+
+use serde_json::{Value, json};
+use sqlx::mysql::{MySql, MySqlRow, MySqlTypeInfo};
+use sqlx::{Decode, Row, Type, TypeInfo, ValueRef};
+
+use crate::call::Refusal;
+use crate::resource::sql::pages::{EXACT, bytes};
+
+/// A value as it travels: integers beyond ±2^53 and decimals are strings; dates, also those that are zero, and times,
+/// also those beyond a day, are the server's own text; bytes and geometries are {"base64": …, "bytes": n}.
+///
+/// # Errors
+/// `internal`: it is not of the form that its type has.
+pub(super) fn of_row(row: &MySqlRow, at: usize) -> Result<Value, Refusal> {
+    let raw = row.try_get_raw(at).map_err(|_| unreadable())?;
+    let kind = raw.type_info().into_owned();
+    // The driver takes zero dates for NULL; their bytes are there.
+    match <&[u8] as Decode<MySql>>::decode(raw) {
+        Err(_) => Ok(Value::Null),
+        Ok(found) => render(found, &kind).ok_or_else(unreadable),
+    }
+}
+
+pub(super) fn unreadable() -> Refusal {
+    Refusal::internal("mysql: a row that is none")
+}
+
+fn render(found: &[u8], kind: &MySqlTypeInfo) -> Option<Value> {
+    Some(match kind.name() {
+        "NULL" => Value::Null,
+        "YEAR" => unsigned(found)?,
+        "BIT" => {
+            let bits = found.iter().try_fold(0_u64, |all, byte| {
+                all.checked_mul(256)?.checked_add(u64::from(*byte))
+            });
+            exact(bits?)
+        }
+        "FLOAT" => {
+            let real = f32::from_le_bytes(found.try_into().ok()?);
+            number(real.to_string().parse().ok()?) // as short as it can be written
+        }
+        "DOUBLE" => number(f64::from_le_bytes(found.try_into().ok()?)),
+        "DATE" => Value::String(date(found.split_first()?.1, false)?),
+        "DATETIME" | "TIMESTAMP" => Value::String(date(found.split_first()?.1, true)?),
+        "TIME" => Value::String(time(found.split_first()?.1)?),
+        "GEOMETRY" => bytes(found),
+        "DECIMAL" | "JSON" | "SET" | "ENUM" => text(found),
+        _ if <u64 as Type<MySql>>::compatible(kind) => unsigned(found)?,
+        _ if <i64 as Type<MySql>>::compatible(kind) => signed(found)?,
+        _ if <str as Type<MySql>>::compatible(kind) => text(found),
+        _ => bytes(found),
+    })
+}
+
+/// Everything but bytes comes in UTF-8; what is not, is bytes.
+fn text(found: &[u8]) -> Value {
+    match std::str::from_utf8(found) {
+        Ok(text) => Value::String(text.to_owned()),
+        Err(_) => bytes(found),
+    }
+}
+
+fn number(real: f64) -> Value {
+    match real.is_finite() {
+        true => json!(real),
+        false => Value::String(real.to_string()),
+    }
+}
+
+fn exact(integer: u64) -> Value {
+    match integer <= EXACT {
+        true => json!(integer),
+        false => Value::String(integer.to_string()),
+    }
+}
+
+/// Little-endian, of one to eight bytes.
+fn unsigned(found: &[u8]) -> Option<Value> {
+    let mut whole = [0; 8];
+    whole.get_mut(..found.len())?.copy_from_slice(found);
+    Some(exact(u64::from_le_bytes(whole)))
+}
+
+fn signed(found: &[u8]) -> Option<Value> {
+    let negative = found.last().is_some_and(|byte| *byte >= 0x80);
+    let mut whole = [if negative { 0xff } else { 0 }; 8];
+    whole.get_mut(..found.len())?.copy_from_slice(found);
+    let integer = i64::from_le_bytes(whole);
+    Some(match integer.unsigned_abs() <= EXACT {
+        true => json!(integer),
+        false => Value::String(integer.to_string()),
+    })
+}
+
+/// Year, month, day, and if there are hours, minutes, seconds, microseconds; what is left out at the end is zero.
+fn date(found: &[u8], with_time: bool) -> Option<String> {
+    let mut whole = [0_u8; 11];
+    whole.get_mut(..found.len())?.copy_from_slice(found);
+    let [y1, y2, month, day, hour, minute, second, rest @ ..] = whole;
+    let year = u16::from_le_bytes([y1, y2]);
+    let mut text = format!("{year:04}-{month:02}-{day:02}");
+    if with_time {
+        text += &format!(
+            " {hour:02}:{minute:02}:{second:02}{}",
+            fraction(u32::from_le_bytes(rest))
+        );
+    }
+    Some(text)
+}
+
+/// Sign, days, hours, minutes, seconds, microseconds.
+fn time(found: &[u8]) -> Option<String> {
+    let mut whole = [0_u8; 12];
+    whole.get_mut(..found.len())?.copy_from_slice(found);
+    let [sign, d1, d2, d3, d4, hour, minute, second, rest @ ..] = whole;
+    let hours = u64::from(u32::from_le_bytes([d1, d2, d3, d4])) * 24 + u64::from(hour);
+    let sign = if sign == 0 { "" } else { "-" };
+    let fraction = fraction(u32::from_le_bytes(rest));
+    Some(format!("{sign}{hours:02}:{minute:02}:{second:02}{fraction}"))
+}
+
+fn fraction(microseconds: u32) -> String {
+    match microseconds {
+        0 => String::new(),
+        some => format!(".{some:06}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_keep_every_digit() {
+        for (found, value) in [
+            (&[255][..], json!(-1)),
+            (&[0, 0x80], json!(-32768)),
+            (&[1, 0, 0, 0], json!(1)),
+            (&[0, 0, 0, 0, 0, 0, 0, 0x80], json!("-9223372036854775808")),
+            (&[1, 0, 0, 0, 0, 0, 0x20, 0], json!("9007199254740993")),
+        ] {
+            assert_eq!(signed(found), Some(value), "{found:?}");
+        }
+        assert_eq!(unsigned(&[255]), Some(json!(255)));
+        assert_eq!(unsigned(&[255; 8]), Some(json!("18446744073709551615")));
+        assert_eq!(unsigned(&[0; 9]), None);
+    }
+
+    #[test]
+    fn dates_and_times_are_what_the_server_would_write() {
+        for (found, value) in [
+            (&[][..], "0000-00-00 00:00:00"),
+            (&[0xe8, 0x07, 0, 0], "2024-00-00 00:00:00"),
+            (&[0xea, 0x07, 2, 3, 4, 5, 6], "2026-02-03 04:05:06"),
+            (
+                &[0xea, 0x07, 2, 3, 4, 5, 6, 0x20, 0xa1, 7, 0],
+                "2026-02-03 04:05:06.500000",
+            ),
+        ] {
+            assert_eq!(date(found, true).as_deref(), Some(value));
+        }
+        assert_eq!(date(&[0xea, 0x07, 2, 3], false).as_deref(), Some("2026-02-03"));
+        assert_eq!(time(&[]).as_deref(), Some("00:00:00"));
+        assert_eq!(time(&[1, 34, 0, 0, 0, 22, 59, 59]).as_deref(), Some("-838:59:59"));
+        assert_eq!(date(&[0; 12], true), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Answers of any length, and calls that end before their statements do.
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tollgate::call::Request;
+use tollgate::call::request::SqlQuery;
+
+use super::{Stand, code, query};
+use crate::support::until;
+
+/// Takes longer than any test.
+const ENDLESS: &str = "SELECT count(*) FROM numbers a, numbers b, numbers c WHERE a.n + b.n + c.n = 7";
+
+const NUMBERS: &str =
+    "CREATE TABLE numbers (n int PRIMARY KEY); INSERT INTO numbers SELECT seq FROM seq_1_to_20000";
+
+/// Statements that the server works at for us.
+const ACTIVE: &str = "SELECT count(*) FROM information_schema.processlist WHERE user = 'reader' AND command IN ('Query', 'Execute')";
+
+async fn stand(seconds: u64) -> Stand {
+    Stand::with(NUMBERS, |spec| {
+        spec.columns.insert("numbers.n".to_owned(), "public".to_owned());
+        spec.limits.rows = 20_000;
+        spec.limits.bytes = 2_000_000;
+        spec.limits.seconds = seconds;
+    })
+    .await
+}
+
+async fn active(stand: &Stand, many: &str) {
+    until("as many statements as there should be", async || {
+        (stand.sql(ACTIVE) == many).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pages_are_of_one_result_and_no_answer_is_longer_than_it_may_be() {
+    let stand = stand(30).await;
+    let statement = "SELECT n FROM numbers ORDER BY n";
+    let all = stand.query(statement).await;
+    assert_eq!(all["data"]["row_count"], json!(20_000), "{}", all["refusal"]);
+    assert_eq!(all["truncated"], json!(null));
+    assert_eq!(all["data"]["rows"][19_999], json!([20_000]));
+    let mut cursor = None;
+    for page in 0..3 {
+        let asked = SqlQuery {
+            limit: Some(700),
+            cursor: cursor.clone(),
+            ..query(statement)
+        };
+        let answer = stand.ask(asked).await;
+        assert_eq!(answer["data"]["row_count"], json!(700), "{answer}");
+        assert_eq!(answer["data"]["rows"][0], json!([page * 700 + 1]));
+        assert_eq!(answer["truncated"], json!(true));
+        cursor = answer["next_cursor"].as_str().map(str::to_owned);
+        assert!(cursor.is_some());
+    }
+    let exact = SqlQuery {
+        limit: Some(3),
+        ..query("SELECT id FROM orders ORDER BY id")
+    };
+    assert_eq!(
+        stand.ask(exact).await["truncated"],
+        json!(null),
+        "there is no more"
+    );
+    let past = SqlQuery {
+        cursor: cursor.clone().map(|cursor| cursor.replacen("2100", "99999", 1)),
+        ..query(statement)
+    };
+    assert_eq!(stand.ask(past).await["data"]["row_count"], json!(0));
+    let other = SqlQuery {
+        cursor,
+        ..query("SELECT n FROM numbers ORDER BY n DESC")
+    };
+    assert_eq!(code(&stand.ask(other).await), "invalid_arguments");
+    let wide = stand
+        .query("SELECT REPEAT('x', 900000) AS x FROM numbers LIMIT 5")
+        .await;
+    assert_eq!(
+        wide["data"]["row_count"],
+        json!(2),
+        "as many as fit: {}",
+        wide["refusal"]
+    );
+    let wider = stand
+        .query("SELECT REPEAT('x', 2100000) AS x FROM numbers LIMIT 5")
+        .await;
+    assert_eq!(code(&wider), "limit_exceeded");
+    // No more connections than calls at a time, and what was left of a page is ended.
+    let calls = (0..40).map(|_| stand.rows("SELECT count(*) FROM orders"));
+    for rows in futures::future::join_all(calls).await {
+        assert_eq!(rows, json!([[3]]));
+    }
+    until("few connections, and all of them idle", async || {
+        let many = "SELECT count(*) FROM information_schema.processlist WHERE user = 'reader'";
+        let many: u32 = stand.sql(many).parse().unwrap();
+        (many <= 8 && stand.sql(ACTIVE) == "0").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_ends_takes_its_statement_with_it() {
+    let mut stand = stand(300).await;
+    stand.rows("SELECT count(*) FROM orders").await;
+    let stand_ref = &stand;
+    // Cancelled.
+    let cancel = CancellationToken::new();
+    let request = || Request::SqlQuery(query(ENDLESS));
+    let (answer, ()) = tokio::join!(stand_ref.call(&["analyst"], request(), &cancel), async {
+        active(stand_ref, "1").await;
+        cancel.cancel();
+    });
+    assert_eq!(code(&answer), "cancelled");
+    active(stand_ref, "0").await;
+    // Nobody waits any more: the future is dropped.
+    let never = CancellationToken::new();
+    tokio::select! {
+        answer = stand_ref.call(&["analyst"], request(), &never) => panic!("{answer}"),
+        () = active(stand_ref, "1") => {}
+    }
+    active(stand_ref, "0").await;
+    // The server goes away under a statement, and comes back.
+    let lost = {
+        let call = stand.call(&["analyst"], request(), &never);
+        let kill = async {
+            active(&stand, "1").await;
+            let id =
+                "SELECT id FROM information_schema.processlist WHERE user = 'reader' AND command = 'Execute'";
+            stand.sql(&format!("KILL {}", stand.sql(id)));
+        };
+        tokio::join!(call, kill).0
+    };
+    assert_eq!(code(&lost), "target_failed", "{lost}");
+    assert_eq!(lost["refusal"]["retry"], json!(true), "{lost}");
+    let one = "SELECT id FROM orders WHERE id = 10";
+    for hard in [true, false] {
+        assert_eq!(stand.rows(one).await, json!([[10]]));
+        stand.server.stop(hard);
+        let away = stand.query(one).await;
+        assert_eq!(code(&away), "target_failed", "{away}");
+        assert_eq!(away["refusal"]["retry"], json!(true), "{away}");
+        stand.server.again().await;
+        assert_eq!(stand.rows(one).await, json!([[10]]));
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_ended() {
+    let stand = stand(1).await;
+    let answer = stand.query(ENDLESS).await;
+    assert_eq!(code(&answer), "limit_exceeded", "{answer}");
+    active(&stand, "0").await;
+}
+
+/// The driver asks for several statements in one text; what is prepared is one all the same.
+#[tokio::test]
+async fn a_prepared_text_is_one_statement() {
+    let stand = stand(30).await;
+    let answer = stand.query("SELECT 1 FROM orders; SELECT 2 FROM orders").await;
+    assert_eq!(code(&answer), "statement_refused", "{answer}");
+}
