@@ -368,17 +368,17 @@ fn names_are_unique_and_not_ours() {
 
 #[test]
 fn kinds() {
-    for later in ["mysql", "ssh", "http"] {
+    for later in ["ssh", "http"] {
         let refused = refusal_of(&SQLITE.replace("sqlite", later));
         assert!(refused.contains("not available in this version"), "{refused}");
     }
     assert_snapshot!(refusal_of(&SQLITE.replace("sqlite", "ssh")), @r#"
     tollgate.toml:5:8: resources of kind "ssh" are not available in this version
-      instead: this version has the kinds `git`, `sqlite`, `postgres` and `shell`
+      instead: this version has the kinds `git`, `sqlite`, `postgres`, `mysql` and `shell`
     "#);
     assert_snapshot!(refusal_of(&SQLITE.replace("sqlite", "oracle")), @r#"
     tollgate.toml:5:8: unknown kind `oracle`
-      instead: the kinds of this version are `git`, `sqlite`, `postgres`, `shell`
+      instead: the kinds of this version are `git`, `sqlite`, `postgres`, `mysql`, `shell`
     "#);
     assert_snapshot!(refusal_of(&GIT.replace("path = \"web.git\"", "url = \"https://git.example.com/web.git\"")), @r#"
     tollgate.toml:6:7: remote repositories come later
