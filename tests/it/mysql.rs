@@ -1,6 +1,7 @@
 //! MySQL and MariaDB through their public face, against real servers: inspection, a decision by policies, the run, the
 //! mask stage. What needs the inside is tested beside the adapter.
 
+mod attack;
 mod catalogue;
 mod ends;
 mod errors;

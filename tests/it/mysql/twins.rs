@@ -10,6 +10,7 @@ use super::Stand;
 const SCHEMA: &str = include_str!("data/schema.sql");
 const LEAKS: &str = include_str!("data/leaks.sql");
 const READS: &str = include_str!("data/reads.sql");
+const BYPASS: &str = include_str!("data/bypass.sql");
 
 /// What classified values of either twin have in them, and nothing else has.
 const MARKS: &[&str] = &["alpha", "bravo", "7777", "8888"];
@@ -169,4 +170,79 @@ async fn analysts_are_answered_the_same_over_both() {
         "{answered} of {}",
         reads.len()
     );
+}
+
+/// The characters that a line spells.
+fn spelled(line: &str) -> String {
+    let mut text = line.replace("\\\\", "\u{1}").replace("\\n", "\n");
+    for c in ['\u{200b}', '\u{202e}', '\u{feff}', '\u{a0}'] {
+        text = text.replace(&format!("\\u{:04x}", u32::from(c)), &c.to_string());
+    }
+    text.replace('\u{1}', "\\")
+}
+
+/// The statements of the bypass set as they are sent.
+fn bypasses() -> Vec<(String, String)> {
+    let lines = BYPASS.lines().filter(|line| !line.starts_with("-- "));
+    let pairs = lines.filter_map(|line| line.split_once(": "));
+    pairs
+        .map(|(kind, text)| (kind.to_owned(), spelled(text)))
+        .collect()
+}
+
+/// What is in every table, whoever may see it.
+fn contents(stand: &Stand) -> String {
+    let tables = "departments, employees, customers, orders, products, order_items, events, categories, articles, `Mixed Case`";
+    let sums = stand.sql(&format!("CHECKSUM TABLE {tables}"));
+    let plan = stand.sql("CHECKSUM TABLE shop_tollgate.tollgate_plan");
+    let there = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema LIKE 'shop%' UNION ALL SELECT COUNT(*) FROM mysql.global_priv";
+    format!("{sums}\n{plan}\n{}", stand.sql(there))
+}
+
+#[tokio::test]
+async fn what_is_no_read_is_not_run_as_one() {
+    let stand = twin(true).await;
+    let before = contents(&stand);
+    let mut wrong = Vec::new();
+    for (kind, statement) in bypasses() {
+        let answer = stand.query(&statement).await;
+        let said = answer.to_string();
+        let code = answer["refusal"]["code"].as_str().unwrap_or("none");
+        let shown = MARKS
+            .iter()
+            .any(|mark| said.contains(mark) && !statement.contains(mark));
+        if shown || !["statement_refused", "wrong_tool", "not_found", "limit_exceeded"].contains(&code) {
+            wrong.push(format!("{kind} {statement}\n    {answer}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(contents(&stand), before);
+}
+
+/// Without the guard: each as it was written, by the account, where its names are those of the views.
+#[tokio::test]
+async fn the_account_alone_sees_and_changes_nothing() {
+    let stand = twin(true).await;
+    stand.sql("SET GLOBAL max_statement_time = 0.5");
+    let before = contents(&stand);
+    let mut wrong = Vec::new();
+    let all = bypasses().into_iter().map(|(_, statement)| statement);
+    for statement in all.chain(leaks().into_iter().map(str::to_owned)) {
+        for place in ["shop_tollgate", "information_schema"] {
+            let asked = stand
+                .server
+                .sql_as(("reader", super::PASSWORD), place, &statement);
+            let said = match asked {
+                Ok(said) | Err(said) => said,
+            };
+            if MARKS
+                .iter()
+                .any(|mark| said.contains(mark) && !statement.contains(mark))
+            {
+                wrong.push(format!("{statement}\n    {said}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(contents(&stand), before);
 }

@@ -116,7 +116,7 @@ async fn every_type_arrives_without_loss() {
         .await;
     assert_eq!(
         none["data"],
-        json!({"columns": ["id", "town"], "rows": [], "row_count": 0})
+        json!({"columns": ["id", "town"], "types": ["int", "varchar"], "rows": [], "row_count": 0})
     );
 }
 

@@ -116,8 +116,14 @@ async fn views(conn: &mut MySqlConnection, spec: &Spec) -> Result<Views, Refusal
     let folded = "SELECT CAST(@@lower_case_table_names AS CHAR)".to_owned();
     let folded = ask(conn, folded, &[]).await?.first().is_none_or(|one| one != "0");
     tables::classify(spec, folded, &mut relations).map_err(unmakeable)?;
-    let question = "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ?";
-    let there = ask(conn, question.to_owned(), &[&spec.views]).await?;
+    // Only what was made by this: another's view in a database that was named by mistake is not ours to drop.
+    let question = "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ? AND DEFINER = ?";
+    let there = ask(
+        conn,
+        question.to_owned(),
+        &[&spec.views, &DEFINER.replace('\'', "")],
+    )
+    .await?;
     let question = "SELECT Host FROM mysql.user WHERE User = ? ORDER BY Host";
     let account = decoded(spec.url.username());
     let hosts = ask(conn, question.to_owned(), &[&account]).await?;

@@ -51,6 +51,11 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<
     let folded = folded(link).await?;
     let seen = tables::read(link.conn()?, &spec.database()).await?;
     let mut findings = role::findings(spec, &probe::grants(link.conn()?).await?);
+    findings.extend(role::elsewhere(
+        spec,
+        folded,
+        &probe::databases(link.conn()?).await?,
+    ));
     let (relations, misfit) = match spec.behind_views() {
         true => {
             if let Some(table) = seen.keys().next() {
@@ -104,7 +109,8 @@ async fn planned(link: &mut Link, spec: &Spec, folded: bool) -> Result<Found, Re
     let place = quoted(&spec.views);
     let plan = format!("SELECT relation, plan, made FROM {place}.{}", quoted(PLAN));
     let now = format!(
-        "SELECT table_name, column_name, column_type FROM {place}.{} ORDER BY table_name, at",
+        "SELECT table_name, column_name, column_type, IF(extra LIKE '% GENERATED%', 'made', '')
+         FROM {place}.{} ORDER BY table_name, at",
         quoted(NOW)
     );
     let mut both = Vec::new();
@@ -175,16 +181,20 @@ fn compare(
     let Some(now) = now else {
         return Ok(wanted);
     };
-    let mut columns: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    let mut columns: BTreeMap<String, Vec<(String, String, bool)>> = BTreeMap::new();
     for row in now {
-        columns
-            .entry(text(row, 0))
-            .or_default()
-            .push((text(row, 1), text(row, 2)));
+        let column = (text(row, 1), text(row, 2), !text(row, 3).is_empty());
+        columns.entry(text(row, 0)).or_default().push(column);
     }
-    let of_plan = |relation: &Relation| -> Vec<(String, String)> {
-        let pair = |column: &super::catalog::Column| (column.name.clone(), column.declared_type.clone());
-        relation.columns.iter().map(pair).collect()
+    let of_plan = |relation: &Relation| -> Vec<(String, String, bool)> {
+        let each = |column: &super::catalog::Column| {
+            (
+                column.name.clone(),
+                column.declared_type.clone(),
+                column.generated,
+            )
+        };
+        relation.columns.iter().map(each).collect()
     };
     for (name, relation) in &planned {
         if columns.remove(name) != Some(of_plan(relation)) {

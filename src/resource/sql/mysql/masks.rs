@@ -52,7 +52,8 @@ fn null(kind: &str) -> &'static str {
 /// `***` and the last four characters of what has eight or more, and at most a mebibyte.
 fn last4(name: &str, integer: bool) -> String {
     let text = match integer {
-        true => format!("CAST({name} AS CHAR)"),
+        // Without the zeros that ZEROFILL shows: they would make a short number long.
+        true => format!("CAST({name} + 0 AS CHAR)"),
         false => name.to_owned(),
     };
     format!(

@@ -25,6 +25,9 @@ const PARTS: [&str; 3] = [
      FROM information_schema.VIEWS WHERE TABLE_SCHEMA IN ({seen})",
 ];
 
+/// The databases that the account may see: those on which it has any right, whoever that was given to.
+const DATABASES: &str = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME";
+
 /// One row of what is asked, as texts.
 pub(super) type Texts = Vec<Option<String>>;
 
@@ -83,6 +86,7 @@ pub(super) async fn version(link: &mut Link, spec: &Spec) -> Result<String, Refu
         .await
         .map_err(|error| refusals::away(&error))?;
     all.extend(grants(link.conn()?).await?);
+    all.extend(databases(link.conn()?).await?);
     if spec.behind_views() {
         let whole = |name| format!("{}.{}", quoted(&spec.views), quoted(name));
         let made = format!(
@@ -109,11 +113,21 @@ fn digest(parts: &str) -> String {
     )
 }
 
-/// What the account may do, in the server's own words.
+/// What the account may do, in the server's own words: also by what is granted to everybody (`PUBLIC`), which the
+/// server leaves out where it is asked for an account by name.
 ///
 /// # Errors
 /// What [`refusals::away`] makes of it.
 pub(super) async fn grants(conn: &mut MySqlConnection) -> Result<Vec<Texts>, Refusal> {
-    let found = texts(conn, "SHOW GRANTS FOR CURRENT_USER()".to_owned(), &[]).await;
+    let found = texts(conn, "SHOW GRANTS".to_owned(), &[]).await;
+    found.map_err(|error| refusals::away(&error))
+}
+
+/// Every database that the account may see.
+///
+/// # Errors
+/// What [`refusals::away`] makes of it.
+pub(super) async fn databases(conn: &mut MySqlConnection) -> Result<Vec<Texts>, Refusal> {
+    let found = texts(conn, DATABASES.to_owned(), &[]).await;
     found.map_err(|error| refusals::away(&error))
 }

@@ -10,6 +10,28 @@ pub(super) fn findings(spec: &Spec, grants: &[Texts]) -> Vec<String> {
     lines.filter_map(|line| finding(spec, &line)).collect()
 }
 
+/// Databases that the account may see beside the one that statements name, in words for the operator: a right that was
+/// given to everybody, in `mysql.db` or by a pattern of names, is in no line about the account.
+pub(super) fn elsewhere(spec: &Spec, folded: bool, databases: &[Texts]) -> Vec<String> {
+    let place = spec.place();
+    let own = |name: &String| {
+        let is = |known: &str| name == known || folded && name.to_lowercase() == known.to_lowercase();
+        is(&place)
+            || ["information_schema", "performance_schema"]
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known))
+    };
+    let named = databases.iter().filter_map(|row| row.first().cloned().flatten());
+    named
+        .filter(|name| !own(name))
+        .map(|name| {
+            format!(
+                "the account can see the database {name}, perhaps by what is granted to PUBLIC or, in mysql.db, to everybody"
+            )
+        })
+        .collect()
+}
+
 fn finding(spec: &Spec, line: &str) -> Option<String> {
     let Some((rights, rest)) = line
         .strip_prefix("GRANT ")

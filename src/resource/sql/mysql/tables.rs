@@ -124,7 +124,8 @@ pub(super) fn classify(
         }
     }
     for relation in relations.values_mut() {
-        for column in &mut relation.columns {
+        let mut made = Vec::new();
+        for (at, column) in relation.columns.iter_mut().enumerate() {
             let found = listed.get_mut(&key(&relation.name, &column.name));
             column.class = match found {
                 Some((class, seen)) => {
@@ -134,8 +135,19 @@ pub(super) fn classify(
                 None if relation.view || spec.columns_default == ColumnsDefault::Mask => {
                     Some((UNLISTED.to_owned(), MaskStyle::Constant))
                 }
-                None => None,
+                None => {
+                    made.extend(column.generated.then_some(at));
+                    None
+                }
             };
+        }
+        // A generated column may be made of a masked one.
+        if relation.columns.iter().any(|column| column.class.is_some()) {
+            for at in made {
+                if let Some(column) = relation.columns.get_mut(at) {
+                    column.class = Some((UNLISTED.to_owned(), MaskStyle::Constant));
+                }
+            }
         }
     }
     let missing = listed.iter().find(|(_, (_, seen))| !seen);

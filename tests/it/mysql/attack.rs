@@ -1,0 +1,197 @@
+//! What somebody with the rights of a developer, or a careless administrator, could have prepared.
+
+use serde_json::json;
+use tollgate::resource::sql::ColumnsDefault;
+
+use super::{Stand, database, root};
+
+/// A column that the server makes of a classified one tells what that one holds.
+#[tokio::test]
+async fn what_is_made_of_a_masked_column_is_masked_unless_it_is_listed() {
+    let table = "CREATE TABLE made (id int PRIMARY KEY, secret varchar(50), note varchar(60),
+          copy varchar(60) AS (concat(secret, '!')) VIRTUAL, kept varchar(60) AS (upper(secret)) STORED, listed int AS (length(secret)) STORED);
+        INSERT INTO made (id, secret, note) VALUES (1, 'alpha7777', 'a note');
+        CREATE TABLE plain (id int PRIMARY KEY, twice int AS (id * 2) VIRTUAL); INSERT INTO plain (id) VALUES (4);";
+    let stand = Stand::with(table, |spec| {
+        spec.columns_default = ColumnsDefault::Show;
+        spec.columns.insert("made.secret".to_owned(), "email".to_owned());
+        spec.columns.insert("made.listed".to_owned(), "public".to_owned());
+    })
+    .await;
+    assert_eq!(
+        stand.rows("SELECT * FROM made").await,
+        json!([[1, "***", "a note", "***", "***", 9]])
+    );
+    assert_eq!(stand.rows("SELECT * FROM plain").await, json!([[4, 8]]));
+    stand.sql("ALTER TABLE made DROP COLUMN note; ALTER TABLE made ADD COLUMN note varchar(60) AS (concat(secret, '?')) VIRTUAL AFTER secret");
+    let why = stand.closed().await;
+    assert!(why.contains("made has other columns"), "{why}");
+    stand.make_views().await;
+    assert_eq!(stand.rows("SELECT note FROM made").await, json!([["***"]]));
+}
+
+/// The zeros before a number are not of its digits.
+#[tokio::test]
+async fn a_short_number_filled_with_zeros_is_not_shown() {
+    let table =
+        "CREATE TABLE pins (id int PRIMARY KEY, pin int(10) ZEROFILL, big bigint(20) unsigned ZEROFILL);
+        INSERT INTO pins VALUES (1, 4321, 4321), (2, 1234567890, 18446744073709551615)";
+    let stand = Stand::with(table, |spec| {
+        spec.columns.insert("pins.id".to_owned(), "public".to_owned());
+        for column in ["pins.pin", "pins.big"] {
+            spec.columns.insert(column.to_owned(), "tail".to_owned());
+        }
+    })
+    .await;
+    assert_eq!(
+        stand.rows("SELECT pin, big FROM pins ORDER BY id").await,
+        json!([["***", "***"], ["***7890", "***1615"]])
+    );
+}
+
+/// What is granted to everybody is in no line about the account.
+#[tokio::test]
+async fn a_right_that_everybody_has_closes_the_resource() {
+    let stand = Stand::new("CREATE DATABASE other; CREATE TABLE other.t (a int); CREATE ROLE boss").await;
+    stand.rows("SELECT id FROM orders").await;
+    for (give, take, named) in [
+        (
+            "GRANT SELECT ON other.* TO PUBLIC",
+            "REVOKE SELECT ON other.* FROM PUBLIC",
+            "other",
+        ),
+        (
+            "GRANT EXECUTE ON shop_tollgate.* TO PUBLIC",
+            "REVOKE EXECUTE ON shop_tollgate.* FROM PUBLIC",
+            "EXECUTE",
+        ),
+        (
+            "GRANT SELECT ON shop.customers TO PUBLIC",
+            "REVOKE SELECT ON shop.customers FROM PUBLIC",
+            "customers",
+        ),
+        (
+            "GRANT SELECT (id) ON shop.customers TO PUBLIC",
+            "REVOKE SELECT (id) ON shop.customers FROM PUBLIC",
+            "customers",
+        ),
+        (
+            "GRANT boss TO reader",
+            "REVOKE boss FROM reader",
+            "no plain grant",
+        ),
+        (
+            "GRANT PROXY ON boss TO reader",
+            "REVOKE PROXY ON boss FROM reader",
+            "PROXY",
+        ),
+        (
+            "INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('%', 'other', '', 'Y'); FLUSH PRIVILEGES",
+            "DELETE FROM mysql.db WHERE User = ''; FLUSH PRIVILEGES",
+            "other",
+        ),
+    ] {
+        stand.sql(give);
+        let why = stand.closed().await;
+        assert!(why.contains(named), "{give}: {why}");
+        stand.sql(take);
+        stand.rows("SELECT id FROM orders").await;
+    }
+}
+
+/// Names are quoted in what an administrator runs, by us and by the server's own client.
+#[tokio::test]
+async fn hostile_names_are_names() {
+    let long = "l".repeat(64);
+    let names = [
+        "a`b",
+        "x'; DROP TABLE shop.orders; -- ",
+        "`; DROP TABLE shop.orders; -- x",
+        "new\nDROP TABLE shop.orders;\nx",
+        "back\\",
+        "'\\'",
+        "\"q\"",
+        "/*! x */",
+        "\\! touch x",
+        "delimiter //",
+        "*/",
+        "näme",
+        "Orders",
+        "tab\tle",
+        long.as_str(),
+    ];
+    let mut script = String::new();
+    for name in names {
+        let quoted = format!("`{}`", name.trim_end().replace('`', "``"));
+        script += &format!(
+            "CREATE TABLE {quoted} ({quoted} varchar(40), id int, kind enum('a\\'b','c\\\\','`;x')); INSERT INTO {quoted} VALUES ('alpha7777', 1, 1);"
+        );
+    }
+    let stand = Stand::new(&script).await;
+    assert_eq!(stand.rows("SELECT count(*) FROM orders").await, json!([[3]]));
+    assert_eq!(
+        stand.rows("SELECT * FROM Orders").await,
+        json!([["***", null, "***"]])
+    );
+    let made = database(&stand.spec).views(&root()).await.unwrap();
+    for place in ["shop", "shop_tollgate", "mysql"] {
+        stand.server.sql(
+            "mysql",
+            "DROP DATABASE shop_tollgate; CREATE DATABASE shop_tollgate",
+        );
+        stand.server.sql(place, &made.script());
+        assert_eq!(
+            stand.rows("SELECT count(*) FROM orders").await,
+            json!([[3]]),
+            "{place}"
+        );
+        for name in names {
+            let quoted = format!("`{}`", name.trim_end().replace('`', "``"));
+            let seen = stand
+                .server
+                .sql("shop_tollgate", &format!("SELECT * FROM {quoted}"));
+            assert!(seen.starts_with("***\t"), "{name}: {seen}");
+        }
+    }
+}
+
+/// Views that somebody else made in a database that was named by mistake are not ours to drop.
+#[tokio::test]
+async fn another_s_view_is_not_dropped() {
+    let stand = Stand::new("").await;
+    stand.sql("CREATE VIEW shop_tollgate.report AS SELECT 1 AS one");
+    stand.make_views().await;
+    assert_eq!(stand.sql("SELECT one FROM shop_tollgate.report"), "1");
+    let (code, _) = stand.refused("SELECT one FROM report").await;
+    assert_eq!(code, "statement_refused");
+}
+
+/// What the server makes of quotation marks, backslashes and bars by itself is not what our connections have.
+#[tokio::test]
+async fn the_servers_own_modes_change_nothing() {
+    let stand = Stand::new("").await;
+    for mode in [
+        "ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT,IGNORE_SPACE,HIGH_NOT_PRECEDENCE",
+        "ORACLE",
+        "MSSQL",
+        "EMPTY_STRING_IS_NULL,PAD_CHAR_TO_FULL_LENGTH,REAL_AS_FLOAT,NO_UNSIGNED_SUBTRACTION",
+    ] {
+        stand.sql(&format!(
+            "SET GLOBAL sql_mode = '{mode}'; SET GLOBAL character_set_client = latin1; SET GLOBAL character_set_connection = latin1;
+             SET GLOBAL character_set_results = latin1; SET GLOBAL init_connect = 'SET NAMES gbk'"
+        ));
+        stand.make_views().await;
+        let stand_ref = &stand;
+        // Connections that were ready before the change have none of it either way; new ones follow them.
+        for _ in 0..3 {
+            let rows = stand_ref
+                .rows("SELECT \"email\", 'a\\'b', '\\\\', '縗\\' OR 1=1 -- ', '' IS NULL, not 1 between -5 and 5, email FROM customers WHERE id = 1")
+                .await;
+            assert_eq!(
+                rows,
+                json!([["email", "a'b", "\\", "縗' OR 1=1 -- ", 0, 0, "***"]]),
+                "{mode}"
+            );
+        }
+    }
+}
