@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollgate::resource::sql::MaskStyle;
 
 use super::Stand;
@@ -217,6 +217,7 @@ async fn what_is_no_read_is_not_run_as_one() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(contents(&stand), before);
+    assert_eq!(stand.rows("SELECT count(*) FROM customers").await, json!([[4]]));
 }
 
 /// Without the guard: each as it was written, by the account, where its names are those of the views.
@@ -227,6 +228,8 @@ async fn the_account_alone_sees_and_changes_nothing() {
     let before = contents(&stand);
     let mut wrong = Vec::new();
     let all = bypasses().into_iter().map(|(_, statement)| statement);
+    // An account may give itself another password; what follows would be refused for that alone.
+    let all = all.filter(|statement| !statement.starts_with("SET PASSWORD"));
     for statement in all.chain(leaks().into_iter().map(str::to_owned)) {
         for place in ["shop_tollgate", "information_schema"] {
             let asked = stand
@@ -245,4 +248,5 @@ async fn the_account_alone_sees_and_changes_nothing() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(contents(&stand), before);
+    assert_eq!(stand.rows("SELECT count(*) FROM customers").await, json!([[4]]));
 }

@@ -1,6 +1,7 @@
 //! A MariaDB server of the test's own, with Debian's programs: a copy of a data folder that is made once.
 
 use std::fs::{File, Permissions};
+use std::io::{Seek, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -190,6 +191,24 @@ impl Mysql {
     pub(crate) fn try_sql(&self, database: &str, script: &str) -> Result<String, String> {
         let socket = format!("--socket={}", self.path("socket").display());
         Self::client(&["--user=root", &socket, database], script)
+    }
+
+    /// The same by a client with another character set, read from its standard input as a script is.
+    pub(crate) fn sql_in(&self, charset: &str, database: &str, script: &str) -> Result<(), String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(script.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        let mut client = program("mariadb");
+        client
+            .env_clear()
+            .args(["--no-defaults", "--batch", "--user=root"]);
+        client.arg(format!("--default-character-set={charset}"));
+        client.arg(format!("--socket={}", self.path("socket").display()));
+        let output = client.arg(database).stdin(file).output().unwrap();
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
     }
 
     /// The same as somebody with a password, over TCP.

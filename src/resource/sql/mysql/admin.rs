@@ -149,6 +149,8 @@ fn statements(
         "SET NAMES utf8mb4".to_owned(),
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
             .to_owned(),
+        canary("縗"),
+        canary("縡"),
         format!("CREATE DATABASE IF NOT EXISTS {place} CHARACTER SET utf8mb4"),
         format!("CREATE USER IF NOT EXISTS {DEFINER} ACCOUNT LOCK"),
         format!("GRANT SELECT ON {}.* TO {DEFINER}", pattern(&database)),
@@ -181,6 +183,12 @@ fn statements(
         ));
     }
     Ok(all)
+}
+
+/// Fails in a client whose own character set takes the end of such a name for a half of a letter (GBK, Shift JIS, Big5).
+/// Such a client would take a part of some later name for commands of its own, some of which run programs.
+fn canary(name: &str) -> String {
+    format!("DO (SELECT 1 FROM (SELECT 1 AS `{name}`, 2 AS `;`) AS utf8)")
 }
 
 /// A database in a grant, where `_` and `%` stand for others unless they are escaped.
