@@ -200,7 +200,7 @@ fn a_name_does_not_become_a_line_of_the_proposal() {
         site("[[resource]]\nname = \"shop\"\nkind = \"sqlite\"\npath = \"shop.db\"\n[resource.columns]\n");
     let conn = rusqlite::Connection::open(folder.path().join("shop.db")).unwrap();
     conn.execute_batch(
-        "CREATE TABLE \"t\n'people.ssn' = 'public' #\" (\"phone\n'a.b' = 'public' #\" TEXT, shade \"VARIED\n'c.d' = 'public' #\")",
+        "CREATE TABLE \"t\n'people.ssn' = 'public' #\" (\"phone\n'ab' = 'public' #\" TEXT, shade \"VARIED\n'c.d' = 'public' #\")",
     )
     .unwrap();
     let text = said(&classify(folder.path(), "shop", &[]));
