@@ -269,6 +269,21 @@ fn plain(one: &Unlisted) -> Option<Proposed> {
     })
 }
 
+/// Between quotes. Whoever may name a column must not write lines of the configuration, nor to the terminal.
+fn quoted(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '\\' | '"' => text.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(text, "\\u{:04x}", u32::from(c));
+            }
+            c => text.push(c),
+        }
+    }
+    text
+}
+
 /// Lines for the configuration.
 fn proposal(config: &Config, name: &str, found: &[Unlisted]) -> String {
     let mask = super::mask();
@@ -278,7 +293,7 @@ fn proposal(config: &Config, name: &str, found: &[Unlisted]) -> String {
     );
     let (mut lines, mut classes) = (String::new(), BTreeSet::new());
     for one in found {
-        let column = one.column.replace('\\', "\\\\").replace('"', "\\\"");
+        let column = quoted(&one.column);
         match proposed(one, &mask) {
             Some(Proposed { class, reason }) => {
                 if class != "public" && !config.classes.contains_key(class) {
@@ -294,7 +309,7 @@ fn proposal(config: &Config, name: &str, found: &[Unlisted]) -> String {
                 let _ = writeln!(
                     lines,
                     "# \"{column}\" = \"…\"  # {} and nothing speaks for a class: {why}",
-                    one.declared_type
+                    one.declared_type.replace(char::is_control, " ")
                 );
             }
         }

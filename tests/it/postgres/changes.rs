@@ -309,7 +309,7 @@ async fn returning_gives_the_servers_own_values_behind_masks_and_in_no_order_tha
     assert_eq!(made["data"]["rows_affected"], json!(2), "{made}");
     assert_eq!(
         made["data"]["returned"],
-        json!({"columns": ["id", "email", "city", "b"], "row_count": 2,
+        json!({"columns": ["id", "email", "city", "b"], "types": ["int4", "text", "text", "date"], "row_count": 2,
             "rows": [[1, "***", "Moss", null], [2, "***", "Moss", null]]})
     );
     let made = stand
@@ -327,6 +327,33 @@ async fn returning_gives_the_servers_own_values_behind_masks_and_in_no_order_tha
         stand.sql("SELECT email FROM customers WHERE id = 9"),
         "nine@shop.example"
     );
+}
+
+/// What a clock chooses is another effect than the one that was seen; the time itself is the same one.
+#[tokio::test]
+async fn a_clock_does_not_change_what_was_approved() {
+    let stand = Stand::changing(
+        "CREATE TABLE timed (id int PRIMARY KEY, n bigint, at timestamptz, day date); INSERT INTO timed VALUES (1, 0, NULL, NULL)",
+        |spec| spec.columns_default = super::ColumnsDefault::Show,
+    )
+    .await;
+    for (given, same) in [
+        ("at = clock_timestamp(), day = current_date", true),
+        ("at = now(), n = 7", true),
+        (
+            "n = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+            false,
+        ),
+        (
+            "at = now(), n = (extract(epoch FROM now()) * 1000000)::bigint",
+            false,
+        ),
+    ] {
+        let statement = format!("UPDATE timed SET {given} WHERE id = 1");
+        let first = stand.measure(&statement).await.unwrap();
+        let second = stand.measure(&statement).await.unwrap();
+        assert_eq!(second.is_within(&first, Bound::Keys), same, "{statement}");
+    }
 }
 
 #[tokio::test]

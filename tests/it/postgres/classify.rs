@@ -192,3 +192,30 @@ async fn what_a_postgres_role_may_read_is_looked_at_and_comments_are_read() {
     assert_eq!(check.status.code(), Some(1));
     assert!(said(&check).contains("shop: nobody classified closed.email"));
 }
+
+/// Who may name a table or a type writes no line of the configuration.
+#[test]
+fn a_name_does_not_become_a_line_of_the_proposal() {
+    let folder =
+        site("[[resource]]\nname = \"shop\"\nkind = \"sqlite\"\npath = \"shop.db\"\n[resource.columns]\n");
+    let conn = rusqlite::Connection::open(folder.path().join("shop.db")).unwrap();
+    conn.execute_batch(
+        "CREATE TABLE \"t\n'people.ssn' = 'public' #\" (\"phone\n'ab' = 'public' #\" TEXT, shade \"VARIED\n'c.d' = 'public' #\")",
+    )
+    .unwrap();
+    let text = said(&classify(folder.path(), "shop", &[]));
+    assert!(text.contains("people.ssn"), "{text}");
+    let line =
+        |line: &str| line.is_empty() || line.starts_with(['#', '[', '"']) || line == "phone = \"constant\"";
+    assert!(text.lines().all(line), "{text}");
+    let parsed: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(
+        parsed["resource"]["columns"].as_table().unwrap().len(),
+        1,
+        "{text}"
+    );
+    assert!(
+        parsed["resource"]["columns"].to_string().contains("phone"),
+        "{text}"
+    );
+}

@@ -18,6 +18,11 @@ const SECRET: &[&str] = &[
     "followers.parent",
     "notes.secret",
     "late.secret",
+    "nulls.secret",
+    "defaulted.secret",
+    "stale.secret",
+    "whole.secret",
+    "part.secret",
 ];
 
 /// The first twin's secrets begin with `alpha`, the other's with `bravo`.
@@ -49,6 +54,28 @@ fn script(first: bool) -> String {
          CREATE TABLE far (id int PRIMARY KEY, word text);
          CREATE FUNCTION passes_on() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO refs VALUES (NEW.id, NEW.word); RETURN NEW; END';
          CREATE TRIGGER passes AFTER INSERT ON far FOR EACH ROW EXECUTE FUNCTION passes_on();
+         CREATE TABLE nulls (id int PRIMARY KEY, secret text, UNIQUE NULLS NOT DISTINCT (secret));
+         INSERT INTO nulls VALUES (1, nullif('{mark}', 'alpha'));
+         CREATE DOMAIN coded AS text DEFAULT 'alpha'; CREATE TABLE defaulted (id int PRIMARY KEY, secret coded UNIQUE);
+         INSERT INTO defaulted VALUES (1, '{mark}');
+         CREATE FUNCTION is_free(word text) RETURNS boolean LANGUAGE sql AS 'SELECT NOT EXISTS (SELECT FROM public.accounts WHERE code = word)';
+         CREATE FUNCTION differs(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT NOT EXISTS (SELECT FROM public.accounts WHERE code = $1)';
+         CREATE FUNCTION is_listed(word text) RETURNS boolean LANGUAGE sql AS 'SELECT NOT EXISTS (SELECT FROM public.accounts WHERE code = word)';
+         CREATE FUNCTION is_written(word text) RETURNS boolean LANGUAGE sql RETURN NOT EXISTS (SELECT FROM public.accounts WHERE code = word);
+         CREATE OPERATOR <<>> (LEFTARG = text, RIGHTARG = text, FUNCTION = differs);
+         CREATE DOMAIN free AS text CHECK (is_free(VALUE)); CREATE DOMAIN frees AS free[]; CREATE DOMAIN apart AS text CHECK (VALUE <<>> 'x');
+         CREATE TABLE by_domain (id int PRIMARY KEY, word free); CREATE TABLE by_list (id int PRIMARY KEY, words frees);
+         CREATE TABLE by_apart (id int PRIMARY KEY, word apart);
+         CREATE TABLE by_operator (id int PRIMARY KEY, word text CHECK (word <<>> 'x'));
+         CREATE TABLE by_check (id int PRIMARY KEY, word text CHECK (is_listed(word)));
+         CREATE TABLE by_body (id int PRIMARY KEY, word text CHECK (is_written(word)));
+         CREATE TABLE by_when (id int PRIMARY KEY, word text); INSERT INTO by_when VALUES (1, 'alpha');
+         CREATE TRIGGER same BEFORE UPDATE ON by_when FOR EACH ROW WHEN (is_free(NEW.word)) EXECUTE FUNCTION suppress_redundant_updates_trigger();
+         CREATE TABLE stale (id int PRIMARY KEY, word text, secret text CHECK (secret IS DISTINCT FROM current_setting('shop.closed', true)));
+         INSERT INTO stale VALUES (1, 'x', '{mark}'); ALTER DATABASE shop SET shop.closed = 'alpha';
+         CREATE TABLE whole (id int, word text, secret text) PARTITION BY RANGE (id);
+         CREATE TABLE part (secret text UNIQUE, word text, id int); ALTER TABLE whole ATTACH PARTITION part FOR VALUES FROM (0) TO (100);
+         INSERT INTO whole VALUES (1, 'x', '{mark}'), (2, 'y', 'zulu zulu');
          CREATE TABLE open (id int PRIMARY KEY, word text, n int); INSERT INTO open VALUES (1, 'x', 1), (2, 'y', 2)"
     )
 }
@@ -89,6 +116,19 @@ const ATTEMPTS: &[&str] = &[
     "INSERT INTO asked VALUES (9, '{}')",
     "UPDATE asked SET word = '{}' WHERE id = 1",
     "INSERT INTO far VALUES (300, '{}1')",
+    "INSERT INTO whole (id, secret) VALUES (3, '{}')",
+    "UPDATE whole SET secret = '{}' WHERE id = 2",
+    "INSERT INTO nulls (id) VALUES (2) /* {} */",
+    "INSERT INTO defaulted (id) VALUES (2) /* {} */",
+    "-INSERT INTO by_domain VALUES (1, '{}')",
+    "-INSERT INTO by_list VALUES (1, ARRAY['{}'])",
+    "-INSERT INTO by_apart VALUES (1, '{}')",
+    "-INSERT INTO open (id, word) VALUES (70, '{}'::apart)",
+    "-INSERT INTO by_operator VALUES (1, '{}')",
+    "INSERT INTO by_check VALUES (1, '{}')",
+    "INSERT INTO by_body VALUES (1, '{}')",
+    "-UPDATE by_when SET word = '{}' WHERE id = 1",
+    "UPDATE stale SET word = '{}' WHERE id = 1",
     "+UPDATE open SET word = '{}' WHERE id = 1 RETURNING *",
     "+INSERT INTO open VALUES (1, '{}', 5) ON CONFLICT (id) DO UPDATE SET n = excluded.n RETURNING n",
     "+UPDATE parents SET word = '{}' WHERE id < 5",
@@ -103,8 +143,15 @@ async fn twin(first: bool) -> Stand {
         spec.columns_default = ColumnsDefault::Show;
         spec.columns
             .extend(SECRET.iter().map(|name| ((*name).to_owned(), "email".to_owned())));
-        spec.functions
-            .extend(["public.is_known", "public.passes_on"].map(str::to_owned));
+        spec.functions.extend(
+            [
+                "public.is_known",
+                "public.passes_on",
+                "public.is_listed",
+                "public.is_written",
+            ]
+            .map(str::to_owned),
+        );
     })
     .await
 }

@@ -293,6 +293,83 @@ async fn without_the_right_function_the_resource_is_closed_and_says_what_to_do()
     );
 }
 
+/// A row of one's own with a guess in it would show the guess's token, and so in which other rows it stands.
+#[tokio::test]
+async fn a_guess_is_not_turned_into_a_token_by_writing_it() {
+    let change = |spec: &mut Spec| {
+        tokens(TokenScope::Deployment)(spec);
+        for (column, class) in [
+            ("made.id", "public"),
+            ("made.guess", "public"),
+            ("made.email", "email"),
+            ("customers.name", "public"),
+        ] {
+            spec.columns.insert(column.to_owned(), class.to_owned());
+        }
+    };
+    let stand = Stand::changing(
+        "CREATE TABLE made (id int PRIMARY KEY, guess text, email text GENERATED ALWAYS AS (lower(guess)) STORED); INSERT INTO made VALUES (1, 'x')",
+        change,
+    )
+    .await;
+    let script = grants(&stand, change).await;
+    stand.sql(&script);
+    stand.sql("GRANT INSERT, UPDATE, DELETE ON customers, made TO reader; GRANT SELECT (ctid, xmin, xmax, tableoid) ON customers, orders, made TO reader");
+    let before = stand.sql("SELECT array_agg(c ORDER BY id) FROM customers c");
+    for statement in [
+        "INSERT INTO customers (id, name, email) VALUES (90, 'n', 'two@shop.example')",
+        "INSERT INTO customers VALUES (90, 'n', 'two@shop.example', 'Oslo', NULL)",
+        "INSERT INTO customers (id, name, email) VALUES (1, 'n', 'x') ON CONFLICT (id) DO UPDATE SET email = 'two@shop.example'",
+        "UPDATE customers SET email = 'two@shop.example' WHERE id = 1",
+        "UPDATE customers SET (city, email) = ROW('Oslo', 'two@shop.example') WHERE id = 1",
+        "INSERT INTO made (id, guess) VALUES (2, 'two@shop.example')",
+        "UPDATE made SET guess = 'two@shop.example' WHERE id = 1",
+    ] {
+        let answer = stand.change(statement).await;
+        assert_eq!(code(&answer), "not_permitted", "{statement}: {answer}");
+    }
+    assert_eq!(
+        stand.sql("SELECT array_agg(c ORDER BY id) FROM customers c"),
+        before
+    );
+    let fine = stand
+        .change("UPDATE customers SET city = 'Moss' WHERE id = 1")
+        .await;
+    assert_eq!(fine["status"], "ok", "{fine}");
+}
+
+/// Who may make a part of a table may choose its name, and an operator runs what is printed.
+#[tokio::test]
+async fn a_name_does_not_become_a_statement_of_the_grants() {
+    let stand = shop(
+        "CREATE TABLE \"x\nGRANT SELECT ON tollgate.token_key TO reader;\n--\" () INHERITS (customers);
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
+        TokenScope::Deployment,
+    )
+    .await;
+    let script = grants(&stand, tokens(TokenScope::Deployment)).await;
+    assert!(
+        script.contains("-- CREATE INDEX ON \"public\".\"customers\""),
+        "{script}"
+    );
+    stand.sql(&script);
+    let may = stand.sql("SELECT has_table_privilege('reader', 'tollgate.token_key', 'SELECT')");
+    assert_eq!(may, "f", "{script}");
+    // Nor is anything run that somebody has laid out there beforehand.
+    stand.sql(
+        "DROP SCHEMA tollgate CASCADE; CREATE ROLE squatter; CREATE SCHEMA tollgate AUTHORIZATION squatter",
+    );
+    let script = format!(
+        "DO $do$ BEGIN EXECUTE $script${}$script$; EXCEPTION WHEN raise_exception THEN NULL; END $do$",
+        script.replace("BEGIN;\n", "").replace("COMMIT;\n", "")
+    );
+    stand.sql(&script);
+    assert_eq!(
+        stand.sql("SELECT count(*) FROM pg_class WHERE relname = 'token_key'"),
+        "0"
+    );
+}
+
 /// Statements of the leak set and of analysts give, with tokens, what they give where the tokens are the values.
 #[tokio::test]
 async fn token_columns_answer_exactly_what_the_token_tells() {

@@ -39,18 +39,23 @@ pub(super) struct Table {
     pub(super) filtered: bool,
     /// Whether rules turn changes of it into something else.
     pub(super) ruled: bool,
+    /// Its columns: a part may number them otherwise.
+    pub(super) names: BTreeMap<i16, String>,
     /// Columns that get a value by themselves.
     pub(super) filled: Columns,
     pub(super) indexes: BTreeSet<Index>,
-    /// Of each CHECK its columns, and whether all rows are known to pass it.
+    /// Of each CHECK its columns, and whether all rows are known to pass it, now as when they were made.
     pub(super) checks: BTreeSet<(Vec<i16>, bool)>,
     /// Of each generated column: itself, and what it is made of.
     pub(super) generated: BTreeSet<(i16, i16)>,
     /// What policies look at: relation and column.
     pub(super) policies: BTreeSet<(u32, i16)>,
     pub(super) triggers: BTreeSet<Trigger>,
-    /// `schema.name` of the database's own functions that its defaults, checks, indexes and policies call.
+    /// `schema.name` of the database's own functions that its defaults, checks, indexes, policies, domains and the
+    /// conditions of its triggers call, by name or by an operator.
     pub(super) calls: BTreeSet<String>,
+    /// Of these, name and text where it can be read.
+    pub(super) texts: BTreeSet<(String, String)>,
     pub(super) rights: Rights,
 }
 
@@ -61,6 +66,8 @@ pub(super) struct Index {
     pub(super) refuses: bool,
     /// Whether it has an expression or a predicate.
     pub(super) computes: bool,
+    /// Whether two rows without a value are in each other's way.
+    pub(super) nulls: bool,
     /// All columns it looks at.
     pub(super) columns: Vec<i16>,
 }
@@ -159,12 +166,13 @@ SELECT c.oid::pg_catalog.int8, n.nspname::pg_catalog.text, c.relname::pg_catalog
 FROM reach JOIN pg_catalog.pg_class c ON c.oid = reach.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LIMIT 1000";
 
-type ColumnRow = (i64, i16, bool, bool, bool);
+type ColumnRow = (i64, i16, String, bool, bool, bool);
 
 async fn columns(link: &mut Link, oids: &[i64], anatomy: &mut Anatomy) -> Result<(), Refusal> {
     let found: Vec<ColumnRow> = ask(
         link,
-        "SELECT a.attrelid::pg_catalog.int8, a.attnum, a.atthasdef OR a.attidentity <> '',
+        "SELECT a.attrelid::pg_catalog.int8, a.attnum, a.attname::pg_catalog.text, a.atthasdef OR a.attidentity <> ''
+             OR EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid AND t.typdefault IS NOT NULL),
            pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'),
            pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE')
          FROM pg_catalog.pg_attribute a
@@ -172,10 +180,11 @@ async fn columns(link: &mut Link, oids: &[i64], anatomy: &mut Anatomy) -> Result
         oids,
     )
     .await?;
-    for (table, column, filled, insert, update) in found {
+    for (table, column, name, filled, insert, update) in found {
         let Some(table) = anatomy.tables.get_mut(&number(table)) else {
             continue;
         };
+        table.names.insert(column, name);
         for (is, set) in [
             (filled, &mut table.filled),
             (insert, &mut table.rights.insert),
@@ -242,8 +251,11 @@ async fn constraints(link: &mut Link, oids: &[i64], anatomy: &mut Anatomy) -> Re
         .collect();
     let checks: Vec<(i64, Vec<i16>, bool)> = ask(
         link,
-        "SELECT conrelid::pg_catalog.int8, COALESCE(conkey, '{}'), convalidated FROM pg_catalog.pg_constraint
-         WHERE contype = 'c' AND conrelid::pg_catalog.int8 = ANY($1)",
+        "SELECT conrelid::pg_catalog.int8, COALESCE(conkey, '{}'), convalidated
+           AND conbin::pg_catalog.text !~ 'SQLVALUEFUNCTION' AND NOT EXISTS (
+             SELECT FROM pg_catalog.regexp_matches(conbin::pg_catalog.text, ':(?:op)?funcid ([0-9]+)', 'g') AS f (found)
+               JOIN pg_catalog.pg_proc p ON p.oid = f.found[1]::pg_catalog.oid WHERE p.provolatile <> 'i')
+         FROM pg_catalog.pg_constraint WHERE contype = 'c' AND conrelid::pg_catalog.int8 = ANY($1)",
         oids,
     )
     .await?;
@@ -252,10 +264,11 @@ async fn constraints(link: &mut Link, oids: &[i64], anatomy: &mut Anatomy) -> Re
             table.checks.insert((columns, valid));
         }
     }
-    let indexes: Vec<(i64, bool, bool, Vec<i16>)> = ask(
+    let indexes: Vec<(i64, bool, bool, bool, Vec<i16>)> = ask(
         link,
         "SELECT i.indrelid::pg_catalog.int8, i.indisunique OR i.indisexclusion,
            i.indexprs IS NOT NULL OR i.indpred IS NOT NULL,
+           COALESCE((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::pg_catalog.bool, false),
            ARRAY(SELECT DISTINCT of FROM (SELECT pg_catalog.unnest(i.indkey::pg_catalog.int2[]) UNION ALL
              SELECT d.refobjsubid::pg_catalog.int2 FROM pg_catalog.pg_depend d
              WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
@@ -265,17 +278,58 @@ async fn constraints(link: &mut Link, oids: &[i64], anatomy: &mut Anatomy) -> Re
         oids,
     )
     .await?;
-    for (table, refuses, computes, columns) in indexes {
+    for (table, refuses, computes, nulls, columns) in indexes {
         if let Some(table) = anatomy.tables.get_mut(&number(table)) {
             table.indexes.insert(Index {
                 refuses,
                 computes,
+                nulls,
                 columns,
             });
         }
     }
     Ok(())
 }
+
+/// What an extension brings with its types is not asked after; what is called by name is, whosever it is.
+const CALLS: &str = "
+WITH RECURSIVE types (of, oid) AS (
+    SELECT attrelid, atttypid FROM pg_catalog.pg_attribute
+    WHERE attrelid::pg_catalog.int8 = ANY($1) AND attnum > 0 AND NOT attisdropped
+    UNION SELECT types.of, next.oid FROM types JOIN pg_catalog.pg_type t ON t.oid = types.oid, LATERAL (
+      VALUES (t.typbasetype), (t.typelem)
+      UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS next (oid)
+    WHERE next.oid <> 0),
+  parts (of, class, part, but) AS (
+    SELECT adrelid, 'pg_catalog.pg_attrdef'::pg_catalog.regclass, oid, 0::pg_catalog.oid FROM pg_catalog.pg_attrdef
+    UNION ALL SELECT conrelid, 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid, 0 FROM pg_catalog.pg_constraint
+    UNION ALL SELECT indrelid, 'pg_catalog.pg_class'::pg_catalog.regclass, indexrelid, 0 FROM pg_catalog.pg_index
+    UNION ALL SELECT polrelid, 'pg_catalog.pg_policy'::pg_catalog.regclass, oid, 0 FROM pg_catalog.pg_policy
+    UNION ALL SELECT tgrelid, 'pg_catalog.pg_trigger'::pg_catalog.regclass, oid, tgfoid FROM pg_catalog.pg_trigger
+      WHERE tgenabled <> 'D' AND NOT tgisinternal
+    UNION ALL SELECT types.of, 'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid, 0
+      FROM types JOIN pg_catalog.pg_constraint c ON c.contypid = types.oid
+    UNION ALL SELECT types.of, 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, 0
+      FROM types JOIN pg_catalog.pg_type t ON t.oid = types.oid WHERE t.typtype = 'd'),
+  uses (of, class, oid) AS (
+    SELECT parts.of, d.refclassid, d.refobjid FROM parts
+      JOIN pg_catalog.pg_depend d ON d.classid = parts.class AND d.objid = parts.part AND d.refobjid <> parts.but
+    WHERE parts.of::pg_catalog.int8 = ANY($1)),
+  calls (of, oid, named) AS (
+    SELECT of, oid, true FROM uses WHERE class = 'pg_catalog.pg_proc'::pg_catalog.regclass
+    UNION SELECT uses.of, o.oprcode::pg_catalog.oid, false FROM uses JOIN pg_catalog.pg_operator o
+      ON uses.class = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid = uses.oid
+    UNION SELECT uses.of, p.amproc::pg_catalog.oid, false FROM uses JOIN pg_catalog.pg_opclass k
+        ON uses.class = 'pg_catalog.pg_opclass'::pg_catalog.regclass AND k.oid = uses.oid
+      JOIN pg_catalog.pg_amproc p ON p.amprocfamily = k.opcfamily)
+SELECT DISTINCT calls.of::pg_catalog.int8, n.nspname || '.' || p.proname,
+  CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN
+    CASE p.prosrc WHEN '' THEN pg_catalog.pg_get_functiondef(p.oid) ELSE p.prosrc END END
+FROM calls JOIN pg_catalog.pg_proc p ON p.oid = calls.oid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+WHERE p.oid >= 16384 AND (calls.named OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
+  WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid = p.oid AND e.deptype = 'e'))";
 
 type TriggerRow = (i64, String, bool, String, i16);
 
@@ -300,23 +354,10 @@ async fn code(link: &mut Link, oids: &[i64], anatomy: &mut Anatomy) -> Result<()
             });
         }
     }
-    let calls: Vec<(i64, String)> = ask(
-        link,
-        "WITH parts (of, class, part) AS (
-           SELECT adrelid, 'pg_catalog.pg_attrdef'::pg_catalog.regclass, oid FROM pg_catalog.pg_attrdef
-           UNION ALL SELECT conrelid, 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid FROM pg_catalog.pg_constraint
-           UNION ALL SELECT indrelid, 'pg_catalog.pg_class'::pg_catalog.regclass, indexrelid FROM pg_catalog.pg_index
-           UNION ALL SELECT polrelid, 'pg_catalog.pg_policy'::pg_catalog.regclass, oid FROM pg_catalog.pg_policy)
-         SELECT parts.of::pg_catalog.int8, n.nspname || '.' || p.proname
-         FROM parts JOIN pg_catalog.pg_depend d ON d.classid = parts.class AND d.objid = parts.part
-             AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-           JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-         WHERE parts.of::pg_catalog.int8 = ANY($1) AND p.oid >= 16384",
-        oids,
-    )
-    .await?;
-    for (table, function) in calls {
+    let calls: Vec<(i64, String, Option<String>)> = ask(link, CALLS, oids).await?;
+    for (table, function, text) in calls {
         if let Some(table) = anatomy.tables.get_mut(&number(table)) {
+            table.texts.extend(text.map(|text| (function.clone(), text)));
             table.calls.insert(function);
         }
     }
@@ -339,6 +380,17 @@ async fn code(link: &mut Link, oids: &[i64], anatomy: &mut Anatomy) -> Result<()
 }
 
 impl Anatomy {
+    /// The columns of `to` with the names of these columns of `from`, which is a part of it or has it as a part.
+    pub(super) fn moved(&self, columns: &Columns, from: u32, to: u32) -> Columns {
+        let names = |table: &u32| self.tables.get(table).map(|table| &table.names);
+        let (true, Some(old), Some(new)) = (from != to, names(&from), names(&to)) else {
+            return columns.clone();
+        };
+        let moved: BTreeSet<&String> = columns.iter().filter_map(|column| old.get(column)).collect();
+        let same = new.iter().filter(|(_, name)| moved.contains(name));
+        same.map(|(column, _)| *column).collect()
+    }
+
     /// A table and everything that inherits from it.
     pub(super) fn family(&self, table: u32) -> BTreeSet<u32> {
         let mut all = BTreeSet::new();

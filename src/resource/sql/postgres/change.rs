@@ -106,7 +106,8 @@ pub(super) async fn plan(
             catalog: &loaded.catalog,
             spec,
         };
-        let reach = around.reach(target.relation, deeds(&checked.facts.kind, &target));
+        let mut reach = around.reach(target.relation, deeds(&checked.facts.kind, &target));
+        reach.tells |= around.gives_tokens(target.relation, &(&target.written - &target.defaults));
         if reach.named.is_subset(&seeds) {
             break (anatomy, reach);
         }
@@ -241,8 +242,20 @@ impl Plan {
         let timed = self.target.clock
             || functions.any(|name| CLOCKS.contains(&name.rsplit('.').next().unwrap_or_default()));
         let mut given: Columns = Columns::new();
-        if relation.oid == self.target.relation && !timed {
+        if relation.oid == self.target.relation {
+            // The time is another value only where a time is kept: elsewhere it would choose between values, and what
+            // people saw would not be what it becomes.
+            let keeps_time = |column: &i16| {
+                let mut columns = relation.columns.iter().filter(|one| one.number == *column);
+                let kinds = ["timestamp", "date", "time ", "time("];
+                columns.any(|one| {
+                    kinds
+                        .iter()
+                        .any(|kind| format!("{} ", one.declared_type).starts_with(kind))
+                })
+            };
             given.extend(&self.target.written - &self.target.defaults);
+            given.retain(|column| !(timed && keeps_time(column)));
         }
         Written {
             relation,

@@ -441,7 +441,8 @@ async fn kinds(link: &mut Link, spec: &Spec) -> Result<BTreeMap<u32, Kind>, Refu
             sn.nspname::pg_catalog.text, s.proname::pg_catalog.text, t.typinput::pg_catalog.oid::pg_catalog.int8,
             EXISTS (SELECT FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_depend d
                 ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = k.oid
-                AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass WHERE k.contypid = t.oid)
+                AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
+              WHERE k.contypid = t.oid)
          FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
             JOIN pg_catalog.pg_proc s ON s.oid = t.typsend
             JOIN pg_catalog.pg_namespace sn ON sn.oid = s.pronamespace

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Spec;
 use super::anatomy::{Anatomy, Columns, Index, Key, Table, Trigger};
 use super::catalog::{Catalog, Relation, RelationKind};
+use super::{MaskStyle, Spec};
 
 /// What happens to rows of a table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,12 +63,22 @@ impl Around<'_> {
         open.extend(deeds.into_iter().map(|deed| (table, deed, By::Statement)));
         while let Some((family, deed, by)) = open.pop() {
             for table in self.anatomy.family(family) {
+                let deed = self.moved(&deed, family, table);
                 if done.insert((table, deed.clone(), by)) {
                     self.one((table, &deed, by), &mut reach, &mut open);
                 }
             }
         }
         reach
+    }
+
+    /// The same done to a part, or to what it is a part of.
+    fn moved(&self, deed: &Deed, from: u32, to: u32) -> Deed {
+        match deed {
+            Deed::Insert(columns) => Deed::Insert(self.anatomy.moved(columns, from, to)),
+            Deed::Update(columns) => Deed::Update(self.anatomy.moved(columns, from, to)),
+            Deed::Delete => Deed::Delete,
+        }
     }
 
     fn one(&self, (oid, deed, by): (u32, &Deed, By), reach: &mut Reach, open: &mut Vec<Next>) {
@@ -126,9 +136,29 @@ impl Around<'_> {
             .collect();
         for key in &self.anatomy.keys {
             if own.contains(&key.parent) {
-                open.extend(key.follows(deed).map(|deed| (key.child, deed, by_key)));
+                let deed = self.moved(deed, oid, key.parent);
+                open.extend(key.follows(&deed).map(|deed| (key.child, deed, by_key)));
             }
         }
+    }
+
+    /// Whether a column of tokens is `given` a value of the agent's own choice: the token of that row, which queries
+    /// show, says then where else the value is. That is a guess, and guesses are counted or approved.
+    pub(super) fn gives_tokens(&self, target: u32, given: &Columns) -> bool {
+        let one = |oid: &u32| {
+            let given = self.anatomy.moved(given, target, *oid);
+            let table = self.anatomy.tables.get(oid);
+            let generated = table.into_iter().flat_map(|table| &table.generated);
+            let made = generated.filter(|(_, of)| given.contains(of));
+            let all: Columns = made.map(|(made, _)| *made).chain(given.iter().copied()).collect();
+            let columns = self
+                .relation(*oid)
+                .into_iter()
+                .flat_map(|relation| &relation.columns);
+            let mut tokens = columns.filter(|column| matches!(column.class, Some((_, MaskStyle::Token(_)))));
+            tokens.any(|column| all.contains(&column.number))
+        };
+        self.anatomy.family(target).iter().any(one)
     }
 
     fn all(&self, oid: u32) -> Columns {
@@ -184,7 +214,7 @@ impl Around<'_> {
         }
         let function = table.calls.iter().find(unlisted)?;
         Some(format!(
-            "a default, check, index or policy of {name} runs {function}, which `functions` does not list"
+            "a default, check, index, policy, domain or condition of {name} runs {function}, which `functions` does not list"
         ))
     }
 
@@ -196,8 +226,10 @@ impl Around<'_> {
                 .iter()
                 .any(|(of, column)| self.policy_hides(*of, *column))
                 || !table.calls.is_empty());
+        let mut texts = table.texts.iter();
         table.triggers.iter().any(by_trigger)
             || by_policy
+            || texts.any(|(function, text)| self.text_tells(function, text))
             || match deed {
                 Deed::Insert(listed) => self.insert_tells(oid, table, listed),
                 Deed::Update(written) => self.update_tells(oid, table, written),
@@ -243,7 +275,7 @@ impl Around<'_> {
                     Deed::Delete => false,
                 };
             let referred = self.anatomy.family(key.parent).contains(&oid)
-                && match deed {
+                && match &self.moved(deed, oid, key.parent) {
                     Deed::Insert(_) => false,
                     Deed::Update(written) => key.to.iter().any(|column| written.contains(column)),
                     Deed::Delete => true,
@@ -266,9 +298,11 @@ impl Around<'_> {
         if trigger.function.starts_with("pg_catalog.") {
             return false; // the server's own look at nothing else
         }
-        let Some(body) = &trigger.body else {
-            return true;
-        };
+        let body = trigger.body.as_deref();
+        body.is_none_or(|body| self.text_tells(&trigger.function, body))
+    }
+
+    fn text_tells(&self, function: &str, body: &str) -> bool {
         let words = words(body);
         let classified = |relation: &Relation| {
             let mut columns = relation.columns.iter().filter(|column| column.class.is_some());
@@ -279,7 +313,7 @@ impl Around<'_> {
         words.contains("execute")
             || self.catalog.relations.values().any(classified)
             || functions.any(|(schema, name)| {
-                let own = schema != "pg_catalog" && format!("{schema}.{name}") != trigger.function;
+                let own = schema != "pg_catalog" && format!("{schema}.{name}") != function;
                 (own || reads_by_name(name)) && words.contains(&name.to_lowercase())
             })
     }
@@ -339,10 +373,10 @@ impl Trigger {
 }
 
 impl Index {
-    /// Whether a row that gives `listed` has a value for each of its columns: NULL is in nobody's way.
+    /// Whether a row that gives `listed` has a value for each of its columns: NULL is in nobody's way, mostly.
     fn is_given(&self, table: &Table, listed: &Columns) -> bool {
         let given = |column: &i16| listed.contains(column) || table.filled.contains(column);
-        self.computes || self.columns.iter().all(given)
+        self.computes || self.nulls || self.columns.iter().all(given)
     }
 }
 

@@ -193,6 +193,9 @@ pub(super) fn script(scope: TokenScope, role: &str) -> String {
     let role = quoted(role);
     let mut text = format!(
         "-- Tokens. The key is made here and stays here; whoever owns this schema could read it.\n\
+         DO $tollgate$ BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner\n  \
+           WHERE n.nspname = 'tollgate' AND NOT r.rolsuper AND r.rolname <> CURRENT_USER)\n  \
+           THEN RAISE EXCEPTION 'tollgate: the schema is somebody else''s: run this as its owner, or drop it'; END IF; END $tollgate$;\n\
          CREATE SCHEMA IF NOT EXISTS tollgate;\n\
          REVOKE ALL ON SCHEMA tollgate FROM PUBLIC;\n\
          CREATE TABLE IF NOT EXISTS tollgate.token_key (id pg_catalog.int2 PRIMARY KEY CHECK (id = 1),\n  \
@@ -225,6 +228,12 @@ INSERT INTO tollgate.token_key SELECT 1,
 
 /// The index that finds a column's tokens, as a remark: whether it is worth its room the owner knows.
 pub(super) fn index(class: &str, table: &str, column: &str) -> String {
+    if [class, table, column]
+        .iter()
+        .any(|name| name.contains(char::is_control))
+    {
+        return String::new(); // a new line in a name would end the remark, and what follows would be run
+    }
     format!(
         "-- CREATE INDEX ON {table} (tollgate.token('{}'::pg_catalog.text, {}::pg_catalog.text)); -- who writes the table needs EXECUTE on it\n",
         class.replace('\'', "''"),

@@ -10,6 +10,7 @@ use super::catalog::Catalog;
 use super::text::change::{self, Definition, Step};
 use super::warden::Written;
 use super::writer::Prepared;
+use crate::resource::sql::MaskStyle;
 
 /// The schema, with what of it is classified.
 pub(super) struct Oracle<'a> {
@@ -39,10 +40,34 @@ impl Oracle<'_> {
                 let listed = prepared.change.columns.as_ref().filter(|_| *table == target);
                 let replaces = (prepared.change.replaces && *table == target) || self.replaces(table);
                 let deletes = written.deletes || replaces;
-                (written.inserts && self.insert_tells(table, listed))
+                self.gives_tokens(table, written, listed)
+                    || (written.inserts && self.insert_tells(table, listed))
                     || (deletes && self.delete_tells(table))
                     || (!written.updates.is_empty() && self.update_tells(table, written))
             })
+    }
+
+    /// Whether a column of tokens is given a value of the agent's own choice: the token of that row, which queries show,
+    /// says then where else the value is. That is a guess, and guesses are counted or approved.
+    fn gives_tokens(&self, table: &str, written: &Written, listed: Option<&BTreeSet<String>>) -> bool {
+        let relation = self.catalog.relations.get(table);
+        let columns = relation
+            .map(|relation| relation.columns.as_slice())
+            .unwrap_or_default();
+        let mut tokens = columns
+            .iter()
+            .filter(|column| matches!(column.class, Some((_, MaskStyle::Token(_)))));
+        tokens.any(|column| {
+            let name = column.name.to_ascii_lowercase();
+            let stored = self
+                .anatomy
+                .tables
+                .get(table)
+                .and_then(|stored| stored.column(&name));
+            let generated = stored.is_none_or(|column| column.generated);
+            let named = generated || listed.is_none_or(|listed| listed.contains(&name));
+            written.inserts && named || written.updates.contains(&name)
+        })
     }
 
     /// Whether the schema itself, or a trigger, may let rows go that are in the way of others.

@@ -10,7 +10,7 @@ use super::super::query::{self, Order};
 use super::super::{Expected, facts};
 use super::attempts::ATTEMPTS;
 use super::fixture::{self, LIMITS, Shop, Still, Twin, list, request};
-use crate::call::{Action, Code};
+use crate::call::{Action, Code, Probe};
 use crate::resource::sql::{MaskStyle, TokenKey, TokenScope};
 
 fn key() -> TokenKey {
@@ -174,6 +174,28 @@ fn what_two_sessions_saw_cannot_be_put_together() {
         |rows: &[Vec<Value>]| -> BTreeSet<String> { rows.iter().map(|row| row[0].to_string()).collect() };
     assert!(flat(&one).is_disjoint(&flat(&other)));
     assert_eq!(flat(&one).len(), flat(&other).len());
+}
+
+/// A row of one's own with a guess in it would show the guess's token, and so in which other rows it stands.
+#[test]
+fn a_guess_is_not_turned_into_a_token_by_writing_it() {
+    let (tokens, constant) = (
+        shop(Twin::First, TokenScope::Deployment),
+        fixture::shop(Twin::First),
+    );
+    for (sql, tells) in [
+        (
+            "INSERT INTO orders (id, customer_id, email) VALUES (900, 1, 'guess')",
+            true,
+        ),
+        ("UPDATE orders SET email = 'guess' WHERE id = 1", true),
+        ("UPDATE orders SET status = 'guess' WHERE id = 1", false),
+    ] {
+        let probe = |shop: &Shop| super::writing::inspect(&shop.pool, sql).unwrap().probe;
+        let before = probe(&constant) == Probe::Oracle; // an index of its own may tell, too
+        assert_eq!(probe(&tokens) == Probe::Oracle, tells, "{sql}");
+        assert!(!before || tells && sql.starts_with("UPDATE"), "{sql}");
+    }
 }
 
 #[test]
