@@ -300,7 +300,7 @@ fn names_that_configuration_does_not_know_are_refused() {
             "principal, action, resource",
             "when { [\"git\", \"sqllite\"].contains(resource.kind) }",
             "resource.kind `sqllite`",
-            "git, postgres, shell, sqlite",
+            "git, mysql, postgres, shell, sqlite",
         ),
         (
             "principal, action, resource",
