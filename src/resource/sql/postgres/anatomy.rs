@@ -264,6 +264,11 @@ async fn constraints(link: &mut Link, oids: &[i64], anatomy: &mut Anatomy) -> Re
             table.checks.insert((columns, valid));
         }
     }
+    indexes(link, oids, anatomy).await
+}
+
+/// Indexes: what they refuse, and what they are made of.
+async fn indexes(link: &mut Link, oids: &[i64], anatomy: &mut Anatomy) -> Result<(), Refusal> {
     let indexes: Vec<(i64, bool, bool, bool, Vec<i16>)> = ask(
         link,
         "SELECT i.indrelid::pg_catalog.int8, i.indisunique OR i.indisexclusion,
