@@ -6,26 +6,40 @@
 //! absent: any way for an agent to answer for a person, and any mention of who would have to approve
 //! beyond what the policy itself explains.
 
+pub mod ahead;
 mod asking;
+pub mod break_glass;
+pub mod callbacks;
 mod confirm;
+mod counting;
+mod deciding;
+pub mod delegation;
 mod events;
+pub mod grants;
+mod lasting;
 mod leaving;
+pub mod listing;
 mod people;
+mod posting;
 pub mod review;
 mod reviewer;
+mod shape;
 mod spending;
+mod stand;
 pub mod standing;
+pub mod stats;
 mod stronger;
 mod terms;
 mod words;
 
 use std::sync::Arc;
 
+use crate::call::request::AccessRequest;
 use crate::call::{
     ApprovalId, Arrival, CallId, Caller, Effect, Evidence, Facts, Hash, Invocation, Refusal, Request, Unmet,
 };
 use crate::clock::World;
-use crate::policy::{Ask, ObligationKind};
+use crate::policy::{Ask, ObligationKind, RuleSet};
 use crate::store::{Store, StoreError};
 use confirm::confirmed;
 pub use events::{Event, Events, Ledger, Unrecorded};
@@ -43,6 +57,14 @@ impl Approvals {
     pub fn wake(&self) {
         if let Some(people) = &self.people {
             people.wake();
+        }
+    }
+
+    /// Says, once, that this process stops: calls that wait for people answer that they are pending, so that they can be
+    /// waited for at another process.
+    pub fn leave(&self) {
+        if let Some(people) = &self.people {
+            people.leaving.cancel();
         }
     }
 
@@ -182,14 +204,58 @@ impl Approvals {
             caller.waits_for(Some(&format!("approval {} by other people", row.id)));
             let decided = people.wait(row, subject.arrival).await;
             caller.waits_for(None);
-            evidence.approved = Some(decided?.0);
+            let (approved, terms) = decided?;
+            if let Some(most) = terms.grant.and_then(|grant| grant.rows) {
+                evidence.rows = Some(evidence.rows.map_or(most, |rows| rows.min(most)));
+            }
+            evidence.approved = Some(approved);
         }
         Ok(evidence)
     }
 
+    /// Where people approved such calls for a while, grants this one by them: [`Self::satisfy`] then finds it
+    /// granted. To be called with what was measured for it, before anybody is asked.
+    ///
+    /// # Errors
+    /// The store's, as a refusal.
+    pub async fn under_grant(
+        &self,
+        ask: &Ask,
+        subject: Subject<'_>,
+        effect: Option<&Effect>,
+        rules: &RuleSet,
+    ) -> Result<(), Unmet> {
+        match &self.people {
+            Some(people) if ask.needs_people() => people.under_grant(ask, subject, effect, rules).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// For the last look: whether policy still lets those approve who granted what this call falls under. Ends the
+    /// grant if not.
+    ///
+    /// # Errors
+    /// `approval_expired`; the store's, as a refusal.
+    pub async fn still_granted(
+        &self,
+        evidence: &Evidence,
+        rules: &RuleSet,
+        resource: Option<&str>,
+    ) -> Result<(), Unmet> {
+        let approved = evidence.approved.as_ref();
+        let Some((approved, grant)) = approved.and_then(|one| Some((one, one.grant.as_ref()?))) else {
+            return Ok(());
+        };
+        let people = self.people.as_ref();
+        let people = people.ok_or_else(|| Refusal::internal("a grant without a record of it"))?;
+        let resource = resource.unwrap_or_default();
+        people.still_granted(grant, &approved.id.0, rules, resource).await
+    }
+
     /// Takes the approval, durably, in the last moment before the effect becomes final: once, whatever
     /// other calls and processes hold the same evidence. `effect` is what the executing transaction
-    /// measured; when it is not inside the approved one, people are asked anew.
+    /// measured; when it is not inside the approved one, people are asked anew. So they are when `rules` ask more by now
+    /// than people were asked, or no longer let enough of them approve.
     ///
     /// # Errors
     /// [`Unmet::Pending`] for the new request; a refusal when the approval is spent, refused, expired or
@@ -199,11 +265,12 @@ impl Approvals {
         subject: Subject<'_>,
         evidence: &Evidence,
         effect: Option<&Effect>,
+        rules: &RuleSet,
     ) -> Result<(), Unmet> {
         match (&evidence.approved, &self.people) {
             (None, Some(people)) => people.moot(&subject.arrival.call_id).await,
             (None, None) => Ok(()),
-            (Some(approved), Some(people)) => people.spend(subject, approved, effect).await,
+            (Some(approved), Some(people)) => people.spend(subject, approved, effect, rules).await,
             (Some(_), None) => Err(Refusal::internal("an approval without a record of it").into()),
         }
     }
@@ -253,6 +320,8 @@ pub struct Subject<'a> {
     pub invocation: &'a Invocation,
     /// What it would touch.
     pub facts: &'a Facts,
+    /// Where the call is not made, but asked about ahead.
+    ahead: Option<&'a AccessRequest>,
 }
 
 impl<'a> Subject<'a> {
@@ -263,6 +332,16 @@ impl<'a> Subject<'a> {
             arrival,
             invocation,
             facts,
+            ahead: None,
+        }
+    }
+
+    /// The same, asked about ahead: nothing runs.
+    #[must_use]
+    pub fn ahead(self, access: &'a AccessRequest) -> Self {
+        Self {
+            ahead: Some(access),
+            ..self
         }
     }
 }

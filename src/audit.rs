@@ -4,8 +4,10 @@
 //! waits into one transaction (group commit). Each record is a leaf of an RFC 6962 Merkle tree whose
 //! head is signed now and then. Reading: [`list`], [`show`], [`replay`], [`export`], [`verify`].
 
+mod canonical;
 mod entry;
 pub mod export;
+pub mod hindsight;
 mod lease;
 pub mod list;
 pub mod merkle;
@@ -391,6 +393,17 @@ impl Audit {
             free_bytes: shared.free.load(Ordering::Relaxed),
             warnings: shared.warnings(),
         }
+    }
+
+    /// Records there are, and how many of them the last signed checkpoint covers.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn signed(&self) -> Result<(u64, u64), AuditError> {
+        let mut reader = self.core.store.reader().await?;
+        let (head, signed) = (reader.head().await?, reader.last_checkpoint().await?);
+        reader.close().await?;
+        Ok((head.size, signed.map_or(0, |checkpoint| checkpoint.size)))
     }
 
     /// How many processes share the store, this one included, as last seen; of a file it is one.

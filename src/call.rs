@@ -25,7 +25,9 @@ use tokio_util::sync::CancellationToken;
 pub use answer::RawOutput;
 pub use approved::{ApprovalId, Approved, Approver, Pending, Unmet};
 pub use effect::{Bound, Effect};
-pub use facts::{ClassifiedColumn, Facts, FileFacts, Probe, ShellFacts, SqlFacts, Target};
+pub use facts::{
+    ClassifiedColumn, Facts, FileFacts, Literal, LiteralKind, Probe, ShellFacts, SqlFacts, Target, Template,
+};
 pub use refusal::{Code, Refusal};
 pub use request::Request;
 pub use scope::{Scope, Visible};
@@ -266,6 +268,7 @@ pub enum Action {
     HttpSend,
     Measure,
     Reveal,
+    Lookup,
     Approve,
     AuditRead,
     Administer,
@@ -273,7 +276,7 @@ pub enum Action {
 
 impl Action {
     /// Every verb, in the order of the contracts.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Describe,
         Self::FileRead,
         Self::FileSearch,
@@ -286,6 +289,7 @@ impl Action {
         Self::HttpSend,
         Self::Measure,
         Self::Reveal,
+        Self::Lookup,
         Self::Approve,
         Self::AuditRead,
         Self::Administer,
@@ -307,6 +311,7 @@ impl Action {
             Self::HttpSend => "http_send",
             Self::Measure => "measure",
             Self::Reveal => "reveal",
+            Self::Lookup => "lookup",
             Self::Approve => "approve",
             Self::AuditRead => "audit_read",
             Self::Administer => "administer",

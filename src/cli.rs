@@ -28,7 +28,7 @@ use crate::app;
 use crate::clock::System;
 use crate::config::Config;
 use crate::demo;
-use crate::telemetry::{self, StageTimes};
+use crate::telemetry::{self, Seen, StageTimes};
 use out::{ColorChoice, Out};
 
 /// Typed, authorised, masked and recorded tool calls for coding agents.
@@ -189,20 +189,19 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     let Cli { global, command } = cli;
     let mut out = Out::stdout(global.color);
-    let stages = start_logging(&global, &command)?;
+    let seen = start_logging(&global, &command)?;
     let code = match command {
         Command::Init(init) => init.run(&mut out).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => completions(shell, &mut out).map(|()| ExitCode::SUCCESS),
         Command::Check(check) => on_runtime(check.run(&global.config, &mut out)),
         Command::Demo { serve, dir } => {
-            let options = demo::run::Options {
-                dir,
-                serve,
-                colour: out.is_coloured(),
-            };
+            let colour = out.is_coloured();
+            let options = demo::run::Options { dir, serve, colour };
             on_runtime(play(&options)).map(|()| ExitCode::SUCCESS)
         }
-        Command::Serve => on_runtime(app::serve(load(&global.config)?)).map(|()| ExitCode::SUCCESS),
+        Command::Serve => {
+            on_runtime(app::serve(load(&global.config)?, seen.clone())).map(|()| ExitCode::SUCCESS)
+        }
         Command::Stdio { server: Some(server) } => {
             on_runtime(app::bridge(&server)).map(|()| ExitCode::SUCCESS)
         }
@@ -241,7 +240,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Db(db) => on_runtime(db.run(&global.config, &mut out)),
         Command::Policy(policy) => on_runtime(policy.run(&global.config, &mut out)),
     };
-    for stage in stages.iter().flat_map(StageTimes::snapshot) {
+    for stage in seen.stages.iter().flat_map(StageTimes::snapshot) {
         tracing::debug!(?stage, "microseconds");
     }
     code
@@ -270,15 +269,20 @@ fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// Servers say what they do; a command that answers speaks up only when something is wrong. With `debug`,
 /// the stages of calls are timed and said at the end.
-fn start_logging(global: &Global, command: &Command) -> Result<Option<StageTimes>> {
+fn start_logging(global: &Global, command: &Command) -> Result<Seen> {
     let level = match command {
         Command::Serve => "info,rmcp=warn", // which would say twice of every request that it came and went
         Command::Check(_) => "error",       // its report says what is only worth a warning
         _ => "warn",
     };
     let filter = global.log.clone().unwrap_or_else(|| level.to_owned());
-    let timed = filter.contains("debug") || filter.contains("trace");
-    let stages = timed.then(|| StageTimes::new(Arc::new(System::new())));
+    let told = matches!(command, Command::Serve); // as metrics
+    let timed = told || filter.contains("debug") || filter.contains("trace");
+    let seen = Seen {
+        stages: timed.then(|| StageTimes::new(Arc::new(System::new()))),
+        #[cfg(feature = "otlp")]
+        otlp: told.then(|| telemetry::otlp::Otlp::new(Arc::new(System::new()), app::line_mask())),
+    };
     telemetry::start(telemetry::Options {
         filter,
         format: match global.log_format {
@@ -287,9 +291,9 @@ fn start_logging(global: &Global, command: &Command) -> Result<Option<StageTimes
         },
         color: global.color.on(std::io::stderr().is_terminal()),
         mask: app::line_mask(),
-        stages: stages.clone(),
+        seen: seen.clone(),
     })?;
-    Ok(stages)
+    Ok(seen)
 }
 
 /// Checked while arguments are read, so that a typing mistake is a usage error.

@@ -32,6 +32,37 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// The moment that [`Timestamp::rfc3339`] writes so; nothing else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let rfc3339 = &time::format_description::well_known::Rfc3339;
+        let nanoseconds = time::OffsetDateTime::parse(text, rfc3339)
+            .ok()?
+            .unix_timestamp_nanos();
+        let moment = Self(u64::try_from(nanoseconds / 1_000_000).ok()?);
+        (moment.rfc3339() == text).then_some(moment)
+    }
+
+    /// How long before or after `now` it is, in words, in its largest unit: `3 minutes ago`, `in 2 hours`.
+    #[must_use]
+    pub fn relative(self, now: Self) -> String {
+        let seconds = self.0.abs_diff(now.0) / 1000;
+        let (count, unit) = match seconds {
+            0..60 => return "now".to_owned(),
+            60..3_600 => (seconds / 60, "minute"),
+            3_600..86_400 => (seconds / 3_600, "hour"),
+            _ => (seconds / 86_400, "day"),
+        };
+        let plural = if count == 1 { "" } else { "s" };
+        if self < now {
+            format!("{count} {unit}{plural} ago")
+        } else {
+            format!("in {count} {unit}{plural}")
+        }
+    }
+}
+
 /// What the world gives: the time and unpredictable bytes.
 pub trait World: Send + Sync + std::fmt::Debug {
     /// The wall clock.
@@ -79,5 +110,38 @@ impl World for System {
     fn random(&self, buffer: &mut [u8]) {
         use ed25519_dalek::ed25519::signature::rand_core::{OsRng, RngCore};
         OsRng.fill_bytes(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timestamp;
+
+    #[test]
+    fn a_moment_is_read_as_it_is_written_and_is_near_in_words() {
+        let now = Timestamp(1_795_340_000_123);
+        assert_eq!(Timestamp::parse(&now.rfc3339()), Some(now));
+        for other in [
+            "",
+            "soon",
+            "2026-11-22",
+            "2026-11-22T09:30:00Z",
+            "2026-11-22T09:30:00.000+01:00",
+        ] {
+            assert_eq!(Timestamp::parse(other), None, "{other}");
+        }
+        let at = |seconds: i64| Timestamp(now.0.saturating_add_signed(seconds * 1000)).relative(now);
+        let words = [0, -59, -60, 119, 120, -7_199, 86_400, -200_000].map(at);
+        let expected = [
+            "now",
+            "now",
+            "1 minute ago",
+            "in 1 minute",
+            "in 2 minutes",
+            "1 hour ago",
+            "in 1 day",
+            "2 days ago",
+        ];
+        assert_eq!(words, expected);
     }
 }

@@ -12,12 +12,15 @@ mod facade;
 pub mod gaps;
 pub mod guard;
 mod issuers;
+mod mail;
 mod masking;
 mod names;
 mod mysql;
 mod postgres;
 mod raw;
 mod resources;
+mod slack;
+pub mod telemetry;
 mod vouching;
 mod webauthn;
 
@@ -34,7 +37,9 @@ use crate::secret::SecretRef;
 use crate::store::Address;
 
 pub use error::{ConfigError, Problem};
+pub use mail::{Mail, MailTls};
 pub(crate) use names::suggest;
+pub use slack::{Slack, SlackDelivery};
 
 /// Everything the configuration file says, checked, with relative paths made absolute.
 #[derive(Debug, Clone)]
@@ -67,10 +72,18 @@ pub struct Config {
     pub token_key_file: PathBuf,
     /// `[approval]`, without its channels.
     pub approval: crate::approval::Settings,
-    /// `[[approval.channel]]` of kind `webhook`: told of every transition; they decide nothing.
+    /// `[[approval.channel]]` of kind `webhook`: told of every transition; they decide nothing but by callback.
     pub webhooks: Vec<Webhook>,
+    /// `[[approval.channel]]` of kind `teams`: people are told of what waits for them, with a link.
+    pub teams: Vec<Teams>,
+    /// `[[approval.channel]]` of kind `mail`: at most one. The same by e-mail.
+    pub mail: Option<Mail>,
+    /// `[[approval.channel]]` of kind `slack`: at most one, since an installation is one app.
+    pub slack: Option<Slack>,
     /// `[audit]`.
     pub audit: Audit,
+    /// `[telemetry]`: where traces and log lines go, if anywhere.
+    pub telemetry: Option<telemetry::Telemetry>,
 }
 
 /// `[server]`.
@@ -82,8 +95,12 @@ pub struct Server {
     pub public_url: Url,
     /// The people's side (approvals): listener, host name, and nothing an agent's token opens.
     pub control: Option<Control>,
+    /// Where metrics and probes are answered, to anybody who reaches it.
+    pub metrics_listen: Option<SocketAddr>,
     /// Whose `X-Forwarded-For` is believed when attempts are counted by address.
     pub trusted_proxies: Vec<IpAddr>,
+    /// How long requests are still taken after it was told to stop.
+    pub leave: Duration,
 }
 
 impl Server {
@@ -282,6 +299,8 @@ pub struct Limits {
     pub calls: u32,
     /// Calls under way at once, per person.
     pub calls_per_person: u32,
+    /// Values one person may look up in an hour.
+    pub lookups_per_hour: u64,
     /// Bytes of one HTTP request body.
     pub body_bytes: u64,
 }
@@ -371,6 +390,10 @@ pub struct Postgres {
     pub session: Option<String>,
     /// Whether the role may be a superuser, bypass row security or own what it reads.
     pub privileged: bool,
+    /// The role that changes schemas: it owns tables; without one, nobody does.
+    pub ddl: Option<String>,
+    /// Its password; without it the server must not ask for one.
+    pub ddl_password: Option<SecretRef>,
 }
 
 /// A database of a MySQL or MariaDB server.
@@ -392,6 +415,10 @@ pub struct Mysql {
     pub session: Option<String>,
     /// Whether the account may have rights that reading behind masks never needs.
     pub privileged: bool,
+    /// The account that makes changes; without one, agents only read.
+    pub write: Option<String>,
+    /// Its password.
+    pub write_password: Option<SecretRef>,
 }
 
 /// `kind = "webhook"`: where signed notices go (Standard Webhooks).
@@ -403,6 +430,28 @@ pub struct Webhook {
     pub secret: SecretRef,
     /// Whether the address may be a private one.
     pub allow_private: bool,
+    /// The integration behind it, where that may decide.
+    pub callback: Option<Callback>,
+}
+
+/// `kind = "teams"`: a channel of Microsoft Teams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Teams {
+    /// The address of its Workflows webhook: whoever knows it can write there.
+    pub address: SecretRef,
+    /// Whether the address may be a private one.
+    pub allow_private: bool,
+}
+
+/// An integration that may decide by signed callback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callback {
+    /// What it is called: `callback#<name>` decides.
+    pub name: String,
+    /// What it signs with: at least one, none of which signs anything else (`whsec_…`).
+    pub secrets: Vec<SecretRef>,
+    /// The groups in which it is, of `[groups]`.
+    pub groups: BTreeSet<String>,
 }
 
 /// A work folder on this machine, and the programs that run in it, sandboxed.

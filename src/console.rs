@@ -4,15 +4,20 @@
 //! ([`crate::identity::people`]), the pages a session that began with one; a decision needs an interactive
 //! sign-in of a moment ago in either case. What decides is [`Desk`]: this module only asks it.
 //!
-//! Deliberately absent: scripts (but one, on pages that ask for a security key), CORS, any credential an agent can hold, any effect of a GET, and any
-//! way from here to a tool.
+//! Deliberately absent: scripts (but two of ours: one renews lists and requests, one asks for a security key), CORS, any
+//! credential an agent can hold, any effect of a GET, and any way from here to a tool.
 
 pub mod agents;
 mod answer;
 mod api;
+pub mod callbacks;
+mod events;
 mod front;
+pub mod grants;
 mod html;
+pub mod insight;
 pub mod keys;
+mod lists;
 pub mod notices;
 pub mod openapi;
 mod pages;
@@ -20,6 +25,7 @@ mod problem;
 mod security_keys;
 mod sessions;
 mod sheet;
+pub mod slack;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -28,8 +34,10 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::approval::listing::{Counts, Listing, Program, Wanted};
 use crate::approval::review::{Card, Choice, NotDecided, Reviewer, Sheet};
 use crate::attempts::Attempts;
 use crate::call::ApprovalId;
@@ -41,8 +49,22 @@ use front::Front;
 
 /// What the control side needs of the approval stage. The seam at which it is tested over real sockets.
 pub trait Desk: Send + Sync + 'static {
-    /// The requests this person may see, newest first.
-    fn list<'a>(&'a self, reviewer: &'a Reviewer) -> BoxFuture<'a, Result<Vec<Card>, NotDecided>>;
+    /// A page of the requests this person may see.
+    fn page<'a>(
+        &'a self,
+        reviewer: &'a Reviewer,
+        wanted: &'a Wanted,
+    ) -> BoxFuture<'a, Result<Listing, NotDecided>>;
+    /// How many there are of them.
+    fn counts<'a>(&'a self, reviewer: &'a Reviewer) -> BoxFuture<'a, Result<Counts, NotDecided>>;
+    /// What stands around a request whose evidence this person sees; `None` where nothing is known of it.
+    fn around<'a>(
+        &'a self,
+        reviewer: &'a Reviewer,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<Option<Around>, NotDecided>>;
+    /// Told whenever some request may have changed; `None` where nobody tells.
+    fn changes(&self) -> Option<watch::Receiver<()>>;
     /// One request with its evidence.
     fn show<'a>(
         &'a self,
@@ -63,6 +85,32 @@ pub trait Desk: Send + Sync + 'static {
         reviewer: &'a Reviewer,
         id: &'a ApprovalId,
     ) -> BoxFuture<'a, Result<Card, NotDecided>>;
+}
+
+/// What stands around a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Around {
+    /// The program it came through; gone once the request is final.
+    pub program: Option<Program>,
+    /// The latest calls of its session, newest first; `None` when the journal cannot be read.
+    pub calls: Option<Vec<EarlierCall>>,
+}
+
+/// A call of the journal, as it is shown beside a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlierCall {
+    /// RFC 3339 UTC.
+    pub at: String,
+    /// The tool.
+    pub tool: String,
+    /// On what; absent also where it is hidden.
+    pub resource: Option<String>,
+    /// How it ended: the status, and the code where it has one.
+    pub outcome: String,
+    /// What was sent, masked.
+    pub arguments: Option<serde_json::Value>,
+    /// Whether it was on a resource that the reader may know nothing of.
+    pub is_hidden: bool,
 }
 
 /// How to serve the control side.
@@ -90,10 +138,20 @@ pub struct Spec {
     pub head_within: Duration,
     /// How long a request's body may take.
     pub body_within: Duration,
+    /// How long it goes on taking connections and requests after it was told to stop.
+    pub leave_within: Duration,
     /// API keys of services, where they are looked after here.
     pub keys: Option<Arc<dyn keys::KeyDesk>>,
+    /// Approvals for a while, stand-ins and broken glass.
+    pub grants: Option<Arc<dyn grants::GrantDesk>>,
     /// People's security keys, where approving needs one.
     pub security_keys: Option<Arc<SecurityKeys>>,
+    /// What people may look up beyond requests: rights, the journal, policies.
+    pub insight: Option<Arc<dyn insight::Insight>>,
+    /// The Slack app, where there is one: its pages and what it sends.
+    pub slack: Option<Arc<slack::Slack>>,
+    /// Integrations that may decide, where there are any.
+    pub callbacks: Option<Arc<callbacks::Callbacks>>,
     /// Time and randomness.
     pub world: Arc<dyn World>,
 }
@@ -114,8 +172,13 @@ impl Spec {
             max_exchanges: 128,
             head_within: Duration::from_secs(30),
             body_within: Duration::from_secs(15),
+            leave_within: Duration::ZERO,
             keys: None,
+            grants: None,
             security_keys: None,
+            insight: None,
+            slack: None,
+            callbacks: None,
             world,
         }
     }
@@ -135,7 +198,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let front = Front::new(desk, people, spec)
+    let front = Front::new(desk, people, spec, shutdown.clone())
         .map_err(|what| std::io::Error::new(std::io::ErrorKind::InvalidInput, what))?;
     let mut open = listen::accept(&Arc::new(front), listener, &shutdown).await;
     let closed = async { while open.join_next().await.is_some() {} };

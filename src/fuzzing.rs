@@ -5,6 +5,8 @@ use crate::identity::fuzzing as identity;
 use crate::resource::shell;
 #[cfg(feature = "mysql")]
 use crate::resource::sql::mysql;
+#[cfg(feature = "postgres")]
+use crate::resource::sql::postgres;
 use crate::resource::sql::sqlite;
 
 /// A name, and what reads any bytes without falling over; it fails when what came of them must not be.
@@ -27,6 +29,8 @@ pub const TARGETS: &[Target] = &[
     ("login-server", identity::login::server),
     #[cfg(feature = "mysql")]
     ("mysql-statement", mysql::fuzz),
+    #[cfg(feature = "postgres")]
+    ("postgres-statement", postgres::fuzz),
     ("redirect-uri", identity::facade::redirect),
     ("registration", identity::facade::registration),
     #[cfg(feature = "saml")]

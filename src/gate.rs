@@ -4,15 +4,15 @@
 //! transport → identity → tool → inspect → audit(intent) → policy → approval → policy → resource → mask → audit(result) → transport
 //! ```
 //!
-//! Words and codes: ARCHITECTURE.md. Types make the path hold: only `policy` can make a
-//! [`Permit`](crate::policy::Permit), a resource consumes one per effect, a resource's answer can
-//! only be opened by `mask`, and a transport can only send [`Masked`].
+//! Words and codes: ARCHITECTURE.md. Types make the path hold: only `policy` can make a [`Permit`], a resource consumes
+//! one per effect, its answer can only be opened by `mask`, and a transport can only send [`Masked`].
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
 
+mod access;
 mod last;
 mod scope;
 mod steps;
@@ -20,9 +20,11 @@ mod stop;
 
 use crate::approval::{Approvals, Subject};
 use crate::audit::{Audit, Entry};
-use crate::call::{Arrival, Caller, Evidence, Principal, Probe, Refusal, Request};
+use crate::call::{Arrival, Caller, Evidence, Principal, Refusal, Request};
 use crate::identity::{Bearer, Identity, Rejection};
+use crate::lookups::Lookups;
 use crate::mask::{Mask, Masked};
+use crate::meter::Meter;
 use crate::policy::{Ask, Permit, Policies, RuleSet, Verdict};
 use crate::resource::Resources;
 use crate::seats::{Seat, Seats};
@@ -41,6 +43,8 @@ pub struct Gate {
     pub mask: Arc<Mask>,
     pub audit: Audit,
     pub seats: Seats,
+    pub lookups: Lookups,
+    pub meter: Meter,
 }
 
 impl Gate {
@@ -101,16 +105,21 @@ impl Gate {
         let mut rules = self.policies.current(); // one set of policies, but for whoever had to wait
         let visible = rules.visible(&arrival.principal);
         let mut invocation = self.tools.invocation(arrival, &visible)?; // typed; nothing has run
-        if let Some(key) = self.approvals.resume(arrival, &invocation).await? {
+        let stored = self.approvals.resume(arrival, &invocation).await?;
+        if let Some(key) = stored {
             invocation = self.tools.invocation(arrival, &visible)?; // approval_wait: the stored call, for its owner
             invocation.request_key = key; // in whatever session it was first sent
         }
         entry.concerns(&invocation);
+        let meant = self.meant(arrival, (&invocation.request, stored), &visible, entry); // by access_request
         let facts = self.resources.inspect(&invocation, cancel).await?; // by the adapter that will execute it
         entry.intent(&invocation, &facts).await?; // no record, no call
         if let Request::Steps(steps) = &invocation.request {
             drop(seat); // each of them takes its own
             return Ok(self.steps(arrival, steps, caller).await); // and walks this path itself
+        }
+        if let Some(meant) = meant {
+            return self.access(arrival, meant?, caller, (entry, seat)).await; // up to people's decision
         }
         let mut evidence = Evidence::default();
         let mut permit = match rules.decide(arrival, &invocation, &facts, &evidence) {
@@ -132,12 +141,9 @@ impl Gate {
             permit = Self::decided(&rules, subject, &evidence, entry)?;
         }
         entry.permitted(&permit);
-        let last = Last::new(
-            self,
-            Subject::new(arrival, &invocation, &facts),
-            &evidence,
-            caller,
-        );
+        self.lookups.spend(&invocation, &arrival.principal).await?; // a budget of its own
+        let subject = Subject::new(arrival, &invocation, &facts);
+        let last = Last::new(self, subject, &evidence, caller);
         let raw = self
             .resources
             .run(permit, &invocation, &facts, evidence.effect(), &last, cancel)
@@ -156,34 +162,17 @@ impl Gate {
         entry: &mut Entry,
         seat: Seat,
     ) -> Result<(Evidence, Seat), Stop> {
-        let Subject {
-            arrival,
-            invocation,
-            facts,
-        } = subject;
-        let attached = self.approvals.attach(&ask, subject).await?; // the identical call is the same request
-        let effect = match attached {
-            Some(attached) => attached.effect,
-            None if ask.needs_people() && facts.probe == Probe::Measurable => {
-                let rules = self.policies.current();
-                let permit = rules.decide_measure(arrival, invocation, facts).permit();
-                let permit = permit.map_err(|denial| entry.denied(denial))?;
-                entry.measures(&permit).await?;
-                Some(
-                    self.resources
-                        .measure(permit, invocation, facts, &arrival.cancel)
-                        .await?,
-                )
-            }
-            None => None,
-        };
+        let effect = self.measured(&ask, subject, entry).await?;
+        let rules = self.policies.current();
+        let granted = self.approvals.under_grant(&ask, subject, effect.as_ref(), &rules);
+        granted.await?; // where people approved such calls for a while
         if !ask.needs_people() {
             return Ok((self.approvals.satisfy(ask, subject, effect, caller).await?, seat));
         }
         drop(seat); // who waits for people takes no seat
         let evidence = self.approvals.satisfy(ask, subject, effect, caller).await?;
         entry.approved(&evidence);
-        Ok((evidence, self.seats.take(&arrival.principal)?))
+        Ok((evidence, self.seats.take(&subject.arrival.principal)?))
     }
 
     /// Decides with the evidence; only now there is a permit.

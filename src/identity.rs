@@ -53,7 +53,7 @@ pub use local::LocalUser;
 pub use rejection::{Reason, Rejection};
 pub use scopes::Scopes;
 pub use spec::{
-    DEMO, IdentitySpec, IssuerSpec, LOCAL, OTHERWISE_CHECKED, Opaque, SERVICE, SpecError, shared,
+    CALLBACK, DEMO, IdentitySpec, IssuerSpec, LOCAL, OTHERWISE_CHECKED, Opaque, SERVICE, SpecError, shared,
 };
 
 use crate::call::refusal::Code;

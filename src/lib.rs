@@ -20,6 +20,8 @@ pub mod resource;
 pub mod mask;
 pub mod audit;
 pub mod seats;
+pub mod lookups;
+pub mod meter;
 pub mod gate;
 pub mod transport;
 pub mod console;

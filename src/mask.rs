@@ -65,6 +65,12 @@ impl Masked {
         &self.text
     }
 
+    /// The structured content and the text form, for whoever sends them and keeps nothing.
+    #[must_use]
+    pub fn into_parts(self) -> (Value, String) {
+        (self.envelope, self.text)
+    }
+
     /// Whether it is a refusal.
     #[must_use]
     pub fn is_error(&self) -> bool {
@@ -345,5 +351,39 @@ mod tests {
             );
         }
         assert_eq!(engine::id(engine::PRIVATE_KEY), "private-key");
+    }
+
+    #[test]
+    fn a_text_is_not_searched_only_if_it_is_too_short() {
+        let long = [
+            b"4".repeat(99),
+            b"AT61".iter().copied().chain(b"7".repeat(95)).collect(),
+        ];
+        for detector in detectors::DETECTORS.iter().filter(|row| row.keywords.is_empty()) {
+            let pattern = engine::compile(detector.pattern).unwrap();
+            let ends = long.iter().filter_map(|text| pattern.shortest_match(text));
+            assert!(ends.min().unwrap() >= engine::SHORTEST_NUMBER, "{}", detector.id);
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn a_text_is_not_searched_only_if_it_has_no_digit(
+            text in proptest::collection::vec(
+                proptest::prop_oneof![
+                    proptest::sample::select(b" .-:=/+_@AaBbDdEeKkTtZz".to_vec()),
+                    proptest::prelude::any::<u8>(),
+                ],
+                0..80,
+            ),
+        ) {
+            let text: Vec<u8> = text.into_iter().filter(|byte| !byte.is_ascii_digit()).collect();
+            for detector in detectors::DETECTORS.iter().filter(|row| row.keywords.is_empty()) {
+                let pattern = engine::compile(detector.pattern).unwrap();
+                proptest::prop_assert!(!pattern.is_match(&text), "{}", detector.id);
+            }
+        }
     }
 }

@@ -8,12 +8,14 @@
 mod files;
 mod names;
 mod obligation;
+mod choices;
 pub mod quorum;
 mod refusing;
 mod request;
 mod rules;
 pub mod cases;
 pub mod explain;
+pub mod exempt;
 pub mod load;
 pub mod schema;
 mod slice;
@@ -29,10 +31,11 @@ use cedar_policy::Effect;
 use serde::Serialize;
 
 use crate::call::{
-    Action, Arrival, Bound, Code, Evidence, Facts, Hash, Invocation, Limits, Principal, Refusal,
-    ResourceCard, User, Visible,
+    Action, Arrival, Bound, ClassifiedColumn, Code, Evidence, Facts, Hash, Invocation, Limits, Principal,
+    Refusal, ResourceCard, User, Visible,
 };
 use cases::TestReport;
+pub use choices::{Escalation, Grantable};
 pub use load::{Fault, LoadError};
 use request::Asking;
 use rules::{Finding, Judged, Question, Rules};
@@ -179,6 +182,11 @@ impl RuleSet {
             }
             Some(Err(error)) => (None, Some(CandidateReport::Faulty(error))),
         };
+        Ok(Self::around(active, Some((candidate, observed)), dir))
+    }
+
+    fn around(active: Rules, observed: Option<(Option<Rules>, Option<CandidateReport>)>, dir: &Path) -> Self {
+        let (candidate, observed) = observed.unwrap_or_default();
         let permits = active.count(Effect::Permit);
         let mut warnings = Vec::new();
         if permits == 0 {
@@ -206,12 +214,12 @@ impl RuleSet {
             warnings,
             candidate: observed,
         };
-        Ok(Self {
+        Self {
             active,
             candidate,
             report,
             dir: dir.to_owned(),
-        })
+        }
     }
 
     /// SHA-256 over the names and bytes of the set's files.
@@ -256,7 +264,8 @@ impl RuleSet {
         facts: &Facts,
         evidence: &Evidence,
     ) -> Verdict {
-        let actions = BTreeSet::from([invocation.action, facts.action]);
+        let mut actions = BTreeSet::from([invocation.action, facts.action]);
+        actions.extend(invocation.request.lookup().map(|_| Action::Lookup));
         self.verdict(arrival, invocation, facts, evidence, actions)
     }
 
@@ -294,6 +303,7 @@ impl RuleSet {
             actions,
             resource: invocation.resource.as_deref(),
             classified: &facts.classified,
+            lookup: looked_up(invocation, facts),
             evidence,
             action_sha256,
         };
@@ -334,6 +344,17 @@ impl RuleSet {
         self.active.may_administer(user, resource)
     }
 
+    /// Whether a person may read the journal of what was done to a resource (action `audit_read`).
+    #[must_use]
+    pub fn may_audit(&self, user: &User, resource: &str) -> bool {
+        self.active.may_audit(user, resource)
+    }
+
+    /// The names of the resources that policies are about, in order.
+    pub fn resources(&self) -> impl Iterator<Item = &str> {
+        self.active.resource_names()
+    }
+
     /// Whether a person may decide about requests that concern a resource (action `approve`). Whether
     /// they are one of those a request asks for is another question: see [`quorum`]. `acr` is the class of
     /// their sign-in; none is the empty word.
@@ -356,6 +377,15 @@ impl RuleSet {
             ids: other.ids.into_iter().collect(),
         })
     }
+}
+
+/// The column of the relations touched in which a call looks a value up.
+fn looked_up<'f>(invocation: &Invocation, facts: &'f Facts) -> Option<&'f ClassifiedColumn> {
+    let lookup = invocation.request.lookup()?;
+    facts
+        .classified
+        .iter()
+        .find(|column| column.column == lookup.column)
 }
 
 fn same(one: &Finding, other: &Finding) -> bool {
@@ -529,6 +559,14 @@ pub struct Obligation {
     pub bound: Bound,
     /// `@unattended`: for an approval, whether the call may run when its client has left.
     pub unattended: bool,
+    /// `@grantable`: for an approval, whether it may be given for a while.
+    pub grantable: Option<Grantable>,
+    /// `@escalate`: for an approval, who else is asked when.
+    pub escalate: Vec<Escalation>,
+    /// `@break_glass`: for an approval, whose members may go on with their own request.
+    pub break_glass: Option<String>,
+    /// `@risk("high")`: for an approval, whether people decide it on its page alone.
+    pub high_risk: bool,
     /// `@explain`, if the policy has one.
     pub explain: Option<String>,
 }

@@ -63,6 +63,13 @@ impl Seats {
         part.max(1).min(self.per_person)
     }
 
+    /// Seats taken now, and seats there are.
+    #[must_use]
+    pub fn taken(&self) -> (usize, usize) {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        (taken.all, self.total)
+    }
+
     /// Takes a seat, or refuses at once.
     ///
     /// # Errors

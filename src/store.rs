@@ -12,6 +12,7 @@ mod db;
 mod file;
 pub mod journal;
 pub mod keys;
+mod lookups;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod read;
@@ -21,6 +22,7 @@ pub mod rows;
 pub mod security_keys;
 pub mod sessions;
 pub mod sign_ins;
+pub mod slack;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod wake;
@@ -315,7 +317,8 @@ fn address(url: &str) -> Result<Address, StoreError> {
 }
 
 /// The tables, step by step. The steps of both engines have the same numbers and make the same tables and columns;
-/// each only adds, so that a replica of the version before goes on beside a newer one.
+/// each only adds, so that a replica of the version before goes on beside a newer one. The name of one that such a replica
+/// may also start beside ends in `beside N`, where N is the last step that it has to know.
 struct Steps(&'static [(i64, &'static str, &'static str)]);
 
 const SQLITE: Steps = Steps(&[
@@ -324,7 +327,13 @@ const SQLITE: Steps = Steps(&[
     (3, "identity", include_str!("../migrations/0003_identity.sql")),
     (4, "webauthn", include_str!("../migrations/0004_webauthn.sql")),
     (5, "replicas", include_str!("../migrations/0005_replicas.sql")),
+    (6, "lookups", include_str!("../migrations/0006_lookups.sql")),
     (7, "writer", include_str!("../migrations/0007_writer.sql")),
+    (8, "grants", include_str!("../migrations/0008_grants.sql")),
+    (9, "slack", include_str!("../migrations/0009_slack.sql")),
+    (10, "console", include_str!("../migrations/0010_console.sql")),
+    (11, "callbacks", include_str!("../migrations/0011_callbacks.sql")),
+    (12, "standing", include_str!("../migrations/0012_standing.sql")),
 ]);
 
 #[cfg(feature = "postgres")]
@@ -355,13 +364,54 @@ const POSTGRES: Steps = Steps(&[
         include_str!("../migrations/postgres/0005_replicas.sql"),
     ),
     (
+        6,
+        "lookups",
+        include_str!("../migrations/postgres/0006_lookups.sql"),
+    ),
+    (
         7,
         "writer",
         include_str!("../migrations/postgres/0007_writer.sql"),
     ),
+    (
+        8,
+        "grants",
+        include_str!("../migrations/postgres/0008_grants.sql"),
+    ),
+    (9, "slack", include_str!("../migrations/postgres/0009_slack.sql")),
+    (
+        10,
+        "console",
+        include_str!("../migrations/postgres/0010_console.sql"),
+    ),
+    (
+        11,
+        "callbacks",
+        include_str!("../migrations/postgres/0011_callbacks.sql"),
+    ),
+    (
+        12,
+        "standing",
+        include_str!("../migrations/postgres/0012_standing.sql"),
+    ),
 ]);
 
 impl Steps {
+    /// The number of the newest.
+    #[cfg(feature = "postgres")]
+    fn last(&self) -> i64 {
+        self.0.last().map_or(0, |(number, ..)| *number)
+    }
+
+    /// Whether a step of this name says that a version which knows the steps up to `known` may start beside it.
+    #[cfg(feature = "postgres")]
+    fn is_beside(name: &str, known: i64) -> bool {
+        let needs = name
+            .rsplit_once("beside ")
+            .and_then(|(_, number)| number.parse().ok());
+        needs.is_some_and(|needs: i64| needs <= known)
+    }
+
     fn migrator(&self) -> Migrator {
         let step = |(version, name, sql): &(i64, &'static str, &'static str)| {
             Migration::new(

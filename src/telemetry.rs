@@ -4,6 +4,10 @@
 //! event passes a masking function as one piece before it is written, so that a secret that spans lines
 //! is still one secret. Libraries are heard up to `info`: below that they write what they carry.
 
+pub mod exposition;
+#[cfg(feature = "otlp")]
+pub mod otlp;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -14,6 +18,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::span::{Attributes, Id};
 use tracing::{Level, Metadata, Subscriber};
+#[cfg(feature = "otlp")]
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -22,6 +28,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::call::is_unseen;
 use crate::clock::World;
+use crate::transport::REQUEST;
 
 /// Masks one log event; given by whoever builds the masking engine.
 pub type LineMask = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -46,8 +53,18 @@ pub struct Options {
     pub color: bool,
     /// What every line passes through.
     pub mask: LineMask,
+    /// What of the calls is measured.
+    pub seen: Seen,
+}
+
+/// What of the calls is measured, for whoever tells it. Clones share their counts.
+#[derive(Clone, Default)]
+pub struct Seen {
     /// Times the stages of each call when given.
     pub stages: Option<StageTimes>,
+    /// Tells traces and log lines to a collector when given.
+    #[cfg(feature = "otlp")]
+    pub otlp: Option<otlp::Otlp>,
 }
 
 /// Why logging cannot start.
@@ -74,10 +91,19 @@ pub fn start(options: Options) -> Result<(), TelemetryError> {
         // Nobody is left to tell when standard error is gone.
         let _ = io::stderr().lock().write_all(bytes);
     });
-    let stages = options
-        .stages
-        .map(|stages| stages.with_filter(filter_fn(is_stage)));
+    let seen = options.seen;
+    let stages = seen.stages.map(|stages| stages.with_filter(filter_fn(is_stage)));
     let registry = tracing_subscriber::registry().with(stages);
+    #[cfg(feature = "otlp")]
+    let registry = registry.with(match seen.otlp {
+        None => None,
+        Some(layer) => {
+            // The same lines as standard error gets, and of spans those that are told.
+            let lines = directives(&options.filter)?
+                .and(filter_fn(|metadata| metadata.is_event() && may_speak(metadata)));
+            Some(layer.with_filter(lines.or(filter_fn(otlp::Otlp::wants))))
+        }
+    });
     let line = tracing_subscriber::fmt::layer()
         .with_writer(sink)
         .with_target(true);
@@ -130,6 +156,9 @@ pub fn directives(text: &str) -> Result<EnvFilter, TelemetryError> {
 
 /// Whether an event of this level may come from this target at all.
 fn may_speak(metadata: &Metadata<'_>) -> bool {
+    if metadata.target() == REQUEST {
+        return false; // its fields are for a collector alone
+    }
     let ours = metadata.target() == "tollgate" || metadata.target().starts_with("tollgate::");
     ours || *metadata.level() <= Level::INFO
 }
@@ -232,12 +261,13 @@ fn colour(text: &str) -> Option<usize> {
 }
 
 /// The names of the spans that are timed: the stages of `gate`, in the order of a call.
-pub const STAGES: [&str; 12] = [
+pub const STAGES: [&str; 13] = [
     "call",
     "identity",
     "seat",
     "tool",
     "inspect",
+    "guard",
     "intent",
     "policy",
     "approval",
@@ -287,6 +317,16 @@ impl StageTimes {
         Self {
             world,
             stages: Arc::new(std::array::from_fn(|_| Histogram::default())),
+        }
+    }
+
+    /// Of each stage that ran: how many took at most so many seconds, and about how many all took together.
+    pub fn tell(&self, mut told: impl FnMut(&'static str, Vec<(f64, u64)>, f64)) {
+        for (stage, histogram) in STAGES.iter().zip(self.stages.iter()) {
+            let (buckets, sum) = histogram.cumulative();
+            if buckets.last().is_some_and(|(_, count)| *count > 0) {
+                told(stage, buckets, sum);
+            }
         }
     }
 
@@ -350,6 +390,24 @@ impl Histogram {
         if let Some(bucket) = self.buckets.get(bucket_of(value)) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts up to and including each power of two between 64 µs and 134 s, and all of them; and the sum of the
+    /// upper bounds of all values, in seconds.
+    fn cumulative(&self) -> (Vec<(f64, u64)>, f64) {
+        let (mut below, mut sum, mut bounds) = (0, 0.0, Vec::new());
+        let mut next = 6;
+        for (bucket, count) in self.buckets.iter().enumerate() {
+            let count = count.load(Ordering::Relaxed);
+            below += count;
+            sum += count as f64 * upper_bound(bucket) as f64 / 1e6;
+            if next <= 27 && upper_bound(bucket) + 1 == 1 << next {
+                bounds.push(((1_u64 << next) as f64 / 1e6, below));
+                next += 1;
+            }
+        }
+        bounds.push((f64::INFINITY, below));
+        (bounds, sum)
     }
 
     fn summary(&self, stage: &'static str) -> Option<StageTime> {

@@ -8,6 +8,7 @@ mod arguments;
 mod catalogue;
 mod command;
 mod declared;
+mod lookup;
 mod manifest;
 mod parameter;
 mod schema;
@@ -24,8 +25,9 @@ use crate::call::{
     Action, Arrival, CallId, Code, Hash, Invocation, Refusal, Request, ResourceCard, ResourceKind, Visible,
 };
 
-use catalogue::BUILT_IN;
+use catalogue::{ACCESS_REQUEST, BUILT_IN};
 use declared::Declared;
+pub use lookup::Digesting;
 
 /// What an agent is told of a tool.
 #[derive(Debug, Clone)]
@@ -83,6 +85,8 @@ pub struct LoadError {
 pub struct Tools {
     tools: Vec<Tool>,
     kinds: BTreeMap<String, ResourceKind>,
+    digest: Option<lookup::Digest>,
+    ahead: bool,
 }
 
 #[derive(Debug)]
@@ -97,7 +101,8 @@ struct Tool {
 /// What agents are told of the built-in tools, which every server has.
 #[must_use]
 pub fn built_in() -> Vec<ToolCard> {
-    BUILT_IN.iter().map(catalogue::BuiltIn::card).collect()
+    let everywhere = BUILT_IN.iter().filter(|tool| tool.name != ACCESS_REQUEST); // only where people approve for a while
+    everywhere.map(catalogue::BuiltIn::card).collect()
 }
 
 impl Tools {
@@ -125,9 +130,30 @@ impl Tools {
                 declared: Some(declared),
             }));
         }
-        let mut tools = Self { tools, kinds };
+        let digest = None;
+        let mut tools = Self {
+            tools,
+            kinds,
+            digest,
+            ahead: false,
+        };
         tools.settle_steps()?;
         Ok(tools)
+    }
+
+    /// The same tools, which keep of a value that is looked up only what `digest` makes of its column and it: the
+    /// arguments in the journal have that in its place. Without one nothing can be looked up.
+    #[must_use]
+    pub fn digesting(mut self, digest: Digesting) -> Self {
+        self.digest = Some(lookup::Digest(digest));
+        self
+    }
+
+    /// The same tools, and `access_request`: there are people here who may approve for a while.
+    #[must_use]
+    pub fn asking_ahead(mut self) -> Self {
+        self.ahead = true;
+        self
     }
 
     /// Tools that exist for a principal: the built-in ones in a fixed order, then the declared ones by
@@ -167,6 +193,7 @@ impl Tools {
         self.tools
             .iter()
             .filter(steps)
+            .filter(|tool| tool.card.name != ACCESS_REQUEST) // decided as the tool that it names
             .map(|tool| tool.card.name.as_str())
     }
 
@@ -217,7 +244,11 @@ impl Tools {
         let given = arguments::check(&tool.card, arguments)?;
         let resource = self.resource(tool, &given, visible)?;
         let (request, arguments) = match &tool.declared {
-            None => catalogue::request(&tool.card.name, given)?,
+            None => {
+                let (request, arguments) = catalogue::request(&tool.card.name, given)?;
+                let arguments = lookup::digested(&request, arguments, self.digest.as_ref())?;
+                (request, arguments)
+            }
             Some(declared) => {
                 let request = match declared.steps() {
                     Some(steps) => Request::Steps(self.steps_of(declared, steps, call_id, &given, visible)?),
@@ -239,6 +270,9 @@ impl Tools {
             return false;
         }
         let declared = tool.declared.as_ref();
+        if tool.card.name == ACCESS_REQUEST && !(self.ahead && visible.ahead) {
+            return false;
+        }
         if let Some(steps) = declared.and_then(Declared::steps) {
             return self.steps_exist(steps, visible);
         }

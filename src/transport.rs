@@ -36,6 +36,10 @@ use crate::identity::{Bearer, Rejection};
 use crate::mask::Masked;
 use crate::tool::{ToolCard, UnknownTool};
 
+/// The target of the span that is a client's request for a call. Its fields are for `telemetry::otlp`, which chooses
+/// among them; no log line has them.
+pub const REQUEST: &str = "tollgate::request";
+
 /// Why a credential was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
@@ -107,7 +111,11 @@ pub trait Door: Send + Sync + 'static {
 
 impl Door for Gate {
     fn admit<'a>(&'a self, bearer: Bearer<'a>) -> BoxFuture<'a, Result<Principal, Challenge>> {
-        Box::pin(async move { Self::admit(self, bearer).await.map_err(Challenge::from) })
+        Box::pin(async move {
+            let admitted = Self::admit(self, bearer).await;
+            let admitted = admitted.inspect_err(|_| self.meter.turned_away());
+            admitted.map_err(Challenge::from)
+        })
     }
 
     fn step_up(&self, principal: &Principal, tool: &str) -> Option<Challenge> {
@@ -127,7 +135,16 @@ impl Door for Gate {
         arrival: Arrival,
         caller: &'a dyn Caller,
     ) -> BoxFuture<'a, Result<Masked, UnknownTool>> {
-        Box::pin(Self::call(self, arrival, caller))
+        Box::pin(async move {
+            // A call may be refused before anybody has looked which tool it names: that is the caller's own word.
+            let tool = self.tools.names().find(|known| *known == arrival.tool);
+            let answer = Self::call(self, arrival, caller).await;
+            self.meter.answered(tool, answer.as_ref().ok());
+            if let (Some(tool), Ok(_)) = (tool, &answer) {
+                tracing::Span::current().record("tool", tool);
+            }
+            answer
+        })
     }
 
     fn approval<'a>(

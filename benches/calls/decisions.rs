@@ -7,11 +7,15 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tollgate::app::{App, Purpose};
+use tollgate::approval::listing::{COUNTED, PAGE, Shelf, Wanted};
 use tollgate::approval::review::{Card, Choice, Reviewer};
-use tollgate::call::{ApprovalId, User, UserKind};
+use tollgate::call::{ApprovalId, Hash, User, UserKind};
 use tollgate::clock::{System, World};
 use tollgate::config::Config;
 use tollgate::gate::Gate;
+use tollgate::store::approvals::ApprovalRow;
+use tollgate::store::rows::Rows;
+use tollgate::store::{Store, Tuning};
 
 use crate::Plan;
 use crate::inside::{Nobody, arrival};
@@ -20,6 +24,8 @@ use crate::table::{Times, micros, say, table};
 
 /// Longer than anything here waits.
 const HOLD: Duration = Duration::from_secs(30);
+/// Requests that wait while they are listed.
+const CROWD: u32 = 10_000;
 /// How often the reviewer looks for the request; not part of what is measured.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -27,11 +33,14 @@ const LOOK: Duration = Duration::from_millis(1);
 struct Seen {
     deciding: Times,
     answer: Times,
+    both: Times,
 }
 
 pub(crate) async fn print(site: &Site, plan: Plan) -> Result<()> {
     let world = Arc::new(System::new());
-    let app = App::build(Config::load(&site.path("decisions.toml"))?, Purpose::Serve).await?;
+    let config = Config::load(&site.path("decisions.toml"))?;
+    let store = Store::open_at(&config.store.address, &Tuning::default()).await?;
+    let app = App::build(config, Purpose::Serve).await?;
     let bench = Bench {
         gate: app.gate,
         world,
@@ -43,6 +52,7 @@ pub(crate) async fn print(site: &Site, plan: Plan) -> Result<()> {
         let mut seen = Seen {
             deciding: Times::default(),
             answer: Times::default(),
+            both: Times::default(),
         };
         for n in 0..count {
             bench.one(n, waits, &mut seen).await?;
@@ -58,11 +68,24 @@ pub(crate) async fn print(site: &Site, plan: Plan) -> Result<()> {
         answered(&answer.await??)?;
         alone.add(bench.world.monotonic() - start);
     }
+    let listed = bench.listed(&store, count).await?;
     bench.gate.audit.close().await?;
     table(
         "From a person's decision to the answer of the call that waits, in this process, µs",
-        &["", "decide() p50", "then the answer p50", "p95"],
+        &[
+            "",
+            "decide() p50",
+            "then the answer p50",
+            "p95",
+            "p99",
+            "both p99",
+        ],
         &rows,
+    )?;
+    table(
+        &format!("With {CROWD} requests pending, what the start page asks for, µs"),
+        &["", "p50", "p95"],
+        &listed,
     )?;
     say(&format!(
         "  the same change without anybody to ask: {} µs at the median",
@@ -76,6 +99,8 @@ fn row(name: &str, seen: &mut Seen) -> Vec<String> {
         micros(seen.deciding.percentile(50)),
         micros(seen.answer.percentile(50)),
         micros(seen.answer.percentile(95)),
+        micros(seen.answer.percentile(99)),
+        micros(seen.both.percentile(99)),
     ]
 }
 
@@ -120,7 +145,9 @@ impl Bench {
         let decided = self.world.monotonic();
         answered(&answer.await??)?;
         seen.deciding.add(decided - start);
-        seen.answer.add(self.world.monotonic().saturating_sub(decided));
+        let answered = self.world.monotonic();
+        seen.answer.add(answered.saturating_sub(decided));
+        seen.both.add(answered.saturating_sub(start));
         Ok(())
     }
 
@@ -147,15 +174,66 @@ impl Bench {
             acr: None,
             may_reach: Vec::new(),
             key: None,
+            via: tollgate::approval::review::Via::Control,
         }
+    }
+
+    /// Thousands of requests of other people wait: the first page of them, a page in their middle, and the counts.
+    async fn listed(&self, store: &Store, count: u32) -> Result<Vec<Vec<String>>> {
+        let now = self.world.now().0;
+        let mut tx = Rows::new(store.clone()).write().await?;
+        for number in 0..CROWD {
+            tx.insert(&pending(number, now)).await?;
+        }
+        tx.commit().await?;
+        let reviewer = self.reviewer();
+        let rules = self.gate.policies.current();
+        let approvals = &self.gate.approvals;
+        let first = Wanted::on(Shelf::Waiting);
+        let (mut pages, mut middle, mut counts) = (Times::default(), Times::default(), Times::default());
+        for _ in 0..count {
+            let start = self.world.monotonic();
+            let page = approvals.page(&reviewer, &rules, &first).await?;
+            pages.add(self.world.monotonic() - start);
+            ensure!(
+                page.items.len() == PAGE as usize && page.next.is_some(),
+                "a full page"
+            );
+            let start = self.world.monotonic();
+            let counted = approvals.counts(&reviewer, &rules).await?;
+            counts.add(self.world.monotonic() - start);
+            ensure!(counted.waiting == u64::from(COUNTED), "{counted:?}");
+            let after = Wanted {
+                before: Some(ApprovalId(pending(CROWD / 2, now).id)),
+                ..first.clone()
+            };
+            let start = self.world.monotonic();
+            let page = approvals.page(&reviewer, &rules, &after).await?;
+            middle.add(self.world.monotonic() - start);
+            ensure!(page.items.len() == PAGE as usize, "a full page");
+        }
+        let row = |name: &str, times: &mut Times| {
+            vec![
+                name.to_owned(),
+                micros(times.percentile(50)),
+                micros(times.percentile(95)),
+            ]
+        };
+        Ok(vec![
+            row("the first page of 50", &mut pages),
+            row("a page in the middle", &mut middle),
+            row("the counts", &mut counts),
+        ])
     }
 
     async fn waiting(&self, reviewer: &Reviewer) -> Result<Card> {
         let until = self.world.monotonic() + HOLD;
         while self.world.monotonic() < until {
             let rules = self.gate.policies.current();
-            let cards = self.gate.approvals.list(reviewer, &rules).await?;
-            if let Some(card) = cards.into_iter().find(|card| card.may_decide) {
+            let waiting = Wanted::on(Shelf::Waiting);
+            let page = self.gate.approvals.page(reviewer, &rules, &waiting).await?;
+            let mut cards = page.items.into_iter().map(|one| one.card);
+            if let Some(card) = cards.find(|card| card.may_decide) {
                 return Ok(card);
             }
             tokio::time::sleep(LOOK).await;
@@ -171,6 +249,45 @@ impl Bench {
             .decide(reviewer, &rules, id, Choice::Approve, seen);
         decided.await?;
         Ok(())
+    }
+}
+
+/// One request of many, as the approval stage writes them.
+fn pending(number: u32, now: u64) -> ApprovalRow {
+    let digest = Hash::of(&number.to_be_bytes()).0;
+    let statement = json!({"kind": "update", "tables": ["customers"], "columns": ["customers.name", "customers.id"],
+        "functions": [], "has_where": true, "irreversible": false});
+    let terms = json!({
+        "asks": [{"id": "asks", "seats": [[1, "surveyor"]], "explain": "Somebody else looks at it.", "bound": "keys",
+            "unattended": false}],
+        "self_confirmed": false,
+        "facts": {"action": "sql_write", "sql": statement, "classified": [], "probe": "measurable"},
+        "counts": {"rows": {"customers": {"updated": 1}}},
+    });
+    ApprovalRow {
+        id: format!("{number:032x}"),
+        state: "pending".to_owned(),
+        request_key: digest,
+        asked_sha256: digest,
+        action_sha256: digest,
+        issuer: "bench".to_owned(),
+        subject: format!("crowd-{}", number % 100),
+        client_id: "bench".to_owned(),
+        session: format!("session-{}", number % 100),
+        tool: "sql_execute".to_owned(),
+        resource: Some("small-asks".to_owned()),
+        unattended: false,
+        terms: terms.to_string(),
+        sealed: Some(json!({"arguments": {"statement": "UPDATE customers"}}).to_string()),
+        created_at: now,
+        decide_by: now + 3_600_000,
+        granted_at: None,
+        execute_by: None,
+        left_at: None,
+        settled_at: None,
+        call_id: None,
+        answered: None,
+        escalate_at: None,
     }
 }
 

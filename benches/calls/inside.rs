@@ -13,7 +13,7 @@ use tollgate::clock::{System, World};
 use tollgate::config::Config;
 use tollgate::gate::Gate;
 use tollgate::identity::Bearer;
-use tollgate::telemetry::{self, Format, StageTimes};
+use tollgate::telemetry::{self, Format, Seen, StageTimes};
 
 use crate::Plan;
 use crate::beside::{ONE_ROW, warm_up};
@@ -40,7 +40,10 @@ pub(crate) async fn print(site: &Site, plan: Plan) -> Result<()> {
         format: Format::Text,
         color: false,
         mask: line_mask(),
-        stages: Some(stages.clone()),
+        seen: Seen {
+            stages: Some(stages.clone()),
+            ..Seen::default()
+        },
     })?;
     let app = App::build(Config::load(&site.config())?, Purpose::Serve).await?;
     let gate = app.gate;

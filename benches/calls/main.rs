@@ -21,6 +21,7 @@ mod inside;
 #[path = "../../tests/it/support/issuer.rs"]
 #[expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "shared with the tests, where a helper may fail the test"
 )]
 #[allow(dead_code, reason = "the tests may ask it for more than the benchmark does")]
@@ -28,6 +29,18 @@ mod issuer;
 mod large;
 mod load;
 mod machine;
+#[cfg(feature = "mysql")]
+mod mariadb;
+#[cfg(feature = "mysql")]
+#[path = "../../tests/it/support/mysql.rs"]
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "shared with the tests, where a helper may fail the test"
+)]
+#[allow(dead_code, reason = "the tests may ask it for more than the benchmark does")]
+mod mysql;
 #[cfg(feature = "postgres")]
 #[path = "../../tests/it/support/postgres.rs"]
 #[expect(
@@ -44,7 +57,7 @@ mod sign_in;
 mod site;
 mod start;
 mod table;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 #[path = "../../tests/it/support/until.rs"]
 #[expect(
     clippy::panic,
@@ -59,7 +72,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use site::Site;
 use tollgate::clock::{System, World};
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 use until::until;
 
 /// How much of everything.
@@ -114,7 +127,7 @@ fn main() -> Result<()> {
     };
     let before = before.and_then(|()| match only_identity {
         true => Ok(()),
-        false => databases(&site, &runtime, &world, plan),
+        false => databases(&site, &runtime, &world, plan).and_then(|()| lake(&site, &runtime, &world, plan)),
     });
     let measured = before.and_then(|()| {
         runtime.block_on(async {
@@ -143,6 +156,16 @@ fn databases(site: &Site, runtime: &tokio::runtime::Runtime, world: &System, pla
 
 #[cfg(not(feature = "postgres"))]
 fn databases(_: &Site, _: &tokio::runtime::Runtime, _: &System, _: Plan) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(feature = "mysql")]
+fn lake(site: &Site, runtime: &tokio::runtime::Runtime, world: &System, plan: Plan) -> Result<()> {
+    mariadb::print(site, runtime, world, plan)
+}
+
+#[cfg(not(feature = "mysql"))]
+fn lake(_: &Site, _: &tokio::runtime::Runtime, _: &System, _: Plan) -> Result<()> {
     Ok(())
 }
 

@@ -33,16 +33,26 @@ fn action(name: &str) -> Result<Action> {
             let known: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
             format!("there is no action `{name}`; write one of {}", known.join(", "))
         })?;
-    if action == Action::Reveal {
+    if matches!(action, Action::Reveal | Action::Lookup) {
         bail!(
-            "`reveal` is decided for each classified column of a call: ask for sql_read with --column \
+            "`reveal` (and `lookup`, in a decision test) is decided for each classified column of a call: ask for sql_read with --column \
              table.column, and the answer says what is shown and what stays masked"
         );
     }
     Ok(action)
 }
 
-fn supposed(config: &Config, query: &ExplainQuery) -> Result<Supposed> {
+/// The verbs that can be asked about.
+pub(super) fn actions() -> impl Iterator<Item = &'static str> {
+    let alone = |action: &Action| !matches!(action, Action::Reveal | Action::Lookup);
+    Action::ALL.into_iter().filter(alone).map(Action::as_str)
+}
+
+/// The call that a question is about.
+///
+/// # Errors
+/// What in it names nothing.
+pub(super) fn supposed(config: &Config, query: &ExplainQuery) -> Result<Supposed> {
     let action = action(&query.action)?;
     let (issuer, subject) = query
         .user
@@ -105,6 +115,7 @@ fn facts(config: &Config, query: &ExplainQuery, supposed: &mut Supposed) {
             functions: query.functions.iter().cloned().collect(),
             has_where: false,
             irreversible: false,
+            template: None,
         });
     }
     supposed.classified = classified(config, query);

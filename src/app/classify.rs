@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+use super::db::ViewsBy;
 use crate::call::{MaskCounts, Refusal};
 use crate::clock::{System, World};
 use crate::config::{Config, Kind};
@@ -23,12 +24,18 @@ pub struct Classified {
     pub unlisted: Vec<String>,
 }
 
-/// Looks at the columns of a resource that nobody listed. `look` reads some of their values as well.
+/// Looks at the columns of a resource that nobody listed. `look` reads some of their values as well: of MySQL and MariaDB
+/// only `by` an administrator, since the account of the resource sees masks.
 ///
 /// # Errors
 /// No such database, or no way to it.
-pub async fn db_classify(config: &Config, name: &str, look: bool) -> Result<Classified> {
-    let found = unlisted(config, name, look).await?;
+pub async fn db_classify(
+    config: &Config,
+    name: &str,
+    by: Option<ViewsBy<'_>>,
+    look: bool,
+) -> Result<Classified> {
+    let found = unlisted(config, name, by, look).await?;
     Ok(Classified {
         text: proposal(config, name, &found),
         unlisted: found.into_iter().map(|one| one.column).collect(),
@@ -36,7 +43,9 @@ pub async fn db_classify(config: &Config, name: &str, look: bool) -> Result<Clas
 }
 
 /// As if nothing unlisted were shown: otherwise a column that nobody listed looks like one that is public.
-async fn unlisted(config: &Config, name: &str, look: bool) -> Result<Vec<Unlisted>> {
+async fn unlisted(config: &Config, name: &str, by: Option<ViewsBy<'_>>, look: bool) -> Result<Vec<Unlisted>> {
+    #[cfg(not(feature = "mysql"))]
+    let _ = by;
     let world: Arc<dyn World> = Arc::new(System::new());
     let said =
         |refusal: Refusal| anyhow::anyhow!("{} {}", refusal.message, refusal.detail.unwrap_or_default());
@@ -64,8 +73,17 @@ async fn unlisted(config: &Config, name: &str, look: bool) -> Result<Vec<Unliste
             let database = super::databases::postgres_database(config, name, &postgres, &world)?;
             database.unlisted(look).await.map_err(said)
         }
+        #[cfg(feature = "mysql")]
+        Some(Kind::Mysql(mysql)) => {
+            let database = super::databases::mysql_database(config, name, mysql, &world)?;
+            let administrator = by.map(super::db::administrator).transpose()?;
+            let found = database.unlisted(administrator.as_ref(), look).await;
+            found.map_err(said)
+        }
         Some(_) => {
-            bail!("`{name}` is not of a kind whose columns can be classified (\"postgres\" or \"sqlite\")")
+            bail!(
+                "`{name}` is not of a kind whose columns can be classified (\"postgres\", \"mysql\" or \"sqlite\")"
+            )
         }
         None => bail!("there is no [[resource]] `{name}`"),
     }
@@ -186,6 +204,7 @@ const PLAIN: &[&str] = &[
     "datetime",
     "timestamp without time zone",
     "timestamp with time zone",
+    "tinyint(1)",
 ];
 
 fn proposed(one: &Unlisted, mask: &Mask) -> Option<Proposed> {
@@ -253,8 +272,11 @@ fn by_words(text: &str, whose: &str) -> Option<Proposed> {
 /// Keys that are numbers, and types that say little: where nothing else speaks for a class.
 fn plain(one: &Unlisted) -> Option<Proposed> {
     let lower = one.declared_type.to_ascii_lowercase();
-    let number = ["int", "integer", "bigint", "smallint", "uuid"].contains(&lower.as_str());
-    let reason = match (one.key && number, PLAIN.contains(&lower.as_str())) {
+    // Some databases say how wide a number is shown: `int(11) unsigned`.
+    let bare = lower.split(['(', ' ']).next().unwrap_or_default();
+    let number = ["int", "integer", "bigint", "smallint", "mediumint", "uuid"].contains(&bare);
+    let little = PLAIN.contains(&lower.as_str()) || ["timestamp", "datetime"].contains(&bare);
+    let reason = match (one.key && number, little) {
         (true, _) => "a key made of numbers",
         (_, true) => "a type that says little by itself",
         _ => return None,

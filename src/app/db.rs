@@ -1,5 +1,16 @@
 //! `tollgate db` and `tollgate doctor db`: what a database is, for its operator.
 
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    expect(
+        unreachable_code,
+        unused_mut,
+        unused_variables,
+        dead_code,
+        reason = "a build without servers says so, and has nothing to ask"
+    )
+)]
+
 use anyhow::{Result, bail};
 
 use super::Examined;
@@ -7,11 +18,11 @@ use crate::config::{Config, Kind};
 use crate::identity::doctor::{Finding, Findings, Level};
 
 /// The statements that give the role or account of a resource what it needs to read, to change `write`, and
-/// nothing else.
+/// nothing else; and the role of `ddl` what it needs to change what the tables of `ddl` are.
 ///
 /// # Errors
 /// No such resource or table, or no way to its server.
-pub async fn db_grants(config: &Config, name: &str, write: &[String]) -> Result<String> {
+pub async fn db_grants(config: &Config, name: &str, write: &[String], ddl: &[String]) -> Result<String> {
     match kind(config, name)? {
         #[cfg(feature = "postgres")]
         Kind::Postgres(postgres) => {
@@ -22,17 +33,31 @@ pub async fn db_grants(config: &Config, name: &str, write: &[String]) -> Result<
                 let writing = database.write_grants(write).await;
                 grants += &writing.map_err(|refusal| told(&refusal))?;
             }
+            if !ddl.is_empty() {
+                let defining = database.ddl_grants(ddl).await;
+                grants += &defining.map_err(|refusal| told(&refusal))?;
+            }
             Ok(grants)
         }
         #[cfg(feature = "mysql")]
-        Kind::Mysql(_) if !write.is_empty() => bail!("`{name}` is of kind \"mysql\", which agents only read"),
+        Kind::Mysql(_) if !ddl.is_empty() => bail!("`{name}`: schema changes are of kind \"postgres\" only"),
         #[cfg(feature = "mysql")]
-        Kind::Mysql(mysql) => Ok(super::databases::mysql_database(config, name, mysql, &world())?.grants()),
+        Kind::Mysql(mysql) => {
+            let database = super::databases::mysql_database(config, name, mysql, &world())?;
+            match write.is_empty() {
+                true => Ok(database.grants()),
+                // Of another account: what the first may do is not printed again, so that it is not taken away.
+                false => Ok(database
+                    .write_grants(write)
+                    .await
+                    .map_err(|refusal| told(&refusal))?),
+            }
+        }
         _ => bail!("`{name}` is no database of a server that this build of Tollgate knows"),
     }
 }
 
-/// Whoever makes the masking views of a resource: an account, and where its password is.
+/// Whoever makes the masking views of a resource, or looks at what is behind them: an account, and where its password is.
 #[derive(Debug, Clone)]
 pub struct ViewsBy<'a> {
     /// The account's name.
@@ -41,18 +66,14 @@ pub struct ViewsBy<'a> {
     pub password: Option<&'a str>,
 }
 
-/// The statements that make the masking views of a resource; with `apply` they are run as well.
+/// The account, with its password.
 ///
 /// # Errors
-/// No such MySQL or MariaDB resource, no way to its server, a password that is not there, a statement that fails.
+/// What is wrong with the reference to the password.
 #[cfg(feature = "mysql")]
-pub async fn db_views(config: &Config, name: &str, by: ViewsBy<'_>, apply: bool) -> Result<String> {
-    use crate::resource::sql::mysql::Administrator;
+pub(super) fn administrator(by: ViewsBy<'_>) -> Result<crate::resource::sql::mysql::Administrator> {
     use crate::secret::SecretRef;
 
-    let Kind::Mysql(mysql) = kind(config, name)? else {
-        bail!("`{name}` is not of kind \"mysql\": only its masks are views");
-    };
     let password = match by.password {
         None => None,
         Some(reference) => {
@@ -62,10 +83,22 @@ pub async fn db_views(config: &Config, name: &str, by: ViewsBy<'_>, apply: bool)
             Some(super::identity::resolved(&reference)?)
         }
     };
-    let administrator = Administrator {
+    Ok(crate::resource::sql::mysql::Administrator {
         name: by.name.to_owned(),
         password,
+    })
+}
+
+/// The statements that make the masking views of a resource; with `apply` they are run as well.
+///
+/// # Errors
+/// No such MySQL or MariaDB resource, no way to its server, a password that is not there, a statement that fails.
+#[cfg(feature = "mysql")]
+pub async fn db_views(config: &Config, name: &str, by: ViewsBy<'_>, apply: bool) -> Result<String> {
+    let Kind::Mysql(mysql) = kind(config, name)? else {
+        bail!("`{name}` is not of kind \"mysql\": only its masks are views");
     };
+    let administrator = administrator(by)?;
     let database = super::databases::mysql_database(config, name, mysql, &world())?;
     let views = match apply {
         true => database.make_views(&administrator).await,
@@ -221,6 +254,9 @@ fn mysql_findings(report: &crate::resource::sql::mysql::Report, add: &mut Add<'_
             format!("statements name the masking views in {views}, which are as the configuration asks");
         add(Level::Ok, said, "");
     }
+    if let Some(changes) = &report.changes {
+        mysql_changes(changes, add);
+    }
     for table in &report.tables {
         if !table.unlisted.is_empty() {
             let text = format!(
@@ -234,6 +270,26 @@ fn mysql_findings(report: &crate::resource::sql::mysql::Report, add: &mut Add<'_
     }
 }
 
+#[cfg(feature = "mysql")]
+fn mysql_changes(changes: &crate::resource::sql::mysql::Changes, add: &mut Add<'_>) {
+    if let Some(problem) = &changes.problem {
+        let text = format!("every change is refused: {problem}");
+        add(
+            Level::Bad,
+            text,
+            "tollgate db grants {name} --write TABLES prints what the account of `write` needs",
+        );
+    }
+    if !changes.tables.is_empty() {
+        let text = format!(
+            "{} may change {}; policies say who does, and who approves it",
+            changes.account,
+            changes.tables.join(", ")
+        );
+        add(Level::Note, text, "revoke it if no agent should");
+    }
+}
+
 #[cfg(feature = "postgres")]
 fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) {
     let whom = format!(
@@ -244,6 +300,9 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
     encryption(report.encrypted, add);
     excesses(&report.excess, report.privileged, add);
     changes(&report.changes, add);
+    if let Some(definer) = &report.definer {
+        self::definer(definer, report.privileged, add);
+    }
     if let Some(misfit) = &report.misfit {
         let remedy = "mend [resource.columns]; every call is refused until then";
         add(Level::Bad, misfit.clone(), remedy);
@@ -255,6 +314,52 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
     for table in &report.tables {
         columns(table, add);
     }
+}
+
+/// The role that changes schemas.
+#[cfg(feature = "postgres")]
+fn definer(definer: &crate::resource::sql::postgres::DefinerReport, privileged: bool, add: &mut Add<'_>) {
+    if let Some(problem) = &definer.problem {
+        add(
+            Level::Bad,
+            format!(
+                "{}, who changes schemas, cannot be used: {problem}",
+                definer.account
+            ),
+            "see ddl and ddl_password; tollgate db grants {name} --ddl TABLES prints what it needs",
+        );
+        return;
+    }
+    for excess in &definer.excess {
+        let (level, remedy) = match privileged {
+            true => (
+                Level::Note,
+                "privileged = true allows it; a lesser role would be better",
+            ),
+            false => (
+                Level::Bad,
+                "every schema change is refused until it is not so any more",
+            ),
+        };
+        add(
+            level,
+            format!("{}, who changes schemas: {excess}", definer.account),
+            remedy,
+        );
+    }
+    let text = match definer.owns.is_empty() {
+        true => format!("{} owns nothing here, so it changes no table", definer.account),
+        false => format!(
+            "{} may change what {} are; policies say who does, and who approves it",
+            definer.account,
+            definer.owns.join(", ")
+        ),
+    };
+    add(
+        Level::Note,
+        text,
+        "tollgate db grants {name} --ddl TABLES prints what it needs",
+    );
 }
 
 /// What nobody classified, and where the role's rights and the masks differ.

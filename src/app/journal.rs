@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::parts;
 use super::report::ExportReport;
@@ -17,6 +17,7 @@ use crate::audit::verify::{Report, Trust};
 use crate::audit::{self, Erase, LogPublicKey};
 use crate::clock::{System, World};
 use crate::config::Config;
+use crate::identity::LocalUser;
 use crate::store::Store;
 
 /// Records that match, newest first.
@@ -35,12 +36,51 @@ pub async fn audit_show(config: &Config, call_id: &str) -> Result<CallHistory> {
     Ok(audit::show(&store(config).await?, call_id).await?)
 }
 
-/// The calls that match with what was offered to the agent, oldest first.
+/// The calls that match with what was offered to the agent, oldest first. That they are read is on record before they
+/// are, as on the people's side, under the operating-system user.
 ///
 /// # Errors
-/// The store cannot be read.
+/// The store cannot be read, or the journal not be written.
 pub async fn audit_replay(config: &Config, query: &Query) -> Result<Page<Step>> {
-    Ok(audit::replay(&store(config).await?, query).await?)
+    let page = audit::replay(&store(config).await?, query).await?;
+    let asked = &query.filter;
+    replayed(
+        config,
+        json!({
+            "session": asked.session, "user": asked.user, "call": asked.call_id, "tool": asked.tool,
+            "resource": asked.resource, "since": asked.since, "until": asked.until, "calls": page.items.len(),
+        }),
+    )
+    .await?;
+    Ok(page)
+}
+
+/// The recording of one call, on record like [`audit_replay`].
+///
+/// # Errors
+/// As there; there is no such call.
+pub async fn audit_recording(config: &Config, call_id: &str) -> Result<CallHistory> {
+    let history = audit::show(&store(config).await?, call_id).await?;
+    replayed(config, json!({ "call": call_id, "calls": 1 })).await?;
+    Ok(history)
+}
+
+/// Puts on record who replays what.
+async fn replayed(config: &Config, what: Value) -> Result<()> {
+    let world: Arc<dyn World> = Arc::new(System::new());
+    let user = LocalUser::current();
+    let mut record = json!({"event": "replay", "by": format!("local#{}@{}", user.uid, user.host)});
+    if let (Some(record), Value::Object(what)) = (record.as_object_mut(), what) {
+        record.extend(what.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+    let start = json!({ "command": "audit replay" });
+    let unrecorded = "what is replayed has to be put on record first (`tollgate audit list` reads without)";
+    let (journal, _, _) = parts::audit(config, &super::mask(), &world, start)
+        .await
+        .context(unrecorded)?;
+    journal.config_change(record).await.context(unrecorded)?;
+    journal.close().await?;
+    Ok(())
 }
 
 /// Checks the journal of the store; `public_key` and `held` (a checkpoint file) come from elsewhere.

@@ -15,13 +15,13 @@ use crate::audit::{Audit, AuditSpec, DiskRule, StartReport, load_or_create_key};
 use crate::call::{Caller, Confirmation, Hash, ResourceCard};
 use crate::clock::{System, World};
 use crate::config::{self, Config, Kind};
-use crate::console;
 use crate::gate::Gate;
 use crate::identity::issuer::DemoIssuer;
 use crate::identity::security_keys::SecurityKeys;
 use crate::identity::services::Services;
 use crate::identity::{DEMO, install_tls_provider};
 use crate::mask::Mask;
+use crate::meter::{Meter, Metered};
 use crate::policy::{Policies, Scene};
 use crate::resource::{Resource, Resources, git, shell, sql::sqlite};
 use crate::seats::Seats;
@@ -47,21 +47,30 @@ pub enum Purpose {
     Demo(Arc<DemoIssuer>),
 }
 
+impl Purpose {
+    fn issuer(self) -> Option<Arc<DemoIssuer>> {
+        match self {
+            Self::Demo(issuer) => Some(issuer),
+            Self::Stdio | Self::Serve => None,
+        }
+    }
+}
+
 /// A Tollgate, ready to serve.
 pub struct App {
     /// The path of a call.
     pub gate: Arc<Gate>,
     /// What it was made from.
     pub config: Config,
-    world: Arc<dyn World>,
+    pub(super) world: Arc<dyn World>,
     demo: Option<Arc<DemoIssuer>>,
-    services: Arc<Services>,
-    facade: Option<Arc<super::facade::Server>>,
-    store: Store,
+    pub(super) services: Arc<Services>,
+    pub(super) facade: Option<Arc<super::facade::Server>>,
+    pub(super) store: Store,
     /// What each address tries, on every listener.
-    attempts: Arc<Attempts>,
+    pub(super) attempts: Arc<Attempts>,
     /// People's security keys, where approving needs one.
-    security_keys: Option<Arc<SecurityKeys>>,
+    pub(super) security_keys: Option<Arc<SecurityKeys>>,
 }
 
 impl App {
@@ -74,19 +83,13 @@ impl App {
         let mask = super::mask();
         let serves = !matches!(purpose, Purpose::Stdio);
         let people = serves && config.server.control.is_some();
-        let demo = match purpose {
-            Purpose::Demo(issuer) => Some(issuer),
-            Purpose::Stdio => None,
-            Purpose::Serve => {
-                refuse_demo_issuer(&config)?;
-                None
-            }
-        };
+        if matches!(purpose, Purpose::Serve) {
+            refuse_demo_issuer(&config)?;
+        }
         let cards = cards(&config);
-        let tools = Tools::load(config.tools.as_deref(), &cards).context("tools")?;
+        let tools = super::databases::tools(&config, &cards, &world)?;
         let policies = policies(&config, cards, &tools)?;
-        let tests = policies.current().run_tests();
-        if !tests.passed() {
+        if !policies.current().run_tests().passed() {
             bail!("the decision tests of the policies fail; run `tollgate policy test`");
         }
         let resources = resources(&config, &world)?;
@@ -100,10 +103,10 @@ impl App {
         // Last, so that a start that is refused is not on record as one.
         let (audit, store, journal) = audit(&config, &mask, &world, start).await?;
         interrupted(&journal);
-        let approvals = if people {
-            approvals(&config, &store, &audit, &world).await?
-        } else {
-            Approvals::new()
+        let meter = Meter::default();
+        let approvals = match people {
+            true => approvals(&config, &store, (&audit, &meter), &world).await?,
+            false => Approvals::new(),
         };
         let security_keys = super::security_keys::security_keys(&config, &store, &audit, &world)?;
         let gate = Gate {
@@ -115,13 +118,15 @@ impl App {
             mask,
             audit,
             seats: Seats::new(seats(config.limits.calls), seats(config.limits.calls_per_person)),
+            lookups: super::databases::lookups(&config, &store, &world),
+            meter,
         };
         Ok(Self {
             gate: Arc::new(gate),
             config,
             attempts: Arc::new(Attempts::new(world.clone())),
             world,
-            demo,
+            demo: purpose.issuer(),
             services,
             security_keys,
             facade,
@@ -152,6 +157,7 @@ impl App {
         spec.attempts = self.attempts.clone();
         spec.trusted_proxies
             .clone_from(&self.config.server.trusted_proxies);
+        spec.leave_within = self.config.server.leave;
         if self.config.server.has_unnamed_proxy() {
             spec.max_connections_per_address = spec.max_connections; // they are all the proxy's
         }
@@ -164,10 +170,18 @@ impl App {
         }
         let keeper = self.keep_journal();
         let stop = CancellationToken::new();
-        let tellers = self.tell(stop.clone())?;
-        let people = self.control_side(control, shutdown.clone());
+        let mut tellers = self.tell(stop.clone())?;
+        let slack = super::slack::slack(&self.config, &self.gate, &self.store, &self.world)?;
+        tellers.extend(slack.clone().map(|slack| tokio::spawn(slack.run(stop.clone()))));
+        let (approvals, stops) = (self.gate.approvals.clone(), shutdown.clone());
+        let leaving = tokio::spawn(async move {
+            stops.cancelled().await;
+            approvals.leave();
+        });
+        let people = self.control_side(control, slack, shutdown.clone());
         let agents = crate::transport::http::serve(self.gate.clone(), spec, listener, shutdown);
         let (served, decided) = tokio::join!(agents, people);
+        leaving.abort();
         stop.cancel();
         for teller in tellers {
             teller.await?;
@@ -175,62 +189,6 @@ impl App {
         self.close(keeper).await?;
         served?;
         Ok(decided?)
-    }
-
-    /// Tells every channel what becomes of requests.
-    fn tell(&self, stop: CancellationToken) -> Result<Vec<tokio::task::JoinHandle<()>>> {
-        let channels = super::desk::channels(&self.config)?;
-        let control = self.config.server.control.as_ref().map(|control| &control.url);
-        let told = channels.into_iter().map(|channel| {
-            let mask = self.gate.mask.clone();
-            let teller = console::notices::Teller::new(
-                self.gate.approvals.clone(),
-                channel,
-                control.cloned(),
-                Arc::new(move |words| mask.text(words).into_owned()),
-                self.world.clone(),
-            );
-            tokio::spawn(teller.run(stop.clone()))
-        });
-        Ok(told.collect())
-    }
-
-    /// The people's side, where there is one.
-    async fn control_side(
-        &self,
-        listener: Option<tokio::net::TcpListener>,
-        shutdown: CancellationToken,
-    ) -> std::io::Result<()> {
-        let (Some(listener), Some(control)) = (listener, &self.config.server.control) else {
-            return Ok(());
-        };
-        let max_age = self.config.approval.max_age.as_secs();
-        let mut spec = console::Spec::new(control.url.clone(), max_age, self.world.clone());
-        spec.keys = Some(Arc::new(super::keys::Administered::new(
-            &self.config,
-            &self.gate,
-            &self.services,
-        )));
-        spec.security_keys.clone_from(&self.security_keys);
-        spec.attempts = self.attempts.clone();
-        spec.trusted_proxies
-            .clone_from(&self.config.server.trusted_proxies);
-        if self.config.server.has_unnamed_proxy() {
-            spec.max_connections_per_address = spec.max_connections;
-        }
-        let issuers = self.config.issuers.iter();
-        spec.acr = issuers
-            .map(|issuer| (issuer.name.clone(), issuer.control_acr.clone()))
-            .collect();
-        if let Some(server) = &self.facade {
-            spec.sessions = Some(Arc::new(super::facade::SessionsDesk {
-                server: server.clone(),
-                gate: self.gate.clone(),
-                resources: self.config.resources.iter().map(|one| one.name.clone()).collect(),
-            }));
-        }
-        let desk = Arc::new(super::desk::Reviews(self.gate.clone()));
-        console::serve(desk, self.gate.identity.people(), spec, listener, shutdown).await
     }
 
     /// Serves MCP over standard input and output until it ends or `shutdown` fires.
@@ -552,12 +510,15 @@ pub(super) async fn audit(
 async fn approvals(
     config: &Config,
     store: &Store,
-    audit: &Audit,
+    (audit, meter): (&Audit, &Meter),
     world: &Arc<dyn World>,
 ) -> Result<Approvals> {
     super::desk::channels(config)?; // a secret that is none refuses the start
     let url = config.server.control.as_ref().map(|control| control.url.clone());
-    let ledger = Arc::new(audit.clone());
+    let ledger = Arc::new(Metered {
+        ledger: Arc::new(audit.clone()),
+        meter: meter.clone(),
+    });
     let approvals = Approvals::with_people(store, ledger, world.clone(), config.approval, url);
     for id in approvals.tick().await.context("approvals")? {
         tracing::warn!(

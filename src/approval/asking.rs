@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::Subject;
+use super::ahead::{self, Ahead};
 use super::people::{People, failed, is_over, millis};
 use super::review::State;
+use super::shape::Shape;
 use super::terms::{Asked, Sealed, Terms, approved, state};
 use super::words;
 use crate::call::request::ApprovalWait;
-use crate::call::{ApprovalId, Approved, Arrival, Effect, Hash, Principal, Refusal, Unmet};
+use crate::call::{ApprovalId, Approved, Arrival, Bound, Effect, Hash, Principal, Refusal, Unmet};
 use crate::policy::Ask;
 use crate::store::StoreError;
 use crate::store::approvals::{ApprovalRow, Change};
@@ -51,6 +53,11 @@ impl People {
         let sealed = Sealed::read(&row).map_err(failed)?.ok_or_else(unknown)?;
         arrival.tool.clone_from(&row.tool);
         arrival.arguments = sealed.arguments;
+        if let Some(asked) = &sealed.ahead {
+            let whole = ahead::again(&row.tool, std::mem::take(&mut arrival.arguments), asked);
+            arrival.tool = "access_request".to_owned();
+            arrival.arguments = whole.as_object().cloned().unwrap_or_default();
+        }
         self.resumed().insert(arrival.call_id.clone(), ApprovalId(row.id));
         Ok(Some(Hash(row.request_key)))
     }
@@ -82,7 +89,9 @@ impl People {
                     let sealed = Sealed::read(&row).map_err(failed)?;
                     return Ok(Some(sealed.and_then(|sealed| sealed.effect)));
                 }
-                if self.is_lasting(&row) {
+                let again = row.answered == Some(true) && !self.is_resumed(subject.arrival);
+                let again = again && self.has_grant(ask, subject).await.map_err(failed)?;
+                if self.is_lasting(&row) && !again {
                     return Err(self.ended(row, subject.arrival).await);
                 }
             }
@@ -138,9 +147,8 @@ impl People {
             tokio::select! {
                 biased;
                 () = arrival.cancel.cancelled() => return Ok(Refusal::cancelled().into()),
-                () = &mut hold => {
-                    return Ok(self.runs_now(&row));
-                }
+                () = &mut hold => return Ok(self.runs_now(&row)),
+                () = self.leaving.cancelled() => return Ok(self.runs_now(&row)),
                 _ = woken.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
@@ -181,8 +189,8 @@ impl People {
             Some(Some(effect)) => Some(effect),
             Some(None) => return Err(Refusal::internal("the effect has no steady form").into()),
         };
-        let terms = Terms::of(ask, self_confirmed, subject.facts, effect.as_ref());
-        let row = self.row_of(&terms, subject, effect).map_err(failed)?;
+        let mut terms = Terms::of(ask, self_confirmed, subject.facts, effect.as_ref());
+        let row = self.row_of(&mut terms, subject, effect).map_err(failed)?;
         let mut tx = self.rows.write().await.map_err(failed)?;
         let row = self.insert(&mut tx, ask, row, subject.arrival).await?;
         tx.commit().await.map_err(failed)?;
@@ -196,9 +204,9 @@ impl People {
         Ok(row)
     }
 
-    fn row_of(
+    pub(super) fn row_of(
         &self,
-        terms: &Terms,
+        terms: &mut Terms,
         subject: Subject<'_>,
         effect: Option<Effect>,
     ) -> Result<ApprovalRow, StoreError> {
@@ -206,9 +214,18 @@ impl People {
             arrival,
             invocation,
             facts,
+            ahead,
         } = subject;
         let now = self.now();
         let json = |error: serde_json::Error| StoreError::Damaged(error.to_string());
+        let shape = Shape::of(subject, &terms.asks);
+        terms.similar = shape.as_ref().and_then(Shape::similar);
+        terms.ahead = ahead.is_some();
+        let mut sealed = Sealed::of(arrival, invocation, effect.clone(), shape);
+        sealed.ahead = ahead.map(|access| Ahead {
+            reason: access.reason.clone(),
+            minutes: access.minutes,
+        });
         Ok(ApprovalRow {
             id: self.new_id(),
             state: State::Pending.as_str().to_owned(),
@@ -221,9 +238,9 @@ impl People {
             session: arrival.principal.session.id.clone(),
             tool: arrival.tool.clone(),
             resource: invocation.resource.clone(),
-            unattended: terms.unattended(),
+            unattended: terms.unattended() && !terms.ahead, // nobody made the call
             terms: serde_json::to_string(terms).map_err(json)?,
-            sealed: Some(serde_json::to_string(&Sealed::of(arrival, invocation, effect)).map_err(json)?),
+            sealed: Some(serde_json::to_string(&sealed).map_err(json)?),
             created_at: now,
             decide_by: now.saturating_add(millis(self.settings.decide_within)),
             granted_at: None,
@@ -232,6 +249,7 @@ impl People {
             settled_at: None,
             call_id: None,
             answered: None,
+            escalate_at: terms.next_escalation(now, now),
         })
     }
 
@@ -320,6 +338,9 @@ impl People {
                     return Err(Refusal::cancelled().into());
                 }
                 () = &mut hold => return Err(Unmet::Pending(self.pending(&row, note(&terms)))),
+                () = self.leaving.cancelled() => {
+                    return Err(Unmet::Pending(self.pending(&row, note(&terms))));
+                }
                 _ = woken.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
@@ -329,9 +350,11 @@ impl People {
     /// The evidence a granted row is, counted again.
     async fn granted(&self, row: &ApprovalRow, terms: &Terms) -> Result<Approved, Unmet> {
         let mut tx = self.rows.read().await.map_err(failed)?;
-        let decisions = tx.decisions(&row.id).await.map_err(failed)?;
+        let people = self.met(&mut tx, row, terms, None).await?;
         tx.commit().await.map_err(failed)?;
-        let people = self.met(row, terms, decisions)?;
+        let Some(people) = people else {
+            return Err(self.void(&row.id).await?);
+        };
         let sealed = Sealed::read(row).map_err(failed)?;
         Ok(approved(
             row,
@@ -361,15 +384,40 @@ pub(super) fn is_owner(row: &ApprovalRow, principal: &Principal) -> bool {
         && row.client_id == principal.agent.client_id
 }
 
-/// Whether the request is about the very same action, and asks the same of the same people.
+/// Whether the request is about the very same action, and asks the same of the same people. One that is open must not
+/// be decided, broken or used in a way that policy has taken away since.
 fn is_same(row: &ApprovalRow, ask: &Ask, asked: &Hash) -> Result<bool, StoreError> {
     let key = |asks: &[Asked]| -> Vec<_> {
         asks.iter()
             .map(|one| (one.id.clone(), one.seats.clone(), one.bound, one.unattended))
             .collect()
     };
-    let now = Terms::asks_of_ask(ask);
-    Ok(row.asked_sha256 == asked.0 && key(&Terms::read(row)?.asks) == key(&now))
+    let (then, now) = (Terms::read(row)?, Terms::asks_of_ask(ask));
+    let same = row.asked_sha256 == asked.0 && key(&then.asks) == key(&now);
+    let is_open = matches!(row.state.as_str(), "pending" | "granted");
+    let mut both = then.asks.iter().zip(&now);
+    Ok(same && !(is_open && both.any(|(then, now)| is_stricter(then, now))))
+}
+
+/// Whether policy asks more by now than these say, or lets people do less.
+pub(super) fn ask_more(then: &[Asked], now: &[Asked]) -> bool {
+    let more = |one: &Asked| {
+        let before = then.iter().find(|before| before.id == one.id);
+        before.is_none_or(|before| {
+            let rows = before.bound == Bound::Count && one.bound == Bound::Keys;
+            rows || before.unattended && !one.unattended || is_stricter(before, one)
+        })
+    };
+    now.iter().any(more)
+}
+
+/// Whether policy lets people do less about a request by now than when it was made.
+fn is_stricter(then: &Asked, now: &Asked) -> bool {
+    let risk = now.high_risk && !then.high_risk;
+    let glass = then.break_glass.is_some() && then.break_glass != now.break_glass;
+    let lasting = then.grantable.is_some() && then.grantable != now.grantable;
+    let others = then.escalate.iter().any(|one| !now.escalate.contains(one));
+    risk || glass || lasting || others
 }
 
 fn note(terms: &Terms) -> String {

@@ -1,5 +1,7 @@
 //! Every transition, told once it is in the journal: no notice and no waiter runs ahead of the record.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
@@ -9,7 +11,7 @@ use super::terms::Terms;
 use crate::call::{ApprovalId, CallId, hex};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
-use crate::store::approvals::{ApprovalRow, Delivery, EventRow};
+use crate::store::approvals::{ApprovalRow, Delivery, EventRow, Waiting};
 
 /// One transition of one request, without arguments, keys and samples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,7 +23,8 @@ pub struct Event {
     /// RFC 3339 UTC.
     pub at: String,
     /// `requested`, `approved` (one person), `granted`, `refused`, `expired`, `cancelled`, `spent`,
-    /// `answered`, `failed` or `unknown`.
+    /// `answered`, `failed` or `unknown`; of a grant `grant_made`, `grant_used`, `grant_revoked` or `grant_ended`;
+    /// `escalated`, `break_glass` or `reviewed`; and, of no request, `delegated` or `delegation_ended`.
     pub event: String,
     /// Which person's doing it was.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +32,8 @@ pub struct Event {
     /// Words of theirs, or why it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
-    /// What proved that person beyond their sign-in: `security-key <id>`.
+    /// What proved that person beyond their sign-in (`security-key <id>`), or through what they decided
+    /// (`slack <team>/<user> <channel>/<ts>`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
     /// The call that asked, or that spent it.
@@ -46,6 +50,11 @@ pub struct Event {
     /// On what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
+    /// The policies that ask, by their ids.
+    pub rules: Vec<String>,
+    /// How long after it was asked for this happened.
+    #[serde(skip)]
+    pub waited: Option<Duration>,
     /// What people sign.
     pub action_sha256: String,
     /// Rows per table and kind of change, where it was measured.
@@ -70,7 +79,10 @@ pub trait Ledger: Send + Sync {
 impl Event {
     pub(super) fn of(row: EventRow) -> Self {
         let terms: Option<Terms> = serde_json::from_str(&row.terms).ok();
+        let rules = terms.iter().flat_map(|terms| &terms.asks);
         Self {
+            rules: rules.map(|asked| asked.id.clone()).collect(),
+            waited: Some(Duration::from_millis(row.at.saturating_sub(row.created_at))),
             seq: row.seq,
             approval: ApprovalId(row.approval),
             at: Timestamp(row.at).rfc3339(),
@@ -123,6 +135,30 @@ impl Events<'_> {
             .collect())
     }
 
+    /// Takes a notice for so long, to give it: of all processes that share the store one gives it at a time. Gives
+    /// whether it was to be had.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn claim(&self, channel: &str, seq: u64, lease: Duration) -> Result<bool, StoreError> {
+        let now = self.people.now();
+        let until = now.saturating_add(super::people::millis(lease));
+        let mut tx = self.people.rows.write().await?;
+        let claimed = tx.claim_notice(channel, seq, (now, until)).await?;
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// Gives back a notice that was taken and not given.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn unclaim(&self, channel: &str, seq: u64) -> Result<(), StoreError> {
+        let mut tx = self.people.rows.write().await?;
+        tx.return_notice(channel, seq).await?;
+        tx.commit().await
+    }
+
     /// Notes how a notice fared.
     ///
     /// # Errors
@@ -131,6 +167,33 @@ impl Events<'_> {
         let mut tx = self.people.rows.write().await?;
         tx.delivered(channel, seq, how).await?;
         tx.commit().await
+    }
+
+    /// What a channel was told of a request before one of its transitions: each as (word, whether the channel took it,
+    /// whether that is still open), oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn told_before(
+        &self,
+        channel: &str,
+        event: &Event,
+    ) -> Result<Vec<(String, bool, bool)>, StoreError> {
+        let mut tx = self.people.rows.read().await?;
+        let told = tx.told_before(channel, (&event.approval.0, event.seq)).await?;
+        tx.commit().await?;
+        Ok(told)
+    }
+
+    /// How it stands with requests and notices.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn standing(&self) -> Result<Waiting, StoreError> {
+        let mut tx = self.people.rows.read().await?;
+        let waiting = tx.waiting().await?;
+        tx.commit().await?;
+        Ok(waiting)
     }
 
     /// Notices that were given up, newest first: (channel, event, why).

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::Measured;
 use super::events::{Event, Ledger, Unrecorded, spent_by};
 use super::review::State;
 use super::terms::{Sealed, state};
@@ -43,6 +44,15 @@ pub struct Settings {
     pub max_age: Duration,
     /// Whether approving needs a security key (WebAuthn), beyond the sign-in.
     pub security_key: bool,
+    /// For how many minutes at most something may be approved for a while, where policy allows it; 0 is never.
+    pub grant_minutes: u32,
+    /// For how many days at most a reviewer may name somebody to stand in for them; 0 is never.
+    pub delegation_days: u32,
+    /// Whether nobody has accounts at two issuers. Unless the operator says so, only people of the requester's issuer
+    /// count: two accounts could be one human's.
+    pub disjoint_issuers: bool,
+    /// How long an account in a chat stays linked to the person who signed in for it.
+    pub link: Duration,
 }
 
 impl Default for Settings {
@@ -55,6 +65,10 @@ impl Default for Settings {
             pending_per_person: 5,
             max_age: Duration::from_secs(300),
             security_key: false,
+            grant_minutes: 60,
+            delegation_days: 0,
+            disjoint_issuers: false,
+            link: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }
@@ -73,8 +87,12 @@ pub(super) struct People {
     /// Calls of this process that stand for a stored one (`approval_wait`).
     resumed: Mutex<HashMap<CallId, ApprovalId>>,
     recording: tokio::sync::Mutex<()>,
+    /// This process stops: nobody waits here for people any more, the answer is that the request is open.
+    pub(super) leaving: CancellationToken,
     /// When this process last tried to carry out a request by itself.
     tried: Mutex<HashMap<String, u64>>,
+    /// What was measured for whoever asks ahead, and no request came of it.
+    measured: Mutex<Measured>,
 }
 
 impl std::fmt::Debug for People {
@@ -103,7 +121,9 @@ impl People {
             spending: Mutex::default(),
             resumed: Mutex::default(),
             recording: tokio::sync::Mutex::default(),
+            leaving: CancellationToken::new(),
             tried: Mutex::default(),
+            measured: Mutex::default(),
         }
     }
 
@@ -131,6 +151,10 @@ impl People {
 
     pub(super) fn resumed(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, ApprovalId>> {
         self.resumed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn measured(&self) -> std::sync::MutexGuard<'_, Measured> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The row as it stands now: a request whose time is over has expired, whoever looks.
@@ -193,6 +217,15 @@ impl People {
         }
         self.wake();
         Ok(())
+    }
+
+    /// Puts what is no transition of a request on record.
+    ///
+    /// # Errors
+    /// It is not; nobody may act on it.
+    pub(super) async fn note(&self, event: &Event) -> Result<(), Unrecorded> {
+        let _one = self.recording.lock().await;
+        self.ledger.record(event).await
     }
 
     async fn owed(&self, id: Option<&str>) -> Result<Vec<crate::store::approvals::EventRow>, StoreError> {
@@ -267,6 +300,8 @@ impl People {
             self.expired(&row.id).await?;
         }
         self.leave_ended().await?;
+        self.escalate().await?;
+        self.end_grants().await?;
         let unknown = self.reconcile().await?;
         if self.record(None).await.is_err() {
             tracing::error!("approvals: the journal cannot be written; decisions wait");
@@ -318,7 +353,9 @@ impl People {
     /// Removes what became final long ago.
     pub(super) async fn prune(&self) -> Result<u64, StoreError> {
         let mut tx = self.rows.write().await?;
-        let gone = tx.prune(self.now().saturating_sub(millis(KEPT))).await?;
+        let before = self.now().saturating_sub(millis(KEPT));
+        tx.prune_grants(before).await?;
+        let gone = tx.prune(before).await?;
         tx.commit().await?;
         Ok(gone)
     }

@@ -2,23 +2,20 @@
 
 use serde::Serialize;
 
-use super::people::{People, millis};
-pub use super::reviewer::Reviewer;
+pub use super::lasting::{Offer, Wish};
+pub use super::posting::{PostedAsk, Posting};
 use super::reviewer::told;
-use super::stronger::{stronger, would_do};
-use super::terms::{Sealed, Terms, approvers, requester, state};
+pub use super::reviewer::{Reviewer, Via};
+use super::stand::{Acting, View};
+use super::stronger::stronger;
+use super::terms::{Sealed, Terms, approvers, state};
 use super::{Approvals, words};
-use crate::call::{ApprovalId, Approver, Bound, UserKind, hex};
+use crate::call::{ApprovalId, Approver, Bound, hex};
 use crate::clock::Timestamp;
 use crate::policy::RuleSet;
 use crate::store::StoreError;
-use crate::store::approvals::{ApprovalRow, Change, DecisionRow};
+use crate::store::approvals::{ApprovalRow, DecisionRow};
 use crate::store::rows::Tx;
-
-/// Requests in one list.
-const LISTED: u32 = 200;
-/// How far ahead of ours the clock of an identity provider may be, in milliseconds.
-const AHEAD: u64 = 60_000;
 
 /// Where a request is on its way. Each transition is one compare-and-swap of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -41,7 +38,8 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 7] = [
+    /// All of them, as they come.
+    pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Granted,
         Self::Refused,
@@ -65,7 +63,9 @@ impl State {
         }
     }
 
-    pub(super) fn parse(word: &str) -> Option<Self> {
+    /// The state of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
@@ -75,6 +75,8 @@ impl State {
 pub enum Choice {
     /// Yes, to exactly this action.
     Approve,
+    /// Yes, and to the same call again for a while, if all who make up the quorum say so in the same words.
+    ApproveFor(Wish),
     /// No, and why: the requester reads it.
     Refuse(String),
 }
@@ -111,6 +113,15 @@ pub struct Card {
     pub may_refuse: bool,
     /// Whether this person may withdraw it now.
     pub may_withdraw: bool,
+    /// The same for requests that ask the same and differ in values alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub similar: Option<String>,
+    /// The grant it fell under, where it was approved for a while before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// Groups that may decide it by now beside those that are asked, because nobody did in time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub escalated_to: Vec<String>,
 }
 
 /// Everything a reviewer decides on.
@@ -136,6 +147,15 @@ pub struct Sheet {
     pub bound: Bound,
     /// Whether it runs without its caller once it is approved.
     pub unattended: bool,
+    /// Whether it is asked about before the call: nothing runs by itself when it is approved.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ahead: bool,
+    /// For how long it may be approved at most, where policy lets people approve it for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Offer>,
+    /// Whether this person asked for it and may go on alone, with a reason, in an emergency.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub may_break_glass: bool,
     /// Why the agent says it wants this. Claimed, and shown last.
     pub claimed_reason: Option<String>,
     /// Every transition so far: (RFC 3339 UTC, word, by whom, words of theirs).
@@ -151,6 +171,12 @@ pub enum NotDecided {
     /// They asked for it themselves.
     #[error("you asked for this yourself; other people decide it")]
     OwnRequest,
+    /// They may be who asked, under another account: the two are at different issuers.
+    #[error(
+        "you and whoever asked are at different issuers, where one human may have both accounts, so your approval would \
+         not count; the operator can say that nobody has two ([approval] disjoint_issuers)"
+    )]
+    OtherIssuer,
     /// Not one of those who are asked, or policy does not let them approve.
     #[error("you are not one of the people who decide this")]
     NotAsked,
@@ -172,6 +198,12 @@ pub enum NotDecided {
     /// Approving needs a security key, used for this very decision, which only a browser can ask for.
     #[error("approving needs your security key: open {0} in a browser and approve there")]
     SecurityKey(String),
+    /// What they wish beside the approval is not to be had.
+    #[error("{0}")]
+    NotOffered(String),
+    /// This cannot be decided by a message: why, and the page where it can.
+    #[error("{0}: open {1} and decide there, signed in")]
+    OnItsPage(&'static str, String),
     /// A reason is missing or too long.
     #[error("{0}")]
     BadReason(&'static str),
@@ -181,32 +213,6 @@ pub enum NotDecided {
 }
 
 impl Approvals {
-    /// The requests this person may see, open ones first, then newest first: those they are asked about,
-    /// and their own (incident note H8).
-    ///
-    /// # Errors
-    /// [`NotDecided::Unrecorded`] when the store cannot be read.
-    pub async fn list(&self, reviewer: &Reviewer, rules: &RuleSet) -> Result<Vec<Card>, NotDecided> {
-        let Some(people) = &self.people else {
-            return Ok(Vec::new());
-        };
-        people.tick().await.map_err(unrecorded)?; // nobody is shown as pending what has expired
-        let mut tx = people.rows.read().await.map_err(unrecorded)?;
-        let mut cards = Vec::new();
-        for row in tx.latest(LISTED).await.map_err(unrecorded)? {
-            let terms = Terms::read(&row).map_err(unrecorded)?;
-            if View::of(reviewer, rules, &row, &terms).is_shown() {
-                cards.push(
-                    card(&mut tx, reviewer, rules, &row, &terms)
-                        .await
-                        .map_err(unrecorded)?,
-                );
-            }
-        }
-        tx.commit().await.map_err(unrecorded)?;
-        Ok(cards)
-    }
-
     /// One request with its evidence.
     ///
     /// # Errors
@@ -224,13 +230,14 @@ impl Approvals {
             .map_err(unrecorded)?
             .ok_or(NotDecided::Unknown)?;
         let terms = Terms::read(&row).map_err(unrecorded)?;
-        match View::of(reviewer, rules, &row, &terms) {
+        let mut tx = people.rows.read().await.map_err(unrecorded)?;
+        let acting = people.acting(&mut tx, reviewer).await.map_err(unrecorded)?;
+        match View::of(&acting, rules, &row, &terms) {
             View::Own | View::Decides => {}
-            View::Weak => return Err(stronger(reviewer, rules, &row)),
+            View::Weak => return Err(stronger(&acting, rules, &row, &terms)),
             View::Nothing | View::Only => return Err(NotDecided::Unknown),
         }
-        let mut tx = people.rows.read().await.map_err(unrecorded)?;
-        let card = card(&mut tx, reviewer, rules, &row, &terms)
+        let card = card(&mut tx, &acting, rules, &row, &terms)
             .await
             .map_err(unrecorded)?;
         let events = tx.events_of(&id.0).await.map_err(unrecorded)?;
@@ -243,7 +250,14 @@ impl Approvals {
             history.push((Timestamp(at).rfc3339(), "caller left".to_owned(), None, None));
             history.sort();
         }
-        sheet(card, &row, terms, history).map_err(unrecorded)
+        let offer = people.offer(&row, &terms).map_err(unrecorded)?;
+        let may_break_glass = people.may_break(reviewer, &row, &terms);
+        let sheet = sheet(card, &row, terms, history).map_err(unrecorded)?;
+        Ok(Sheet {
+            offer,
+            may_break_glass,
+            ..sheet
+        })
     }
 
     /// Takes one person's decision about the action whose hash they repeat. Returns once it is on record.
@@ -262,7 +276,7 @@ impl Approvals {
         people.signed_in(reviewer)?;
         let choice = match choice {
             Choice::Refuse(reason) => Choice::Refuse(reason_of(&reason)?),
-            Choice::Approve => Choice::Approve,
+            Choice::Approve | Choice::ApproveFor(_) => choice,
         };
         let mut tx = people.rows.write().await.map_err(unrecorded)?;
         let row = people
@@ -300,209 +314,25 @@ impl Approvals {
     }
 }
 
-impl People {
-    /// Commits, also when nothing was decided (the request may just have expired), and returns once it is on
-    /// record.
-    async fn finish(&self, tx: Tx, done: Result<(), NotDecided>, id: &ApprovalId) -> Result<(), NotDecided> {
-        if done == Err(NotDecided::Unrecorded) {
-            return done; // half of it must not stay
-        }
-        tx.commit().await.map_err(unrecorded)?;
-        self.wake();
-        let recorded = self.record(Some(&id.0)).await;
-        recorded.map_err(|_| NotDecided::Unrecorded)?;
-        done
-    }
-
-    /// A decision needs a person who proved who they are a moment ago; a time to come proves nothing.
-    fn signed_in(&self, reviewer: &Reviewer) -> Result<(), NotDecided> {
-        let (now, at) = (self.now(), reviewer.signed_in_at.0);
-        let most = self.settings.max_age;
-        if at > now.saturating_add(AHEAD) || now.saturating_sub(at) > millis(most) {
-            return Err(NotDecided::SignInAgain(most.as_secs()));
-        }
-        Ok(())
-    }
-
-    async fn card(&self, reviewer: &Reviewer, rules: &RuleSet, id: &ApprovalId) -> Result<Card, NotDecided> {
-        let mut tx = self.rows.read().await.map_err(unrecorded)?;
-        let row = tx
-            .row(&id.0)
-            .await
-            .map_err(unrecorded)?
-            .ok_or(NotDecided::Unknown)?;
-        let terms = Terms::read(&row).map_err(unrecorded)?;
-        let card = card(&mut tx, reviewer, rules, &row, &terms)
-            .await
-            .map_err(unrecorded)?;
-        tx.commit().await.map_err(unrecorded)?;
-        Ok(card)
-    }
-
-    /// The decision and what follows from it, in the caller's transaction. On an error nothing was
-    /// written here.
-    async fn judge(
-        &self,
-        tx: &mut Tx,
-        reviewer: &Reviewer,
-        rules: &RuleSet,
-        row: &ApprovalRow,
-        choice: &Choice,
-        seen: &str,
-    ) -> Result<(), NotDecided> {
-        let terms = Terms::read(row).map_err(unrecorded)?;
-        match View::of(reviewer, rules, row, &terms) {
-            View::Nothing => return Err(NotDecided::Unknown),
-            View::Own => return Err(NotDecided::OwnRequest),
-            View::Only => return Err(NotDecided::NotAsked),
-            View::Weak => return Err(stronger(reviewer, rules, row)),
-            View::Decides => {}
-        }
-        let now_state = state(row).map_err(unrecorded)?;
-        let late_refusal = now_state == State::Granted && matches!(choice, Choice::Refuse(_)); // any refusal wins
-        if now_state != State::Pending && !late_refusal {
-            return Err(NotDecided::Final(now_state.as_str()));
-        }
-        if hex(&row.action_sha256) != seen {
-            return Err(NotDecided::Changed);
-        }
-        if *choice == Choice::Approve {
-            self.keyed(reviewer, row, seen)?;
-        }
-        self.write(tx, reviewer, row, &terms, choice).await
-    }
-
-    async fn write(
-        &self,
-        tx: &mut Tx,
-        reviewer: &Reviewer,
-        row: &ApprovalRow,
-        terms: &Terms,
-        choice: &Choice,
-    ) -> Result<(), NotDecided> {
-        let now = self.now();
-        let user = &reviewer.user;
-        let by = user.id();
-        let decision = DecisionRow {
-            issuer: user.issuer.clone(),
-            subject: user.subject.clone(),
-            groups: serde_json::json!(user.groups).to_string(),
-            approves: *choice == Choice::Approve,
-            at: now,
-            method: reviewer.method().filter(|_| *choice == Choice::Approve),
-        };
-        if !tx.decide(&row.id, &decision).await.map_err(unrecorded)? {
-            return Err(NotDecided::Twice);
-        }
-        if let Choice::Refuse(reason) = choice {
-            let (word, over) = (State::Refused.as_str(), over(now));
-            tx.shift(&row.id, &row.state, word, &over)
-                .await
-                .map_err(unrecorded)?;
-            let told = tx.event(&row.id, now, word, Some(&by), Some(reason), None).await;
-            return told.map_err(unrecorded);
-        }
-        tx.approved(&row.id, now, &by, decision.method.as_deref())
-            .await
-            .map_err(unrecorded)?;
-        let decisions = tx.decisions(&row.id).await.map_err(unrecorded)?;
-        let people = self.counted(decisions).map_err(unrecorded)?;
-        if terms.is_met(&people, &requester(row)) {
-            let execute_by = now.saturating_add(millis(self.settings.execute_within));
-            let change = Change {
-                granted: Some((now, execute_by)),
-                ..Change::default()
-            };
-            let word = State::Granted.as_str();
-            tx.shift(&row.id, State::Pending.as_str(), word, &change)
-                .await
-                .map_err(unrecorded)?;
-            tx.event(&row.id, now, word, None, None, None)
-                .await
-                .map_err(unrecorded)?;
-        }
-        Ok(())
-    }
-
-    async fn withdraw(
-        &self,
-        tx: &mut Tx,
-        reviewer: &Reviewer,
-        rules: &RuleSet,
-        row: &ApprovalRow,
-    ) -> Result<(), NotDecided> {
-        let terms = Terms::read(row).map_err(unrecorded)?;
-        match View::of(reviewer, rules, row, &terms) {
-            View::Nothing => return Err(NotDecided::Unknown),
-            View::Only => return Err(NotDecided::NotAsked),
-            View::Weak => return Err(stronger(reviewer, rules, row)),
-            View::Own | View::Decides => {}
-        }
-        let now_state = state(row).map_err(unrecorded)?;
-        if !matches!(now_state, State::Pending | State::Granted) {
-            return Err(NotDecided::Final(now_state.as_str()));
-        }
-        let now = self.now();
-        let word = State::Cancelled.as_str();
-        tx.shift(&row.id, &row.state, word, &over(now))
-            .await
-            .map_err(unrecorded)?;
-        let by = reviewer.user.id();
-        tx.event(&row.id, now, word, Some(&by), None, None)
-            .await
-            .map_err(unrecorded)
-    }
-}
-
-/// What a request is to a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum View {
-    /// It does not exist for them.
-    Nothing,
-    /// They asked for it, whatever else they are (incident note H3).
-    Own,
-    /// Their group is asked, and policy does not let them decide.
-    Only,
-    /// They are asked, and policy lets them decide with a stronger sign-in than theirs.
-    Weak,
-    /// They are asked.
-    Decides,
-}
-
-impl View {
-    fn is_shown(self) -> bool {
-        matches!(self, Self::Own | Self::Decides | Self::Weak)
-    }
-
-    fn of(reviewer: &Reviewer, rules: &RuleSet, row: &ApprovalRow, terms: &Terms) -> Self {
-        let user = &reviewer.user;
-        let resource = row.resource.as_deref().unwrap_or_default();
-        let allowed = || rules.may_approve(user, resource, reviewer.acr.as_deref());
-        if user.issuer == row.issuer && user.subject == row.subject {
-            Self::Own
-        } else if !terms.asks_of(&user.groups) {
-            Self::Nothing
-        } else if user.kind != UserKind::Person {
-            Self::Only
-        } else if allowed() {
-            Self::Decides
-        } else if would_do(reviewer, rules, row).is_some() {
-            Self::Weak
-        } else {
-            Self::Only
-        }
-    }
-}
-
-async fn card(
+pub(super) async fn card(
     tx: &mut Tx,
-    reviewer: &Reviewer,
+    acting: &Acting<'_>,
     rules: &RuleSet,
     row: &ApprovalRow,
     terms: &Terms,
 ) -> Result<Card, StoreError> {
     let decisions = tx.decisions(&row.id).await?;
-    let user = &reviewer.user;
+    drawn(decisions, acting, rules, row, terms)
+}
+
+pub(super) fn drawn(
+    decisions: Vec<DecisionRow>,
+    acting: &Acting<'_>,
+    rules: &RuleSet,
+    row: &ApprovalRow,
+    terms: &Terms,
+) -> Result<Card, StoreError> {
+    let user = &acting.reviewer.user;
     let decided = decisions
         .iter()
         .any(|one| one.issuer == user.issuer && one.subject == user.subject);
@@ -510,7 +340,7 @@ async fn card(
     let time = |at: u64| Timestamp(at).rfc3339();
     let now_state = state(row)?;
     let is_open = matches!(now_state, State::Pending | State::Granted);
-    let view = View::of(reviewer, rules, row, terms);
+    let view = View::of(acting, rules, row, terms);
     Ok(Card {
         id: ApprovalId(row.id.clone()),
         state: now_state,
@@ -523,9 +353,12 @@ async fn card(
         execute_by: row.execute_by.map(time),
         asks: terms.asks.iter().flat_map(|asked| asked.seats.clone()).collect(),
         approved_by: approvers(&approved)?,
-        may_decide: now_state == State::Pending && !decided && view == View::Decides,
+        may_decide: now_state == State::Pending && !decided && view == View::Decides && acting.may_count(row),
         may_refuse: is_open && !decided && view == View::Decides,
         may_withdraw: is_open && matches!(view, View::Own | View::Decides),
+        similar: terms.similar.clone(),
+        grant: terms.grant.as_ref().map(|grant| grant.id.clone()),
+        escalated_to: acting.escalated(row, terms),
     })
 }
 
@@ -536,7 +369,7 @@ fn sheet(
     history: Vec<(String, String, Option<String>, Option<String>)>,
 ) -> Result<Sheet, StoreError> {
     let sealed = Sealed::read(row)?;
-    let (bound, unattended) = (terms.bound(), terms.unattended());
+    let (bound, unattended, ahead) = (terms.bound(), row.unattended, terms.ahead);
     let mut effect = terms.counts;
     let sample = sealed
         .as_ref()
@@ -544,14 +377,20 @@ fn sheet(
         .map(|effect| &effect.sample);
     if let (Some(serde_json::Value::Object(effect)), Some(sample)) = (&mut effect, sample) {
         effect.insert("sample".to_owned(), serde_json::json!(sample));
+        let effect_of = sealed.as_ref().and_then(|sealed| sealed.effect.as_ref());
+        let known = effect_of.map(|effect| &effect.unmeasured);
+        if let Some(known) = known.filter(|known| !known.is_empty()) {
+            effect.insert("unmeasured".to_owned(), serde_json::json!(known));
+        }
     }
-    let reason = sealed
-        .as_ref()
-        .and_then(|sealed| sealed.arguments.get("reason")?.as_str());
+    let reason = sealed.as_ref().and_then(Sealed::reason);
     Ok(Sheet {
         card,
         bound,
         unattended,
+        ahead,
+        offer: None,
+        may_break_glass: false,
         action_sha256: hex(&row.action_sha256),
         because: terms
             .asks
@@ -571,7 +410,7 @@ fn sheet(
 }
 
 /// A refusal's reason as it is kept and passed on.
-fn reason_of(reason: &str) -> Result<String, NotDecided> {
+pub(super) fn reason_of(reason: &str) -> Result<String, NotDecided> {
     if reason.chars().count() > words::REASON {
         return Err(NotDecided::BadReason("say why in at most 500 characters"));
     }
@@ -582,15 +421,8 @@ fn reason_of(reason: &str) -> Result<String, NotDecided> {
     Ok(reason)
 }
 
-fn over(now: u64) -> Change {
-    Change {
-        settled_at: Some(now),
-        ..Change::default()
-    }
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unrecorded(error: StoreError) -> NotDecided {
+pub(super) fn unrecorded(error: StoreError) -> NotDecided {
     tracing::error!("approvals: {error}");
     NotDecided::Unrecorded
 }

@@ -3,12 +3,13 @@
 use serde_json::Value;
 
 use super::Subject;
-use super::asking::steady;
+use super::asking::{ask_more, steady};
 use super::people::{People, failed, millis};
 use super::review::State;
-use super::terms::{Sealed, Terms, state};
+use super::terms::{Asked, Sealed, Terms, state};
 use super::words;
-use crate::call::{ApprovalId, Approved, CallId, Effect, Refusal, Unmet};
+use crate::call::{ApprovalId, Approved, CallId, Effect, Evidence, Refusal, Unmet};
+use crate::policy::{RuleSet, Verdict};
 use crate::store::StoreError;
 use crate::store::approvals::{ApprovalRow, Change, Ended};
 use crate::store::rows::Tx;
@@ -29,6 +30,7 @@ impl People {
         subject: Subject<'_>,
         approved: &Approved,
         effect: Option<&Effect>,
+        rules: &RuleSet,
     ) -> Result<(), Unmet> {
         let call_id = &subject.arrival.call_id;
         self.record(Some(&approved.id.0))
@@ -37,7 +39,7 @@ impl People {
         // Before the row: whatever interrupts this call now, `Follow` knows of it.
         self.spending().insert(call_id.clone(), approved.id.clone());
         // After an error its note stays: a commit that failed may have happened, and `Follow` looks.
-        let taken = self.take(subject, approved, effect).await?;
+        let taken = self.take(subject, approved, effect, rules).await?;
         self.wake();
         match taken {
             Taken::Spent => self
@@ -92,11 +94,37 @@ impl People {
         Unmet::Pending(self.pending(row, note.to_owned()))
     }
 
+    /// Why people have to be asked anew before this becomes final, if they have: `more` where policy asks more by now.
+    async fn why_anew(
+        &self,
+        tx: &mut Tx,
+        (row, terms): (&ApprovalRow, &Terms),
+        subject: Subject<'_>,
+        approved: &Approved,
+        effect: Option<&Effect>,
+        (rules, more): (&RuleSet, bool),
+    ) -> Result<Option<&'static str>, Unmet> {
+        let enough = self.check(tx, (row, terms), subject, approved, rules).await?;
+        let why = if more {
+            "replaced: policy asks more of it by now"
+        } else if !enough {
+            "replaced: not enough of those who approved it count any more"
+        } else if !is_within(effect, approved, terms)? {
+            "replaced: its effect is no longer the approved one"
+        } else if !self.count_use(tx, terms, row, subject).await.map_err(failed)? {
+            "replaced: its grant is over"
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(why))
+    }
+
     async fn take(
         &self,
         subject: Subject<'_>,
         approved: &Approved,
         effect: Option<&Effect>,
+        rules: &RuleSet,
     ) -> Result<Taken, Unmet> {
         let mut tx = self.rows.write().await.map_err(failed)?;
         let row = self
@@ -108,17 +136,16 @@ impl People {
             tx.commit().await.map_err(failed)?; // it may just have expired
             return Ok(Taken::Gone(Box::new(row)));
         }
-        self.check(&mut tx, &row, subject, approved).await?;
-        let terms = Terms::read(&row).map_err(failed)?;
-        if !is_within(effect, approved, &terms)? {
+        let mut terms = Terms::read(&row).map_err(failed)?;
+        let now = asked_now(subject, rules);
+        let more = now.as_ref().is_some_and(|now| ask_more(&terms.asks, now));
+        let why = self
+            .why_anew(&mut tx, (&row, &terms), subject, approved, effect, (rules, more))
+            .await?;
+        if let Some(why) = why {
+            terms.asks = now.unwrap_or(terms.asks);
             let new = self.anew(&row, terms, subject, effect).map_err(failed)?;
-            self.overtake(
-                &mut tx,
-                &row,
-                "replaced: its effect is no longer the approved one",
-            )
-            .await
-            .map_err(failed)?;
+            self.overtake(&mut tx, &row, why).await.map_err(failed)?;
             self.put(&mut tx, &new, subject.arrival).await.map_err(failed)?;
             tx.commit().await.map_err(failed)?;
             return Ok(Taken::Overtaken(Box::new(new)));
@@ -144,28 +171,65 @@ impl People {
         Ok(Taken::Spent)
     }
 
-    /// What the state alone does not say: that it is this action, that enough people approved it and
-    /// nobody refused, and that all of this is on record.
+    /// Counts one use of the grant that the request falls under, if it falls under one. Gives whether it was to be had.
+    async fn count_use(
+        &self,
+        tx: &mut Tx,
+        terms: &Terms,
+        row: &ApprovalRow,
+        subject: Subject<'_>,
+    ) -> Result<bool, StoreError> {
+        let Some(under) = &terms.grant else {
+            return Ok(true);
+        };
+        let now = self.now();
+        if !tx.use_grant(&under.id, now).await? {
+            return Ok(false);
+        }
+        let left = tx.grant_row(&under.id).await?.map_or(0, |grant| grant.uses_left);
+        let told = format!("grant {}: {left} uses left", under.id);
+        let call = Some(subject.arrival.call_id.as_str());
+        tx.event(&row.id, now, "grant_used", None, Some(&told), call)
+            .await?;
+        Ok(true)
+    }
+
+    /// What the state alone does not say: that it is this action, that nobody refused it, and that all of this is on
+    /// record. Gives whether enough people approved it and still count.
     async fn check(
         &self,
         tx: &mut Tx,
-        row: &ApprovalRow,
+        (row, terms): (&ApprovalRow, &Terms),
         subject: Subject<'_>,
         approved: &Approved,
-    ) -> Result<(), Unmet> {
+        rules: &RuleSet,
+    ) -> Result<bool, Unmet> {
         let action = subject
             .facts
             .action_sha256(subject.invocation, approved.effect.as_ref());
         if row.action_sha256 != action.0 || row.action_sha256 != approved.action_sha256.0 {
             return Err(Refusal::internal("an approval of another action").into());
         }
-        let decisions = tx.decisions(&row.id).await.map_err(failed)?;
-        let terms = Terms::read(row).map_err(failed)?;
-        self.met(row, &terms, decisions)?;
+        let met = self.met(tx, row, terms, Some(rules)).await?;
         if !tx.owed(Some(&row.id)).await.map_err(failed)?.is_empty() {
             return Err(words::unrecorded().into());
         }
-        Ok(())
+        Ok(met.is_some())
+    }
+
+    /// Ends a granted request that not enough people approve any more: the same call opens a new one. Gives what its
+    /// caller reads.
+    pub(super) async fn void(&self, id: &str) -> Result<Unmet, Unmet> {
+        let mut tx = self.rows.write().await.map_err(failed)?;
+        let row = self.taken(&mut tx, id).await.map_err(failed)?;
+        if let Some(row) = row.filter(|row| row.state == State::Granted.as_str()) {
+            let why = "not enough of those who approved it count any more";
+            self.overtake(&mut tx, &row, why).await.map_err(failed)?;
+        }
+        tx.commit().await.map_err(failed)?;
+        self.wake();
+        self.record(Some(id)).await.map_err(|_| words::unrecorded())?;
+        Ok(words::void_approval().into())
     }
 
     /// The request about what the call would do now.
@@ -181,6 +245,9 @@ impl People {
         let mut sealed = Sealed::read(row)?
             .ok_or_else(|| StoreError::Damaged(format!("approval {}: nothing to run", row.id)))?;
         terms.counts = effect.as_ref().map(Effect::counts);
+        terms.grant = None; // people who see it now decide
+        terms.ahead = false; // and by now the call is made
+        sealed.ahead = None;
         let action = subject.facts.action_sha256(subject.invocation, effect.as_ref());
         sealed.effect = effect;
         let now = self.now();
@@ -194,6 +261,8 @@ impl People {
             decide_by: now.saturating_add(millis(self.settings.decide_within)),
             granted_at: None,
             execute_by: None,
+            unattended: terms.unattended(),
+            escalate_at: terms.next_escalation(now, now),
             ..row.clone()
         })
     }
@@ -285,6 +354,15 @@ impl People {
         };
         tx.event(&row.id, now, word, None, None, row.call_id.as_deref())
             .await
+    }
+}
+
+/// What policy asks of people for this call now. `None` where it asks nothing of them.
+fn asked_now(subject: Subject<'_>, rules: &RuleSet) -> Option<Vec<Asked>> {
+    let nothing = Evidence::default();
+    match rules.decide(subject.arrival, subject.invocation, subject.facts, &nothing) {
+        Verdict::Ask(ask) => Some(Terms::asks_of_ask(&ask)).filter(|asks| !asks.is_empty()),
+        Verdict::Permit(_) | Verdict::Deny(_) => None,
     }
 }
 

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::ahead::Ahead;
 use super::review::State;
+use super::shape::Shape;
 use crate::call::{
     Agent, Approved, Approver, Arrival, Bound, Effect, Facts, Hash, Invocation, Principal, Scope, Session,
     Transport, User, UserKind,
 };
-use crate::policy::{Ask, ObligationKind, quorum};
+use crate::policy::{Ask, Escalation, Grantable, ObligationKind, quorum};
 use crate::store::StoreError;
 use crate::store::approvals::{ApprovalRow, DecisionRow};
 
@@ -25,6 +27,24 @@ pub(super) struct Terms {
     pub(super) facts: Value,
     /// What would happen, without keys and samples.
     pub(super) counts: Option<Value>,
+    /// The grant it falls under: people approved it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) grant: Option<Under>,
+    /// The same for requests that differ in values alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) similar: Option<String>,
+    /// Asked about before the call: nothing runs by itself when it is approved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) ahead: bool,
+}
+
+/// A grant that a request falls under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Under {
+    /// Its id.
+    pub(super) id: String,
+    /// Most rows of an answer, where nothing is changed.
+    pub(super) rows: Option<u64>,
 }
 
 /// One obligation.
@@ -35,6 +55,19 @@ pub(super) struct Asked {
     pub(super) explain: Option<String>,
     pub(super) bound: Bound,
     pub(super) unattended: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) grantable: Option<Grantable>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) escalate: Vec<Escalation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) break_glass: Option<String>,
+    /// Whether it is decided on its page alone; so is what an earlier version asked, which knew no risks.
+    #[serde(default = "unknown_risk")]
+    pub(super) high_risk: bool,
+}
+
+fn unknown_risk() -> bool {
+    true
 }
 
 /// What is needed until it has run, and erased then.
@@ -45,6 +78,12 @@ pub(super) struct Sealed {
     #[serde(default)]
     pub(super) runs: Value,
     pub(super) effect: Option<Effect>,
+    /// What another call would have to be to fall under a grant of this one.
+    #[serde(default)]
+    pub(super) shape: Option<Shape>,
+    /// What was said of it, where it was asked about before the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ahead: Option<Ahead>,
     kind: String,
     groups: BTreeSet<String>,
     verified: bool,
@@ -64,6 +103,9 @@ impl Terms {
             self_confirmed,
             facts: json!(facts),
             counts: effect.map(Effect::counts),
+            grant: None,
+            similar: None,
+            ahead: false,
         }
     }
 
@@ -76,6 +118,10 @@ impl Terms {
                 explain: one.explain.clone(),
                 bound: one.bound,
                 unattended: one.unattended,
+                grantable: one.grantable,
+                escalate: one.escalate.clone(),
+                break_glass: one.break_glass.clone(),
+                high_risk: one.high_risk,
             }),
             _ => None,
         });
@@ -99,8 +145,34 @@ impl Terms {
 
     /// Whether the people who approved are enough, for each obligation by itself.
     pub(super) fn is_met(&self, approvers: &[Approver], requester: &User) -> bool {
+        all_met(&self.asks, approvers, requester)
+    }
+
+    /// The first time (Unix milliseconds) after `since` at which further groups may decide a request made at
+    /// `created`.
+    pub(super) fn next_escalation(&self, created: u64, since: u64) -> Option<u64> {
+        let all = self.asks.iter().flat_map(|asked| &asked.escalate);
+        all.map(|one| due(created, one)).filter(|at| *at > since).min()
+    }
+
+    /// The groups that may decide since `at` at the latest, beside those that are asked.
+    pub(super) fn escalated(&self, created: u64, at: u64) -> BTreeSet<&str> {
+        let all = self.asks.iter().flat_map(|asked| &asked.escalate);
+        all.filter(|one| due(created, one) <= at)
+            .map(|one| one.group.as_str())
+            .collect()
+    }
+
+    /// Whether somebody in these groups may go on alone with what is theirs: each obligation must say so.
+    pub(super) fn breaks(&self, groups: &BTreeSet<String>) -> bool {
         let mut asks = self.asks.iter();
-        !self.asks.is_empty() && asks.all(|asked| quorum::is_met(&asked.seats, approvers, requester))
+        let may = |asked: &Asked| {
+            asked
+                .break_glass
+                .as_ref()
+                .is_some_and(|group| groups.contains(group))
+        };
+        !self.asks.is_empty() && asks.all(may)
     }
 
     /// Whether somebody in these groups is asked.
@@ -111,7 +183,12 @@ impl Terms {
 }
 
 impl Sealed {
-    pub(super) fn of(arrival: &Arrival, invocation: &Invocation, effect: Option<Effect>) -> Self {
+    pub(super) fn of(
+        arrival: &Arrival,
+        invocation: &Invocation,
+        effect: Option<Effect>,
+        shape: Option<Shape>,
+    ) -> Self {
         let Principal {
             user,
             agent,
@@ -122,6 +199,8 @@ impl Sealed {
             arguments: arrival.arguments.clone(),
             runs: invocation.request.runs(),
             effect,
+            shape,
+            ahead: None,
             kind: match user.kind {
                 UserKind::Person => "person",
                 UserKind::Service => "service",
@@ -134,6 +213,14 @@ impl Sealed {
             labels: session.labels.clone(),
             scope: scope.clone(),
             stdio: arrival.transport == Transport::Stdio,
+        }
+    }
+
+    /// Why the agent says it wants this. Claimed.
+    pub(super) fn reason(&self) -> Option<&str> {
+        match &self.ahead {
+            Some(ahead) => Some(&ahead.reason),
+            None => self.arguments.get("reason")?.as_str(),
         }
     }
 
@@ -178,6 +265,12 @@ impl Sealed {
     }
 }
 
+/// Whether the people who approved are enough for each of these, by itself; of nobody, where nothing is asked.
+pub(super) fn all_met(asks: &[Asked], approvers: &[Approver], requester: &User) -> bool {
+    let met = |asked: &Asked| quorum::is_met(&asked.seats, approvers, requester);
+    !asks.is_empty() && asks.iter().all(met)
+}
+
 /// Who asked, as far as counting people goes.
 pub(super) fn requester(row: &ApprovalRow) -> User {
     User {
@@ -215,7 +308,7 @@ pub(super) fn approved(
     row: &ApprovalRow,
     terms: &Terms,
     effect: Option<Effect>,
-    approvers: Vec<Approver>,
+    (approvers, break_glass): (Vec<Approver>, Option<Approver>),
 ) -> Approved {
     Approved {
         id: crate::call::ApprovalId(row.id.clone()),
@@ -223,7 +316,14 @@ pub(super) fn approved(
         approvers,
         effect,
         bound: terms.bound(),
+        grant: terms.grant.as_ref().map(|grant| grant.id.clone()),
+        break_glass,
     }
+}
+
+/// When a group may decide a request made at `created`, in Unix milliseconds.
+pub(super) fn due(created: u64, escalation: &Escalation) -> u64 {
+    created.saturating_add(escalation.seconds.saturating_mul(1_000))
 }
 
 fn damaged(row: &ApprovalRow, error: &serde_json::Error) -> StoreError {

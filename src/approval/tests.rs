@@ -1,10 +1,16 @@
 mod bench;
+mod grants;
+mod ahead;
+mod by_message;
+mod callbacks;
 mod keyed;
 mod kill;
 mod leaving;
 mod life;
 mod model;
+mod practice;
 mod races;
+mod standing;
 mod stronger;
 
 use std::collections::BTreeSet;
@@ -88,6 +94,10 @@ fn ask(obligations: &[(&str, ObligationKind, Option<&str>)]) -> Ask {
                 kind: kind.clone(),
                 bound: Default::default(),
                 unattended: false,
+                grantable: None,
+                escalate: Vec::new(),
+                break_glass: None,
+                high_risk: false,
                 explain: explain.map(str::to_owned),
             })
             .collect(),

@@ -21,6 +21,15 @@ pub(super) fn unavailable<'a>(explains: impl Iterator<Item = &'a str>) -> Refusa
     )
 }
 
+/// There is nothing that could be granted.
+pub(super) fn one_by_one() -> Refusal {
+    Refusal::new(
+        Code::ApprovalUnavailable,
+        "Calls like this are approved one by one here, never for a while.",
+        "Make the call itself when you need it: people are asked about it then.",
+    )
+}
+
 /// A reviewer said no; what they wrote is passed on as theirs.
 pub(super) fn denied(reason: Option<&str>) -> Refusal {
     let message = match reason.map(cleaned).filter(|reason| !reason.is_empty()) {
@@ -55,6 +64,26 @@ pub(super) fn withdrawn() -> Refusal {
     )
 }
 
+/// The people of a grant may not approve any more.
+pub(super) fn void() -> Refusal {
+    Refusal::new(
+        Code::ApprovalExpired,
+        "Calls like this were approved for a while, and those who approved them may not any more.",
+        "Send the same call again: people are asked about it.",
+    )
+    .retry()
+}
+
+/// Who approved may not any more, or not as who they were.
+pub(super) fn void_approval() -> Refusal {
+    Refusal::new(
+        Code::ApprovalExpired,
+        "This call was approved, and not enough of those who approved it count any more.",
+        "Send the same call again: people are asked about it.",
+    )
+    .retry()
+}
+
 /// It was granted where, or when, no security key was needed.
 pub(super) fn unkeyed() -> Refusal {
     Refusal::new(
@@ -73,6 +102,15 @@ pub(super) fn elsewhere() -> Refusal {
     )
 }
 
+/// One call was approved, and it is one of the session that asked.
+pub(super) fn of_its_session() -> Refusal {
+    Refusal::new(
+        Code::NotFound,
+        "People approved one call of the session that asked ahead, and none of yours.",
+        "Make it in that session, or make the call here: people are asked about it then.",
+    )
+}
+
 pub(super) fn unknown() -> Refusal {
     Refusal::new(
         Code::OutcomeUnknown,
@@ -88,6 +126,27 @@ pub(super) fn too_many(most: u32) -> Refusal {
         "Wait for one of them with approval_wait, or let your person withdraw one.",
     )
     .retry()
+}
+
+/// Asked ahead for no time at all.
+pub(super) fn no_minutes() -> Refusal {
+    Refusal::new(
+        Code::InvalidArguments,
+        "`minutes` must be 1 or more.",
+        "Say for how many minutes at most you want it, or leave `minutes` out.",
+    )
+}
+
+/// Asked ahead again and again, with nothing that people could grant.
+pub(super) fn measured_enough(most: u32) -> Refusal {
+    Refusal::new(
+        Code::LimitExceeded,
+        format!(
+            "{most} times in this hour it was measured what a call would do that you asked about ahead, and nothing came \
+             of it that people could be asked."
+        ),
+        "Make the call itself when you need it: people are asked about it then. Ask ahead again in an hour.",
+    )
 }
 
 /// The journal must have a decision before anybody acts on it.

@@ -57,6 +57,11 @@ impl Entry {
         self.draft.concern(invocation);
     }
 
+    /// Notes on what the call is that is only asked about: what comes of the asking is found under its resource.
+    pub fn regards(&mut self, meant: &Invocation) {
+        self.draft.regard(meant);
+    }
+
     /// Records what is about to happen. For a pure read the record is put in its place in the queue
     /// and becomes durable with the result; for anything else this waits until it is durable.
     ///
@@ -156,7 +161,15 @@ impl Entry {
                 .map(|one| format!("{}#{}", one.issuer, one.subject))
                 .collect();
             self.draft
-                .put("approval", &json!({"id": approved.id, "approvers": by}));
+                .put(
+                    "approval",
+                    &without_empty(json!({
+                        "id": approved.id,
+                        "approvers": by,
+                        "grant": approved.grant,
+                        "break_glass": approved.break_glass.as_ref().map(|by| format!("{}#{}", by.issuer, by.subject)),
+                    })),
+                );
             self.draft.put("action_sha256", &json!(approved.action_sha256));
         }
     }

@@ -13,6 +13,7 @@ use flate2::write::ZlibEncoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::canonical;
 use crate::call::Hash;
 use crate::clock::World;
 use crate::mask::Masked;
@@ -40,13 +41,19 @@ pub(crate) struct Payload {
     pub(crate) data: Arc<[u8]>,
 }
 
-/// What an answer is kept as: canonical JSON of its structured and its text form.
-#[derive(serde::Serialize)]
-struct Kept<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recording: Option<&'a str>,
-    structured: &'a Value,
-    text: &'a str,
+/// What an answer is kept as: canonical JSON of its structured and its text form, and of its recording.
+fn keep(answer: &Masked, out: &mut impl Write) -> std::io::Result<()> {
+    out.write_all(b"{")?;
+    if let Some(recording) = answer.recording() {
+        out.write_all(b"\"recording\":")?;
+        canonical::text(recording, out)?;
+        out.write_all(b",")?;
+    }
+    out.write_all(b"\"structured\":")?;
+    canonical::write(answer.envelope(), out)?;
+    out.write_all(b",\"text\":")?;
+    canonical::text(answer.text(), out)?;
+    out.write_all(b"}")
 }
 
 /// SHA-256(salt ‖ bytes).
@@ -90,13 +97,8 @@ impl Payload {
             bytes: 0,
             encoder: &mut encoder,
         };
-        let kept = Kept {
-            recording: answer.recording(),
-            structured: answer.envelope(),
-            text: answer.text(),
-        };
         let mut buffer = BufWriter::with_capacity(BUFFER, sink);
-        serde_json_canonicalizer::to_writer(&kept, &mut buffer)?;
+        keep(answer, &mut buffer)?;
         let Sink { hash, bytes, .. } = buffer.into_inner()?;
         let data = encoder.reset(Vec::new())?.into();
         if bytes <= REUSE_BELOW {

@@ -26,6 +26,9 @@ const NAME_MAX: usize = 200;
 /// Words for the operator are cut after this many characters.
 const DETAIL_MAX: usize = 2_000;
 
+/// What the digest of a value that is looked up begins with.
+pub(crate) const LOOKUP_DIGEST: &str = "hmac:";
+
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -240,13 +243,18 @@ impl Draft {
         self.put("tool", &json!(invocation.tool));
         self.columns.tool = Some(invocation.tool.clone());
         self.put("action", &json!(invocation.action));
-        if let Some(resource) = &invocation.resource {
-            self.put("resource", &json!(resource));
-            self.columns.resource = Some(resource.clone());
-        }
+        self.regard(invocation);
         if let Request::Steps(steps) = &invocation.request {
             let calls: Vec<&CallId> = steps.steps.iter().map(|step| &step.call_id).collect();
             self.put("steps", &json!(calls));
+        }
+    }
+
+    /// On what the call is.
+    pub(crate) fn regard(&mut self, invocation: &Invocation) {
+        if let Some(resource) = &invocation.resource {
+            self.put("resource", &json!(resource));
+            self.columns.resource = Some(resource.clone());
         }
     }
 
@@ -268,6 +276,14 @@ impl Draft {
     /// the masked form: a digest of the raw one would let short secrets be guessed.
     pub(crate) fn arguments(&mut self, arguments: &Value, masking: &dyn Masking) {
         let mut arguments = arguments.clone();
+        match self.columns.tool.as_deref() {
+            Some("sql_query") => hide_lookup(&mut arguments),
+            Some("access_request") => {
+                let meant = arguments.get_mut("arguments"); // of the call that is meant
+                meant.into_iter().for_each(hide_lookup);
+            }
+            _ => {}
+        }
         masking.value(&mut arguments, &mut MaskCounts::default());
         keep_integers(&mut arguments);
         let bytes = canonical(&arguments);
@@ -352,6 +368,26 @@ impl Draft {
             record,
             ..self.columns.clone()
         }
+    }
+}
+
+/// What is looked up is no record's: an argument that was checked has a digest in the place of the value, and of one
+/// that was not nothing is kept but the column.
+fn hide_lookup(arguments: &mut Value) {
+    let kept = |text: &str| {
+        let digits = text.strip_prefix(LOOKUP_DIGEST).unwrap_or_default();
+        digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    match arguments.get_mut("lookup") {
+        Some(Value::Object(members)) => {
+            for (name, member) in members {
+                if name != "column" && !member.as_str().is_some_and(kept) {
+                    *member = json!("[masked:lookup]");
+                }
+            }
+        }
+        Some(other) if !other.is_null() => *other = json!("[masked:lookup]"),
+        _ => {}
     }
 }
 

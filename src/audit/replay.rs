@@ -9,10 +9,11 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
 use super::AuditError;
-use super::list::{Kept, Page, Query, kept, records};
+use super::list::{Kept, PAGE_MAX, Page, Query, kept, records};
 use crate::call::is_unseen;
+use crate::clock::Timestamp;
 use crate::store::Store;
-use crate::store::read::Stored;
+use crate::store::read::{JournalReader, Stored};
 
 const TIME: Style = AnsiColor::BrightBlack.on_default();
 const WHO: Style = AnsiColor::Cyan.on_default();
@@ -44,8 +45,51 @@ pub async fn replay(store: &Store, query: &Query) -> Result<Page<Step>, AuditErr
     query.filter.outcomes = true;
     let page = records(store, &query).await?;
     let mut reader = store.reader().await?;
+    let items = steps(&mut reader, &page.items).await?;
+    reader.close().await?;
+    Ok(Page {
+        items,
+        next: page.next,
+    })
+}
+
+/// The calls of one session from record `from` on, oldest first, at most `limit`.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn session(store: &Store, session: &str, from: u64, limit: u32) -> Result<Page<Step>, AuditError> {
+    let limit = limit.clamp(1, PAGE_MAX);
+    let mut reader = store.reader().await?;
+    let mut rows = reader.session_from(session, from, limit + 1).await?;
+    let next = rows.get(limit as usize).map(|(row, _)| row.seq);
+    rows.truncate(limit as usize);
+    let items = steps(&mut reader, &rows).await?;
+    reader.close().await?;
+    Ok(Page { items, next })
+}
+
+/// The latest calls of one session that ended before a moment, newest first, at most `limit`.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn latest(
+    store: &Store,
+    session: &str,
+    before: Timestamp,
+    limit: u32,
+) -> Result<Vec<Step>, AuditError> {
+    let mut reader = store.reader().await?;
+    let rows = reader
+        .session_before(session, &before.rfc3339(), limit.clamp(1, PAGE_MAX))
+        .await?;
+    let items = steps(&mut reader, &rows).await?;
+    reader.close().await?;
+    Ok(items)
+}
+
+async fn steps(reader: &mut JournalReader, rows: &[Stored]) -> Result<Vec<Step>, AuditError> {
     let mut items = Vec::new();
-    for (row, payload) in &page.items {
+    for (row, payload) in rows {
         let outcome: Value = serde_json::from_slice(&row.record).unwrap_or_default();
         let of_call = reader.call(row.call_id.as_deref().unwrap_or_default()).await?;
         let offered = outcome.get("payload").is_some();
@@ -55,11 +99,7 @@ pub async fn replay(store: &Store, query: &Query) -> Result<Page<Step>, AuditErr
             outcome,
         });
     }
-    reader.close().await?;
-    Ok(Page {
-        items,
-        next: page.next,
-    })
+    Ok(items)
 }
 
 fn intent_of(records: &[Stored]) -> Option<Value> {
@@ -92,15 +132,26 @@ struct Pen<'a> {
     colour: bool,
 }
 
+impl Step {
+    /// A text of how it ended, by its JSON pointer.
+    #[must_use]
+    pub fn text(&self, pointer: &str) -> &str {
+        let found = self.outcome.pointer(pointer);
+        found.and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// What was sent, masked, as far as it is on record.
+    #[must_use]
+    pub fn arguments(&self) -> Option<&Value> {
+        let intended = self.intent.as_ref().and_then(|intent| intent.get("args_masked"));
+        intended.or_else(|| self.outcome.get("args_masked"))
+    }
+}
+
 impl Pen<'_> {
     fn step(&mut self, step: &Step) -> std::io::Result<()> {
         let record = &step.outcome;
-        let text = |pointer: &str| {
-            record
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
+        let text = |pointer: &str| step.text(pointer);
         self.styled(TIME, text("/at"))?;
         self.plain(" ")?;
         self.styled(WHO, text("/principal/id"))?;
@@ -121,12 +172,7 @@ impl Pen<'_> {
             self.styled(style, code)?;
         }
         self.styled(TIME, &format!("  {}\n", text("/call_id")))?;
-        let arguments = step
-            .intent
-            .as_ref()
-            .and_then(|intent| intent.get("args_masked"))
-            .or_else(|| record.get("args_masked"));
-        if let Some(arguments) = arguments {
+        if let Some(arguments) = step.arguments() {
             self.arguments(arguments)?;
         }
         self.masks(record)?;

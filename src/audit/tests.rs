@@ -2,6 +2,7 @@
 
 mod again;
 mod faults;
+mod hindsight;
 mod journal;
 mod kill;
 mod notes;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Fragment, MaskCounts};
 
@@ -35,6 +35,30 @@ impl RawOutput {
     pub fn new(data: impl Serialize) -> Result<Self, serde_json::Error> {
         Ok(Self {
             data: serde_json::to_value(data)?,
+            ..Self::nothing()
+        })
+    }
+
+    /// Wraps rows as they are: there may be a great many of them, and none is copied.
+    #[must_use]
+    pub fn of_rows(found: Rows) -> Self {
+        let mut data = Map::new();
+        data.insert("columns".to_owned(), found.columns.into());
+        if !unnamed(&found.types) {
+            data.insert("types".to_owned(), found.types.into());
+        }
+        let rows = found.rows.into_iter().map(Value::Array);
+        data.insert("rows".to_owned(), Value::Array(rows.collect()));
+        data.insert("row_count".to_owned(), found.row_count.into());
+        Self {
+            data: data.into(),
+            ..Self::nothing()
+        }
+    }
+
+    fn nothing() -> Self {
+        Self {
+            data: Value::Null,
             truncated: false,
             next_cursor: None,
             fragments: Vec::new(),
@@ -42,7 +66,7 @@ impl RawOutput {
             effect: None,
             recording: None,
             shown: BTreeSet::new(),
-        })
+        }
     }
 
     /// The raw data. Called by the mask stage alone; `tests/it/tidy.rs` checks that.

@@ -44,6 +44,12 @@ pub struct Approved {
     pub effect: Option<Effect>,
     /// How closely the executed effect must keep to it.
     pub bound: Bound,
+    /// The grant that the request fell under, where people approved it for a while before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// The requester, with the groups of a fresh sign-in, where they went on without the people who were asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<Approver>,
 }
 
 /// People have been asked and have not all decided.

@@ -14,6 +14,10 @@ pub struct Effect {
     pub schema: BTreeMap<String, String>,
     /// A few rows before and after, masked. For the reviewer alone.
     pub sample: Vec<RowSample>,
+    /// What is known of a change that was not tried, and so not measured but for `rows`: per object, estimates and what it
+    /// costs others, in words. Binds nobody, since estimates change by themselves. For the reviewer alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unmeasured: BTreeMap<String, String>,
     /// Whether the target cannot be brought back to what it was from what is on record.
     pub irreversible: bool,
 }
@@ -92,7 +96,12 @@ impl Effect {
             .iter()
             .map(|(table, changes)| (table.as_str(), changes.counts()))
             .collect();
-        serde_json::json!({"rows": rows, "schema": self.schema, "irreversible": self.irreversible})
+        let mut counts =
+            serde_json::json!({"rows": rows, "schema": self.schema, "irreversible": self.irreversible});
+        if let (false, Some(counts)) = (self.unmeasured.is_empty(), counts.as_object_mut()) {
+            counts.insert("measured".to_owned(), Value::Bool(false));
+        }
+        counts
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Action, Effect, Hash, Invocation};
 
 /// What a SQL statement would touch, as the executing engine's own parser reports it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct SqlFacts {
     /// `select`, `insert`, `update`, `delete`, `ddl` …
     pub kind: String,
@@ -21,6 +21,65 @@ pub struct SqlFacts {
     pub has_where: bool,
     /// Whether it is of the class `irreversible`: every row of a table changed or gone, or a table gone.
     pub irreversible: bool,
+    /// The statement with its literals numbered, where the executing engine's grammar can say which they are. It
+    /// follows from the statement, so it is no part of any hash.
+    #[serde(skip)]
+    pub template: Option<Template>,
+}
+
+/// But for the template, which follows from the statement: who checks a statement again does not make it again.
+impl PartialEq for SqlFacts {
+    fn eq(&self, other: &Self) -> bool {
+        let sets = |facts: &Self| (facts.has_where, facts.irreversible);
+        self.kind == other.kind
+            && self.tables == other.tables
+            && self.columns == other.columns
+            && self.functions == other.functions
+            && sets(self) == sets(other)
+    }
+}
+
+impl Eq for SqlFacts {}
+
+/// A statement without its literals.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Template {
+    /// Its tokens, each literal as its number.
+    pub text: String,
+    /// What stands at the numbers, from 1.
+    pub literals: Vec<Literal>,
+}
+
+/// One literal of a statement, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Literal {
+    /// What it is.
+    pub kind: LiteralKind,
+    /// As in the statement.
+    pub text: String,
+}
+
+/// What a literal is: another one of the same kind in its place makes the same parse tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiteralKind {
+    /// A string.
+    Text,
+    /// A whole number.
+    Integer,
+    /// Any other number.
+    Decimal,
+}
+
+impl LiteralKind {
+    /// As people read it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Integer => "integer",
+            Self::Decimal => "decimal",
+        }
+    }
 }
 
 /// What a command would start. `programs`, `kind`, `network` and `change` are what policy sees; the
@@ -142,6 +201,15 @@ pub enum Probe {
 }
 
 impl Facts {
+    /// The same, of a statement with its literals numbered.
+    #[must_use]
+    pub fn templated(mut self, template: Option<Template>) -> Self {
+        if let Some(sql) = &mut self.sql {
+            sql.template = template;
+        }
+        self
+    }
+
     /// Identifies the one action these facts describe: SHA-256 over JCS{request_key, what runs, target,
     /// facts, measured effect}. This is what a reviewer signs and what a `Permit` is for. What runs is in
     /// it beside the arguments: the definition of a declared tool may be another one by the time a stored

@@ -19,10 +19,20 @@ pub enum Request {
     SqlExecute(SqlExecute),
     ShellRun(ShellRun),
     ApprovalWait(ApprovalWait),
+    AccessRequest(AccessRequest),
     Steps(Steps),
 }
 
 impl Request {
+    /// What a query looks up.
+    #[must_use]
+    pub fn lookup(&self) -> Option<&Lookup> {
+        match self {
+            Self::SqlQuery(query) => query.lookup.as_ref(),
+            _ => None,
+        }
+    }
+
     /// What would run, exactly, as the executing adapter gets it: of a declared tool the statement or the
     /// argument vector its author wrote, with the values in their places. Null where the arguments say all
     /// of it. People sign it, so it holds nothing that does not act (no reason, no page).
@@ -174,6 +184,29 @@ pub struct SqlQuery {
     /// From next_cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+    /// {column, value}, for column = :lookup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
+    pub lookup: Option<Lookup>,
+}
+
+/// A value somebody knows, whose rows are asked for. Never shown, not even by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Lookup {
+    /// `table.column`, as `sql_schema` names it.
+    pub column: String,
+    /// What is looked for.
+    pub value: String,
+}
+
+impl std::fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lookup")
+            .field("column", &self.column)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `sql_execute`.
@@ -224,6 +257,29 @@ pub struct ApprovalWait {
     /// At most 45.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_seconds: Option<u64>,
+}
+
+/// `access_request`.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessRequest {
+    /// Tool you will call.
+    pub tool: String,
+    /// Its arguments.
+    pub arguments: serde_json::Map<String, Value>,
+    /// Why, for the reviewer.
+    pub reason: String,
+    /// For at most so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<u32>,
+}
+
+impl std::fmt::Debug for AccessRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessRequest")
+            .field("tool", &self.tool)
+            .finish_non_exhaustive() // a value that is looked up may be among the arguments
+    }
 }
 
 /// Values bound to a statement's placeholders; scalars only.

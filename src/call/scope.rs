@@ -50,6 +50,8 @@ pub struct Visible {
     pub resources: BTreeMap<String, BTreeSet<Action>>,
     /// Tools that exist at most; `None` bounds nothing.
     pub tools: Option<BTreeSet<String>>,
+    /// Whether people may approve some of it for a while.
+    pub ahead: bool,
 }
 
 impl Visible {
@@ -59,6 +61,7 @@ impl Visible {
         Self {
             resources,
             tools: None,
+            ahead: false,
         }
     }
 
@@ -72,6 +75,7 @@ impl Visible {
                 .map(|(name, actions)| (name.clone(), actions.clone()))
                 .collect(),
             tools: scope.tools.clone(),
+            ahead: self.ahead,
         }
     }
 

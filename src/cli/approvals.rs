@@ -4,6 +4,7 @@
 //! the token in memory, and sends nothing that a page could not send.
 
 mod client;
+mod lasting;
 mod print;
 
 use std::io::{BufRead, IsTerminal};
@@ -34,12 +35,14 @@ pub(crate) enum Approvals {
     /// Show one request with everything it is decided on
     Show(Show),
     /// Approve exactly the action you are shown, once
-    Approve(Decide),
+    Approve(Approve),
     /// Refuse a request; who asked reads why
     #[command(alias = "deny")]
     Refuse(Refuse),
     /// Withdraw a request
     Cancel(Decide),
+    #[command(flatten)]
+    Lasting(lasting::Lasting),
     /// List notices that no channel took (for the operator, on the server)
     DeadLetters {
         /// Print them as JSON
@@ -62,6 +65,9 @@ pub(crate) struct Server {
 pub(crate) struct List {
     #[command(flatten)]
     server: Server,
+    /// Those made before this request: the last of the page before
+    #[arg(long, value_name = "ID")]
+    before: Option<String>,
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
@@ -96,6 +102,14 @@ pub(crate) struct Decide {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Approve {
+    #[command(flatten)]
+    decide: Decide,
+    #[command(flatten)]
+    wish: lasting::Wish,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Refuse {
     #[command(flatten)]
     decide: Decide,
@@ -109,7 +123,11 @@ impl Approvals {
         match self {
             Self::List(list) => {
                 let client = list.server.client(config, notes).await?;
-                let answer = client.get("/api/approvals").await?;
+                let path = match &list.before {
+                    Some(id) => format!("/api/approvals?before={}", lasting::plain(id)?),
+                    None => "/api/approvals".to_owned(),
+                };
+                let answer = client.get(&path).await?;
                 if list.json {
                     out.json(&answer)?;
                 } else {
@@ -118,12 +136,16 @@ impl Approvals {
                 Ok(ExitCode::SUCCESS)
             }
             Self::Show(show) => show.run(config, out, notes).await,
-            Self::Approve(decide) => decide.run(config, out, notes, "approve", None).await,
+            Self::Approve(approve) => {
+                let extra = approve.wish.json().map(|wish| ("for", wish));
+                approve.decide.run(config, out, notes, "approve", extra).await
+            }
             Self::Refuse(refuse) => {
-                let reason = Some(refuse.reason);
-                refuse.decide.run(config, out, notes, "refuse", reason).await
+                let extra = Some(("reason", json!(refuse.reason)));
+                refuse.decide.run(config, out, notes, "refuse", extra).await
             }
             Self::Cancel(decide) => decide.run(config, out, notes, "cancel", None).await,
+            Self::Lasting(lasting) => lasting.run(config, out, notes).await,
             Self::DeadLetters { json } => dead(config, out, json).await,
         }
     }
@@ -174,7 +196,7 @@ impl Decide {
         out: &mut Out,
         notes: &mut Out,
         verb: &str,
-        reason: Option<String>,
+        extra: Option<(&str, Value)>,
     ) -> Result<ExitCode> {
         let path = client::path(&self.id)?;
         if self.action.is_none() && !std::io::stdin().is_terminal() {
@@ -193,9 +215,9 @@ impl Decide {
                     .to_owned()
             }
         };
-        let body = match (verb, reason) {
+        let body = match (verb, extra) {
             ("cancel", _) => json!({}),
-            (_, Some(reason)) => json!({"action_sha256": action, "reason": reason}),
+            (_, Some((name, value))) => json!({"action_sha256": action, name: value}),
             (_, None) => json!({"action_sha256": action}),
         };
         let mut card = client.post(&format!("{path}/{verb}"), &body).await?;

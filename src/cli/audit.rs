@@ -186,7 +186,7 @@ impl Audit {
             Self::Replay {
                 cast: Some(call_id), ..
             } => {
-                let history = app::audit_show(&load(file)?, &call_id).await?;
+                let history = app::audit_recording(&load(file)?, &call_id).await?;
                 out.bytes(recording(&history)?.as_bytes())?;
             }
             Self::Replay { which, json, .. } => {

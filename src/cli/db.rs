@@ -22,14 +22,30 @@ pub(crate) enum Db {
         /// Tables that agents may change with sql_execute, besides: table or schema.table, separated by commas
         #[arg(long, value_name = "TABLES", value_delimiter = ',')]
         write: Vec<String>,
+        /// Of PostgreSQL: tables whose schema agents may change with sql_execute, as the role of `ddl`, which owns them then
+        #[arg(long, value_name = "TABLES", value_delimiter = ',')]
+        ddl: Vec<String>,
     },
     /// Propose classes for columns that nobody listed, from their names, types, comments and some of their values
     ///
     /// Lines for [resource.columns], each with its reason and never with a value. Up to 200 rows of each table are looked
-    /// at, as whom the configuration names: of PostgreSQL, what that role may read. Nothing is changed.
+    /// at, as whom the configuration names: of PostgreSQL, what that role may read. The account of a MySQL or MariaDB
+    /// resource sees masks, so there values are looked at with --as, and --check without it needs the masking views. Nothing
+    /// is changed.
     Classify {
-        /// The resource, of kind "postgres" or "sqlite"
+        /// The resource, of kind "postgres", "mysql" or "sqlite"
         name: String,
+        /// Of MySQL and MariaDB: the administrator's account, who sees the tables
+        #[arg(long = "as", value_name = "ACCOUNT", env = "TOLLGATE_DB_ADMIN")]
+        account: Option<String>,
+        /// Where the administrator's password is: env:NAME or file:/path
+        #[arg(
+            long,
+            value_name = "REFERENCE",
+            env = "TOLLGATE_DB_ADMIN_PASSWORD",
+            requires = "account"
+        )]
+        password: Option<String>,
         /// Look at no values; name each column that nobody listed, and fail if there is one
         #[arg(long)]
         check: bool,
@@ -57,10 +73,21 @@ impl Db {
     pub(crate) async fn run(self, file: &Path, out: &mut Out) -> Result<ExitCode> {
         let config = Config::load(file)?;
         let script = match &self {
-            Self::Grants { name, write } => app::db_grants(&config, name, write).await?,
-            Self::Classify { name, check: false } => app::db_classify(&config, name, true).await?.text,
-            Self::Classify { name, check: true } => {
-                let found = app::db_classify(&config, name, false).await?;
+            Self::Grants { name, write, ddl } => app::db_grants(&config, name, write, ddl).await?,
+            Self::Classify {
+                name,
+                account,
+                password,
+                check,
+            } => {
+                let by = account.as_deref().map(|name| ViewsBy {
+                    name,
+                    password: password.as_deref(),
+                });
+                let found = app::db_classify(&config, name, by, !check).await?;
+                if !check {
+                    return print(out, &found.text);
+                }
                 for column in &found.unlisted {
                     out.line(&printable(&format!("{name}: nobody classified {column}")))?;
                 }
@@ -82,9 +109,13 @@ impl Db {
                 app::db_views(&config, name, by, *apply).await?
             }
         };
-        for line in script.lines() {
-            out.line(&printable(line))?;
-        }
-        Ok(ExitCode::SUCCESS)
+        print(out, &script)
     }
+}
+
+fn print(out: &mut Out, text: &str) -> Result<ExitCode> {
+    for line in text.lines() {
+        out.line(&printable(line))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -23,6 +23,17 @@ pub(crate) enum Doctor {
     ///
     /// Nothing is changed there. For example: tollgate doctor db shop
     Db(Db),
+    /// Ask the mail server of notices: reachable, TLS, user and secret
+    ///
+    /// No mail is sent. For example: tollgate doctor mail
+    Mail(Mail),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mail {
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +68,10 @@ impl Doctor {
             Self::Identity(asked) => asked,
             Self::Db(asked) => {
                 let examined = app::doctor_db(&config, &asked.name).await?;
+                return tell(&[examined], asked.json, out);
+            }
+            Self::Mail(asked) => {
+                let examined = app::doctor_mail(&config).await?;
                 return tell(&[examined], asked.json, out);
             }
         };

@@ -12,7 +12,7 @@ use super::error::Problems;
 use super::guard::{Need, Role};
 use super::raw::{self, Number, Text};
 use super::{Audit, Config, ConfigError, Control, Limits, Policies, Server, Store};
-use super::{channels, facade, issuers, masking, resources};
+use super::{channels, facade, issuers, mail, masking, resources, slack, telemetry};
 use crate::approval::Settings;
 use crate::call::Limits as CallLimits;
 use crate::secret::SecretRef;
@@ -45,6 +45,9 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<(Config, Vec<Need>), Conf
     }
 }
 
+/// Seconds for which a server that stops still takes requests.
+const LEAVE: u64 = 1;
+
 /// What a check of one file carries along.
 pub(super) struct Check<'a> {
     pub(super) problems: Problems<'a>,
@@ -68,9 +71,14 @@ impl Check<'_> {
         let scope = masking::scope(&raw.masking, &mut self.problems);
         let classes = resources::classes(&raw.classes, scope, &mut self.problems);
         let resources = resources::resources(&raw.resource, &raw.classes, self);
-        let webhooks = channels::channels(&raw.approval, self);
+        let webhooks = channels::channels(&raw, self);
+        let teams = channels::teams(&raw, self);
+        let mail = mail::mail(&raw, self);
+        let slack = slack::slack(&raw, self);
         let approval = self.approval(&raw, server.as_ref());
+        let approval = approval.map(|approval| slack::linked(approval, slack.as_ref()));
         let audit = self.audit(&raw.audit, server.as_ref(), store.as_ref());
+        let telemetry = telemetry::telemetry(raw.telemetry.as_ref(), self);
         let beside = store.as_ref().map(|store| self.beside(store));
         let token_key_file = masking::key_file(&raw.masking, beside, self);
         Some(Config {
@@ -92,7 +100,11 @@ impl Check<'_> {
             token_key_file: token_key_file?,
             approval: approval?,
             webhooks,
+            teams,
+            mail,
+            slack,
             audit: audit?,
+            telemetry,
         })
     }
 
@@ -116,11 +128,26 @@ impl Check<'_> {
             (None, None) => None,
         };
         let control = self.control(raw, listen, public_url.as_ref());
+        let taken = [listen, control.as_ref().map(|control| control.listen)];
+        let metrics_listen = raw.metrics_listen.as_ref().and_then(|raw| {
+            let address = self.address(raw)?;
+            if taken.contains(&Some(address)) {
+                self.problems.at(
+                    raw.span(),
+                    "metrics_listen is the address of another listener",
+                    "give metrics a port of their own, e.g. \"127.0.0.1:9464\"",
+                );
+            }
+            Some(address)
+        });
+        let leave = self.number(raw.leave_seconds.as_ref(), "leave_seconds", 0..=300, LEAVE);
         Some(Server {
             listen: listen?,
             public_url: public_url?,
             control,
+            metrics_listen,
             trusted_proxies: self.proxies(raw.trusted_proxies.as_ref()),
+            leave: Duration::from_secs(leave?),
         })
     }
 
@@ -260,6 +287,7 @@ impl Check<'_> {
             1..=calls,
             default,
         );
+        let lookups = self.number(raw.lookups_per_hour.as_ref(), "lookups_per_hour", 0..=100_000, 20);
         let body_bytes = self.number(raw.body_bytes.as_ref(), "body_bytes", 1024..=64 * MIB, MIB);
         Some(Limits {
             call: CallLimits {
@@ -269,6 +297,7 @@ impl Check<'_> {
             },
             calls: u32::try_from(calls).ok()?,
             calls_per_person: u32::try_from(per_person?).ok()?,
+            lookups_per_hour: lookups?,
             body_bytes: body_bytes?,
         })
     }
@@ -312,6 +341,8 @@ impl Check<'_> {
             1..=1000,
             u64::from(default.pending_per_person),
         );
+        let grant = self.number(raw.grant_minutes.as_ref(), "grant_minutes", 0..=1440, 60);
+        let delegation = self.number(raw.delegation_days.as_ref(), "delegation_days", 0..=92, 0);
         Some(Settings {
             hold: hold?,
             decide_within: decide_within?,
@@ -320,6 +351,10 @@ impl Check<'_> {
             pending_per_person: u32::try_from(pending?).ok()?,
             max_age: max_age?,
             security_key: security_key?,
+            grant_minutes: u32::try_from(grant?).ok()?,
+            delegation_days: u32::try_from(delegation?).ok()?,
+            disjoint_issuers: raw.disjoint_issuers.unwrap_or(default.disjoint_issuers),
+            link: default.link,
         })
     }
 

@@ -239,11 +239,20 @@ fn network(config: &Config, list: &mut List) {
 
 fn several_issuers(config: &Config, list: &mut List) {
     let mut issuers = config.issuers.iter();
-    if config.issuers.len() > 1 && issuers.any(|issuer| issuer.control_audience.is_some()) {
+    if config.issuers.len() < 2 || issuers.all(|issuer| issuer.control_audience.is_none()) {
+        return;
+    }
+    if config.approval.disjoint_issuers {
         list.limit(
             "one-person-two-issuers",
             "Somebody with accounts at two issuers is two people here: they can approve at one what they asked for at the other.",
             "Map the groups that approve to one issuer, and let nobody in them have an account at another one that agents use.",
+        );
+    } else {
+        list.limit(
+            "one-issuer-approves",
+            "People of another issuer than the requester's can refuse and not approve: their account could be the requester's second one.",
+            "Where nobody has accounts at two of them, set disjoint_issuers = true in [approval].",
         );
     }
 }
@@ -294,11 +303,47 @@ fn control(config: &Config, list: &mut List) {
             "Put it behind TLS under a host name of its own, and let people decide from another machine or user.",
         );
     }
-    if config.webhooks.iter().any(|webhook| webhook.allow_private) {
+    integrations(config, list);
+    notices(config, list);
+}
+
+fn notices(config: &Config, list: &mut List) {
+    if config
+        .mail
+        .as_ref()
+        .is_some_and(super::Mail::is_readable_underway)
+    {
+        list.avoidable(
+            "clear-text-mail",
+            "Mail goes to its server in clear text: whoever can see or change that network reads who asks for what, and can put other links into the mail.",
+            "Take clear_text out: TLS is what every mail server of today offers.",
+        );
+    }
+    let private = config.webhooks.iter().any(|webhook| webhook.allow_private);
+    let private = private || config.mail.as_ref().is_some_and(|mail| mail.allow_private);
+    if private || config.teams.iter().any(|teams| teams.allow_private) {
         list.avoidable(
             "private-webhook",
             "Notices may go to addresses of private networks.",
             "Take allow_private out where the receiver has a public address.",
+        );
+    }
+}
+
+fn integrations(config: &Config, list: &mut List) {
+    let decides = |webhook: &super::Webhook| {
+        let callback = webhook.callback.as_ref()?;
+        (!callback.groups.is_empty()).then(|| callback.name.clone())
+    };
+    let deciding: Vec<String> = config.webhooks.iter().filter_map(decides).collect();
+    if !deciding.is_empty() {
+        list.avoidable(
+            "deciding-integration",
+            format!(
+                "Whoever holds the key of {} approves as it, with one vote; for whom it says it does is a claim that nobody here can check.",
+                deciding.join(", ")
+            ),
+            "Let policy ask for it beside people: a group of its own, @approval(\"1 dba, 1 portal\"), and @risk(\"high\") where it must not decide.",
         );
     }
 }

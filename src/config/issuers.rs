@@ -163,10 +163,14 @@ fn client_secret(raw: &raw::Issuer, check: &mut Check<'_>) -> Option<SecretRef> 
 /// Narrower than other names: it is the first part of every user's id.
 fn name(raw: &Text, check: &mut Check<'_>) -> Option<String> {
     let name = names::unreserved(raw, "an issuer", &mut check.problems)?;
-    if name == "service" {
+    if let Some(whose) = match name.as_str() {
+        "service" => Some("API keys"),
+        "callback" => Some("integrations that decide by callback"),
+        _ => None,
+    } {
         check.problem(
             raw.span(),
-            "`service` is the issuer of API keys, which Tollgate keeps for itself",
+            format!("`{name}` is the issuer of {whose}, which Tollgate keeps for itself"),
             "give an issuer another name",
         );
         return None;
@@ -466,6 +470,14 @@ fn claim(raw: &Text, issuers: &[raw::Issuer], check: &mut Check<'_>) -> Option<C
         );
         return None;
     };
+    if issuer == "callback" {
+        check.problem(
+            raw.span(),
+            "an integration is in the groups that its [[approval.channel]] names, and in no others",
+            "leave it out, and name the group in callback_groups of the channel",
+        );
+        return None;
+    }
     if issuer == "service" {
         check.problem(
             raw.span(),

@@ -23,6 +23,8 @@ pub(super) fn resource(
     foreign(raw.refs.as_ref(), "refs", "postgres", check);
     foreign(raw.hidden.as_ref(), "hidden", "postgres", check);
     foreign(raw.views.as_ref(), "views", "postgres", check);
+    foreign(raw.write.as_ref(), "write", "postgres", check);
+    foreign(raw.write_password.as_ref(), "write_password", "postgres", check);
     not_shell(raw, "postgres", check);
     if !cfg!(feature = "postgres") {
         check.problem(
@@ -32,10 +34,6 @@ pub(super) fn resource(
         );
         return None;
     }
-    let password = raw
-        .password
-        .as_ref()
-        .map(|password| check.secret(password, "password"));
     let ca = raw.ca.as_ref().map(|ca| check.file(ca, Role::Metadata));
     let schemas = schemas(raw, check);
     let functions = raw.functions.as_ref().map(|written| written.get_ref().as_slice());
@@ -46,12 +44,15 @@ pub(super) fn resource(
     if let Some(session) = &raw.session {
         self::session(session, check);
     }
+    let mut secret = |written: &Option<Text>, key| written.as_ref().map(|text| check.secret(text, key));
+    let password = secret(&raw.password, "password");
+    let ddl_password = secret(&raw.ddl_password, "ddl_password");
+    let url = url(raw, &["postgres", "postgresql"], check)?;
     Some(Postgres {
-        url: url(raw, &["postgres", "postgresql"], check)?,
-        password: match password {
-            Some(password) => Some(password?),
-            None => None,
-        },
+        ddl: definer(raw, &url, check),
+        ddl_password: ddl_password.map_or(Some(None), |password| password.map(Some))?,
+        url,
+        password: password.map_or(Some(None), |password| password.map(Some))?,
         ca: match ca {
             Some(ca) => Some(ca?),
             None => None,
@@ -69,6 +70,31 @@ pub(super) fn resource(
             .as_ref()
             .is_some_and(|privileged| *privileged.get_ref()),
     })
+}
+
+/// The role that changes schemas: another than the one that reads, which must not own what it reads.
+fn definer(raw: &raw::Resource, url: &Url, check: &mut Check<'_>) -> Option<String> {
+    let Some(written) = &raw.ddl else {
+        if let Some(password) = &raw.ddl_password {
+            check.problem(
+                password.span(),
+                "ddl_password is the password of nobody",
+                "name the role that changes schemas, as in ddl = \"tollgate_ddl\"",
+            );
+        }
+        return None;
+    };
+    let name = written.get_ref();
+    let mut own = url.clone();
+    let reads = own.set_username(name).is_err() || own.username() == url.username();
+    if name.is_empty() || name.len() > 63 || name.chars().any(char::is_control) || reads {
+        check.problem(
+            written.span(),
+            format!("`{}` cannot be the role that changes schemas", name.escape_debug()),
+            "name a role of its own, as in ddl = \"tollgate_ddl\"; `tollgate db grants NAME --ddl TABLES` prints its rights",
+        );
+    }
+    Some(name.clone())
 }
 
 /// The address of a database, without a password: an account, a host and the database's name, nothing else.

@@ -39,6 +39,7 @@ pub(super) struct File {
     pub(super) approval: Approval,
     #[serde(default)]
     pub(super) audit: Audit,
+    pub(super) telemetry: Option<Telemetry>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,8 +48,10 @@ pub(super) struct Server {
     pub(super) listen: Option<Text>,
     pub(super) public_url: Option<Text>,
     pub(super) control_listen: Option<Text>,
+    pub(super) metrics_listen: Option<Text>,
     pub(super) control_url: Option<Text>,
     pub(super) trusted_proxies: Option<Spanned<Vec<Text>>>,
+    pub(super) leave_seconds: Option<Number>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,6 +154,7 @@ pub(super) struct Limits {
     pub(super) seconds: Option<Number>,
     pub(super) calls: Option<Number>,
     pub(super) calls_per_person: Option<Number>,
+    pub(super) lookups_per_hour: Option<Number>,
     pub(super) body_bytes: Option<Number>,
 }
 
@@ -177,6 +181,10 @@ pub(super) struct Resource {
     pub(super) functions: Option<Spanned<Vec<Text>>>,
     pub(super) session: Option<Text>,
     pub(super) privileged: Option<Spanned<bool>>,
+    pub(super) write: Option<Text>,
+    pub(super) write_password: Option<Text>,
+    pub(super) ddl: Option<Text>,
+    pub(super) ddl_password: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -195,6 +203,9 @@ pub(super) struct Approval {
     pub(super) result_seconds: Option<Number>,
     pub(super) pending_per_person: Option<Number>,
     pub(super) max_age_seconds: Option<Number>,
+    pub(super) grant_minutes: Option<Number>,
+    pub(super) delegation_days: Option<Number>,
+    pub(super) disjoint_issuers: Option<bool>,
     pub(super) webauthn: Option<Text>,
     #[serde(default)]
     pub(super) channel: Vec<Channel>,
@@ -208,6 +219,37 @@ pub(super) struct Channel {
     pub(super) secret: Option<Text>,
     #[serde(default)]
     pub(super) allow_private: bool,
+    pub(super) channel: Option<Text>,
+    pub(super) bot_token: Option<Text>,
+    pub(super) app_token: Option<Text>,
+    pub(super) signing_secret: Option<Text>,
+    pub(super) routes: Option<Spanned<BTreeMap<Text, Text>>>,
+    pub(super) escalate_after_seconds: Option<Number>,
+    pub(super) escalate_to: Option<Text>,
+    pub(super) link_days: Option<Number>,
+    pub(super) from: Option<Text>,
+    pub(super) to: Option<Text>,
+    pub(super) user: Option<Text>,
+    pub(super) ca: Option<Text>,
+    #[serde(default)]
+    pub(super) clear_text: bool,
+    pub(super) callback: Option<Text>,
+    pub(super) callback_secrets: Option<Spanned<Vec<Text>>>,
+    pub(super) callback_groups: Option<Spanned<Vec<Text>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Telemetry {
+    pub(super) endpoint: Text,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<Text, Text>,
+    #[serde(default)]
+    pub(super) attributes: BTreeMap<Text, Text>,
+    pub(super) sample_percent: Option<Number>,
+    pub(super) traceparent: Option<Text>,
+    pub(super) traces: Option<bool>,
+    pub(super) logs: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -78,9 +78,12 @@ pub(super) fn resources(
         "resource",
         &mut check.problems,
     );
-    raw.iter()
+    let resources: Vec<Resource> = raw
+        .iter()
         .filter_map(|one| resource(one, classes, check))
-        .collect()
+        .collect();
+    mysql::apart(raw, &resources, check);
+    resources
 }
 
 fn resource(raw: &raw::Resource, classes: &BTreeMap<Text, Text>, check: &mut Check<'_>) -> Option<Resource> {
@@ -366,6 +369,10 @@ fn not_served(raw: &raw::Resource, kind: &str, check: &mut Check<'_>) {
     foreign(raw.functions.as_ref(), "functions", kind, check);
     foreign(raw.session.as_ref(), "session", kind, check);
     foreign(raw.privileged.as_ref(), "privileged", kind, check);
+    foreign(raw.write.as_ref(), "write", kind, check);
+    foreign(raw.write_password.as_ref(), "write_password", kind, check);
+    foreign(raw.ddl.as_ref(), "ddl", kind, check);
+    foreign(raw.ddl_password.as_ref(), "ddl_password", kind, check);
     foreign(raw.views.as_ref(), "views", kind, check);
 }
 

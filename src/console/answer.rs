@@ -19,6 +19,15 @@ pub(super) fn with_keys(mut answer: Answer) -> Answer {
     answer
 }
 
+/// A page that renews itself, by the script of ours.
+pub(super) fn with_events(mut answer: Answer) -> Answer {
+    let policy = HeaderValue::from_static(crate::transport::http::headers::SCRIPTED);
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, policy);
+    answer
+}
+
 /// A body of one type, status 200.
 pub(super) fn of(media_type: &'static str, body: impl Into<Body>) -> Answer {
     let mut answer = Response::new(body.into());

@@ -11,7 +11,8 @@ use super::front::{Asked, Front, Verb};
 use super::keys;
 use super::openapi;
 use super::problem::Problem;
-use crate::approval::review::{Choice, Reviewer};
+use crate::approval::listing::Shelf;
+use crate::approval::review::{Choice, Reviewer, Wish};
 use crate::attempts::Kind;
 use crate::call::ApprovalId;
 use crate::identity::{Bearer, Reason};
@@ -36,6 +37,9 @@ pub(super) enum Place {
 #[serde(deny_unknown_fields)]
 struct Approve {
     action_sha256: String,
+    /// For a while, too.
+    #[serde(default, rename = "for")]
+    wish: Option<Wish>,
 }
 
 #[derive(Deserialize)]
@@ -67,8 +71,7 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
         Place::List => {
             asked.only(reads)?;
             let reviewer = reviewer(front, &asked).await?;
-            let cards = front.desk.list(&reviewer).await?;
-            Ok(answer::json(&json!({ "approvals": cards })))
+            list(front, &reviewer, &asked).await
         }
         Place::Show(id) => {
             asked.only(reads)?;
@@ -84,6 +87,16 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
     }
 }
 
+async fn list(front: &Front, reviewer: &Reviewer, asked: &Asked) -> Result<Answer, Problem> {
+    let wanted = super::lists::wanted(asked, Some(Shelf::All))?;
+    let wanted = wanted.ok_or_else(Problem::not_found)?;
+    let page = front.desk.page(reviewer, &wanted).await?;
+    Ok(answer::json(&match page.next {
+        Some(next) => json!({ "approvals": page.items, "next": next }),
+        None => json!({ "approvals": page.items }),
+    }))
+}
+
 async fn act(
     front: &Front,
     reviewer: &Reviewer,
@@ -96,7 +109,8 @@ async fn act(
         Verb::Approve => {
             let said: Approve = parsed(&body)?;
             let seen = said.action_sha256;
-            front.desk.decide(reviewer, id, Choice::Approve, &seen).await?
+            let choice = said.wish.map_or(Choice::Approve, Choice::ApproveFor);
+            front.desk.decide(reviewer, id, choice, &seen).await?
         }
         Verb::Refuse => {
             let said: Refuse = parsed(&body)?;
@@ -179,7 +193,7 @@ fn ways(front: &Front) -> Answer {
     answer::json(&json!({"issuers": ways, "max_age_seconds": front.spec.max_age}))
 }
 
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // serde names at most the member; a value is never repeated.
     serde_json::from_slice(body).map_err(|error| {
         let what = match error.classify() {

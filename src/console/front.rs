@@ -9,12 +9,15 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Answer};
 use super::problem::Problem;
 use super::sessions::Sessions;
-use super::{Desk, Spec, agents, api, html, keys, pages, security_keys};
-use crate::approval::review::Reviewer;
+use super::{
+    Desk, Spec, agents, api, callbacks, events, grants, html, insight, keys, pages, security_keys, slack,
+};
+use crate::approval::review::{Reviewer, Via};
 use crate::attempts::{Kind, Proxies};
 use crate::call::ApprovalId;
 use crate::identity::people::{People, Person};
@@ -29,7 +32,8 @@ const BODY_BYTES: usize = 64 * 1024;
 pub(super) struct Front {
     pub(super) desk: Arc<dyn Desk>,
     pub(super) people: Arc<People>,
-    pub(super) sessions: Sessions,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) streams: events::Streams,
     pub(super) spec: Spec,
     pub(super) names: Names,
     headers: Headers,
@@ -84,7 +88,12 @@ impl Verb {
 }
 
 impl Front {
-    pub(super) fn new(desk: Arc<dyn Desk>, people: Arc<People>, spec: Spec) -> Result<Self, String> {
+    pub(super) fn new(
+        desk: Arc<dyn Desk>,
+        people: Arc<People>,
+        spec: Spec,
+        stop: CancellationToken,
+    ) -> Result<Self, String> {
         let host = spec
             .url
             .host_str()
@@ -99,7 +108,8 @@ impl Front {
             headers: Headers::new(&spec.url, answer::POLICY),
             proxies: Proxies::new(&spec.trusted_proxies),
             names: Names::new(&[host], &[origin], spec.url.scheme())?,
-            sessions: Sessions::new(Arc::clone(&spec.world)),
+            sessions: Arc::new(Sessions::new(Arc::clone(&spec.world))),
+            streams: events::Streams::new(stop),
             exchanges: Arc::new(Semaphore::new(spec.max_exchanges)),
             foreign: Seldom::default(),
             tried: Seldom::default(),
@@ -142,32 +152,50 @@ impl Front {
             body,
         };
         let path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
-        if let ["api", rest @ ..] = path.as_slice() {
-            let answered = match (api_place(rest), agents::place(rest)) {
-                (Some(place), _) => api::answer(self, place, asked).await,
-                (_, Some(place)) => self.agents_api(place, asked).await,
-                (None, None) => Err(Problem::not_found()),
-            };
-            return answered.unwrap_or_else(Problem::document);
-        }
-        if let ["keys", rest @ ..] = path.as_slice() {
-            return match keys::Place::of(rest) {
-                Some(place) => keys::page(self, place, asked).await,
-                None => Err(Problem::not_found()),
-            }
-            .unwrap_or_else(Problem::page);
-        }
-        if let ["security-keys", rest @ ..] = path.as_slice() {
-            return security_keys::page(self, rest, asked)
+        match path.as_slice() {
+            ["api", rest @ ..] => self.api(rest, asked).await.unwrap_or_else(Problem::document),
+            ["events"] => events::answer(self, asked)
                 .await
-                .unwrap_or_else(Problem::page);
+                .unwrap_or_else(Problem::document),
+            path => self.page(path, asked).await.unwrap_or_else(Problem::page),
         }
-        let answered = match (page_place(&path), agents::place(&path)) {
+    }
+
+    async fn api(&self, path: &[&str], asked: Asked) -> Result<Answer, Problem> {
+        if let ["callbacks", name] = path {
+            return callbacks::answer(self, name, asked).await;
+        }
+        if let Some(place) = grants::place(path) {
+            return self.grants_api(place, asked).await;
+        }
+        match (api_place(path), agents::place(path)) {
+            (Some(place), _) => api::answer(self, place, asked).await,
+            (_, Some(place)) => self.agents_api(place, asked).await,
+            (None, None) => Err(Problem::not_found()),
+        }
+    }
+
+    async fn page(&self, path: &[&str], asked: Asked) -> Result<Answer, Problem> {
+        match path {
+            ["keys", rest @ ..] => match keys::Place::of(rest) {
+                Some(place) => return keys::page(self, place, asked).await,
+                None => return Err(Problem::not_found()),
+            },
+            ["slack", rest @ ..] => return slack::answer(self, rest, asked).await,
+            ["security-keys", rest @ ..] => return security_keys::page(self, rest, asked).await,
+            _ => {}
+        }
+        if let Some(place) = insight::place(path) {
+            return insight::page(self, place, asked).await;
+        }
+        if let Some(place) = grants::place(path) {
+            return grants::page(self, place, asked).await;
+        }
+        match (page_place(path), agents::place(path)) {
             (Some(place), _) => pages::answer(self, place, asked).await,
             (_, Some(place)) => agents::page(self, place, asked).await,
-            (None, None) => self.plain(&path, &asked),
-        };
-        answered.unwrap_or_else(Problem::page)
+            (None, None) => self.plain(path, &asked),
+        }
     }
 
     async fn agents_api(&self, place: agents::Place, asked: Asked) -> Result<Answer, Problem> {
@@ -175,6 +203,13 @@ impl Front {
             return Err(Problem::foreign());
         }
         agents::api(self, place, asked).await
+    }
+
+    async fn grants_api(&self, place: grants::Place, asked: Asked) -> Result<Answer, Problem> {
+        if !self.names.owns_origin(&asked.headers) {
+            return Err(Problem::foreign());
+        }
+        grants::api(self, place, asked).await
     }
 
     /// The person of a sign-in, as those who judge decisions need them.
@@ -190,6 +225,7 @@ impl Front {
             user: person.user,
             signed_in_at: person.signed_in_at,
             key: None,
+            via: Via::Control,
         }
     }
 
@@ -203,6 +239,10 @@ impl Front {
             ["style.css"] => {
                 asked.only(&reads)?;
                 Ok(answer::of("text/css; charset=utf-8", html::STYLE))
+            }
+            ["events.js"] => {
+                asked.only(&reads)?;
+                Ok(answer::of("text/javascript; charset=utf-8", events::SCRIPT))
             }
             ["security-keys.js"] if self.spec.security_keys.is_some() => {
                 asked.only(&reads)?;
@@ -244,14 +284,19 @@ impl Front {
 
     /// The whole body, within bounds.
     pub(super) async fn body(&self, body: Incoming) -> Result<Bytes, Problem> {
-        let read = Limited::new(body, BODY_BYTES).collect();
+        self.body_of(body, BODY_BYTES).await
+    }
+
+    /// The whole body of at most this many bytes.
+    pub(super) async fn body_of(&self, body: Incoming, most: usize) -> Result<Bytes, Problem> {
+        let read = Limited::new(body, most).collect();
         match tokio::time::timeout(self.spec.body_within, read).await {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too-large",
                 "Too large",
-                format!("A body has at most {BODY_BYTES} bytes."),
+                format!("A body has at most {most} bytes."),
             )),
             Ok(Err(_)) => Err(Problem::malformed("The body broke off.")),
             Err(_) => Err(Problem::new(
@@ -273,6 +318,7 @@ impl Site for Front {
             per_address: self.spec.max_connections_per_address,
             head_within: self.spec.head_within,
             write_within: self.spec.head_within,
+            leave_within: self.spec.leave_within,
         }
     }
 
@@ -316,7 +362,7 @@ fn page_place(path: &[&str]) -> Option<pages::Place> {
 }
 
 /// Ids are ours: 32 of `[a-z0-9]`. Anything else names nothing.
-fn approval(text: &str) -> Option<ApprovalId> {
+pub(super) fn approval(text: &str) -> Option<ApprovalId> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     (text.len() == 32 && text.bytes().all(fits)).then(|| ApprovalId(text.to_owned()))
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::sessions::Seated;
 use crate::call::is_unseen;
+use crate::clock::Timestamp;
 
 /// The style sheet, served at `/style.css`.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -44,16 +45,21 @@ pub(super) struct Head<'a> {
     pub(super) seated: &'a Seated,
     pub(super) token: &'a str,
     pub(super) places: &'a [(&'static str, &'static str)],
+    /// The one of them that this page is.
+    pub(super) here: &'a str,
 }
 
 /// A whole page around `body`, which is HTML.
 pub(super) fn layout(title: &str, head: Option<&Head<'_>>, body: &str) -> String {
     let aside = head.map_or_else(String::new, |head| {
         let user = &head.seated.person.user;
-        let link = |(path, name): &(&str, &str)| format!("<a href=\"{path}\">{name}</a>");
+        let link = |(path, name): &(&str, &str)| {
+            let here = if *path == head.here { " aria-current=\"page\"" } else { "" };
+            format!("<a href=\"{path}\"{here}>{name}</a>")
+        };
         let links: String = head.places.iter().map(link).collect();
         format!(
-            "<nav>{links}</nav><form class=\"who\" method=\"post\" action=\"/sign-out\"><span><bdi>{}</bdi> at {}</span>\
+            "<nav aria-label=\"Pages\">{links}</nav><form class=\"who\" method=\"post\" action=\"/sign-out\"><span><bdi>{}</bdi> at {}</span>\
              <input type=\"hidden\" name=\"token\" value=\"{}\">\
              <button class=\"plain\">Sign out</button></form>",
             text(&user.subject),
@@ -65,7 +71,8 @@ pub(super) fn layout(title: &str, head: Option<&Head<'_>>, body: &str) -> String
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>{} · Tollgate</title><link rel=\"stylesheet\" href=\"/style.css\"></head><body>\
-         <header><a href=\"/approvals\">Tollgate</a>{aside}</header><main>{body}</main></body></html>\n",
+         <a class=\"skip\" href=\"#main\">Skip to the content</a>\
+         <header><a href=\"/approvals\">Tollgate</a>{aside}</header><main id=\"main\" tabindex=\"-1\">{body}</main></body></html>\n",
         text(title)
     )
 }
@@ -79,6 +86,21 @@ pub(super) fn when(moment: &str) -> String {
     });
     let readable = readable.as_deref().unwrap_or(moment);
     format!("<time datetime=\"{}\">{}</time>", text(moment), text(readable))
+}
+
+/// The same, and how far from now that is.
+pub(super) fn when_from(moment: &str, now: Timestamp) -> String {
+    let absolute = when(moment);
+    match Timestamp::parse(moment) {
+        Some(at) => format!("{absolute} <span class=\"faint\">({})</span>", at.relative(now)),
+        None => absolute,
+    }
+}
+
+/// A query, for an attribute.
+pub(super) fn query(pairs: &[(&str, &str)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    text(&query.extend_pairs(pairs).finish())
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::approval::review::State;
+
 /// The document for a control side at this address.
 #[must_use]
 pub fn document(url: &Url) -> Value {
@@ -42,7 +44,100 @@ fn all_paths() -> Value {
     if let (Some(all), Value::Object(keys)) = (all.as_object_mut(), key_paths()) {
         all.extend(keys);
     }
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), lasting_paths()) {
+        all.extend(more);
+    }
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), callback_paths()) {
+        all.extend(more);
+    }
     all
+}
+
+/// Decisions of integrations: docs/callbacks.md.
+fn callback_paths() -> Value {
+    let digits = json!({"type": "string", "pattern": "^[0-9a-f]{64}$"});
+    let header = |name: &str, about: &str| json!({"name": name, "in": "header", "required": true, "description": about, "schema": {"type": "string"}});
+    let body = json!({
+        "type": "object", "additionalProperties": false,
+        "required": ["approval", "action_sha256", "nonce", "decide_by", "decision"],
+        "properties": {
+            "approval": {"type": "string", "pattern": "^[a-z0-9]{32}$"},
+            "action_sha256": digits, "nonce": digits,
+            "decide_by": {"type": "string", "format": "date-time", "description": "As the notice said it"},
+            "decision": {"enum": ["approve", "refuse"]},
+            "reason": {"type": ["string", "null"], "maxLength": 500, "description": "Of a refusal, and required there"},
+            "on_behalf": {
+                "type": ["string", "null"],
+                "description": "Who decided there, <issuer>#<subject>: claimed. Required to approve",
+            },
+        },
+    });
+    let done = json!({
+        "type": "object", "required": ["approval", "state"],
+        "properties": {"approval": {"type": "string"}, "state": {"enum": State::ALL.map(State::as_str)}},
+    });
+    json!({"/api/callbacks/{integration}": {
+        "parameters": [{
+            "name": "integration", "in": "path", "required": true,
+            "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,31}$"},
+        }],
+        "post": {
+            "operationId": "callback", "security": [],
+            "summary": "The decision of an integration about a request that a notice told it of, signed as Standard Webhooks say, with its own key",
+            "parameters": [
+                header("webhook-id", "1 to 128 of A-Z a-z 0-9 _ -"),
+                header("webhook-timestamp", "Unix seconds, within five minutes of now"),
+                header("webhook-signature", "v1,<base64 of HMAC-SHA256 of id.timestamp.body>"),
+            ],
+            "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
+            "responses": responses("It is taken", &done),
+        },
+    }})
+}
+
+/// Approvals for a while, stand-ins, broken glass, statistics: docs/approvals.md.
+fn lasting_paths() -> Value {
+    let object = json!({"type": "object"});
+    let id = json!([{"$ref": "#/components/parameters/id"}]);
+    let get = |name: &str, summary: &str| json!({"operationId": name, "summary": summary, "responses": responses(summary, &object)});
+    let post = |name: &str, summary: &str, properties: Value, required: &[&str]| {
+        let body = json!({
+            "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+        });
+        json!({
+            "operationId": name, "summary": summary, "responses": responses(summary, &object),
+            "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
+        })
+    };
+    let words = json!({"type": "string", "minLength": 1, "maxLength": 500});
+    let seconds = json!({"type": ["integer", "null"], "minimum": 0});
+    let delegate = json!({
+        "to": {"type": "string"}, "group": {"type": "string"}, "from": seconds, "until": {"type": "integer"},
+    });
+    let broken = json!({"action_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "reason": words});
+    json!({
+        "/api/grants": {"get": get("grants", "What is approved for a while")},
+        "/api/grants/{id}/revoke": {
+            "parameters": id, "post": get("revokeGrant", "Revoke it at once; needs no fresh sign-in"),
+        },
+        "/api/delegations": {
+            "get": get("delegations", "Who stands in for whom"),
+            "post": post("delegate", "Name somebody to stand in for you", delegate, &["to", "group", "until"]),
+        },
+        "/api/delegations/{id}/end": {
+            "parameters": id, "post": get("endDelegation", "End it at once; needs no fresh sign-in"),
+        },
+        "/api/break-glass": {"get": get("brokenGlass", "What went on without approval")},
+        "/api/approvals/{id}/break-glass": {
+            "parameters": id,
+            "post": post("breakGlass", "Go on with your own request", broken, &["action_sha256", "reason"]),
+        },
+        "/api/break-glass/{id}/review": {
+            "parameters": id,
+            "post": post("reviewBrokenGlass", "Close its review", json!({"words": words}), &["words"]),
+        },
+        "/api/stats": {"get": get("stats", "Which rules ask and who decides, in numbers")},
+    })
 }
 
 /// API keys of services: docs/services.md.
@@ -114,10 +209,15 @@ fn paths() -> Value {
             "responses": responses("Issuers and clients", &json!({"$ref": "#/components/schemas/Ways"})),
         }},
         "/api/approvals": {"get": {
-            "operationId": "list", "summary": "The requests you may see, newest first",
+            "operationId": "list",
+            "summary": "The requests you may see, newest first: the latest ones, or with `show` a page of a list",
+            "parameters": list_parameters(),
             "responses": responses("The requests", &json!({
                 "type": "object", "required": ["approvals"],
-                "properties": {"approvals": {"type": "array", "items": {"$ref": "#/components/schemas/Card"}}},
+                "properties": {
+                    "approvals": {"type": "array", "items": {"$ref": "#/components/schemas/Card"}},
+                    "next": {"type": "string", "description": "`before` of the next page, if there is one"},
+                },
             })),
         }},
         "/api/approvals/{id}": {
@@ -145,7 +245,7 @@ fn paths() -> Value {
                 })),
             },
         },
-        "/api/approvals/{id}/approve": act("approve", "Approve exactly the action you saw; where a security key is needed, that is for the page alone (403)", &["action_sha256"]),
+        "/api/approvals/{id}/approve": act("approve", "Approve exactly the action you saw; where a security key is needed, that is for the page alone (403)", &["action_sha256", "for"]),
         "/api/approvals/{id}/refuse": act("refuse", "Refuse it; the reason is read by who asked", &["action_sha256", "reason"]),
         "/api/approvals/{id}/cancel": act("cancel", "Withdraw it", &[]),
     })
@@ -163,6 +263,15 @@ fn act(id: &str, summary: &str, members: &[&str]) -> Value {
         .iter()
         .map(|member| {
             let schema = match *member {
+                "for" => json!({
+                    "type": ["object", "null"], "required": ["minutes", "uses"], "additionalProperties": false,
+                    "description": "For a while, too; within the request's offer",
+                    "properties": {
+                        "minutes": {"type": "integer", "minimum": 1}, "uses": {"type": "integer", "minimum": 1},
+                        "rows": {"type": ["integer", "null"]}, "session": {"type": "boolean"},
+                        "free": {"type": "array", "items": {"type": "string"}},
+                    },
+                }),
                 "action_sha256" => {
                     json!({"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "As it was shown"})
                 }
@@ -171,8 +280,9 @@ fn act(id: &str, summary: &str, members: &[&str]) -> Value {
             ((*member).to_owned(), schema)
         })
         .collect();
+    let required: Vec<&&str> = members.iter().filter(|member| **member != "for").collect();
     let body = json!({
-        "type": "object", "properties": properties, "required": members, "additionalProperties": false,
+        "type": "object", "properties": properties, "required": required, "additionalProperties": false,
     });
     json!({
         "parameters": [{"$ref": "#/components/parameters/id"}],
@@ -234,6 +344,24 @@ fn schemas() -> Value {
 }
 
 /// A request in a list.
+/// Which requests a list is of.
+fn list_parameters() -> Value {
+    let parameter = |name: &str, schema: Value| json!({"name": name, "in": "query", "schema": schema});
+    let text = || json!({"type": "string"});
+    json!([
+        parameter(
+            "show",
+            json!({"enum": ["waiting", "own", "decided"], "description": "all of them without it"})
+        ),
+        parameter("state", json!({"enum": State::ALL.map(State::as_str)})),
+        parameter("rule", text()),
+        parameter("resource", text()),
+        parameter("tool", text()),
+        parameter("person", text()),
+        parameter("before", json!({"type": "string", "pattern": "^[a-z0-9]{32}$"})),
+    ])
+}
+
 fn card() -> Value {
     let text = json!({"type": "string"});
     let maybe = json!({"type": ["string", "null"]});
@@ -243,11 +371,13 @@ fn card() -> Value {
         "created_at": {"type": "string", "format": "date-time"},
         "decide_by": {"type": "string", "format": "date-time"},
         "execute_by": maybe,
+        "rules": {"type": "array", "items": text, "description": "the policies that ask, in a page of a list"},
         "asks": {"type": "array", "items": {
             "type": "array", "prefixItems": [{"type": "integer", "minimum": 1}, text], "minItems": 2, "maxItems": 2,
         }},
         "approved_by": {"type": "array", "items": {"type": "object"}},
         "may_decide": {"type": "boolean"}, "may_refuse": {"type": "boolean"}, "may_withdraw": {"type": "boolean"},
+        "similar": text, "grant": text, "escalated_to": {"type": "array", "items": text},
     });
     json!({
         "type": "object", "properties": properties,
@@ -267,6 +397,7 @@ fn sheet() -> Value {
             "because": {"type": "array", "items": {"type": "array", "prefixItems": [text, maybe]}},
             "runs": {}, "arguments": {}, "facts": {}, "effect": {},
             "bound": {"enum": ["keys", "count"]}, "unattended": {"type": "boolean"},
+            "offer": {"type": "object"}, "may_break_glass": {"type": "boolean"}, "ahead": {"type": "boolean"},
             "claimed_reason": maybe,
             "history": {"type": "array", "items": {"type": "array", "prefixItems": [text, text, maybe, maybe]}},
         },

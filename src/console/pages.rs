@@ -7,7 +7,7 @@ use super::answer::{self, Answer};
 use super::front::{Asked, Front, Verb};
 use super::problem::Problem;
 use super::sessions::{LIFE, Seated};
-use super::{html, security_keys, sheet};
+use super::{events, grants, html, insight, lists, security_keys, sheet};
 use crate::approval::review::{Choice, NotDecided, Reviewer};
 use crate::attempts::Kind;
 use crate::call::ApprovalId;
@@ -38,9 +38,10 @@ pub(super) async fn answer(front: &Front, place: Place, asked: Asked) -> Result<
                 return Ok(answer::see("/sign-in?back=%2Fapprovals"));
             };
             let reviewer = reviewer(front, &seated);
-            let cards = front.desk.list(&reviewer).await?;
-            let notice = security_keys::notice(front, &reviewer).await?;
-            Ok(page(front, &seated, "Requests", &(notice + &sheet::list(&cards))))
+            let wanted = lists::wanted(&asked, None)?;
+            let body = lists::body(front, &reviewer, wanted.as_ref()).await?;
+            let page = page_at(front, &seated, "/approvals", "Requests", &body);
+            Ok(answer::with_events(page))
         }
         Place::Show(id) => {
             asked.only(reads)?;
@@ -90,7 +91,10 @@ async fn show(front: &Front, id: &ApprovalId, headers: &HeaderMap) -> Result<Ans
     } else {
         security_keys::Need::Nothing
     };
+    let around = front.desk.around(&reviewer, id).await?;
     let stand = sheet::Stand {
+        around: around.as_ref(),
+        now: front.spec.world.now(),
         reviewer: &reviewer,
         is_fresh,
         need: &need,
@@ -98,11 +102,13 @@ async fn show(front: &Front, id: &ApprovalId, headers: &HeaderMap) -> Result<Ans
         tokens: [Verb::Approve, Verb::Refuse, Verb::Cancel].map(|verb| (verb, token(verb))),
     };
     let notice = security_keys::notice(front, &reviewer).await?;
-    let body = notice + &sheet::sheet(&shown, &stand);
-    let page = page(front, &seated, "Request", &body);
+    let more = grants::forms(front, &seated, &shown, &token(Verb::Approve));
+    let renewed = events::parts(front, &reviewer, Some(id)).await;
+    let body = notice + &sheet::sheet(&shown, &stand) + &more + &renewed;
+    let page = page_at(front, &seated, "/approvals", "Request", &body);
     Ok(match need {
         security_keys::Need::Use(_) => answer::with_keys(page),
-        _ => page,
+        _ => answer::with_events(page),
     })
 }
 
@@ -137,7 +143,8 @@ async fn act(front: &Front, id: &ApprovalId, verb: Verb, asked: Asked) -> Result
         Verb::Approve => {
             let about = approving(id, seen);
             let reviewer = security_keys::proven(front, reviewer, &about, &fields).await?;
-            front.desk.decide(&reviewer, id, Choice::Approve, seen).await?
+            let choice = grants::choice(&fields)?;
+            front.desk.decide(&reviewer, id, choice, seen).await?
         }
         Verb::Refuse => {
             let reason = field(&fields, "reason")?.trim().replace("\r\n", "\n");
@@ -244,8 +251,16 @@ async fn sign_out(front: &Front, asked: Asked) -> Result<Answer, Problem> {
 }
 
 pub(super) fn page(front: &Front, seated: &Seated, title: &str, body: &str) -> Answer {
+    page_at(front, seated, "", title, body)
+}
+
+/// A page that is one of those at the top: `here` is its path.
+pub(super) fn page_at(front: &Front, seated: &Seated, here: &str, title: &str, body: &str) -> Answer {
     let token = front.sessions.token(seated, &["sign-out"]);
     let mut places = vec![("/approvals", "Requests")];
+    if front.spec.grants.is_some() {
+        places.push(("/grants", "For a while"));
+    }
     if front.spec.sessions.is_some() {
         places.push(("/sessions", "Programs"));
     }
@@ -256,10 +271,15 @@ pub(super) fn page(front: &Front, seated: &Seated, title: &str, body: &str) -> A
     if front.spec.security_keys.is_some() {
         places.push(("/security-keys", "Security keys"));
     }
+    if front.spec.slack.is_some() {
+        places.push(("/slack", "Slack"));
+    }
+    places.extend(insight::places(front, &who));
     let head = html::Head {
         seated,
         token: &token,
         places: &places,
+        here,
     };
     answer::page(html::layout(title, Some(&head), body))
 }
@@ -271,7 +291,10 @@ fn redirect_uri(front: &Front, issuer: &str) -> String {
 
 /// A path of ours and nothing that could lead elsewhere.
 fn is_ours(path: &str) -> bool {
-    if matches!(path, "/keys" | "/security-keys") {
+    if matches!(
+        path,
+        "/keys" | "/security-keys" | "/grants" | "/slack" | "/me" | "/policies" | "/journal"
+    ) {
         return true;
     }
     let below = path.strip_prefix("/approvals");

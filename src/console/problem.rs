@@ -96,6 +96,16 @@ impl Problem {
         )
     }
 
+    /// One answer for everybody without a key: what they named may be there or not.
+    pub(super) fn unsigned() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "signature",
+            "Not signed",
+            "The message is not signed by an integration of that name a moment ago (Standard Webhooks).",
+        )
+    }
+
     pub(super) fn overloaded() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -233,11 +243,14 @@ impl From<NotDecided> for Problem {
             NotDecided::SignInAgain(seconds) => return Self::stale(seconds),
             NotDecided::StrongerSignIn(acr) => return Self::weak(&acr),
             NotDecided::OwnRequest => (StatusCode::FORBIDDEN, "own-request", "Your own request"),
+            NotDecided::OtherIssuer => (StatusCode::FORBIDDEN, "other-issuer", "Would not count"),
             NotDecided::NotAsked => (StatusCode::FORBIDDEN, "not-asked", "Not yours to decide"),
             NotDecided::Twice => (StatusCode::CONFLICT, "decided", "Decided already"),
             NotDecided::Final(_) => (StatusCode::CONFLICT, "final", "No longer open"),
             NotDecided::Changed => (StatusCode::CONFLICT, "changed", "Not what you saw"),
             NotDecided::SecurityKey(_) => (StatusCode::FORBIDDEN, "security-key", "Security key needed"),
+            NotDecided::NotOffered(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not-offered", "Not to be had"),
+            NotDecided::OnItsPage(..) => (StatusCode::FORBIDDEN, "on-its-page", "Decided on its page"),
             NotDecided::BadReason(_) => (StatusCode::UNPROCESSABLE_ENTITY, "reason", "Reason needed"),
             NotDecided::Unrecorded => (StatusCode::SERVICE_UNAVAILABLE, "unrecorded", "Not recorded"),
         };

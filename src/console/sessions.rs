@@ -38,7 +38,8 @@ struct Session {
 #[derive(Debug, Clone)]
 pub(super) struct Seated {
     pub(super) person: Person,
-    hash: Hash,
+    /// Of the cookie's value.
+    pub(super) hash: Hash,
 }
 
 impl Sessions {
@@ -83,6 +84,13 @@ impl Sessions {
             person: session.person.clone(),
             hash,
         })
+    }
+
+    /// Whether a session is still open.
+    pub(super) fn stands(&self, seated: &Seated) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = open.get(&seated.hash);
+        session.is_some_and(|session| self.world.monotonic() < session.until)
     }
 
     /// Ends a session.

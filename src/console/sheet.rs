@@ -1,6 +1,7 @@
 //! One request as a person reads it: our words first, what was measured, the exact text, and last and
 //! apart what the agent says about itself.
 
+mod around;
 mod effect;
 
 use std::collections::BTreeMap;
@@ -8,11 +9,13 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::Around;
 use super::front::Verb;
-use super::html::{exact, text, when};
+use super::html::{exact, text, when_from};
 use super::security_keys::{self, Need};
 use crate::approval::review::{Card, Reviewer, Sheet, State};
 use crate::call::ApprovalId;
+use crate::clock::Timestamp;
 
 /// Who looks, and what they may do.
 pub(super) struct Stand<'a> {
@@ -21,6 +24,8 @@ pub(super) struct Stand<'a> {
     pub(super) max_age: u64,
     pub(super) need: &'a Need,
     pub(super) tokens: [(Verb, String); 3],
+    pub(super) around: Option<&'a Around>,
+    pub(super) now: Timestamp,
 }
 
 /// What a state is called.
@@ -34,36 +39,6 @@ pub(super) fn words(state: State) -> &'static str {
         State::Spent => "carried out",
         State::Unknown => "outcome unknown: look at the target",
     }
-}
-
-/// All requests, as a list.
-pub(super) fn list(cards: &[Card]) -> String {
-    let mut out = String::from("<h1>Requests</h1>");
-    if cards.is_empty() {
-        out.push_str("<section><p>There is no request that you may see: none that you are asked about, and none of yours.</p></section>");
-    }
-    out.push_str("<ul class=\"list\">");
-    for card in cards {
-        let _ = write!(
-            out,
-            "<li class=\"request\"><p><a href=\"/approvals/{}\">{}</a> <span class=\"state\">{}</span></p>\
-             <p>for <bdi>{}</bdi>, through <bdi>{}</bdi></p><p class=\"faint\">asked {}, decide by {}{}</p></li>",
-            text(&card.id.0),
-            subject(card),
-            text(words(card.state)),
-            text(&card.requester),
-            text(&card.agent),
-            when(&card.created_at),
-            when(&card.decide_by),
-            if card.may_decide {
-                " · <strong>waits for you</strong>"
-            } else {
-                ""
-            },
-        );
-    }
-    out.push_str("</ul>");
-    out
 }
 
 /// Instead of a request: its policy wants a stronger sign-in of whoever decides it.
@@ -108,17 +83,25 @@ pub(super) fn ways<'a>(issuers: impl Iterator<Item = &'a str>, back: &str, again
 
 /// One request with everything a person decides on.
 pub(super) fn sheet(shown: &Sheet, stand: &Stand<'_>) -> String {
-    let mut out = head(shown);
+    let mut out = head(shown, stand);
     effect::effect(&mut out, shown);
+    around::unmeasured(&mut out, shown);
+    around::touches(&mut out, shown);
     arguments(&mut out, shown);
     because(&mut out, shown);
-    history(&mut out, shown);
+    out.push_str("<div data-part=\"history\">");
+    history(&mut out, shown, stand.now);
+    out.push_str("</div>");
+    around::earlier(&mut out, stand.around, stand.now);
     claimed(&mut out, shown);
+    out.push_str("<div data-part=\"decide\">");
     decide(&mut out, shown, stand);
+    out.push_str("</div>");
     out
 }
 
-fn subject(card: &Card) -> String {
+/// What is asked for: the tool, and on what.
+pub(super) fn subject(card: &Card) -> String {
     match &card.resource {
         Some(resource) => format!(
             "<code>{}</code> on <code>{}</code>",
@@ -129,10 +112,10 @@ fn subject(card: &Card) -> String {
     }
 }
 
-fn head(shown: &Sheet) -> String {
-    let card = &shown.card;
+fn head(shown: &Sheet, stand: &Stand<'_>) -> String {
+    let (card, now) = (&shown.card, stand.now);
     let mut out = format!(
-        "<h1>May {} run {}?</h1><section><dl>",
+        "<h1>May {} run {}?</h1><div data-part=\"state\"><section><dl>",
         text(&card.agent),
         subject(card)
     );
@@ -141,49 +124,54 @@ fn head(shown: &Sheet) -> String {
     };
     row(
         "State",
-        format!("<span class=\"state\">{}</span>", text(words(card.state))),
+        format!(
+            "<span class=\"state {}\">{}</span>",
+            card.state.as_str(),
+            text(words(card.state))
+        ),
     );
     row("Asked by", format!("<bdi>{}</bdi>", text(&card.requester)));
-    row("Through", format!("<bdi>{}</bdi>", text(&card.agent)));
-    let seats: Vec<String> = seats(card)
-        .into_iter()
-        .map(|(group, count)| format!("{count} of <bdi>{}</bdi>", text(group)))
-        .collect();
+    let program = stand.around.and_then(|around| around.program.as_ref());
+    row("Through", around::program(&card.agent, program));
     row(
         "Who decides",
-        if seats.is_empty() {
-            "nobody".to_owned()
-        } else {
-            seats.join(", ")
-        },
+        or_nobody(
+            seats(card)
+                .into_iter()
+                .map(|(group, count)| format!("{count} of <bdi>{}</bdi>", text(group))),
+        ),
     );
-    let so_far: Vec<String> = card
-        .approved_by
-        .iter()
-        .map(|one| format!("<bdi>{}</bdi> ({})", text(&one.subject), text(&one.issuer)))
-        .collect();
     row(
         "Approved so far",
-        if so_far.is_empty() {
-            "nobody".to_owned()
-        } else {
-            so_far.join(", ")
-        },
+        or_nobody(
+            card.approved_by
+                .iter()
+                .map(|one| format!("<bdi>{}</bdi> ({})", text(&one.subject), text(&one.issuer))),
+        ),
     );
-    row("Asked at", when(&card.created_at));
+    row("Asked at", when_from(&card.created_at, now));
     row(
         "Decide by",
         format!(
             "{} <span class=\"faint\">(afterwards it is refused)</span>",
-            when(&card.decide_by)
+            when_from(&card.decide_by, now)
         ),
     );
     if let Some(execute_by) = &card.execute_by {
-        row("Run by", when(execute_by));
+        row("Run by", when_from(execute_by, now));
     }
     row("Action", format!("<code>{}</code>", text(&shown.action_sha256)));
-    out.push_str("</dl></section>");
+    out.push_str("</dl></section></div>");
     out
+}
+
+/// Names of people as a list.
+fn or_nobody(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    if names.is_empty() {
+        return "nobody".to_owned();
+    }
+    names.join(", ")
 }
 
 /// How many people of which group: one person counts in each policy that asks, so the most that one of
@@ -280,18 +268,13 @@ fn because(out: &mut String, shown: &Sheet) {
     out.push_str("</ul></section>");
 }
 
-fn history(out: &mut String, shown: &Sheet) {
+fn history(out: &mut String, shown: &Sheet, now: Timestamp) {
     if shown.history.is_empty() {
         return;
     }
     out.push_str("<section><h2>So far</h2><ul>");
     for (at, word, by, said) in &shown.history {
-        let _ = write!(
-            out,
-            "<li><span class=\"faint\">{}</span> {}",
-            when(at),
-            text(word)
-        );
+        let _ = write!(out, "<li>{} {}", when_from(at, now), text(word));
         if let Some(by) = by {
             let _ = write!(out, " by <bdi>{}</bdi>", text(by));
         }
@@ -412,7 +395,7 @@ fn pretty(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::when;
+    use crate::console::html::when;
 
     #[test]
     fn moments_are_readable_and_whole() {

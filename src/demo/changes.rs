@@ -9,6 +9,8 @@ use super::play::Stage;
 
 /// Orders of the shop that are refunded in the story.
 const REFUND: &str = "UPDATE orders SET status = 'refunded' WHERE id IN (7, 19, 23) AND status <> 'refunded'";
+/// Those of the request that waits for whoever plays along.
+const LEFT: &str = "UPDATE orders SET status = 'refunded' WHERE id IN (31, 42) AND status <> 'refunded'";
 /// What an agent might be talked into.
 const HOSTILE: [&str; 2] = [
     "find shared -name '*.log' -delete",
@@ -79,6 +81,74 @@ pub async fn change(stage: &mut Stage<'_>, cast: Cast<'_>, desk: &Desk) -> Resul
     stage.good(&format!(
         "refunded orders: {before} before, {after} now: it happened once"
     ))
+}
+
+/// A change that is left for whoever reads this: its agent waits, in the open, until a person has decided about it.
+/// Ends with the decision, or when nobody takes one in time.
+///
+/// # Errors
+/// When the server does not answer, or what was approved is not what happened.
+pub async fn left_waiting(stage: &mut Stage<'_>, cast: Cast<'_>, desk: &Desk) -> Result<()> {
+    stage.scene("An agent is waiting for you")?;
+    stage.asked("dba", &format!("sql_execute\n{LEFT}"))?;
+    let arguments = json!({ "resource": "shop", "statement": LEFT, "reason": "Refunds of ticket 4712" });
+    let mut call = std::pin::pin!(cast.agent.call("sql_execute", arguments));
+    let mut answer = tokio::select! {
+        answer = &mut call => answer?, // nobody was asked: what came instead is shown below
+        shown = link(stage, &cast, desk) => {
+            shown?;
+            call.await?
+        }
+    };
+    while let Some(id) = pending(&answer) {
+        let wait = cast.agent.call("approval_wait", json!({ "approval_id": id }));
+        answer = wait.await?;
+    }
+    stage.say("")?;
+    stage.say("You have decided, and the agent's call goes on:")?;
+    stage.answered(&answer)?;
+    let status = answer
+        .pointer("/structuredContent/status")
+        .and_then(Value::as_str);
+    if status != Some("ok") {
+        return stage
+            .say("It stops there: nothing has changed, and the same call would be answered the same.");
+    }
+    stage.asked("dba", "sql_query, to see for itself")?;
+    let statement = "SELECT id, status FROM orders WHERE id IN (31, 42)";
+    let arguments = json!({ "resource": "shop", "statement": statement });
+    stage.answered(&cast.agent.call("sql_query", arguments).await?)?;
+    stage.good("it happened once, and it is on record who said yes")
+}
+
+/// The request that an answer says is still open.
+fn pending(answer: &Value) -> Option<&str> {
+    let status = answer.pointer("/structuredContent/status");
+    let id = answer
+        .pointer("/structuredContent/approval/id")
+        .and_then(Value::as_str);
+    id.filter(|_| status == Some(&json!("approval_pending")))
+}
+
+/// Where the waiting request is decided, and by whom.
+async fn link(stage: &mut Stage<'_>, cast: &Cast<'_>, desk: &Desk) -> Result<()> {
+    let (who, secret) = cast.reviewer;
+    let sheet = Person::sign_in(desk, who, secret).await?.waiting().await?;
+    let id = sheet
+        .get("id")
+        .and_then(Value::as_str)
+        .context("a request has an id")?;
+    let page = desk.url.join(&format!("approvals/{id}"))?;
+    stage.command(
+        "It waits for somebody else's yes or no. Open in a browser",
+        page.as_str(),
+    )?;
+    stage.command(
+        &format!("Sign in as {who}, with the secret of this start"),
+        secret,
+    )?;
+    stage.say("")?;
+    stage.say("Look at what would change, then approve or refuse it there: the agent's call goes on here.")
 }
 
 /// The requester tries to decide it themselves; the other one looks and approves.

@@ -123,7 +123,7 @@ pub async fn run(options: &Options, out: &mut (dyn Write + Send), shutdown: Canc
             config: &shell_word(&config),
         };
         register(&mut stage, &place, &secrets)?;
-        shutdown.cancelled().await;
+        everybody.stay(&mut stage, &desk, &shutdown).await?;
     }
     stop.cancel();
     serving.await??;
@@ -169,12 +169,29 @@ impl Everybody<'_> {
         let developer = self.agent("developer").await?;
         session(stage, &self.agent("analyst").await?, &developer, planted).await?;
         changes::commands(stage, &developer).await?;
-        let cast = Cast {
+        changes::change(stage, self.cast().await?, desk).await
+    }
+
+    /// Leaves one agent waiting for a person, and goes on until it is stopped.
+    async fn stay(&self, stage: &mut Stage<'_>, desk: &Desk, shutdown: &CancellationToken) -> Result<()> {
+        let cast = self.cast().await?;
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            waited = changes::left_waiting(stage, cast, desk) => waited?,
+        }
+        stage.say("")?;
+        stage.say("The demo goes on until you stop it with Ctrl-C.")?;
+        shutdown.cancelled().await;
+        Ok(())
+    }
+
+    /// Who changes, and who decides.
+    async fn cast(&self) -> Result<Cast<'_>> {
+        Ok(Cast {
             agent: self.agent("dba").await?,
             requester: ("dba", self.secret("dba")?),
             reviewer: ("lead", self.secret("lead")?),
-        };
-        changes::change(stage, cast, desk).await
+        })
     }
 }
 

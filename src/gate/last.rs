@@ -46,16 +46,18 @@ impl<'a> Last<'a> {
             arrival,
             invocation,
             facts,
+            ..
         } = self.subject;
         let rules = self.gate.policies.current();
         let still = rules.decide(arrival, invocation, facts, self.evidence).permit();
         let _unused = still.map_err(|denial| denial.refusal)?; // the right to run was taken before
         self.gate.identity.stands(&arrival.principal).await?;
-        let spent = self
-            .gate
-            .approvals
-            .spend(self.subject, self.evidence, effect)
-            .await;
+        let approvals = &self.gate.approvals;
+        let resource = invocation.resource.as_deref();
+        let spent = match approvals.still_granted(self.evidence, &rules, resource).await {
+            Ok(()) => approvals.spend(self.subject, self.evidence, effect, &rules).await,
+            Err(void) => Err(void),
+        };
         spent.map_err(|unmet| match unmet {
             Unmet::Refused(refusal) => refusal,
             other => {

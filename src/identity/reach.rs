@@ -23,16 +23,42 @@ impl Reach {
         if allow_private {
             return Some(Self::Any);
         }
-        let address = match url.host()? {
-            Host::Domain("localhost") => return Some(Self::Loopback),
+        Self::of_host(&url.host()?, false)
+    }
+
+    /// For this host.
+    pub(crate) fn of_host<S: AsRef<str>>(host: &Host<S>, allow_private: bool) -> Option<Self> {
+        if allow_private {
+            return Some(Self::Any);
+        }
+        let address = match host {
+            Host::Domain(name) if name.as_ref() == "localhost" => return Some(Self::Loopback),
             Host::Domain(_) => return Some(Self::Public),
-            Host::Ipv4(address) => IpAddr::V4(address),
-            Host::Ipv6(address) => IpAddr::V6(address),
+            Host::Ipv4(address) => IpAddr::V4(*address),
+            Host::Ipv6(address) => IpAddr::V6(*address),
         };
         if address.is_loopback() {
             return Some(Self::Loopback);
         }
         Self::Public.holds(address).then_some(Self::Public)
+    }
+
+    /// The addresses of a host that are within reach; none, when it has none there.
+    ///
+    /// # Errors
+    /// Its name cannot be looked up.
+    pub(crate) async fn addresses<S: AsRef<str>>(
+        self,
+        host: &Host<S>,
+        port: u16,
+    ) -> std::io::Result<Vec<SocketAddr>> {
+        let found = match host {
+            Host::Domain(name) => tokio::net::lookup_host((name.as_ref(), port)).await?.collect(),
+            Host::Ipv4(address) => vec![SocketAddr::from((*address, port))],
+            Host::Ipv6(address) => vec![SocketAddr::from((*address, port))],
+        };
+        let within = found.into_iter().filter(|address| self.holds(address.ip()));
+        Ok(within.collect())
     }
 
     fn holds(self, address: IpAddr) -> bool {

@@ -15,6 +15,8 @@ pub const LOCAL: &str = "local";
 /// The issuer name of services, which authenticate with API keys ([`super::services`]); no configured
 /// issuer may take it.
 pub const SERVICE: &str = "service";
+/// The issuer of integrations, whose signed callbacks decide about approvals.
+pub const CALLBACK: &str = "callback";
 /// The issuer name of the demo issuer ([`super::issuer`]): loopback only.
 pub const DEMO: &str = "demo";
 
@@ -186,6 +188,7 @@ impl IssuerSpec {
         match self.name.as_str() {
             LOCAL => Err("the name `local` is kept for the users of stdio"),
             SERVICE => Err("the name `service` is kept for services, which have API keys"),
+            CALLBACK => Err("the name `callback` is kept for integrations that decide by signed callback"),
             name if !is_name(name) => Err("a name is 1 to 63 characters of a-z, 0-9, _ and -"),
             _ => Ok(()),
         }

@@ -16,7 +16,7 @@ const STANDARD_ANY: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);
 const URL_SAFE_ANY: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, CONFIG);
 
 /// Shortest token that is decoded, in characters.
-const SHORTEST: usize = 24;
+pub(super) const SHORTEST: usize = 24;
 
 /// Adds a span for every token that decodes to text in which something would be hidden. Decoded text is
 /// not decoded again, and a token is looked at once: the work is bounded by the length of the text.

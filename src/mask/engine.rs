@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::Regex;
 
 use super::detectors::{Candidate, DETECTORS};
@@ -26,6 +26,9 @@ pub(super) const CONTEXT: usize = 16 * 1024;
 
 /// Shorter texts cannot hold anything a row looks for.
 const SHORTEST: usize = 6;
+
+/// Nor can shorter ones, or ones without a digit, hold anything that a row without keywords looks for.
+pub(super) const SHORTEST_NUMBER: usize = 13;
 
 /// A set of rows; there are fewer than 128.
 type Rows = u128;
@@ -89,6 +92,8 @@ impl Engine {
             prefilter: AhoCorasick::builder()
                 .ascii_case_insensitive(true)
                 .match_kind(MatchKind::Standard)
+                // A table of all transitions, a few hundred kilobytes: every cell of every answer goes through it.
+                .kind(Some(AhoCorasickKind::DFA))
                 .build(keywords.keys())
                 .ok(),
             owners: keywords.into_values().collect(),
@@ -222,6 +227,7 @@ impl Engine {
         let mut line = 0..0;
         scratch.work += unit.len() as u64;
         match &self.prefilter {
+            Some(prefilter) if !prefilter.is_match(unit) => {} // nearly every cell
             Some(prefilter) => {
                 for hit in prefilter.find_overlapping_iter(unit) {
                     if hit.end() > line.end {
@@ -243,8 +249,10 @@ impl Engine {
                 self.rows(unit, base, &(0..unit.len()), Rows::MAX, scratch);
             }
         }
-        self.rows(unit, base, &(0..unit.len()), self.everywhere, scratch);
-        if decode {
+        if unit.len() >= SHORTEST_NUMBER && unit.iter().any(u8::is_ascii_digit) {
+            self.rows(unit, base, &(0..unit.len()), self.everywhere, scratch);
+        }
+        if decode && unit.len() >= encoded::SHORTEST {
             encoded::find(self, unit, base, scratch);
         }
         all & 0b11 != 0

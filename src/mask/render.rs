@@ -92,17 +92,17 @@ pub(super) fn pending(call_id: &CallId, pending: &Pending, note: &str) -> String
 /// A column header, then one line per row, tab-separated. NULL is the word without quotes; text that
 /// could be taken for something else (empty, a number, `NULL`, spaces at its ends) is in quotes.
 fn table(out: &mut String, fields: &Map<String, Value>) {
-    let line = |out: &mut String, cells: &[Value], cell: fn(&Value) -> String| {
+    let line = |out: &mut String, cells: &[Value], cell: fn(&mut String, &Value)| {
         for (index, value) in cells.iter().enumerate() {
             if index > 0 {
                 out.push('\t');
             }
-            out.push_str(&cell(value));
+            cell(out, value);
         }
         out.push('\n');
     };
-    line(out, list(fields, "columns"), |name| {
-        visible_line(name.as_str().unwrap_or_default()).into_owned()
+    line(out, list(fields, "columns"), |out, name| {
+        out.push_str(&visible_line(name.as_str().unwrap_or_default()));
     });
     for row in list(fields, "rows") {
         line(out, row.as_array().map_or(&[], Vec::as_slice), cell);
@@ -111,27 +111,31 @@ fn table(out: &mut String, fields: &Map<String, Value>) {
     let _ = writeln!(out, "-- {count} {}", if count == 1 { "row" } else { "rows" });
 }
 
-fn cell(value: &Value) -> String {
+fn cell(out: &mut String, value: &Value) {
     match value {
-        Value::Null => "NULL".to_owned(),
-        Value::String(text) => {
-            let ambiguous = text.is_empty()
-                || text == "NULL"
-                || text.starts_with('"')
-                || text.trim() != text
-                || text.parse::<f64>().is_ok();
-            if ambiguous {
-                visible(&value.to_string()).into_owned()
-            } else {
-                visible_line(text).into_owned()
-            }
-        }
+        Value::Null => out.push_str("NULL"),
+        Value::String(text) if is_ambiguous(text) => out.push_str(&visible(&value.to_string())),
+        Value::String(text) => out.push_str(&visible_line(text)),
         Value::Object(blob) => match (blob.get("base64").and_then(Value::as_str), blob.get("bytes")) {
-            (Some(base64), Some(bytes)) => format!("blob({bytes} bytes, base64 {})", visible_line(base64)),
-            _ => visible(&value.to_string()).into_owned(),
+            (Some(base64), Some(bytes)) => {
+                let _ = write!(out, "blob({bytes} bytes, base64 {})", visible_line(base64));
+            }
+            _ => out.push_str(&visible(&value.to_string())),
         },
-        other => visible(&other.to_string()).into_owned(),
+        Value::Bool(_) | Value::Number(_) => _ = write!(out, "{value}"),
+        Value::Array(_) => out.push_str(&visible(&value.to_string())),
     }
+}
+
+/// Whether a text could be taken for something that it is not.
+fn is_ambiguous(text: &str) -> bool {
+    // What a number can begin with, `inf` and `nan` among them.
+    let first = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'i' | b'I' | b'n' | b'N');
+    text.is_empty()
+        || text == "NULL"
+        || text.starts_with('"')
+        || text.trim() != text
+        || text.as_bytes().first().is_some_and(first) && text.parse::<f64>().is_ok()
 }
 
 fn file(out: &mut String, fields: &Map<String, Value>) {
@@ -304,7 +308,8 @@ fn visible_line(text: &str) -> Cow<'_, str> {
 }
 
 fn escape(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&hidden) {
+    // Nothing that is hidden is among the printable characters of ASCII.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(&hidden) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);

@@ -248,6 +248,8 @@ struct Row {
     /// Column = class.
     #[serde(default)]
     classified: BTreeMap<String, String>,
+    /// One of them, in which a value is looked up.
+    lookup: Option<String>,
     #[serde(default)]
     satisfied: BTreeSet<String>,
     rows: Option<u64>,
@@ -372,6 +374,16 @@ impl RuleSet {
         for class in row.classified.values() {
             known(names.class(class))?;
         }
+        if let Some(column) = row
+            .lookup
+            .as_ref()
+            .filter(|name| !row.classified.contains_key(*name))
+        {
+            return Err((
+                format!("it looks a value up in `{column}`, which is not in `classified`"),
+                format!("Write classified = {{ \"{column}\" = \"…\" }}."),
+            ));
+        }
         if let Some(tool) = &row.tool {
             known(names.tool(tool))?;
         }
@@ -460,6 +472,7 @@ fn fill(supposed: &mut Supposed, row: &Row, action: Action) {
         functions: sql.functions.clone(),
         has_where: sql.has_where,
         irreversible: sql.irreversible,
+        template: None,
     });
     supposed.shell = row.shell.as_ref().map(|shell| ShellFacts {
         kind: shell.kind.clone(),
@@ -480,6 +493,9 @@ fn fill(supposed: &mut Supposed, row: &Row, action: Action) {
             column: column.clone(),
         })
         .collect();
+    let mut classified = supposed.classified.iter();
+    let lookup = row.lookup.as_ref();
+    supposed.lookup = lookup.and_then(|name| classified.find(|column| column.column == *name).cloned());
 }
 
 fn action(name: &str) -> Result<Action, (String, String)> {

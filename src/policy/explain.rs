@@ -34,6 +34,8 @@ pub struct Supposed {
     pub tool: String,
     /// To do what.
     pub action: Action,
+    /// What the tool promises, where it may be something else: both must be allowed.
+    pub promised: Option<Action>,
     /// On what; `None` is `list_resources`.
     pub resource: Option<String>,
     /// What the statement would touch. Where the action needs one and there is none, an empty
@@ -45,6 +47,8 @@ pub struct Supposed {
     pub shell: Option<ShellFacts>,
     /// Classified columns it would touch.
     pub classified: BTreeSet<ClassifiedColumn>,
+    /// The one of them that a value would be looked up in.
+    pub lookup: Option<ClassifiedColumn>,
     /// What has been done for obligations.
     pub evidence: Evidence,
 }
@@ -73,11 +77,13 @@ impl Supposed {
             scope: Scope::default(),
             tool,
             action,
+            promised: None,
             resource,
             sql: None,
             file: None,
             shell: None,
             classified: BTreeSet::new(),
+            lookup: None,
             evidence: Evidence::default(),
         }
     }
@@ -130,9 +136,17 @@ impl Supposed {
                 shell: self.shell.as_ref(),
                 acr: None,
             },
-            actions: BTreeSet::from([self.action]),
+            actions: [
+                Some(self.action),
+                self.promised,
+                self.lookup.as_ref().map(|_| Action::Lookup),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             resource: self.resource.as_deref(),
             classified: &self.classified,
+            lookup: self.lookup.as_ref(),
             evidence: &self.evidence,
             action_sha256: SUPPOSED_ACTION,
         }
@@ -271,6 +285,12 @@ impl RuleSet {
         }
     }
 
+    /// Every policy of the set, in the order of their ids.
+    #[must_use]
+    pub fn all(&self) -> Vec<PolicyNote> {
+        self.notes(&self.ids().map(str::to_owned).collect())
+    }
+
     fn notes(&self, ids: &BTreeSet<String>) -> Vec<PolicyNote> {
         ids.iter()
             .filter_map(|id| Some((id, self.active.loaded.rules.get(id)?)))
@@ -313,6 +333,8 @@ fn approve(evidence: &mut Evidence, asked: &[(u32, String)]) {
         approvers: Vec::new(),
         effect: None,
         bound: Bound::default(),
+        grant: None,
+        break_glass: None,
     });
     for (count, group) in asked {
         for number in 0..*count {

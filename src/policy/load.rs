@@ -10,6 +10,7 @@ use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::choices::{self, Choices};
 use super::files::{self, Source};
 use super::names::{Known, Mentions, Unknown};
 use super::slice::{ActionMask, Index, Scope};
@@ -83,7 +84,7 @@ impl std::error::Error for LoadError {}
 pub(super) struct Rule {
     pub(super) effect: Effect,
     pub(super) obligation: Option<ObligationKind>,
-    pub(super) choices: obligation::Choices,
+    pub(super) choices: Choices,
     pub(super) explain: Option<String>,
     pub(super) principal: Scope,
     pub(super) resource: Scope,
@@ -107,6 +108,11 @@ pub(super) struct Loaded {
 /// Reads, checks and indexes the policies of a folder.
 pub(super) fn load(dir: &Path, scene: &Scene) -> Result<Loaded, LoadError> {
     let sources = files::read_folder(dir, "cedar").map_err(|faults| LoadError { faults })?;
+    load_sources(dir, &sources, scene)
+}
+
+/// Checks and indexes the policies of these files, which stand in `dir` or would.
+pub(super) fn load_sources(dir: &Path, sources: &[Source], scene: &Scene) -> Result<Loaded, LoadError> {
     let (schema, types) = vocabulary(dir)?;
     let mut reader = Reader {
         known: Known::new(scene),
@@ -115,10 +121,10 @@ pub(super) fn load(dir: &Path, scene: &Scene) -> Result<Loaded, LoadError> {
         policies: Vec::new(),
         faults: Vec::new(),
     };
-    for source in &sources {
+    for source in sources {
         reader.file(source);
     }
-    reader.validate(&schema, &sources);
+    reader.validate(&schema, sources);
     reader.faults.extend(forgotten(dir));
     if !reader.faults.is_empty() {
         let mut faults = reader.faults;
@@ -129,7 +135,7 @@ pub(super) fn load(dir: &Path, scene: &Scene) -> Result<Loaded, LoadError> {
     let index = Index::new(&reader.rules, &reader.policies)
         .map_err(|message| fault(dir, format!("the policies cannot be indexed: {message}")))?;
     Ok(Loaded {
-        digest: digest(&sources),
+        digest: digest(sources),
         files: sources.len(),
         schema,
         rules: reader.rules,
@@ -156,7 +162,7 @@ fn fault(dir: &Path, message: String) -> LoadError {
 }
 
 /// SHA-256 over every file's name and bytes, each preceded by its length, in name order.
-fn digest(sources: &[Source]) -> Hash {
+pub(super) fn digest(sources: &[Source]) -> Hash {
     let mut bytes = Vec::new();
     for part in sources.iter().flat_map(|source| [&source.name, &source.text]) {
         bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -277,9 +283,9 @@ impl Reader<'_> {
                 wrong(error);
                 None
             });
-        let choices = obligation::choices(policy, obligation.as_ref()).unwrap_or_else(|error| {
+        let choices = choices::read(policy, obligation.as_ref()).unwrap_or_else(|error| {
             wrong(error);
-            obligation::Choices::default()
+            Choices::default()
         });
         let actions = ActionMask::of(&policy.action_constraint());
         if obligation.is_some() && actions.only(Action::Reveal) {
@@ -289,7 +295,11 @@ impl Reader<'_> {
             ));
         }
         if let Some(ObligationKind::Approval(asked)) = &obligation {
-            for unknown in asked.iter().filter_map(|(_, group)| self.known.group(group)) {
+            let groups = asked
+                .iter()
+                .map(|(_, group)| group.as_str())
+                .chain(choices.groups());
+            for unknown in groups.filter_map(|group| self.known.group(group)) {
                 faults.push(place.unknown(&id, &unknown));
             }
         }
@@ -304,7 +314,7 @@ impl Reader<'_> {
         &mut self,
         id: String,
         policy: &Policy,
-        (obligation, choices): (Option<ObligationKind>, obligation::Choices),
+        (obligation, choices): (Option<ObligationKind>, Choices),
         explain: Option<String>,
         actions: ActionMask,
         place: &Place<'_>,

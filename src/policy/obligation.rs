@@ -10,15 +10,18 @@ use cedar_policy::{Effect, Policy};
 use serde_json::{Value, json};
 
 use super::ObligationKind;
-use crate::call::Bound;
 
 /// What a policy's annotations may be called.
-pub(super) const ANNOTATIONS: [&str; 8] = [
+pub(super) const ANNOTATIONS: [&str; 12] = [
     "id",
     "explain",
     "approval",
     "bound",
     "unattended",
+    "grantable",
+    "escalate",
+    "break_glass",
+    "risk",
     "confirm",
     "limit_rows",
     "limit_seconds",
@@ -150,48 +153,6 @@ fn approval(text: &str) -> Result<Vec<(u32, String)>, Wrong> {
         asked.push((count, group.to_owned()));
     }
     Ok(asked)
-}
-
-/// What a policy chooses beside `@approval`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Choices {
-    /// `@bound("keys")` (the default) or `@bound("count")`.
-    pub(super) bound: Bound,
-    /// `@unattended`: an approved call may run although its client has left.
-    pub(super) unattended: bool,
-}
-
-/// Reads `@bound` and `@unattended`, which only mean something beside `@approval`.
-pub(super) fn choices(policy: &Policy, obligation: Option<&ObligationKind>) -> Result<Choices, Wrong> {
-    let (bound, unattended) = (policy.annotation("bound"), policy.annotation("unattended"));
-    let asks_people = matches!(obligation, Some(ObligationKind::Approval(_)));
-    if (bound.is_some() || unattended.is_some()) && !asks_people {
-        return Err((
-            "@bound and @unattended say how an approval is used, and there is no @approval".to_owned(),
-            "Put them beside @approval(\"…\"), or leave them out.".to_owned(),
-        ));
-    }
-    let bound = match bound {
-        None | Some("keys") => Bound::Keys,
-        Some("count") => Bound::Count,
-        Some(other) => {
-            return Err((
-                format!("@bound(\"{other}\") is not known"),
-                "Write @bound(\"keys\") (only the approved rows) or @bound(\"count\") (not more rows than approved)."
-                    .to_owned(),
-            ));
-        }
-    };
-    if let Some(other) = unattended.filter(|value| !value.is_empty()) {
-        return Err((
-            format!("@unattended takes no value, and has \"{other}\""),
-            "Write @unattended alone.".to_owned(),
-        ));
-    }
-    Ok(Choices {
-        bound,
-        unattended: unattended.is_some(),
-    })
 }
 
 /// `@explain`: shown to agents and people, so short, and of visible characters only.

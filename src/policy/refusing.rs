@@ -73,6 +73,7 @@ fn verb(action: Action) -> &'static str {
         Action::GitCommit => "commit to",
         Action::HttpSend => "send requests to",
         Action::Measure => "measure effects on",
+        Action::Lookup => "look values up in",
         Action::Reveal => "see classified values of",
         Action::Approve => "approve calls to",
         Action::AuditRead => "read the journal of",

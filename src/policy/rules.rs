@@ -2,6 +2,7 @@
 
 mod approving;
 mod bounds;
+mod obligations;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -9,12 +10,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use cedar_policy::{Authorizer, Decision as CedarDecision, Effect};
 
+use super::files::Source;
 use super::load::{self, Loaded};
 use super::request::{self, Asking, Parties, Verbs, What, Who};
 use super::slice::Bucket;
 use super::{LoadError, Obligation, ObligationKind, Scene, quorum, refusing, schema};
 use crate::call::{
-    Action, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, User, UserKind, Visible,
+    Action, Approver, ClassifiedColumn, Evidence, Hash, Limits, Refusal, ResourceCard, User, UserKind,
+    Visible,
 };
 
 /// How many principals' catalogues are remembered.
@@ -47,6 +50,8 @@ pub(super) struct Question<'a> {
     pub(super) actions: BTreeSet<Action>,
     pub(super) resource: Option<&'a str>,
     pub(super) classified: &'a BTreeSet<ClassifiedColumn>,
+    /// The column of `Action::Lookup`; without it that action cannot be evaluated.
+    pub(super) lookup: Option<&'a ClassifiedColumn>,
     pub(super) evidence: &'a Evidence,
     /// The action as the evidence describes it: an approval counts only for this one.
     pub(super) action_sha256: Hash,
@@ -108,7 +113,15 @@ impl Tally {
 
 impl Rules {
     pub(super) fn load(dir: &Path, scene: &Arc<Scene>) -> Result<Self, LoadError> {
-        let loaded = load::load(dir, scene)?;
+        Self::with(dir, load::load(dir, scene)?, scene)
+    }
+
+    /// The set of these files, which stand in `dir` or would.
+    pub(super) fn of(dir: &Path, sources: &[Source], scene: &Arc<Scene>) -> Result<Self, LoadError> {
+        Self::with(dir, load::load_sources(dir, sources, scene)?, scene)
+    }
+
+    fn with(dir: &Path, loaded: Loaded, scene: &Arc<Scene>) -> Result<Self, LoadError> {
         let (types, resources) = known(&scene.resources).map_err(|message| LoadError {
             faults: vec![load::Fault::new(dir, 0, message, "Correct the [[resource]].")],
         })?;
@@ -138,13 +151,22 @@ impl Rules {
         if let Some(visible) = self.seen.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Arc::clone(visible);
         }
-        let visible = Arc::new(Visible::of(
+        let mut visible = Visible::of(
             self.resources
                 .iter()
                 .map(|(name, what)| (name.clone(), self.actions(&who, what)))
                 .filter(|(_, actions)| !actions.is_empty())
                 .collect(),
-        ));
+        );
+        visible.ahead = self.resources.iter().any(|(name, what)| {
+            let actions = visible.resources.get(name);
+            let mut slices = self.loaded.index.slices(who.place(), what.place());
+            slices.any(|bucket| {
+                let mut matching = actions.into_iter().flatten();
+                bucket.grantable && matching.any(|action| bucket.actions.has(*action))
+            })
+        });
+        let visible = Arc::new(visible);
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= REMEMBERED {
             seen.clear();
@@ -172,6 +194,10 @@ impl Rules {
 
     /// Judges one call.
     pub(super) fn judge(&self, question: &Question<'_>) -> Judged {
+        with_room(|| self.judge_here(question))
+    }
+
+    fn judge_here(&self, question: &Question<'_>) -> Judged {
         let who = match Who::new(question.asking.user, self.types) {
             Ok(who) => who,
             Err(why) => return denied(refusing::not_evaluated(why), BTreeSet::new()),
@@ -179,7 +205,7 @@ impl Rules {
         if let Some(action) = question
             .actions
             .iter()
-            .find(|action| !schema::is_agents(**action))
+            .find(|action| !schema::is_agents(**action) && **action != Action::Lookup)
         {
             let why = format!("`{}` is not for agents", action.as_str());
             return denied(refusing::not_evaluated(why), BTreeSet::new());
@@ -384,12 +410,20 @@ impl Rules {
             ..Tally::default()
         };
         for action in &question.actions {
-            let mut one = self.evaluate_one(question, parties, (*action, None), satisfied);
-            all.permits.append(&mut one.permits);
-            all.forbids.append(&mut one.forbids);
-            all.unpermitted |= one.unpermitted;
-            if let Some(why) = one.broken {
-                all.break_with(why);
+            // Of one class a value has one token: what is found in a column could be one of another that is named like it.
+            let asked = question.lookup.filter(|_| *action == Action::Lookup);
+            let others = question.classified.iter().filter(|other| {
+                asked.is_some_and(|asked| other.class == asked.class && other.column != asked.column)
+            });
+            let columns = std::iter::once(asked).chain(others.map(Some));
+            for column in columns {
+                let mut one = self.evaluate_one(question, parties, (*action, column), satisfied);
+                all.permits.append(&mut one.permits);
+                all.forbids.append(&mut one.forbids);
+                all.unpermitted |= one.unpermitted;
+                if let Some(why) = one.broken {
+                    all.break_with(why);
+                }
             }
         }
         all
@@ -453,8 +487,10 @@ impl Rules {
             .satisfied
             .iter()
             .filter(|id| {
-                let rule = self.loaded.rules.get(*id);
-                match rule.and_then(|rule| rule.obligation.as_ref()) {
+                let Some(rule) = self.loaded.rules.get(*id) else {
+                    return false;
+                };
+                match &rule.obligation {
                     Some(ObligationKind::LimitRows(most)) => within(evidence.rows, *most),
                     Some(ObligationKind::LimitSeconds(most)) => within(evidence.seconds, *most),
                     Some(ObligationKind::Confirm) => {
@@ -462,7 +498,12 @@ impl Rules {
                         evidence.self_confirmed && question.asking.user.kind == UserKind::Person
                     }
                     Some(ObligationKind::Approval(asked)) => {
-                        approved.is_some_and(|by| quorum::is_met(asked, &by.approvers, question.asking.user))
+                        let user = question.asking.user;
+                        let breaks = |by: &Approver| rule.choices.breaks(by, user);
+                        approved.is_some_and(|approved| {
+                            quorum::is_met(asked, &approved.approvers, user)
+                                || approved.break_glass.as_ref().is_some_and(breaks)
+                        })
                     }
                     None => false,
                 }
@@ -483,47 +524,6 @@ impl Rules {
         }
         let bare = self.evaluate(question, parties, &BTreeSet::new());
         met.intersection(&bare.forbids).cloned().collect()
-    }
-
-    fn is_obligation(&self, id: &str) -> bool {
-        self.loaded
-            .rules
-            .get(id)
-            .is_some_and(|rule| rule.obligation.is_some())
-    }
-
-    fn is_limit(&self, id: &str) -> bool {
-        self.loaded.rules.get(id).is_some_and(|rule| {
-            matches!(
-                rule.obligation,
-                Some(ObligationKind::LimitRows(_) | ObligationKind::LimitSeconds(_))
-            )
-        })
-    }
-
-    fn lowered(&self, mut limits: Limits, id: &str) -> Limits {
-        match self
-            .loaded
-            .rules
-            .get(id)
-            .and_then(|rule| rule.obligation.as_ref())
-        {
-            Some(ObligationKind::LimitRows(most)) => limits.rows = limits.rows.min(*most),
-            Some(ObligationKind::LimitSeconds(most)) => limits.seconds = limits.seconds.min(*most),
-            _ => {}
-        }
-        limits
-    }
-
-    fn obligation(&self, id: &str) -> Option<Obligation> {
-        let rule = self.loaded.rules.get(id)?;
-        Some(Obligation {
-            id: id.to_owned(),
-            kind: rule.obligation.clone()?,
-            bound: rule.choices.bound,
-            unattended: rule.choices.unattended,
-            explain: rule.explain.clone(),
-        })
     }
 
     /// Why not: what was tried, and what the policies that forbid it explain.
@@ -564,6 +564,10 @@ impl Rules {
     pub(super) fn scene(&self) -> &Scene {
         &self.scene
     }
+
+    pub(super) fn shared_scene(&self) -> &Arc<Scene> {
+        &self.scene
+    }
 }
 
 fn known(cards: &[ResourceCard]) -> Result<(&'static schema::Types, BTreeMap<String, What>), String> {
@@ -583,4 +587,14 @@ fn denied(mut refusal: Refusal, ids: BTreeSet<String>) -> Judged {
         satisfied: BTreeSet::new(),
         masked: BTreeMap::new(),
     }
+}
+
+/// What is left of a stack before policies are evaluated on a larger one, and how large that is.
+const ROOM: usize = 512 << 10;
+const STACK: usize = 2 << 20;
+
+/// Evaluates with room on the stack: the engine refuses what it could evaluate where little is left, and a call asks deep
+/// inside its own work.
+fn with_room<T>(work: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(ROOM, STACK, work)
 }

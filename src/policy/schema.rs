@@ -157,9 +157,10 @@ pub(super) fn presence(action: Action, detail: Detail) -> Presence {
         (Action::SqlRead | Action::SqlWrite | Action::SqlDdl, Detail::Sql)
         | (Action::FileRead | Action::FileSearch | Action::GitHistory | Action::GitCommit, Detail::File)
         | (Action::ShellRun, Detail::Shell)
-        | (Action::Reveal, Detail::Class | Detail::Column)
+        | (Action::Reveal | Action::Lookup, Detail::Class | Detail::Column)
         | (Action::Approve, Detail::Acr) => Required,
-        (Action::Describe | Action::Reveal, Detail::Sql | Detail::File)
+        (Action::Lookup, Detail::Sql)
+        | (Action::Describe | Action::Reveal, Detail::Sql | Detail::File)
         | (Action::Measure | Action::Approve, Detail::Sql | Detail::File | Detail::Shell) => Optional,
         _ => Absent,
     }
@@ -174,11 +175,16 @@ pub(super) fn action_group(action: Action) -> Option<&'static str> {
         Action::SqlWrite | Action::SqlDdl | Action::ShellRun | Action::GitCommit | Action::HttpSend => {
             Some("change")
         }
-        Action::Measure | Action::Reveal | Action::Approve | Action::AuditRead | Action::Administer => None,
+        Action::Measure
+        | Action::Reveal
+        | Action::Lookup
+        | Action::Approve
+        | Action::AuditRead
+        | Action::Administer => None,
     }
 }
 
-/// Whether an agent's call can be this action. The others are decided inside a call (`reveal`) or
+/// Whether an agent's call can be this action. The others are decided inside a call (`reveal`, `lookup`) or
 /// belong to people on the control side; a call that claims to be one of them is refused.
 pub(super) fn is_agents(action: Action) -> bool {
     match action {
@@ -193,7 +199,7 @@ pub(super) fn is_agents(action: Action) -> bool {
         | Action::GitCommit
         | Action::HttpSend
         | Action::Measure => true,
-        Action::Reveal | Action::Approve | Action::AuditRead | Action::Administer => false,
+        Action::Reveal | Action::Lookup | Action::Approve | Action::AuditRead | Action::Administer => false,
     }
 }
 

@@ -128,6 +128,8 @@ pub(super) struct Bucket {
     pub(super) permits: bool,
     /// Whether there is a forbid without conditions.
     pub(super) forbids_always: bool,
+    /// Whether people may approve for a while what one of them asks about.
+    pub(super) grantable: bool,
 }
 
 type ByResource = HashMap<Option<EntityUid>, Vec<Bucket>>;
@@ -163,6 +165,7 @@ impl Index {
                         set: PolicySet::new(),
                         permits: false,
                         forbids_always: false,
+                        grantable: false,
                     });
                     buckets.last_mut()
                 }
@@ -173,6 +176,7 @@ impl Index {
                 .add(policy.clone())
                 .map_err(|error| error.to_string())?;
             bucket.permits |= rule.effect == Effect::Permit;
+            bucket.grantable |= rule.choices.grantable.is_some();
             bucket.forbids_always |= rule.effect == Effect::Forbid && !rule.conditional;
         }
         Ok(index)

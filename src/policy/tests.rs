@@ -295,6 +295,7 @@ proptest! {
                     actions: BTreeSet::from([action]),
                     resource: Some(&card.name),
                     classified: &classified,
+                    lookup: None,
                     evidence: &evidence,
                     action_sha256: Hash([0; 32]),
                 };

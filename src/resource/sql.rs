@@ -4,6 +4,7 @@
 mod address;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod bounds;
+mod lookup;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -11,6 +12,8 @@ mod pages;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sqlite;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod streams;
 pub(crate) mod tokens;
 pub(crate) mod unlisted;
 

@@ -2,15 +2,24 @@
 //! event that tells of it; several processes may share the file (incident note H9). What a transition
 //! means is `approval`'s business: here are only rows.
 
+mod callbacks;
 mod events;
+mod grants;
+mod listing;
+mod people;
 mod sessions;
+
+use std::collections::BTreeMap;
 
 use super::StoreError;
 use super::db::{Row, query, query_scalar};
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
 
-pub use events::{Delivery, EventRow};
+pub use events::{Delivery, EventRow, Waiting};
+pub use grants::{GrantRow, PersonRow};
+pub use listing::{Filter, Shelf, Sight};
+pub use people::{BreakGlassRow, DecidedRow, DelegationRow};
 
 /// One request. Times are Unix milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +47,7 @@ pub struct ApprovalRow {
     pub settled_at: Option<u64>,
     pub call_id: Option<String>,
     pub answered: Option<bool>,
+    pub escalate_at: Option<u64>,
 }
 
 /// One person's decision.
@@ -50,6 +60,11 @@ pub struct DecisionRow {
     pub approves: bool,
     pub at: u64,
     pub method: Option<String>,
+    pub wish: Option<String>,
+    pub acr: Option<String>,
+    pub standing_for: Option<String>,
+    pub on_behalf: Option<String>,
+    pub standing: Option<String>,
 }
 
 /// What a compare-and-swap changes beside the state. `None` leaves a column as it is.
@@ -81,11 +96,14 @@ macro_rules! approvals {
         concat!(
             "SELECT id, state, request_key, asked_sha256, action_sha256, issuer, subject, client_id, session, \
              tool, resource, unattended, terms, sealed, created_at, decide_by, granted_at, execute_by, left_at, \
-             settled_at, call_id, answered FROM approval ",
+             settled_at, call_id, answered, escalate_at FROM approval ",
             $($rest),+
         )
     };
 }
+
+/// All columns of every request, in the order that [`approval`] reads.
+const ALL: &str = approvals!("");
 
 impl Tx {
     /// The request of that id.
@@ -170,6 +188,18 @@ impl Tx {
         rows.iter().map(approval).collect()
     }
 
+    /// Requests in this state.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    async fn where_state(&mut self, state: &str) -> Result<Vec<ApprovalRow>, StoreError> {
+        let rows = query(approvals!("WHERE state = ?1 LIMIT 4096"))
+            .bind(state)
+            .fetch_all(&mut self.conn)
+            .await?;
+        rows.iter().map(approval).collect()
+    }
+
     /// How many requests of a person wait for decisions at `now`.
     ///
     /// # Errors
@@ -193,8 +223,8 @@ impl Tx {
     pub async fn insert(&mut self, row: &ApprovalRow) -> Result<(), StoreError> {
         query(
             "INSERT INTO approval (id, state, request_key, asked_sha256, action_sha256, issuer, subject, client_id, \
-             session, tool, resource, unattended, terms, sealed, created_at, decide_by) \
-             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+             session, tool, resource, unattended, terms, sealed, created_at, decide_by, escalate_at) \
+             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         )
         .bind(&row.id)
         .bind(&row.state)
@@ -212,6 +242,7 @@ impl Tx {
         .bind(&row.sealed)
         .bind(to_i64(row.created_at))
         .bind(to_i64(row.decide_by))
+        .bind(row.escalate_at.map(to_i64))
         .execute(&mut self.conn)
         .await?;
         Ok(())
@@ -284,8 +315,8 @@ impl Tx {
     /// See [`StoreError`].
     pub async fn decide(&mut self, id: &str, decision: &DecisionRow) -> Result<bool, StoreError> {
         let done = query(
-            "INSERT INTO approval_decision (approval, issuer, subject, groups, approves, at, method) \
-             VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            "INSERT INTO approval_decision (approval, issuer, subject, groups, approves, at, method, wish, acr, \
+             standing_for, standing, on_behalf) VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         )
         .bind(id)
         .bind(&decision.issuer)
@@ -294,6 +325,11 @@ impl Tx {
         .bind(decision.approves)
         .bind(to_i64(decision.at))
         .bind(&decision.method)
+        .bind(&decision.wish)
+        .bind(&decision.acr)
+        .bind(&decision.standing_for)
+        .bind(&decision.standing)
+        .bind(&decision.on_behalf)
         .execute(&mut self.conn)
         .await?;
         Ok(done.rows_affected() == 1)
@@ -305,24 +341,40 @@ impl Tx {
     /// See [`StoreError`].
     pub async fn decisions(&mut self, id: &str) -> Result<Vec<DecisionRow>, StoreError> {
         let rows = query(
-            "SELECT issuer, subject, groups, approves, at, method FROM approval_decision WHERE approval = ?1 \
+            "SELECT issuer, subject, groups, approves, at, method, wish, acr, standing_for, standing, on_behalf FROM \
+             approval_decision WHERE approval = ?1 \
              ORDER BY at, issuer, subject",
         )
         .bind(id)
         .fetch_all(&mut self.conn)
         .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(DecisionRow {
-                    issuer: row.try_get(0)?,
-                    subject: row.try_get(1)?,
-                    groups: row.try_get(2)?,
-                    approves: row.try_get(3)?,
-                    at: to_u64(row.try_get(4)?),
-                    method: row.try_get(5)?,
-                })
-            })
-            .collect()
+        rows.iter().map(decided).collect()
+    }
+
+    /// The decisions about several requests, by request, each in their order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn decisions_of(
+        &mut self,
+        ids: &[&str],
+    ) -> Result<BTreeMap<String, Vec<DecisionRow>>, StoreError> {
+        let mut found: BTreeMap<String, Vec<DecisionRow>> = BTreeMap::new();
+        if ids.is_empty() {
+            return Ok(found);
+        }
+        let places = vec!["?"; ids.len()].join(",");
+        let mut asked = query(format!(
+            "SELECT issuer, subject, groups, approves, at, method, wish, acr, standing_for, standing, on_behalf, approval FROM \
+             approval_decision WHERE approval IN ({places}) ORDER BY at, issuer, subject"
+        ));
+        for id in ids {
+            asked = asked.bind(*id);
+        }
+        for row in asked.fetch_all(&mut self.conn).await? {
+            found.entry(row.try_get(11)?).or_default().push(decided(&row)?);
+        }
+        Ok(found)
     }
 
     /// Removes requests that became final before `time`, with their decisions and events. An event
@@ -365,6 +417,22 @@ impl Tx {
     }
 }
 
+fn decided(row: &Row) -> Result<DecisionRow, StoreError> {
+    Ok(DecisionRow {
+        issuer: row.try_get(0)?,
+        subject: row.try_get(1)?,
+        groups: row.try_get(2)?,
+        approves: row.try_get(3)?,
+        at: to_u64(row.try_get(4)?),
+        method: row.try_get(5)?,
+        wish: row.try_get(6)?,
+        acr: row.try_get(7)?,
+        standing_for: row.try_get(8)?,
+        standing: row.try_get(9)?,
+        on_behalf: row.try_get(10)?,
+    })
+}
+
 fn digest(row: &Row, column: usize) -> Result<[u8; 32], StoreError> {
     let bytes: Vec<u8> = row.try_get(column)?;
     bytes
@@ -399,5 +467,6 @@ fn approval(row: &Row) -> Result<ApprovalRow, StoreError> {
         settled_at: time(19)?,
         call_id: row.try_get(20)?,
         answered: row.try_get(21)?,
+        escalate_at: time(22)?,
     })
 }

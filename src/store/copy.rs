@@ -23,11 +23,34 @@ pub(super) const TABLES: &[(&str, &str)] = &[
         "approval",
         "rowid:i id:t state:t request_key:b asked_sha256:b action_sha256:b issuer:t subject:t client_id:t session:t \
          tool:t resource:t unattended:i terms:t sealed:t created_at:i decide_by:i granted_at:i execute_by:i left_at:i \
-         settled_at:i call_id:t answered:i",
+         settled_at:i call_id:t answered:i escalate_at:i",
     ),
     (
         "approval_decision",
-        "approval:t issuer:t subject:t groups:t approves:i at:i method:t",
+        "approval:t issuer:t subject:t groups:t approves:i at:i method:t wish:t acr:t standing_for:t standing:t on_behalf:t",
+    ),
+    (
+        "approval_callback",
+        "approval:t integration:t nonce:b made_at:i spent_at:i",
+    ),
+    (
+        "approval_grant",
+        "id:t approval:t issuer:t subject:t client_id:t session:t tool:t resource:t shape_sha256:b terms:t sealed:t \
+         uses:i uses_left:i created_at:i ends_at:i ended_at:i ended_how:t ended_by:t",
+    ),
+    (
+        "approval_grant_person",
+        "grant_id:t issuer:t subject:t groups:t at:i method:t acr:t standing_for:t standing:t",
+    ),
+    (
+        "approval_delegation",
+        "id:t issuer:t subject:t to_issuer:t to_subject:t group_name:t starts_at:i ends_at:i created_at:i ended_at:i \
+         ended_by:t",
+    ),
+    (
+        "approval_break_glass",
+        "approval:t issuer:t subject:t groups:t reason:t at:i tool:t resource:t action_sha256:b terms:t reviewed_at:i \
+         reviewed_by:t reviewed_words:t",
     ),
     (
         "approval_event",
@@ -38,6 +61,19 @@ pub(super) const TABLES: &[(&str, &str)] = &[
         "approval_delivery",
         "channel:t event:i state:t attempts:i next_at:i error:t",
     ),
+    (
+        "slack_card",
+        "approval:t channel:t ts:t decides:i shown:i leased_until:i",
+    ),
+    (
+        "slack_link",
+        "team:t account:t name:t issuer:t subject:t groups:t signed_in_at:i linked_at:i",
+    ),
+    (
+        "slack_code",
+        "code:b team:t account:t name:t created_at:i expires_at:i",
+    ),
+    ("slack_seen", "what:b at:i"),
     (
         "session",
         "id:t issuer:t subject:t client_id:t client_name:t verified:i scope:t claimed:t auth_time:i provider_sid:t \
@@ -72,6 +108,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
         "security_challenge",
         "challenge:b issuer:t subject:t about:t kind:t ceremony:b expires_at:i",
     ),
+    ("lookup_spent", "issuer:t subject:t since:i spent:i"),
     ("client", "id:t name:t redirect_uris:t created_at:i used_at:i"),
     (
         "api_key",
@@ -217,6 +254,10 @@ async fn end_what_was_under_way(conn: &mut Conn, now: u64) -> Result<(), StoreEr
         ),
         (
             "UPDATE approval SET state = 'cancelled', settled_at = ?, sealed = NULL WHERE state IN ('pending','granted')",
+            now,
+        ),
+        (
+            "UPDATE approval_grant SET ended_at = ?, ended_how = 'void', sealed = NULL WHERE ended_at IS NULL",
             now,
         ),
         (

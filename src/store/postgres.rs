@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 
 use super::address::{ServerAddress, Tls};
 use super::remote::{Remote, silent};
-use super::{POSTGRES, StoreError, Tuning, migration_problem};
+use super::{POSTGRES, Steps, StoreError, Tuning, migration_problem};
 
 /// The oldest server that is tested with.
 const OLDEST: i64 = 150_000;
@@ -218,7 +219,11 @@ impl Server {
 
     async fn set_up_tables(&self, make: bool) -> Result<(), StoreError> {
         let mut conn = self.connect().await?;
-        // Of the session: given back with the connection, however that ends.
+        // Another start may be at it for as long as this one may take. Of the session: given back with the
+        // connection, however that ends.
+        let most = SET_UP.as_millis();
+        let patient = format!("SET lock_timeout = {most}; SET statement_timeout = {most}");
+        sqlx::raw_sql(AssertSqlSafe(patient)).execute(&mut conn).await?;
         sqlx::query("SELECT pg_advisory_lock($1)")
             .bind(self.lock(Lock::Setup))
             .execute(&mut conn)
@@ -227,10 +232,54 @@ impl Server {
         self.claim(&mut conn, make).await?;
         let mut migrator = POSTGRES.migrator();
         migrator.set_locking(false); // its lock is one for the whole database
-        let migrated = migrator.run_direct(None, &mut conn, false).await;
-        migrated.map_err(|error| self.unusable(migration_problem(&error)))?;
+        // A replica may start again beside newer ones. Whoever reads or copies all there is must know all of it.
+        migrator.set_ignore_missing(make && self.goes_beside(&mut conn).await?);
+        self.bring_up_to_date(&migrator, &mut conn).await?;
         conn.close().await?;
         Ok(())
+    }
+
+    /// Takes the steps that are missing. Whoever waits for a table's lock has everybody behind it wait too: a step waits
+    /// shorter than a call does, gives back what it has, and is tried again.
+    async fn bring_up_to_date(&self, migrator: &Migrator, conn: &mut PgConnection) -> Result<(), StoreError> {
+        let brief = format!("SET lock_timeout = {}", STEP_WAITS.as_millis());
+        sqlx::raw_sql(AssertSqlSafe(brief)).execute(&mut *conn).await?;
+        for _ in 0..STEP_TRIES {
+            match migrator.run_direct(None, conn, false).await {
+                Err(MigrateError::ExecuteMigration(error, _)) if is_in_use(&error) => {
+                    tokio::time::sleep(STEP_REST).await;
+                }
+                migrated => return migrated.map_err(|error| self.unusable(migration_problem(&error))),
+            }
+        }
+        Err(self.unusable(
+            "its tables could not be brought up to date: something reads them all the time (a backup, `tollgate audit \
+             verify`); let it end and try again",
+        ))
+    }
+
+    /// Whether all steps that this version does not know were made for one like it to go on beside.
+    async fn goes_beside(&self, conn: &mut PgConnection) -> Result<bool, StoreError> {
+        let made: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+            .fetch_one(&mut *conn)
+            .await?;
+        if !made {
+            return Ok(false);
+        }
+        let known = POSTGRES.last();
+        let unknown: Vec<String> =
+            sqlx::query_scalar("SELECT description FROM _sqlx_migrations WHERE version > $1")
+                .bind(known)
+                .fetch_all(&mut *conn)
+                .await?;
+        let beside = unknown.iter().all(|name| Steps::is_beside(name, known));
+        if beside && !unknown.is_empty() {
+            tracing::warn!(
+                steps = unknown.len(),
+                "a newer Tollgate has added to the store; this version goes on beside it: bring it up to date"
+            );
+        }
+        Ok(beside)
     }
 
     /// Makes the schema if it is missing, and refuses one of somebody else, or that others may write. The caller
@@ -328,7 +377,20 @@ impl Server {
     }
 }
 
+/// Whether somebody else holds what a step needs.
+fn is_in_use(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("55P03" | "40P01"))
+}
+
+/// How long a step waits for a lock: shorter than it takes a server to look for a deadlock (1 s), so that no call is what
+/// it ends one with.
+const STEP_WAITS: Duration = Duration::from_millis(250);
+/// What calls that waited behind it have for themselves.
+const STEP_REST: Duration = Duration::from_millis(500);
+/// A minute or so.
+const STEP_TRIES: u32 = 100;
 /// How long a connection may take to be there.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long the tables may take to be brought up to date; each statement has the bound of every statement.
+/// How long the tables may take to be brought up to date.
 const SET_UP: Duration = Duration::from_secs(300);

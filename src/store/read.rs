@@ -56,6 +56,10 @@ macro_rules! select {
     };
 }
 
+mod sessions;
+
+pub use sessions::{EndedCall, Told};
+
 macro_rules! filtered {
     ($edge:literal, $order:literal) => {
         select!(

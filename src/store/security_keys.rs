@@ -85,6 +85,25 @@ impl Tx {
         rows.iter().map(key).collect()
     }
 
+    /// Whether this person has this key.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn has_security_key(
+        &mut self,
+        issuer: &str,
+        subject: &str,
+        id: &str,
+    ) -> Result<bool, StoreError> {
+        let found = query("SELECT 1 FROM security_key WHERE id = ?1 AND issuer = ?2 AND subject = ?3")
+            .bind(id)
+            .bind(issuer)
+            .bind(subject)
+            .fetch_optional(&mut self.conn)
+            .await?;
+        Ok(found.is_some())
+    }
+
     /// A new key; false when there is one of that credential.
     ///
     /// # Errors

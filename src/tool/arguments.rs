@@ -198,6 +198,9 @@ pub(super) fn one(name: &str, schema: &Value, value: &Value) -> Result<Value, Pr
     if name == "parameters" && schema.get("type").is_some_and(Value::is_array) {
         return parameters(schema, value);
     }
+    if name == "lookup" && schema.get("type").and_then(Value::as_str) == Some("object") {
+        return super::lookup::checked(value);
+    }
     let wrong = || {
         (
             format!("`{name}` must be {}, but {} came.", expected(schema), what(value)),
@@ -214,6 +217,8 @@ pub(super) fn one(name: &str, schema: &Value, value: &Value) -> Result<Value, Pr
     match (schema.get("type").and_then(Value::as_str), value) {
         (Some("string"), Value::String(text)) => string(name, schema, text).map(|()| value.clone()),
         (Some("boolean"), Value::Bool(_)) => Ok(value.clone()),
+        // Of another call: checked again by the schema of the tool that they are for.
+        (Some("object"), Value::Object(_)) if name == "arguments" => Ok(value.clone()),
         (Some("array"), Value::Array(items)) => list(name, schema, items).map(|()| value.clone()),
         (Some("integer"), Value::Number(_)) => {
             let whole = integer(value).ok_or_else(wrong)?;

@@ -13,7 +13,8 @@ use crate::call::answer::{
     Changed, CommandOutput, FileListing, FileMatches, FileText, ResourceList, Rows, Schema, StepAnswers,
 };
 use crate::call::request::{
-    ApprovalWait, FileList, FileRead, FileSearch, ListResources, ShellRun, SqlExecute, SqlQuery, SqlSchema,
+    AccessRequest, ApprovalWait, FileList, FileRead, FileSearch, ListResources, ShellRun, SqlExecute,
+    SqlQuery, SqlSchema,
 };
 use crate::call::{Action, Code, Refusal, Request, ResourceKind};
 
@@ -28,12 +29,15 @@ pub(super) struct BuiltIn {
     data: fn() -> Value,
 }
 
+/// It exists where people may approve for a while.
+pub(super) const ACCESS_REQUEST: &str = "access_request";
+
 /// In the order of the contracts.
-pub(super) static BUILT_IN: [BuiltIn; 9] = [
+pub(super) static BUILT_IN: [BuiltIn; 10] = [
     BuiltIn {
         name: "list_resources",
         title: "List resources",
-        description: "What you can reach: names for `resource`, with kinds.",
+        description: "Names for `resource`, with kinds.",
         kinds: &[],
         action: Action::Describe,
         input: schema::input::<ListResources>,
@@ -111,6 +115,15 @@ pub(super) static BUILT_IN: [BuiltIn; 9] = [
         input: schema::input::<ApprovalWait>,
         data: schema::any,
     },
+    BuiltIn {
+        name: ACCESS_REQUEST,
+        title: "Ask ahead",
+        description: "Gets such calls approved ahead; runs none.",
+        kinds: &[],
+        action: Action::Describe,
+        input: schema::unexplained::<AccessRequest>,
+        data: schema::any,
+    },
 ];
 
 impl BuiltIn {
@@ -149,6 +162,7 @@ pub(super) fn request(tool: &str, given: Map<String, Value>) -> Result<(Request,
         "sql_execute" => typed(given, Request::SqlExecute),
         "shell_run" => typed(given, Request::ShellRun),
         "approval_wait" => typed(given, Request::ApprovalWait),
+        ACCESS_REQUEST => typed(given, Request::AccessRequest),
         other => Err(Refusal::internal(format!("built-in tool {other} has no request"))),
     }
     .and_then(lines_in_order)

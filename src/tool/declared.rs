@@ -148,6 +148,7 @@ impl Declared {
         let reason = word(given, "reason");
         match &self.does {
             Does::Query(statement) => Ok(Request::SqlQuery(SqlQuery {
+                lookup: None,
                 resource,
                 statement: statement.clone(),
                 parameters: self.bound(given)?,

@@ -13,19 +13,34 @@ pub(super) fn input<T: JsonSchema>() -> Map<String, Value> {
     schema
 }
 
+/// The same without a word about each: their names say it.
+pub(super) fn unexplained<T: JsonSchema>() -> Map<String, Value> {
+    let mut schema = input::<T>();
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for field in properties.into_iter().flat_map(Map::values_mut) {
+        if let Some(field) = field.as_object_mut() {
+            field.retain(|name, _| name == "type");
+        }
+    }
+    schema
+}
+
 /// The envelope around a tool's own data: what every answer has. What some have besides (`masked`,
 /// `truncated`, `next_cursor`, `approval`, `note`, `refusal`) is told once, in the server's instructions,
 /// and not with every tool.
 pub(super) fn envelope(data: Value) -> Map<String, Value> {
-    let schema = json!({
-        "type": "object",
-        "properties": {
-            "status": {"enum": ["ok", "approval_pending", "refused"]},
-            "call_id": {"type": "string"},
-            "data": data,
-        },
-        "required": ["status", "call_id"],
-    });
+    let schema = if data == any() {
+        any()
+    } else {
+        json!({
+            "type": "object",
+            "properties": {
+                "status": {"enum": ["ok", "approval_pending", "refused"]},
+                "call_id": {"type": "string"},
+                "data": data,
+            },
+        })
+    };
     match schema {
         Value::Object(schema) => schema,
         _ => Map::new(),

@@ -230,6 +230,9 @@ impl Tools {
                 "waiting is not a step: sending the same call again goes on where it waited".to_owned(),
             );
         }
+        if tool.card.name == super::ACCESS_REQUEST {
+            return Err("asking ahead is not a step".to_owned());
+        }
         let schema = &tool.card.input_schema;
         let properties = schema.get("properties").and_then(Value::as_object);
         for (name, value) in &step.arguments {

@@ -12,6 +12,7 @@ pub(crate) mod listen;
 mod lives;
 pub(crate) mod names;
 mod sessions;
+pub(crate) mod watch;
 
 pub(super) use lives::Alive;
 
@@ -80,6 +81,9 @@ pub struct HttpSpec {
     pub body_within: Duration,
     /// How long a write may make no progress.
     pub write_within: Duration,
+    /// How long it goes on taking connections and requests after it was told to stop; each answer then closes its
+    /// connection.
+    pub leave_within: Duration,
     /// How long calls under way may take to finish when the server stops.
     pub drain_within: Duration,
     /// Time between two progress messages.
@@ -128,6 +132,7 @@ impl HttpSpec {
             head_within: Duration::from_mins(1),
             body_within: Duration::from_secs(30),
             write_within: Duration::from_secs(30),
+            leave_within: Duration::ZERO,
             drain_within: Duration::from_secs(30),
             progress_every: Duration::from_secs(5),
             news_apart: Duration::from_millis(250),
@@ -148,7 +153,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let front = Arc::new(Front::new(door, spec).map_err(invalid)?);
+    let front = Arc::new(Front::new(door, spec, shutdown.clone()).map_err(invalid)?);
     let keeper = tokio::spawn(Front::keep_ends(Arc::clone(&front)));
     let open = listen::accept(&front, listener, &shutdown).await;
     drain(&front, open).await;
@@ -169,6 +174,7 @@ impl listen::Site for Front {
             per_address: self.spec().max_connections_per_address,
             head_within: self.spec().head_within,
             write_within: self.spec().write_within,
+            leave_within: self.spec().leave_within,
         }
     }
 

@@ -17,20 +17,26 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::confirm::{Desk, Questions, is_modern};
 use super::delivery::Delivery;
 use super::http::Alive;
 use super::progress::{News, Teller};
 use super::tasks::{Running, wants_tasks};
-use super::{Door, wire};
+use super::{Door, REQUEST, wire};
 use crate::call::{Arrival, CallId, Principal, Transport};
 use crate::clock::World;
+use crate::mask::Masked;
 
 /// Longest client name or version that is kept, in characters.
 const CLAIM: usize = 64;
+
+/// Longest `traceparent` that is looked at, in bytes.
+const TRACEPARENT: usize = 256;
 
 /// What the HTTP front found out about a request, for the handler.
 #[derive(Clone)]
@@ -170,6 +176,29 @@ impl Mcp {
         }
     }
 
+    /// The span of a request, for whoever watches: not of any other span, since it may begin another trace.
+    pub(super) fn span(&self, arrival: &Arrival, ctx: Option<&RequestContext<RoleServer>>) -> Span {
+        tracing::debug_span!(
+            target: REQUEST,
+            parent: None,
+            "request",
+            call_id = arrival.call_id.as_str(),
+            session = arrival.principal.session.id.as_str(),
+            transport = match self.origin {
+                Origin::Http => "tcp",
+                Origin::Stdio { .. } => "pipe",
+            },
+            request = ctx.and_then(|ctx| match &ctx.id {
+                RequestId::Number(number) => Some(*number),
+                RequestId::String(_) => None, // could be anything
+            }),
+            traceparent = ctx.and_then(traceparent),
+            tool = tracing::field::Empty,
+            outcome = tracing::field::Empty,
+            code = tracing::field::Empty,
+        )
+    }
+
     /// Cancels a call: when its client says so; when the client has gone while the call waits for people, in
     /// the era in which a broken connection alone is no cancellation (nothing is approved for nobody); and
     /// when its session ends, unless the call has taken its approval by then: that is over with this call,
@@ -247,11 +276,12 @@ impl ServerHandler for Mcp {
         let tasks = wants_tasks(&ctx).then(|| arrival.principal.clone());
         arrival.hold = tasks.as_ref().map(|_| Duration::ZERO); // it polls instead of waiting
         let (call_id, cancel) = (arrival.call_id.clone(), arrival.cancel.clone());
+        let span = self.span(&arrival, Some(&ctx));
         let desk = Desk::new(&self.questions, &ctx, &arrival, &request, self.pace.confirm);
         // Side by side: a client that does not read its progress does not hold up the call.
         let done = CancellationToken::new();
         let work = async {
-            let call = std::pin::pin!(self.door.call(arrival, &desk));
+            let call = std::pin::pin!(self.door.call(arrival, &desk).instrument(span.clone()));
             let stop = std::pin::pin!(self.stop(&ctx, desk.news(), &call_id, &cancel));
             let answer = match futures::future::select(call, stop).await {
                 Either::Left((answer, _)) => answer,
@@ -261,6 +291,8 @@ impl ServerHandler for Mcp {
             answer
         };
         let (answer, ()) = tokio::join!(work, self.tell(&ctx, desk.news(), &done));
+        came_of(&span, answer.as_ref().ok());
+        drop(span);
         let masked = answer.map_err(|_| wire::unknown_tool())?;
         if wire::awaits_confirmation(&masked)
             && let Some(question) = desk.into_question()
@@ -273,7 +305,7 @@ impl ServerHandler for Mcp {
         {
             return Ok(CallToolResponse::Task(task));
         }
-        Ok(wire::answer(&masked).into())
+        Ok(wire::answer(masked).into())
     }
 
     /// What only the newest revision has is told to that revision alone.
@@ -328,6 +360,32 @@ pub(super) fn exchange(ctx: &RequestContext<RoleServer>) -> Option<&Exchange> {
         .get::<http::request::Parts>()?
         .extensions
         .get::<Exchange>()
+}
+
+/// Which span of the client's asks, by what it says (`params._meta`, else the header): a claim.
+fn traceparent(ctx: &RequestContext<RoleServer>) -> Option<&str> {
+    let said = ctx.meta.get("traceparent").and_then(Value::as_str);
+    let parts = ctx.extensions.get::<http::request::Parts>();
+    said.or_else(|| parts?.headers.get("traceparent")?.to_str().ok())
+        .filter(|text| text.len() <= TRACEPARENT)
+}
+
+/// Notes what came of a request. Which tool it was is noted where tools are known.
+pub(super) fn came_of(span: &Span, answer: Option<&Masked>) {
+    if span.is_disabled() {
+        return;
+    }
+    let Some(answer) = answer else {
+        span.record("code", "unknown_tool");
+        return;
+    };
+    let text = |pointer: &str| answer.envelope().pointer(pointer).and_then(Value::as_str);
+    if let Some(status) = text("/status") {
+        span.record("outcome", status);
+    }
+    if let Some(code) = text("/refusal/code") {
+        span.record("code", code);
+    }
 }
 
 /// What a client says of itself, cut and on one line.

@@ -19,10 +19,11 @@ use rmcp::model::{CreateTaskResult, DetailedTask, ErrorData, JsonObject, Task, T
 use rmcp::service::RequestContext;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::confirm::{declared, is_modern};
 use super::http::Alive;
-use super::mcp::{Mcp, exchange};
+use super::mcp::{Mcp, came_of, exchange};
 use super::wire;
 use crate::approval::review::State;
 use crate::approval::standing::Standing;
@@ -274,7 +275,11 @@ impl Mcp {
             let id = execution.key.3.clone();
             let arrival = mcp.waiting(principal.clone(), &id, watch.cancel.clone());
             let _first = watch.call.set(arrival.call_id.clone());
-            let Ok(masked) = mcp.door.call(arrival, &*watch).await else {
+            let span = mcp.span(&arrival, None);
+            let answer = mcp.door.call(arrival, &*watch).instrument(span.clone()).await;
+            came_of(&span, answer.as_ref().ok());
+            drop(span);
+            let Ok(masked) = answer else {
                 return;
             };
             let standing = mcp.door.approval(&principal, &id).await.ok().flatten();
@@ -297,7 +302,13 @@ impl Mcp {
     ) -> Result<(Masked, CallId), ErrorData> {
         let arrival = self.waiting(principal, id, cancel);
         let call_id = arrival.call_id.clone();
-        let masked = self.door.call(arrival, &Watch::default()).await;
+        let span = self.span(&arrival, None);
+        let masked = self
+            .door
+            .call(arrival, &Watch::default())
+            .instrument(span.clone())
+            .await;
+        came_of(&span, masked.as_ref().ok());
         masked
             .map(|masked| (masked, call_id))
             .map_err(|_| wire::unknown_task())

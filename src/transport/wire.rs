@@ -4,6 +4,7 @@ use rmcp::model::{
     CacheScope, CallToolResult, ContentBlock, ErrorData, Implementation, JsonObject, ListToolsResult,
     ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
+use serde_json::Value;
 
 use crate::call::refusal::Code;
 use crate::call::{Action, ApprovalId};
@@ -80,14 +81,20 @@ fn tool(card: ToolCard) -> Tool {
 }
 
 /// The answer to one call.
-pub(super) fn answer(masked: &Masked) -> CallToolResult {
-    let content = vec![ContentBlock::text(masked.text())];
-    let mut result = if masked.is_error() {
+pub(super) fn answer(masked: Masked) -> CallToolResult {
+    let is_error = masked.is_error();
+    both(is_error, masked.into_parts())
+}
+
+/// The structured and the text form of an answer.
+fn both(is_error: bool, (structured, text): (Value, String)) -> CallToolResult {
+    let content = vec![ContentBlock::text(text)];
+    let mut result = if is_error {
         CallToolResult::error(content)
     } else {
         CallToolResult::success(content)
     };
-    result.structured_content = Some(masked.envelope().clone());
+    result.structured_content = Some(structured);
     result
 }
 
@@ -114,14 +121,15 @@ pub(super) fn may_be_repeated(masked: &Masked) -> bool {
     masked
         .envelope()
         .pointer("/refusal/retry")
-        .and_then(serde_json::Value::as_bool)
+        .and_then(Value::as_bool)
         .unwrap_or(false)
 }
 
 /// An answer as a task carries it.
 pub(super) fn result(masked: &Masked) -> Result<JsonObject, ErrorData> {
-    match serde_json::to_value(answer(masked)) {
-        Ok(serde_json::Value::Object(result)) => Ok(result),
+    let parts = (masked.envelope().clone(), masked.text().to_owned());
+    match serde_json::to_value(both(masked.is_error(), parts)) {
+        Ok(Value::Object(result)) => Ok(result),
         _ => Err(internal()),
     }
 }

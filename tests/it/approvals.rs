@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tollgate::app::{App, Purpose};
-use tollgate::approval::review::{Choice, NotDecided, Reviewer, State};
+use tollgate::approval::review::{Choice, NotDecided, Reviewer, State, Via};
 use tollgate::call::{ApprovalId, Arrival, CallId, Caller, Confirmation, Transport, User, UserKind};
 use tollgate::clock::{System, World};
 use tollgate::config::Config;
@@ -88,6 +88,7 @@ fn reviewer() -> Reviewer {
         acr: None,
         may_reach: Vec::new(),
         key: None,
+        via: Via::Control,
     }
 }
 

@@ -9,6 +9,7 @@ mod bearer;
 mod files;
 mod gaps;
 mod refusals;
+mod slack;
 
 /// The smallest configuration there is.
 const LEAST: &str = "[store]\nurl = \"sqlite:tollgate.db\"\n";

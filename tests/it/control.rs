@@ -3,9 +3,16 @@
 mod agents;
 mod api;
 mod browser;
+mod callbacks;
+mod demo;
+mod desk;
+mod known;
 mod keys;
 mod peer;
 mod place;
 mod security_keys;
 mod signing;
-mod whole;
+mod mail;
+mod teams;
+mod slack_links;
+pub(crate) mod whole;

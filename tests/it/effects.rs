@@ -2,11 +2,15 @@
 //! policies, an agent that asks over HTTP, people who decide over the API. What was approved happens once:
 //! counted in the target, and in the journal.
 
+mod ahead;
 mod changes;
 mod clients;
 mod commands;
+mod grants;
 mod interrupted;
+mod otlp;
 mod rows;
+mod watched;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};

@@ -5,6 +5,7 @@ mod browser;
 mod canaille;
 pub(crate) mod chromium;
 mod claude;
+mod console;
 mod control;
 mod ends;
 pub(crate) mod gate;

@@ -36,6 +36,7 @@ mod postgres;
 #[cfg(feature = "saml")]
 mod saml;
 mod services;
+mod slack;
 mod sqlite;
 #[cfg(feature = "postgres")]
 mod store;

@@ -2,11 +2,19 @@
 //! mask stage. What needs the inside is tested beside the adapter.
 
 mod attack;
+mod changes;
 mod catalogue;
+mod changed_twins;
+mod classify;
 mod ends;
 mod errors;
+mod governed;
+mod lookup;
+mod lost;
 mod operator;
 mod people;
+mod tls;
+mod tokens;
 mod twins;
 mod values;
 mod views;
@@ -111,6 +119,7 @@ fn spec(server: &Mysql) -> Spec {
         ]),
         session: None,
         privileged: false,
+        writer: None,
         limits: LIMITS,
     }
 }
@@ -160,7 +169,8 @@ impl Stand {
         let mut spec = spec(&server);
         change(&mut spec);
         let folder = tempfile::tempdir().unwrap();
-        let everything = "@id(\"all\") permit (principal, action in [Tollgate::Action::\"read\", Tollgate::Action::\"change\"], resource);\n\
+        let everything = "@id(\"all\") permit (principal, action in [Tollgate::Action::\"read\", Tollgate::Action::\"change\", Tollgate::Action::\"measure\"], resource);\n\
+             @id(\"look\") permit (principal, action == Tollgate::Action::\"lookup\", resource) when { context.class == \"email\" };\n\
              @id(\"see\") permit (principal in Tollgate::Group::\"dba\", action == Tollgate::Action::\"reveal\", resource) when { context.class == \"email\" };\n";
         write(folder.path(), "all.cedar", everything);
         let scene = Scene {
@@ -290,6 +300,7 @@ impl Stand {
 
 fn query(statement: &str) -> SqlQuery {
     SqlQuery {
+        lookup: None,
         resource: "shop".to_owned(),
         statement: statement.to_owned(),
         parameters: None,
@@ -305,6 +316,7 @@ fn with(statement: &str, parameters: Value) -> SqlQuery {
         other => panic!("{other}"),
     };
     SqlQuery {
+        lookup: None,
         parameters: Some(parameters),
         ..query(statement)
     }
@@ -315,7 +327,7 @@ fn code(answer: &Value) -> String {
 }
 
 #[tokio::test]
-async fn changes_are_refused_with_a_way_out() {
+async fn without_an_account_for_them_changes_are_refused_with_a_way_out() {
     let stand = Stand::new("").await;
     let change = SqlExecute {
         resource: "shop".to_owned(),

@@ -4,6 +4,7 @@
 //! They are installed by `tests/peers/setup-clients` (`make test` runs it). Missing ones fail.
 
 mod agent;
+mod analyst;
 mod approval;
 mod conformance;
 mod proxy;

@@ -7,8 +7,11 @@
     reason = "helpers of tests are tests"
 )]
 
+mod choices;
 mod decide;
 mod evidence;
+#[cfg(all(feature = "postgres", feature = "mysql"))]
+mod examples;
 mod load;
 mod reload;
 mod scope;
@@ -152,6 +155,7 @@ impl Call {
     /// A query on `shop` that reads from `tables`.
     pub(crate) fn query(groups: &[&str], tables: &[&str]) -> Self {
         let request = Request::SqlQuery(SqlQuery {
+            lookup: None,
             resource: "shop".to_owned(),
             statement: "SELECT 1".to_owned(),
             parameters: None,

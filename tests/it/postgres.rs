@@ -4,9 +4,12 @@
 mod catalogue;
 mod classify;
 mod changes;
+mod ddl;
+mod ddl_code;
 mod ends;
 mod errors;
 mod governed;
+mod lookup;
 mod lost;
 mod operator;
 mod oracles;
@@ -14,7 +17,7 @@ mod people;
 mod plans;
 mod tls;
 mod tokens;
-mod twins;
+pub(crate) mod twins;
 mod unlike;
 mod values;
 
@@ -160,6 +163,7 @@ fn spec(server: &Postgres) -> Spec {
         functions: BTreeSet::new(),
         session: None,
         privileged: false,
+        definer: None,
         limits: LIMITS,
     }
 }
@@ -187,7 +191,8 @@ impl Stand {
         let limits = spec.limits;
         let folder = tempfile::tempdir().unwrap();
         let everything = "@id(\"all\") permit (principal, action in [Tollgate::Action::\"read\", Tollgate::Action::\"change\", Tollgate::Action::\"measure\"], resource);\n\
-             @id(\"see\") permit (principal in Tollgate::Group::\"dba\", action == Tollgate::Action::\"reveal\", resource) when { context.class == \"email\" };\n";
+             @id(\"see\") permit (principal in Tollgate::Group::\"dba\", action == Tollgate::Action::\"reveal\", resource) when { context.class == \"email\" };\n\
+             @id(\"look\") permit (principal, action == Tollgate::Action::\"lookup\", resource) when { context.class == \"email\" };\n";
         write(folder.path(), "all.cedar", everything);
         let scene = Scene {
             resources: vec![card()],
@@ -277,6 +282,7 @@ impl Stand {
 
 fn query(statement: &str) -> SqlQuery {
     SqlQuery {
+        lookup: None,
         resource: "shop".to_owned(),
         statement: statement.to_owned(),
         parameters: None,
@@ -292,6 +298,7 @@ fn with(statement: &str, parameters: Value) -> SqlQuery {
         other => panic!("{other}"),
     };
     SqlQuery {
+        lookup: None,
         parameters: Some(parameters),
         ..query(statement)
     }

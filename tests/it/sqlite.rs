@@ -56,6 +56,7 @@ fn invocation(action: Action, request: Request) -> Invocation {
 
 fn query(statement: &str) -> Invocation {
     let request = SqlQuery {
+        lookup: None,
         resource: "shop".to_owned(),
         statement: statement.to_owned(),
         parameters: None,

@@ -1,15 +1,19 @@
 //! The store on a real PostgreSQL: several replicas of the real binary over one database.
 
+mod approvers;
+mod channels;
 mod copies;
 mod outages;
 mod refusals;
 mod replicas;
+mod rolling;
 mod silence;
+mod stats;
 
 use std::path::PathBuf;
 
 use crate::support::agent::Agent;
-use crate::support::governed::Governed;
+use crate::support::governed::{Governed, Person};
 use crate::support::postgres::Postgres;
 use crate::support::process::Process;
 use crate::support::site::{Site, on_server};
@@ -33,6 +37,8 @@ struct Two {
     all: Governed,
     there: PathBuf,
     address: String,
+    /// Where the people's side of the other replica listens.
+    control: String,
 }
 
 impl Two {
@@ -72,6 +78,7 @@ impl Two {
             pg,
             there,
             address,
+            control: port,
             all,
         }
     }
@@ -86,6 +93,21 @@ impl Two {
 
     fn site(&self) -> &Site {
         &self.all.site
+    }
+
+    /// The configuration of both, changed before they start.
+    fn configure(&self, change: impl Fn(&str) -> String) {
+        for file in [self.site().config(), self.there.clone()] {
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, change(&text)).unwrap();
+        }
+    }
+
+    /// Somebody who has just signed in, at either replica.
+    fn person(&self, subject: &str, groups: &[&str]) -> [Person; 2] {
+        let here = self.all.person(subject, groups);
+        let there = here.by(&self.control);
+        [here, there]
     }
 
     /// The same agent through the other replica.

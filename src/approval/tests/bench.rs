@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::approval::review::{Choice, NotDecided, Reviewer, State};
+use crate::approval::listing::{Shelf, Wanted};
+use crate::approval::review::{Card, Choice, NotDecided, Reviewer, State, Via};
 use crate::approval::*;
 use crate::call::effect::{Affected, RowChanges};
 use crate::call::request::{ApprovalWait, SqlExecute};
@@ -194,6 +195,10 @@ pub(super) fn asks_all(all: &[(&str, &[(u32, &str)])]) -> Ask {
                 ),
                 bound: Bound::Keys,
                 unattended: false,
+                grantable: None,
+                escalate: Vec::new(),
+                break_glass: None,
+                high_risk: false,
                 explain: Some("Writes are reviewed.".to_owned()),
             })
             .collect(),
@@ -309,7 +314,14 @@ impl Bench {
         let attached = self.approvals.attach(&ask, call.subject()).await?;
         let effect = match attached {
             Some(attached) => attached.effect,
-            None => Some(measured.clone()),
+            None => {
+                let rules = self.rules();
+                let granted = self
+                    .approvals
+                    .under_grant(&ask, call.subject(), Some(measured), &rules);
+                granted.await?;
+                Some(measured.clone())
+            }
         };
         self.approvals
             .satisfy(ask, call.subject(), effect, &Agentless)
@@ -333,7 +345,15 @@ impl Bench {
             acr: None,
             may_reach: Vec::new(),
             key: None,
+            via: Via::Control,
         }
+    }
+
+    /// The newest of what somebody may see.
+    pub(super) async fn listed(&self, reviewer: &Reviewer) -> Vec<Card> {
+        let all = Wanted::on(Shelf::All);
+        let page = self.approvals.page(reviewer, &self.rules(), &all).await.unwrap();
+        page.items.into_iter().map(|one| one.card).collect()
     }
 
     pub(super) async fn decide(

@@ -10,7 +10,9 @@ async fn strict(folder: &std::path::Path) -> Bench {
         security_key: true,
         ..Settings::default()
     };
-    bench_with(folder, 1, settings).await
+    let bench = bench_with(folder, 1, settings).await;
+    super::standing::registered(&bench, "dan", "k1").await;
+    bench
 }
 
 #[tokio::test]
@@ -132,7 +134,12 @@ async fn an_approval_without_a_key_does_not_count_where_one_is_needed() {
     let again = bench.walk(&call, asks(&[(1, "dba")]), &effect(&["1", "2"])).await;
     let spent = bench
         .approvals
-        .spend(call.subject(), &evidence, Some(&effect(&["1", "2"])))
+        .spend(
+            call.subject(),
+            &evidence,
+            Some(&effect(&["1", "2"])),
+            &bench.rules(),
+        )
         .await;
     for refusal in [refused(again), refused(spent)] {
         assert!(refusal.message.contains("without a security key"), "{refusal:?}");

@@ -122,7 +122,10 @@ async fn execute(bench: &Bench, audit: &Audit, folder: &Path, stage: &str) -> Re
     };
     let following = bench.approvals.follow(&call.arrival.call_id);
     let measured = effect(&["1"]);
-    let spend = bench.approvals.spend(call.subject(), &evidence, Some(&measured));
+    let rules = bench.rules();
+    let spend = bench
+        .approvals
+        .spend(call.subject(), &evidence, Some(&measured), &rules);
     die_waiting(stage, "spend asked", spend).await?;
     die_at(stage, "spent");
     append(&folder.join("effects"), call.arrival.call_id.as_str());
@@ -260,7 +263,7 @@ async fn run(bench: &Bench, statement: &str) -> bool {
     let following = bench.approvals.follow(&call.arrival.call_id);
     let spent = bench
         .approvals
-        .spend(call.subject(), &evidence, Some(&effect(&["1"])))
+        .spend(call.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
         .await;
     if spent.is_ok() {
         following.settle(true).await;

@@ -66,7 +66,7 @@ async fn what_was_spent_by_then_runs_to_its_end() {
     assert!(!bench.approvals.has_spent(&call.arrival.call_id));
     bench
         .approvals
-        .spend(call.subject(), &evidence, Some(&effect(&["1"])))
+        .spend(call.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
         .await
         .unwrap();
     assert!(bench.approvals.has_spent(&call.arrival.call_id));

@@ -40,7 +40,7 @@ async fn asked_approved_spent_once_answered_again() {
     let following = bench.approvals.follow(&again.arrival.call_id);
     bench
         .approvals
-        .spend(again.subject(), &evidence, Some(&effect(&["1"])))
+        .spend(again.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
         .await
         .unwrap();
     assert!(
@@ -51,7 +51,7 @@ async fn asked_approved_spent_once_answered_again() {
     let note = pending(
         bench
             .approvals
-            .spend(other.subject(), &evidence, Some(&effect(&["1"])))
+            .spend(other.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
             .await,
     )
     .note;
@@ -65,7 +65,7 @@ async fn asked_approved_spent_once_answered_again() {
     );
     let spent = bench
         .approvals
-        .spend(other.subject(), &evidence, Some(&effect(&["1"])))
+        .spend(other.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
         .await;
     assert!(matches!(spent, Err(Unmet::Answered(call_id)) if call_id == again.arrival.call_id));
     let same = bench
@@ -137,7 +137,7 @@ async fn any_refusal_wins_even_over_a_grant_that_has_not_run() {
     let refusal = refused(
         bench
             .approvals
-            .spend(call.subject(), &evidence, Some(&effect(&["1"])))
+            .spend(call.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
             .await,
     );
     assert_eq!(refusal.code, Code::ApprovalDenied);
@@ -164,7 +164,7 @@ async fn silence_is_refusal_before_and_after_the_grant() {
     let refusal = refused(
         bench
             .approvals
-            .spend(call.subject(), &evidence, Some(&effect(&["1"])))
+            .spend(call.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
             .await,
     );
     assert_eq!(refusal.code, Code::ApprovalExpired);
@@ -183,7 +183,7 @@ async fn h3_whoever_asks_never_decides_whatever_groups_and_rights_they_have() {
         );
     }
     let own = bench.reviewer("asker", &["dba"]);
-    let cards = bench.approvals.list(&own, &bench.rules()).await.unwrap();
+    let cards = bench.listed(&own).await;
     assert!(
         cards.len() == 1 && !cards[0].may_decide,
         "their own is shown to them"
@@ -199,7 +199,7 @@ async fn h3_whoever_asks_never_decides_whatever_groups_and_rights_they_have() {
     let refusal = refused(
         bench
             .approvals
-            .spend(call.subject(), &evidence, Some(&effect(&["1"])))
+            .spend(call.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
             .await,
     );
     assert_eq!(refusal.code, Code::Internal);
@@ -259,7 +259,7 @@ async fn h8_a_request_does_not_exist_for_people_who_are_not_asked() {
         bench.reviewer("nobody", &[]),
         robot,
     ] {
-        assert!(bench.approvals.list(&stranger, &rules).await.unwrap().is_empty());
+        assert!(bench.listed(&stranger).await.is_empty());
         let shown = bench.approvals.show(&stranger, &rules, &id).await;
         assert_eq!(shown.unwrap_err(), NotDecided::Unknown);
         let seen = bench.signed(&id).await;
@@ -325,7 +325,12 @@ async fn row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew() {
     let new = pending(
         bench
             .approvals
-            .spend(call.subject(), &evidence, Some(&effect(&["1", "3"])))
+            .spend(
+                call.subject(),
+                &evidence,
+                Some(&effect(&["1", "3"])),
+                &bench.rules(),
+            )
             .await,
     );
     assert!(new.id != id && new.note.contains("no longer what was approved"));
@@ -333,7 +338,7 @@ async fn row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew() {
     assert_eq!(bench.row(&id).await.state, "cancelled");
     let spent = bench
         .approvals
-        .spend(call.subject(), &evidence, Some(&effect(&["1"])))
+        .spend(call.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
         .await;
     assert_eq!(
         refused(spent).code,
@@ -356,7 +361,7 @@ async fn row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew() {
     let third = pending(
         bench
             .approvals
-            .spend(call.subject(), &evidence, Some(&irreversible))
+            .spend(call.subject(), &evidence, Some(&irreversible), &bench.rules())
             .await,
     );
     bench.approve("dan", &["dba"], &third.id).await;
@@ -364,10 +369,13 @@ async fn row_20_and_22_what_cannot_be_undone_or_grew_is_asked_anew() {
     let evidence = bench.evidence(&call).await;
     bench
         .approvals
-        .spend(call.subject(), &evidence, Some(&irreversible))
+        .spend(call.subject(), &evidence, Some(&irreversible), &bench.rules())
         .await
         .unwrap();
-    let unmeasured = bench.approvals.spend(call.subject(), &evidence, None).await;
+    let unmeasured = bench
+        .approvals
+        .spend(call.subject(), &evidence, None, &bench.rules())
+        .await;
     assert!(unmeasured.is_err());
 }
 
@@ -382,7 +390,7 @@ async fn another_action_does_not_ride_on_an_approval() {
     let refusal = refused(
         bench
             .approvals
-            .spend(other.subject(), &evidence, Some(&effect(&["1"])))
+            .spend(other.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
             .await,
     );
     assert_eq!(refusal.code, Code::Internal);
@@ -424,7 +432,7 @@ async fn approval_wait_never_opens_a_request() {
         };
         assert_eq!(refused(ended).code, Code::ApprovalExpired);
         let cards = bench.reviewer("dora", &["dba"]);
-        let cards = bench.approvals.list(&cards, &bench.rules()).await.unwrap();
+        let cards = bench.listed(&cards).await;
         assert_eq!(cards.len(), 1, "{cards:?}");
     }
 }
@@ -469,7 +477,7 @@ async fn approval_wait_is_for_its_owner_in_any_session_of_theirs() {
     let following = bench.approvals.follow(&call.arrival.call_id);
     bench
         .approvals
-        .spend(call.subject(), &evidence, Some(&effect(&["1"])))
+        .spend(call.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
         .await
         .unwrap();
     following.settle(true).await;
@@ -532,7 +540,7 @@ async fn nothing_runs_and_nobody_is_answered_before_the_journal_has_it() {
     let following = bench.approvals.follow(&call.arrival.call_id);
     let spent = bench
         .approvals
-        .spend(call.subject(), &evidence, Some(&effect(&["1"])))
+        .spend(call.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
         .await;
     assert_eq!(refused(spent).code, Code::AuditUnavailable);
     following.settle(false).await;
@@ -541,7 +549,7 @@ async fn nothing_runs_and_nobody_is_answered_before_the_journal_has_it() {
     let other = bench.call("UPDATE 1");
     let again = bench
         .approvals
-        .spend(other.subject(), &evidence, Some(&effect(&["1"])))
+        .spend(other.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
         .await;
     assert!(again.is_err(), "taken is taken");
 }
@@ -557,7 +565,7 @@ async fn a_call_that_goes_away_while_it_runs_leaves_an_unknown_outcome() {
     let following = bench.approvals.follow(&call.arrival.call_id);
     bench
         .approvals
-        .spend(call.subject(), &evidence, Some(&effect(&["1"])))
+        .spend(call.subject(), &evidence, Some(&effect(&["1"])), &bench.rules())
         .await
         .unwrap();
     drop(following);
@@ -595,11 +603,7 @@ async fn a_caller_that_leaves_is_noted_and_nothing_runs_without_it() {
     };
     let (walked, ()) = tokio::join!(walked, leaves);
     assert_eq!(refused(walked).code, Code::Cancelled);
-    let listed = bench
-        .approvals
-        .list(&bench.reviewer("dan", &["dba"]), &bench.rules())
-        .await
-        .unwrap();
+    let listed = bench.listed(&bench.reviewer("dan", &["dba"])).await;
     assert_eq!(listed[0].state, State::Pending);
     assert!(bench.row(&listed[0].id).await.left_at.is_some());
     bench.approve("dan", &["dba"], &listed[0].id).await;
@@ -658,7 +662,7 @@ async fn what_runs_unattended_without_an_approval_by_now_runs_once_all_the_same(
     let following = bench.approvals.follow(&call.arrival.call_id);
     let spent = bench
         .approvals
-        .spend(call.subject(), &Evidence::default(), None)
+        .spend(call.subject(), &Evidence::default(), None, &bench.rules())
         .await;
     assert!(spent.is_ok(), "{spent:?}");
     following.settle(true).await;
@@ -736,7 +740,7 @@ async fn people_see_and_sign_the_statement_that_a_declared_tool_would_run() {
     let evidence = walked.unwrap();
     let spent = bench
         .approvals
-        .spend(after.subject(), &evidence, Some(&measured))
+        .spend(after.subject(), &evidence, Some(&measured), &bench.rules())
         .await;
     assert_eq!(
         refused(spent).code,
@@ -815,10 +819,22 @@ async fn a_stored_call_that_needs_no_approval_any_more_runs_once_all_the_same() 
     let (second, _) = bench.wait_for(bench.call("x"), &id).await.unwrap();
     let none = Evidence::default();
     let other = bench.call("UPDATE 2");
-    assert!(bench.approvals.spend(first.subject(), &none, None).await.is_ok());
-    let again = bench.approvals.spend(second.subject(), &none, None).await;
+    assert!(
+        bench
+            .approvals
+            .spend(first.subject(), &none, None, &bench.rules())
+            .await
+            .is_ok()
+    );
+    let again = bench
+        .approvals
+        .spend(second.subject(), &none, None, &bench.rules())
+        .await;
     assert!(again.is_err(), "it has run");
     assert!(bench.wait_for(bench.call("x"), &id).await.is_err());
-    let other = bench.approvals.spend(other.subject(), &none, None).await;
+    let other = bench
+        .approvals
+        .spend(other.subject(), &none, None, &bench.rules())
+        .await;
     assert!(other.is_ok(), "other calls are left alone");
 }

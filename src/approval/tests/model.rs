@@ -9,9 +9,10 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use tokio::runtime::Runtime;
 
 use super::bench::*;
-use crate::approval::review::{Choice, State};
+use crate::approval::review::{Choice, State, Wish};
 use crate::approval::*;
 use crate::call::Pending;
+use crate::policy::Grantable;
 
 /// Who may turn up: (subject, groups, whether they count).
 const PEOPLE: [(&str, &[&str], bool); 5] = [
@@ -24,12 +25,27 @@ const PEOPLE: [(&str, &[&str], bool); 5] = [
 const DECIDE: u64 = 1800;
 const EXECUTE: u64 = 600;
 const RESULT: u64 = 900;
+/// What those who approve for a while say: seconds and uses.
+const FOR: (u64, u32) = (1200, 2);
+
+/// Two of the dba, who may approve it for a while.
+fn two() -> Ask {
+    let mut ask = asks(&[(2, "dba")]);
+    ask.obligations[0].grantable = Some(Grantable {
+        seconds: 1800,
+        uses: 20,
+        rows: None,
+    });
+    ask
+}
 
 #[derive(Debug, Clone)]
 enum Step {
     /// The call is sent (again).
     Send,
     Approve(usize),
+    /// And the same call for a while.
+    ApproveFor(usize),
     Refuse(usize),
     Withdraw(usize),
     /// The executor comes to its last look: with an effect inside the one that was measured when the call
@@ -55,6 +71,19 @@ struct Request {
     settled_at: Option<u64>,
     /// Which effect people see: the first one measured, or the other one.
     first: bool,
+    /// Of those who approved, who did it for a while.
+    wished: BTreeSet<usize>,
+    /// The grant it falls under.
+    under: Option<usize>,
+}
+
+/// Given by these people, for calls that change no more than the approved one.
+#[derive(Debug, Clone)]
+struct Grant {
+    people: BTreeSet<usize>,
+    first: bool,
+    ends: u64,
+    left: u32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -66,9 +95,37 @@ struct Model {
     held: Option<u32>,
     running: bool,
     runs: u32,
+    grants: Vec<Grant>,
 }
 
 impl Model {
+    fn stands(&self, grant: usize) -> bool {
+        let grant = &self.grants[grant];
+        grant.left > 0 && grant.ends > self.now
+    }
+
+    /// The oldest grant for the call as it is sent.
+    fn granted(&self) -> Option<usize> {
+        (0..self.grants.len()).find(|one| self.stands(*one) && self.grants[*one].first)
+    }
+
+    /// A new request, or one that is granted already.
+    fn begin(&mut self) {
+        let Some(grant) = self.granted() else {
+            return self.open(true);
+        };
+        self.open(true);
+        let people = self.grants[grant].people.clone();
+        let deadline = self.now + EXECUTE;
+        let request = self.request.as_mut().unwrap();
+        request.state = State::Granted;
+        request.deadline = deadline;
+        request.decided.clone_from(&people);
+        request.approved = people;
+        request.under = Some(grant);
+        self.held = Some(request.number);
+    }
+
     fn open(&mut self, first: bool) {
         self.made += 1;
         self.request = Some(Request {
@@ -79,6 +136,8 @@ impl Model {
             deadline: self.now + DECIDE,
             settled_at: None,
             first,
+            wished: BTreeSet::new(),
+            under: None,
         });
     }
 
@@ -99,24 +158,35 @@ impl Model {
                 State::Pending => {}
                 State::Granted => self.held = Some(request.number),
                 State::Spent | State::Refused | State::Unknown
-                    if request.settled_at.is_none_or(|at| now < at + RESULT) => {}
-                _ => self.open(true),
+                    if request.settled_at.is_none_or(|at| now < at + RESULT) =>
+                {
+                    let answered = request.state == State::Spent && request.settled_at.is_some();
+                    if answered && self.granted().is_some() {
+                        self.begin();
+                    }
+                }
+                _ => self.begin(),
             },
-            None => self.open(true),
+            None => self.begin(),
         }
     }
 
     fn spend(&mut self, first: bool) {
         let now = self.now;
         let Some(held) = self.held else { return };
+        let under = self.request.as_ref().and_then(|request| request.under);
+        let stands = under.is_none_or(|grant| self.stands(grant));
         let Some(request) = self.request.as_mut().filter(|request| request.number == held) else {
             return;
         };
         if request.state != State::Granted {
             return;
         }
-        if request.first == first {
+        if request.first == first && stands {
             request.state = State::Spent;
+            if let Some(grant) = under {
+                self.grants[grant].left -= 1;
+            }
             self.running = true;
             self.runs += 1;
         } else {
@@ -140,20 +210,26 @@ impl Request {
         self.settled_at = Some(now);
     }
 
-    fn decide(&mut self, who: usize, approves: bool, now: u64) {
+    /// Gives whether it is granted now.
+    fn decide(&mut self, who: usize, approves: bool, wishes: bool, now: u64) -> bool {
         let counts = PEOPLE[who].2 && !self.decided.contains(&who);
         match self.state {
             State::Pending if counts && approves => {
                 self.decided.insert(who);
                 self.approved.insert(who);
+                if wishes {
+                    self.wished.insert(who);
+                }
                 if self.approved.len() >= 2 {
                     self.state = State::Granted;
                     self.deadline = now + EXECUTE;
+                    return true;
                 }
             }
             State::Pending | State::Granted if counts && !approves => self.end(State::Refused, now),
             _ => {}
         }
+        false
     }
 }
 
@@ -169,7 +245,8 @@ impl ReferenceStateMachine for Model {
         let who = 0..PEOPLE.len();
         prop_oneof![
             6 => Just(Step::Send),
-            8 => who.clone().prop_map(Step::Approve),
+            6 => who.clone().prop_map(Step::Approve),
+            6 => who.clone().prop_map(Step::ApproveFor),
             1 => who.clone().prop_map(Step::Refuse),
             1 => who.prop_map(Step::Withdraw),
             4 => prop::bool::weighted(0.8).prop_map(Step::Spend),
@@ -187,9 +264,21 @@ impl ReferenceStateMachine for Model {
         model.expire();
         match step {
             Step::Send => model.send(),
-            Step::Approve(who) | Step::Refuse(who) => {
-                if let Some(request) = &mut model.request {
-                    request.decide(*who, matches!(step, Step::Approve(_)), now);
+            Step::Approve(who) | Step::ApproveFor(who) | Step::Refuse(who) => {
+                let (approves, wishes) = (
+                    !matches!(step, Step::Refuse(_)),
+                    matches!(step, Step::ApproveFor(_)),
+                );
+                if let Some(request) = &mut model.request
+                    && request.decide(*who, approves, wishes, now)
+                    && request.wished == request.approved
+                {
+                    model.grants.push(Grant {
+                        people: request.approved.clone(),
+                        first: request.first,
+                        ends: now + FOR.0,
+                        left: FOR.1,
+                    });
                 }
             }
             Step::Withdraw(who) => {
@@ -237,19 +326,28 @@ impl Real {
         match step {
             Step::Send => {
                 let call = self.bench.call("UPDATE 1");
-                match self
-                    .bench
-                    .walk(&call, asks(&[(2, "dba")]), &effect(&["1", "2"]))
-                    .await
-                {
-                    Ok(evidence) => self.held = Some((call, evidence)),
+                match self.bench.walk(&call, two(), &effect(&["1", "2"])).await {
+                    Ok(evidence) => {
+                        let id = evidence.approved.as_ref().unwrap().id.clone();
+                        if !self.ids.contains(&id) {
+                            self.ids.push(id); // it fell under a grant
+                        }
+                        self.held = Some((call, evidence));
+                    }
                     Err(Unmet::Pending(pending)) => self.note(&pending),
                     Err(Unmet::Refused(_) | Unmet::Answered(_)) => {}
                 }
             }
-            Step::Approve(who) | Step::Refuse(who) => {
+            Step::Approve(who) | Step::ApproveFor(who) | Step::Refuse(who) => {
                 let choice = match step {
                     Step::Approve(_) => Choice::Approve,
+                    Step::ApproveFor(_) => Choice::ApproveFor(Wish {
+                        minutes: u32::try_from(FOR.0 / 60).unwrap(),
+                        uses: FOR.1,
+                        rows: None,
+                        session: false,
+                        free: BTreeSet::new(),
+                    }),
                     _ => Choice::Refuse("no".to_owned()),
                 };
                 let (subject, groups, _) = PEOPLE[*who];
@@ -305,10 +403,11 @@ impl Real {
         let again = self.bench.call("UPDATE 1");
         let following = self.bench.approvals.follow(&again.arrival.call_id);
         let subject = Subject::new(&again.arrival, &call.invocation, &call.facts);
+        let rules = self.bench.rules();
         match self
             .bench
             .approvals
-            .spend(subject, evidence, Some(&measured))
+            .spend(subject, evidence, Some(&measured), &rules)
             .await
         {
             Ok(()) => {

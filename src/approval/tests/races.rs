@@ -76,7 +76,7 @@ async fn execute(bench: Arc<Bench>, round: u64) -> Result<(), Unmet> {
     let following = bench.approvals.follow(&call.arrival.call_id);
     let spent = bench
         .approvals
-        .spend(call.subject(), &evidence, Some(&effect(&["2"])))
+        .spend(call.subject(), &evidence, Some(&effect(&["2"])), &bench.rules())
         .await;
     if spent.is_ok() {
         following.settle(true).await;
@@ -234,12 +234,19 @@ async fn execute_held(two: &Two, round: u64, id: &ApprovalId) -> Result<(), Unme
             approvers: Vec::new(),
             effect: Some(effect(&["1", "2"])),
             bound: crate::call::Bound::Keys,
+            grant: None,
+            break_glass: None,
         }),
         ..Evidence::default()
     };
     two.there
         .approvals
-        .spend(call.subject(), &evidence, Some(&effect(&["1"])))
+        .spend(
+            call.subject(),
+            &evidence,
+            Some(&effect(&["1"])),
+            &two.there.rules(),
+        )
         .await
 }
 

@@ -45,7 +45,7 @@ async fn a_weak_sign_in_is_told_which_one_would_do_and_decides_nothing() {
         }
         let cancelled = bench.approvals.cancel(&weak, &rules, &id).await;
         assert_eq!(cancelled.unwrap_err(), wanted);
-        let listed = bench.approvals.list(&weak, &rules).await.unwrap();
+        let listed = bench.listed(&weak).await;
         assert!(listed.len() == 1 && !listed[0].may_decide && !listed[0].may_withdraw);
     }
     assert_eq!(bench.row(&id).await.state, "pending");
@@ -67,7 +67,7 @@ async fn where_no_class_would_do_nothing_is_promised() {
         let weak = signed_in(&bench, None, offered);
         let shown = bench.approvals.show(&weak, &rules, &id).await;
         assert_eq!(shown.unwrap_err(), NotDecided::Unknown);
-        assert!(bench.approvals.list(&weak, &rules).await.unwrap().is_empty());
+        assert!(bench.listed(&weak).await.is_empty());
     }
     let outsider = Reviewer {
         may_reach: vec!["urn:example:mfa".to_owned()],

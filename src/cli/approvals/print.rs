@@ -31,6 +31,9 @@ pub(super) fn list(out: &mut Out, answer: &Value) -> Result<()> {
             ),
         )?;
     }
+    if let Some(next) = answer.get("next").and_then(Value::as_str) {
+        out.remark(5, &format!("older ones: --before {next}"))?;
+    }
     Ok(())
 }
 
@@ -115,6 +118,13 @@ fn terms(out: &mut Out, sheet: &Value) -> Result<()> {
             Tone::Careful,
             "!",
             "Runs by itself once approved, whether or not anybody still waits for it.",
+        )?;
+    }
+    if sheet.get("ahead").and_then(Value::as_bool) == Some(true) {
+        out.item(
+            Tone::Careful,
+            "!",
+            "Asked ahead, for a while. Nothing runs by itself, but the call itself, if it is made meanwhile, runs once you approve.",
         )?;
     }
     Ok(())

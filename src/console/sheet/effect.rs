@@ -35,7 +35,8 @@ pub(super) fn effect(out: &mut String, shown: &Sheet) {
     rows(out, effect.get("rows"));
     schema(out, effect.get("schema"));
     samples(out, effect.get("sample"), &masked(&shown.facts));
-    let known = ["rows", "schema", "sample", "irreversible"];
+    unmeasured(out, effect.get("unmeasured"));
+    let known = ["rows", "schema", "sample", "irreversible", "unmeasured"];
     let other: Map<String, Value> = effect
         .as_object()
         .into_iter()
@@ -77,6 +78,9 @@ fn terms(out: &mut String, shown: &Sheet) {
     if shown.unattended {
         out.push_str("<p><strong>Runs by itself.</strong> Once approved, the server carries it out, whether or not anybody still waits for it.</p>");
     }
+    if shown.ahead {
+        out.push_str("<p><strong>Asked ahead.</strong> The agent asks you to approve such calls for a while. Nothing runs by itself when you do; but this very call, if the agent makes it meanwhile, waits for you here and runs then.</p>");
+    }
 }
 
 /// Columns whose values nobody sees here, as `table.column`.
@@ -93,7 +97,7 @@ fn rows(out: &mut String, rows: Option<&Value>) {
     let Some(rows) = rows.and_then(Value::as_object).filter(|rows| !rows.is_empty()) else {
         return;
     };
-    out.push_str("<div class=\"wide\"><table><thead><tr><th>Rows of</th><th class=\"number\">new</th><th class=\"number\">changed</th><th class=\"number\">removed</th></tr></thead><tbody>");
+    out.push_str("<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Rows by table\"><table><thead><tr><th scope=\"col\">Rows of</th><th scope=\"col\" class=\"number\">new</th><th scope=\"col\" class=\"number\">changed</th><th scope=\"col\" class=\"number\">removed</th></tr></thead><tbody>");
     for (table, changes) in rows {
         let count = |kind: &str| {
             let kind = changes.get(kind);
@@ -123,6 +127,23 @@ fn schema(out: &mut String, schema: Option<&Value>) {
             "<li><bdi>{}</bdi>: {}</li>",
             text(object),
             text(&plain(change))
+        );
+    }
+    out.push_str("</ul>");
+}
+
+/// What is known of a change that was not tried: the catalogue's words and estimates, and the text that runs.
+fn unmeasured(out: &mut String, known: Option<&Value>) {
+    let Some(known) = known.and_then(Value::as_object).filter(|known| !known.is_empty()) else {
+        return;
+    };
+    out.push_str("<p><strong>Not measured.</strong> It was not tried, because trying it would keep others waiting. This is what the catalogue says; its numbers are estimates, and bind nobody.</p><ul>");
+    for (object, words) in known {
+        let _ = write!(
+            out,
+            "<li><bdi>{}</bdi>: <bdi>{}</bdi></li>",
+            text(object),
+            text(&plain(words))
         );
     }
     out.push_str("</ul>");
@@ -162,7 +183,7 @@ fn row(out: &mut String, sample: &Value, masked: &BTreeSet<&str>) {
     let key = sample.get("key").map(plain).unwrap_or_default();
     let _ = write!(
         out,
-        "<p><bdi>{}</bdi> <code>{}</code>: {what}</p><div class=\"wide\"><table><thead><tr><th>Column</th><th>Before</th><th>After</th></tr></thead><tbody>",
+        "<p><bdi>{}</bdi> <code>{}</code>: {what}</p><div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"A row before and after\"><table><thead><tr><th scope=\"col\">Column</th><th scope=\"col\">Before</th><th scope=\"col\">After</th></tr></thead><tbody>",
         text(&table),
         text(&key)
     );
@@ -247,6 +268,19 @@ mod tests {
             &[],
         );
         assert!(html.contains("Nothing that may be shown differs"), "{html}");
+    }
+
+    #[test]
+    fn what_was_not_tried_says_so() {
+        let mut out = String::new();
+        unmeasured(&mut out, Some(&json!({"orders": "estimated: <b>about 3 rows"})));
+        assert!(
+            out.contains("Not measured.") && out.contains("&lt;b&gt;about 3"),
+            "{out}"
+        );
+        out.clear();
+        unmeasured(&mut out, None);
+        assert!(out.is_empty());
     }
 
     #[test]

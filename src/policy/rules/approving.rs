@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Finding, Judged, Question, Rules, denied};
+use super::{Finding, Judged, Question, Rules, denied, with_room};
 use crate::call::{Action, Agent, Evidence, Hash, Refusal, Scope, Session, Transport, User, UserKind};
+use crate::identity::CALLBACK;
 use crate::policy::refusing;
 use crate::policy::request::{Asking, Who};
 
@@ -24,6 +25,20 @@ impl Rules {
         )
     }
 
+    /// Whether `audit_read` on a resource is permitted to a person.
+    pub(in crate::policy) fn may_audit(&self, user: &User, resource: &str) -> bool {
+        matches!(
+            self.judge_control(user, Action::AuditRead, resource, None)
+                .finding,
+            Finding::Permit { .. }
+        )
+    }
+
+    /// The names of all resources.
+    pub(in crate::policy) fn resource_names(&self) -> impl Iterator<Item = &str> {
+        self.resources.keys().map(String::as_str)
+    }
+
     /// Judges `approve`.
     pub(in crate::policy) fn judge_approve(&self, user: &User, resource: &str, acr: Option<&str>) -> Judged {
         self.judge_control(user, Action::Approve, resource, acr)
@@ -35,9 +50,14 @@ impl Rules {
     }
 
     /// There is no agent and no session on the control side: both are called `control`. And no service has
-    /// business there, whatever policies say.
+    /// business there, whatever policies say, but that an integration may approve.
     fn judge_control(&self, user: &User, action: Action, resource: &str, acr: Option<&str>) -> Judged {
-        if user.kind != UserKind::Person {
+        with_room(|| self.judge_control_here(user, action, resource, acr))
+    }
+
+    fn judge_control_here(&self, user: &User, action: Action, resource: &str, acr: Option<&str>) -> Judged {
+        let integration = user.issuer == CALLBACK && action == Action::Approve;
+        if user.kind != UserKind::Person && !integration {
             return denied(refusing::people_only(action), BTreeSet::new());
         }
         let who = match Who::new(user, self.types) {
@@ -74,6 +94,7 @@ impl Rules {
             actions: BTreeSet::from([action]),
             resource: Some(resource),
             classified: &BTreeSet::new(),
+            lookup: None,
             evidence: &Evidence::default(),
             action_sha256: Hash([0; 32]),
         };

@@ -8,19 +8,31 @@
 
 mod admin;
 mod catalog;
+mod change;
+mod ground;
 mod guard;
+mod impact;
+mod keys;
 mod link;
 mod loader;
+mod lookup;
 mod masks;
+mod oracle;
+mod ours;
 mod parameters;
 mod probe;
 mod query;
 mod refusals;
 mod report;
+mod rights;
 mod role;
+mod sampling;
 mod schema;
 mod tables;
+mod tokens;
+mod unmade;
 mod values;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -30,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::bounds::{Expected, bounded, not_for_a_database, schema_changed};
-use super::{ColumnsDefault, MaskStyle, address, pages};
+use super::{ColumnsDefault, MaskStyle, address, lookup as asked, pages};
 use crate::call::request::SqlQuery;
 use crate::call::{Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal, Request, Target};
 use crate::clock::World;
@@ -40,7 +52,7 @@ pub use admin::{Administrator, Views};
 use guard::{Checked, Mode};
 use link::{Link, Pool};
 use loader::Loaded;
-pub use report::{Report, Table};
+pub use report::{Changes, Report, Table};
 
 /// The most texts whose check is kept, and the longest that is.
 const REMEMBERED: usize = 256;
@@ -77,8 +89,19 @@ pub struct Spec {
     pub session: Option<String>,
     /// Whether the account may have rights that reading behind masks never needs.
     pub privileged: bool,
+    /// The account that makes changes; without one, agents only read.
+    pub writer: Option<Writer>,
     /// Server-wide bounds.
     pub limits: Limits,
+}
+
+/// An account that makes changes.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    /// Its name.
+    pub account: String,
+    /// Its password.
+    pub password: Option<Secret>,
 }
 
 impl Spec {
@@ -115,6 +138,9 @@ impl Spec {
 pub struct Database {
     spec: Arc<Spec>,
     pool: Arc<Pool>,
+    /// Of the account that makes changes.
+    writes: Option<Arc<Pool>>,
+    world: Arc<dyn World>,
     known: Mutex<Option<Arc<Loaded>>>,
 }
 
@@ -128,8 +154,18 @@ impl Database {
         if let Some(class) = spec.columns.values().find(|class| !defined(class)) {
             return Err(format!("there is no class `{class}`"));
         }
+        tokens::possible(&spec)?;
+        let writes = match &spec.writer {
+            Some(writer) => {
+                let pool = Pool::new(&spec.as_writer(writer)?, Arc::clone(&world))?;
+                Some(Arc::new(pool))
+            }
+            None => None,
+        };
         Ok(Self {
-            pool: Arc::new(Pool::new(&spec, world)?),
+            pool: Arc::new(Pool::new(&spec, Arc::clone(&world))?),
+            writes,
+            world,
             spec: Arc::new(spec),
             known: Mutex::default(),
         })
@@ -147,8 +183,8 @@ impl Database {
         let work = async {
             let mut link = self.pool.reading().await?;
             let fresh = self.fresh(&mut link, invocation).await;
-            link.give_back().await;
-            self.facts(&*fresh?, invocation)
+            link.keep().await;
+            self.facts(&*fresh?, invocation).await
         };
         bounded(work, self.spec.limits.seconds, cancel).await
     }
@@ -168,7 +204,11 @@ impl Database {
         last: &dyn LastLook,
         cancel: &CancellationToken,
     ) -> Result<RawOutput, Refusal> {
-        let _ = (approved, last); // for changes
+        if let Request::SqlExecute(request) = &invocation.request {
+            let order = change::Order::new(invocation, request, facts, permit.limits())?;
+            return self.make_change(&order, permit.is_approved(), last, cancel).await;
+        }
+        let _ = approved; // for what its keys are: the last look compares
         let expected = Expected::of(facts)?;
         let limits = permit.limits();
         let work = async {
@@ -182,18 +222,22 @@ impl Database {
         bounded(work, limits.seconds, cancel).await
     }
 
-    /// What a change would do.
+    /// What a change would do: it is made in a transaction that is undone.
     ///
     /// # Errors
-    /// `statement_refused`: this version reads.
+    /// As [`Self::inspect`]; `limit_exceeded` when that cannot be established, whatever stands in its way.
     pub async fn measure(
         &self,
-        _permit: Permit,
-        _invocation: &Invocation,
-        _facts: &Facts,
-        _cancel: &CancellationToken,
+        permit: Permit,
+        invocation: &Invocation,
+        facts: &Facts,
+        cancel: &CancellationToken,
     ) -> Result<Effect, Refusal> {
-        Err(refusals::reads_only())
+        let Request::SqlExecute(request) = &invocation.request else {
+            return Err(not_for_a_database());
+        };
+        let order = change::Order::new(invocation, request, facts, permit.limits())?;
+        self.try_change(&order, cancel).await
     }
 
     async fn in_transaction(
@@ -203,13 +247,21 @@ impl Database {
         expected: &Expected,
         limits: Limits,
     ) -> Result<RawOutput, Refusal> {
-        let loaded = self.fresh(link, invocation).await?;
+        let known = self.known_as(expected);
+        let loaded = match (&invocation.request, known) {
+            // What the server has is asked when the statement has run, and again only costs as much as it does.
+            (Request::SqlQuery(_), Some(known)) => {
+                probe::tell(link, &self.spec, &invocation.user).await?;
+                known
+            }
+            _ => self.fresh(link, invocation).await?,
+        };
         loaded.fit(self.spec.privileged)?;
         let version = &loaded.catalog.version;
         expected.matches_version(version)?;
         match &invocation.request {
             Request::SqlQuery(request) => {
-                let checked = checked(&loaded, request)?;
+                let checked = checked(&loaded, &*asked::with(request, "")?)?;
                 expected.matches(&checked.facts, &checked.classified)?;
                 let known = |name: &String| loaded.catalog.relation(name).is_some();
                 if !checked.relations.iter().all(known) {
@@ -217,36 +269,53 @@ impl Database {
                         "mysql: a relation that does not exist was let through",
                     ));
                 }
+                let request = lookup::bound(link, request, &checked, &self.spec).await?;
                 let order = query::Order {
-                    request,
+                    request: &request,
                     limits,
                     call: invocation.request_key.hex().chars().take(24).collect(),
                 };
-                let output = query::run(link, &order, &checked).await?;
-                // Definitions are not part of what a transaction sees; what is used is locked until it ends. So
-                // what is as it was before is what the statement was run with. A connection with rows that nobody
-                // takes does not listen, so another one asks.
-                let now = match link.busy {
-                    false => probe::version(link, &self.spec).await?,
-                    true => {
-                        let mut other = self.pool.beside().await?;
-                        let now = probe::version(&mut other, &self.spec).await;
-                        other.give_back().await;
-                        now?
-                    }
-                };
-                match now == *version {
-                    true => Ok(output),
-                    false => Err(schema_changed()),
-                }
+                let output = query::run(link, &order, &checked).await;
+                self.of_one_catalog(link, version, output).await
             }
             Request::SqlSchema(wanted) => {
                 let schema = schema::answer(&loaded.catalog, wanted, limits)?;
                 RawOutput::new(schema).map_err(|error| Refusal::internal(format!("mysql schema: {error}")))
             }
-            Request::SqlExecute(_) => Err(refusals::reads_only()),
             _ => Err(not_for_a_database()),
         }
+    }
+
+    /// What a statement gave, if the catalogue is still that which it was checked against. Definitions are not part
+    /// of what a transaction sees; what is used is locked until it ends. So what is as it was before is what the
+    /// statement was run with, and nothing of another run leaves, not even what was wrong with it.
+    async fn of_one_catalog(
+        &self,
+        link: &mut Link,
+        version: &str,
+        output: Result<RawOutput, Refusal>,
+    ) -> Result<RawOutput, Refusal> {
+        let now = match link.busy {
+            false => probe::version(link, &self.spec).await,
+            // A connection with rows that nobody takes does not listen, so another one asks.
+            true => {
+                let mut other = self.pool.beside().await?;
+                let now = probe::version(&mut other, &self.spec).await;
+                other.keep().await;
+                now
+            }
+        };
+        match now {
+            Ok(now) if now == version => output,
+            Ok(_) => Err(schema_changed()),
+            Err(away) => Err(output.err().unwrap_or(away)),
+        }
+    }
+
+    /// The catalogue that facts were made from, if it is the one that was loaded last.
+    fn known_as(&self, expected: &Expected) -> Option<Arc<Loaded>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.filter(|known| expected.matches_version(&known.catalog.version).is_ok())
     }
 
     /// The catalogue as it is now. Tells the server who asks.
@@ -267,7 +336,7 @@ impl Database {
         Ok(loaded)
     }
 
-    fn facts(&self, loaded: &Loaded, invocation: &Invocation) -> Result<Facts, Refusal> {
+    async fn facts(&self, loaded: &Loaded, invocation: &Invocation) -> Result<Facts, Refusal> {
         loaded.fit(self.spec.privileged)?;
         let mut facts = Facts {
             shell: None,
@@ -275,7 +344,9 @@ impl Database {
             action: invocation.action,
             target: Target::Mysql {
                 database: address::address(&self.spec.url, PORT),
-                account: address::decoded(self.spec.url.username()),
+                account: self
+                    .spec
+                    .account(matches!(invocation.request, Request::SqlExecute(_))),
                 catalog: loaded.catalog.version.clone(),
             },
             sql: None,
@@ -284,7 +355,8 @@ impl Database {
         };
         match &invocation.request {
             Request::SqlQuery(request) => {
-                let checked = checked(loaded, request)?;
+                let checked = checked(loaded, &*asked::with(request, "")?)?;
+                lookup::column(request, &checked, &self.spec)?;
                 facts.action = checked.action;
                 facts.sql = Some(checked.facts.clone());
                 facts.classified = checked.classified.clone();
@@ -292,7 +364,7 @@ impl Database {
             Request::SqlSchema(wanted) => {
                 facts.classified = schema::classified(&loaded.catalog, wanted.table.as_deref());
             }
-            Request::SqlExecute(_) => return Err(refusals::reads_only()),
+            Request::SqlExecute(request) => self.inspect_change(loaded, request, &mut facts).await?,
             _ => return Err(not_for_a_database()),
         }
         Ok(facts)
@@ -337,6 +409,7 @@ mod tests {
             classes: BTreeMap::new(),
             session: None,
             privileged: false,
+            writer: None,
             limits: Limits {
                 rows: 10,
                 bytes: 1000,

@@ -10,6 +10,8 @@ mod anatomy;
 mod catalog;
 mod change;
 mod commit;
+mod ddl;
+mod dependents;
 mod functions;
 mod guard;
 mod impact;
@@ -17,6 +19,7 @@ mod lineage;
 mod link;
 mod loader;
 mod locks;
+mod lookup;
 mod oracle;
 mod parameters;
 mod probe;
@@ -39,8 +42,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::bounds::{Expected, bounded, not_for_a_database};
-use super::{ColumnsDefault, MaskStyle, address, pages};
-use crate::call::{Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal, Request, Target};
+use super::{ColumnsDefault, MaskStyle, address, lookup as asked, pages};
+use crate::call::{
+    Action, Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal, Request, Target,
+};
 use crate::clock::World;
 use crate::policy::Permit;
 use crate::secret::Secret;
@@ -48,7 +53,13 @@ use guard::{Checked, Mode};
 use link::{Link, Pool};
 use loader::Loaded;
 use probe::{Moment, Voice};
-pub use report::{Changeable, Report, Table, TableColumn};
+pub use report::{Changeable, DefinerReport, Report, Table, TableColumn};
+
+/// For `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    guard::fuzzing::statement(data);
+}
 
 /// A configured database.
 #[derive(Debug, Clone)]
@@ -75,8 +86,19 @@ pub struct Spec {
     pub session: Option<String>,
     /// Whether the role may be a superuser, bypass row security or own what it reads.
     pub privileged: bool,
+    /// Who changes schemas; without one nobody does.
+    pub definer: Option<Definer>,
     /// Server-wide bounds.
     pub limits: Limits,
+}
+
+/// An account of its own that changes schemas: it owns tables, which the one that reads must not.
+#[derive(Debug, Clone)]
+pub struct Definer {
+    /// The role's name.
+    pub account: String,
+    /// Its password.
+    pub password: Option<Secret>,
 }
 
 /// The most texts whose check is kept, and the longest that is.
@@ -90,6 +112,8 @@ const PORT: u16 = 5432;
 pub struct Database {
     spec: Arc<Spec>,
     pool: Arc<Pool>,
+    /// As the account that changes schemas.
+    defining: Option<Arc<Pool>>,
     known: Mutex<Option<Arc<Known>>>,
 }
 
@@ -110,7 +134,10 @@ impl Database {
         if let Some(class) = spec.columns.values().find(|class| !defined(class)) {
             return Err(format!("there is no class `{class}`"));
         }
+        let own = |definer: &Definer| Pool::of_definer(&spec, definer, world.clone());
+        let defining = spec.definer.as_ref().map(own).transpose()?;
         Ok(Self {
+            defining: defining.map(Arc::new),
             pool: Arc::new(Pool::new(&spec, world)?),
             spec: Arc::new(spec),
             known: Mutex::default(),
@@ -134,7 +161,12 @@ impl Database {
                 Err(refusal) => Err(refusal),
             };
             link.give_back().await;
-            facts
+            let template = match &invocation.request {
+                Request::SqlQuery(query) => guard::template(&query.statement),
+                Request::SqlExecute(change) => guard::template(&change.statement),
+                _ => None,
+            };
+            facts.map(|facts| facts.templated(template))
         };
         bounded(work, self.spec.limits.seconds, cancel).await
     }
@@ -157,6 +189,9 @@ impl Database {
         let limits = permit.limits();
         if let Request::SqlExecute(request) = &invocation.request {
             let order = change::Order::new(invocation, request, facts, (limits, permit.reveal().clone()))?;
+            if guard::defines(&request.statement) {
+                return self.make_definition(&order, last, cancel).await;
+            }
             let people = (permit.is_approved(), approved);
             return self.make_change(&order, people, last, cancel).await;
         }
@@ -187,7 +222,10 @@ impl Database {
             return Err(not_for_a_database());
         };
         let order = change::Order::new(invocation, request, facts, (permit.limits(), BTreeSet::new()))?;
-        self.try_change(&order, cancel).await
+        match guard::defines(&request.statement) {
+            true => self.foresee(&order, cancel).await,
+            false => self.try_change(&order, cancel).await,
+        }
     }
 
     async fn in_transaction(
@@ -208,10 +246,11 @@ impl Database {
                     .filter(|column| reveal.contains(*column))
                     .cloned()
                     .collect();
-                let checked = checked(&loaded, request, &reveal)?;
+                let checked = checked(&loaded, &*asked::with(request, "")?, &reveal)?;
                 expected.matches(&checked.facts, &checked.classified)?;
+                let request = lookup::bound(link, request, &checked, &reveal, &self.spec).await?;
                 let order = query::Order {
-                    request,
+                    request: &request,
                     limits,
                     reveal: &reveal,
                 };
@@ -286,13 +325,21 @@ impl Database {
         };
         match &invocation.request {
             Request::SqlQuery(request) => {
-                let checked = checked(loaded, request, &BTreeSet::new())?;
+                let checked = checked(loaded, &*asked::with(request, "")?, &BTreeSet::new())?;
+                lookup::column(request, &checked, &self.spec)?;
                 facts.action = checked.action;
                 facts.sql = Some(checked.facts.clone());
                 facts.classified = checked.classified.clone();
             }
             Request::SqlSchema(wanted) => {
                 facts.classified = schema::classified(&loaded.catalog, wanted.table.as_deref());
+            }
+            Request::SqlExecute(request) if guard::defines(&request.statement) => {
+                let plan = ddl::plan(link, loaded, &self.spec, request).await?;
+                facts.action = Action::SqlDdl;
+                facts.sql = Some(plan.definition.facts);
+                facts.classified = plan.definition.classified;
+                facts.probe = Probe::Measurable;
             }
             Request::SqlExecute(request) => {
                 let plan = change::plan(link, loaded, &self.spec, (request, &BTreeSet::new())).await?;

@@ -30,6 +30,7 @@ mod guard;
 mod impact;
 mod linear;
 mod link;
+mod lookup;
 mod masks;
 mod oracle;
 mod pool;
@@ -124,7 +125,9 @@ impl Database {
         self.blocking(cancel, move |pool, stop| match request {
             Request::SqlQuery(query) => {
                 let (checked, version) = query::inspect(&pool, &query.statement, &stop)?;
-                Ok(facts(&pool, Action::SqlRead, version, Some(&checked)))
+                lookup::fits(&query, &checked.classified, pool.spec())?;
+                let facts = facts(&pool, Action::SqlRead, version, Some(&checked));
+                Ok(facts.templated(text::template(&query.statement)))
             }
             Request::SqlSchema(wanted) => {
                 let catalog = pool.current_catalog()?;
@@ -136,7 +139,7 @@ impl Database {
                 let plan = change::inspect(&pool, &change, &stop)?;
                 let mut facts = facts(&pool, plan.action, plan.version, Some(&plan.checked));
                 facts.probe = plan.probe;
-                Ok(facts)
+                Ok(facts.templated(text::template(&change.statement)))
             }
             _ => Err(not_for_a_database()),
         })
@@ -253,9 +256,10 @@ impl Database {
         let session = self.session_of(invocation);
         self.blocking(cancel, move |pool, stop| match request {
             Request::SqlQuery(request) => {
+                let touched = &expected.classified;
                 let order = Order {
+                    request: lookup::bound(request, touched, &reveal, &session, pool.spec())?,
                     session,
-                    request,
                     limits,
                     reveal,
                     expected,

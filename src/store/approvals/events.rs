@@ -26,6 +26,20 @@ pub struct EventRow {
     pub resource: Option<String>,
     pub action_sha256: Vec<u8>,
     pub terms: String,
+    pub created_at: u64,
+}
+
+/// How it stands with requests and notices. Times are Unix milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Requests that wait for people, and when the oldest was made.
+    pub pending: u64,
+    /// Zero when none waits.
+    pub oldest: u64,
+    /// Granted requests that nobody has carried out.
+    pub granted: u64,
+    /// Notices by channel that were not taken yet, and that were given up.
+    pub notices: Vec<(String, u64, u64)>,
 }
 
 /// How a notice fared at a channel.
@@ -40,6 +54,8 @@ pub enum Delivery {
         /// Why, for the operator.
         error: String,
     },
+    /// There was nothing to tell: done, and nobody was told.
+    Passed,
     /// It is not tried any more.
     Dead {
         /// Why.
@@ -51,7 +67,7 @@ macro_rules! events {
     ($($rest:expr),+) => {
         concat!(
             "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
-             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, e.method \
+             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, e.method, a.created_at \
              FROM approval_event e JOIN approval a ON a.id = e.approval ",
             $($rest),+
         )
@@ -84,23 +100,25 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes that one person approved, and what proved them beyond their sign-in.
+    /// Notes that one person approved or refused (`word`), with their words, and how beyond a sign-in on our own pages.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn approved(
+    pub async fn decided(
         &mut self,
-        approval: &str,
-        at: u64,
-        by: &str,
+        (approval, at): (&str, u64),
+        word: &str,
+        (by, words): (&str, Option<&str>),
         method: Option<&str>,
     ) -> Result<(), StoreError> {
         query(
-            "INSERT INTO approval_event (approval, at, word, by, method) VALUES (?1, ?2, 'approved', ?3, ?4)",
+            "INSERT INTO approval_event (approval, at, word, by, words, method) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )
         .bind(approval)
         .bind(to_i64(at))
+        .bind(word)
         .bind(by)
+        .bind(words)
         .bind(method)
         .execute(&mut self.conn)
         .await?;
@@ -172,7 +190,7 @@ impl Tx {
     ) -> Result<Vec<(EventRow, u32)>, StoreError> {
         let rows = query(
             "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
-             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, coalesce(d.attempts, 0), e.method \
+             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, e.method, a.created_at, coalesce(d.attempts, 0) \
              FROM approval_event e JOIN approval a ON a.id = e.approval JOIN approval_channel c ON c.name = ?1 \
              LEFT JOIN approval_delivery d ON d.channel = c.name AND d.event = e.seq \
              WHERE e.seq > c.after AND e.recorded = 1 AND (d.state IS NULL OR (d.state = 'failed' AND d.next_at <= ?2)) \
@@ -184,8 +202,48 @@ impl Tx {
         .fetch_all(&mut self.conn)
         .await?;
         rows.iter()
-            .map(|row| Ok((event(row)?, row.try_get::<u32>(16)?)))
+            .map(|row| Ok((event(row)?, row.try_get::<u32>(18)?)))
             .collect()
+    }
+
+    /// Takes a notice that is owed at `now` until `until`, to give it: no other process gives it meanwhile. Gives whether
+    /// it was to be had.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn claim_notice(
+        &mut self,
+        channel: &str,
+        seq: u64,
+        (now, until): (u64, u64),
+    ) -> Result<bool, StoreError> {
+        let done = query(
+            "INSERT INTO approval_delivery (channel, event, state, attempts, next_at) VALUES (?1,?2,'failed',0,?4) \
+             ON CONFLICT (channel, event) DO UPDATE SET next_at = ?4 \
+             WHERE approval_delivery.state = 'failed' AND approval_delivery.next_at <= ?3",
+        )
+        .bind(channel)
+        .bind(to_i64(seq))
+        .bind(to_i64(now))
+        .bind(to_i64(until))
+        .execute(&mut self.conn)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Gives a notice back that was taken and not given: no attempt is counted.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn return_notice(&mut self, channel: &str, seq: u64) -> Result<(), StoreError> {
+        query(
+            "UPDATE approval_delivery SET next_at = 0 WHERE channel = ?1 AND event = ?2 AND state = 'failed'",
+        )
+        .bind(channel)
+        .bind(to_i64(seq))
+        .execute(&mut self.conn)
+        .await?;
+        Ok(())
     }
 
     /// Notes how a notice fared.
@@ -195,6 +253,7 @@ impl Tx {
     pub async fn delivered(&mut self, channel: &str, seq: u64, how: &Delivery) -> Result<(), StoreError> {
         let (state, next_at, error) = match how {
             Delivery::Delivered => ("delivered", 0, None),
+            Delivery::Passed => return self.passed(channel, seq).await,
             Delivery::Failed { next_at, error } => ("failed", *next_at, Some(error)),
             Delivery::Dead { error } => ("dead", 0, Some(error)),
         };
@@ -213,6 +272,84 @@ impl Tx {
         Ok(())
     }
 
+    /// A notice that needed no telling: it is done, and has no attempts, by which it is told from one that was taken.
+    async fn passed(&mut self, channel: &str, seq: u64) -> Result<(), StoreError> {
+        query(
+            "INSERT INTO approval_delivery (channel, event, state, attempts, next_at) VALUES (?1,?2,'delivered',0,0) \
+             ON CONFLICT (channel, event) DO UPDATE SET state = 'delivered', attempts = 0, next_at = 0, error = NULL \
+             WHERE approval_delivery.state = 'failed'",
+        )
+        .bind(channel)
+        .bind(to_i64(seq))
+        .execute(&mut self.conn)
+        .await?;
+        Ok(())
+    }
+
+    /// What a channel was told of one request before this transition: each as (word, whether the channel took it,
+    /// whether that is still open), oldest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn told_before(
+        &mut self,
+        channel: &str,
+        (approval, seq): (&str, u64),
+    ) -> Result<Vec<(String, bool, bool)>, StoreError> {
+        let rows = query(
+            "SELECT e.word, coalesce(d.state, 'failed'), coalesce(d.attempts, 0) \
+             FROM approval_event e JOIN approval_channel c ON c.name = ?1 \
+             LEFT JOIN approval_delivery d ON d.channel = c.name AND d.event = e.seq \
+             WHERE e.approval = ?2 AND e.seq < ?3 AND e.seq > c.after ORDER BY e.seq",
+        )
+        .bind(channel)
+        .bind(approval)
+        .bind(to_i64(seq))
+        .fetch_all(&mut self.conn)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let (state, attempts): (String, u32) = (row.try_get(1)?, row.try_get(2)?);
+                Ok((
+                    row.try_get(0)?,
+                    state == "delivered" && attempts > 0,
+                    state == "failed",
+                ))
+            })
+            .collect()
+    }
+
+    /// How it stands with requests and notices.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn waiting(&mut self) -> Result<Waiting, StoreError> {
+        let rows = query(
+            "SELECT state, count(*), min(created_at) FROM approval WHERE state IN ('pending','granted') GROUP BY state",
+        )
+        .fetch_all(&mut self.conn)
+        .await?;
+        let mut waiting = Waiting::default();
+        for row in &rows {
+            let (state, count): (String, u64) = (row.try_get(0)?, to_u64(row.try_get(1)?));
+            match state.as_str() {
+                "pending" => (waiting.pending, waiting.oldest) = (count, to_u64(row.try_get(2)?)),
+                _ => waiting.granted = count,
+            }
+        }
+        let rows = query(
+            "SELECT c.name, count(CASE WHEN d.state = 'failed' AND d.attempts > 0 THEN 1 END), count(CASE WHEN d.state = 'dead' THEN 1 END) \
+             FROM approval_channel c LEFT JOIN approval_delivery d ON d.channel = c.name GROUP BY c.name ORDER BY c.name",
+        )
+        .fetch_all(&mut self.conn)
+        .await?;
+        for row in &rows {
+            let (failed, dead) = (to_u64(row.try_get(1)?), to_u64(row.try_get(2)?));
+            waiting.notices.push((row.try_get(0)?, failed, dead));
+        }
+        Ok(waiting)
+    }
+
     /// Notices that were given up, with channel and reason, newest first.
     ///
     /// # Errors
@@ -220,7 +357,7 @@ impl Tx {
     pub async fn dead(&mut self, limit: u32) -> Result<Vec<(EventRow, String, String)>, StoreError> {
         let rows = query(
             "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
-             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, d.channel, coalesce(d.error, ''), e.method \
+             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, e.method, a.created_at, d.channel, coalesce(d.error, '') \
              FROM approval_delivery d JOIN approval_event e ON e.seq = d.event JOIN approval a ON a.id = e.approval \
              WHERE d.state = 'dead' ORDER BY e.seq DESC LIMIT ?1",
         )
@@ -228,7 +365,7 @@ impl Tx {
         .fetch_all(&mut self.conn)
         .await?;
         rows.iter()
-            .map(|row| Ok((event(row)?, row.try_get(16)?, row.try_get(17)?)))
+            .map(|row| Ok((event(row)?, row.try_get(18)?, row.try_get(19)?)))
             .collect()
     }
 }
@@ -252,5 +389,6 @@ fn event(row: &Row) -> Result<EventRow, StoreError> {
         resource: row.try_get(13)?,
         action_sha256: row.try_get(14)?,
         terms: row.try_get(15)?,
+        created_at: to_u64(row.try_get(17)?),
     })
 }

@@ -152,6 +152,16 @@ pub(super) fn document(value: &Value) -> Answer {
     answer
 }
 
+/// What load balancers ask for: whether this server takes further requests.
+pub(super) fn health(stops: bool) -> Answer {
+    if !stops {
+        return document(&json!({"status": "ok"}));
+    }
+    let mut answer = document(&json!({"status": "stopping"}));
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    answer
+}
+
 /// rmcp explains its own refusals in free text, some of it made from what was sent; only its JSON-RPC
 /// messages and event streams pass as they are.
 pub(super) fn in_our_words(answer: Answer, was_json: bool) -> Result<Answer, Fault> {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::HttpSpec;
 use super::annex::{self, Annex};
-use super::fault::{Answer, Fault, document, in_our_words, is_json};
+use super::fault::{Answer, Fault, document, health, in_our_words, is_json};
 use super::headers::{Headers, NOTHING};
 use super::listen;
 use super::lives::{Alive, Lives};
@@ -70,6 +70,7 @@ pub(super) struct Front {
     streams: Arc<Semaphore>,
     people: Seats,
     listeners: Seats,
+    leaving: CancellationToken,
     end: CancellationToken,
     refused: AtomicU64,
     foreign: Seldom,
@@ -78,11 +79,11 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Puts the parts together.
+    /// Puts the parts together. `stop` fires when the server was told to stop.
     ///
     /// # Errors
     /// Which entry of `spec` cannot be understood.
-    pub(super) fn new(door: Arc<dyn Door>, spec: HttpSpec) -> Result<Self, String> {
+    pub(super) fn new(door: Arc<dyn Door>, spec: HttpSpec, stop: CancellationToken) -> Result<Self, String> {
         let pace = Pace {
             progress: spec.progress_every,
             news: spec.news_apart,
@@ -126,6 +127,7 @@ impl Front {
             spec,
             sessions,
             calls,
+            leaving: stop,
             end,
             refused: AtomicU64::new(0),
             foreign: Seldom::default(),
@@ -204,7 +206,7 @@ impl Front {
         let path = request.uri().path();
         if path == "/healthz" {
             only(&request, &[Method::GET, Method::HEAD])?;
-            return Ok(document(&json!({"status": "ok"}))); // probes know no host name
+            return Ok(health(self.leaving.is_cancelled())); // probes know no host name
         }
         self.check_host(&request)?;
         if path == ENDPOINT {

@@ -47,13 +47,14 @@ const USUAL: [(HeaderName, &str); 4] = [
     ),
 ];
 
+/// On pages of the people's side that renew themselves or ask for a security key: the scripts that do, from here,
+/// and they ask here alone.
+pub(crate) const SCRIPTED: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                                   form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
 /// On pages of the people's side that ask for a security key: the script that does, from here, and leave to.
 pub(crate) const SECURITY_KEYS: [(HeaderName, &str); 2] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; \
-         frame-ancestors 'none'",
-    ),
+    (header::CONTENT_SECURITY_POLICY, SCRIPTED),
     (
         HeaderName::from_static("permissions-policy"),
         "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=(), \

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::Request;
+use http::{HeaderValue, Request, header};
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -32,6 +32,12 @@ const TURNED_AWAY: usize = 64;
 const UNREAD_BYTES: usize = 64 * 1024;
 const UNREAD_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a connection that came last may take to send its request.
+const LAST_REQUEST: Duration = Duration::from_millis(250);
+
+/// Connections that can wait to be accepted.
+const BACKLOG: usize = 4096;
+
 /// The bounds of one listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
@@ -43,6 +49,8 @@ pub(crate) struct Bounds {
     pub(crate) head_within: Duration,
     /// How long a write may make no progress.
     pub(crate) write_within: Duration,
+    /// How long, once the server was told to stop, whoever has not heard of it yet is still served.
+    pub(crate) leave_within: Duration,
 }
 
 /// What answers on a listener.
@@ -66,55 +74,120 @@ pub(crate) trait Site: Send + Sync + 'static {
     fn turn_away(&self) -> Answer;
 }
 
-/// Accepts until `shutdown` fires; gives the connections that are still open, which then finish what is
-/// under way and close.
+/// Accepts until `shutdown` fires, and then for as long as leaving takes: a load balancer has yet to see that this server
+/// stops, and a client that has a connection may be sending on it. Each answer from then on closes its connection, so that
+/// the next request comes to another server. Gives the connections that are still open, which then finish what
+/// is under way and close.
 pub(crate) async fn accept<S: Site>(
     site: &Arc<S>,
     listener: TcpListener,
     shutdown: &CancellationToken,
 ) -> JoinSet<()> {
-    let most = site.bounds().connections.min(Semaphore::MAX_PERMITS);
-    let connections = Arc::new(Semaphore::new(most));
-    let beyond = Arc::new(Semaphore::new(TURNED_AWAY));
-    let crowd = Arc::new(Crowd::default());
-    let mut open = JoinSet::new();
+    let mut hall = Hall::new(site, shutdown);
+    let leave_within = site.bounds().leave_within;
+    let mut leaving = std::pin::pin!(async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(leave_within).await;
+    });
     loop {
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => return open,
-            Some(_) = open.join_next(), if !open.is_empty() => continue,
+            () = &mut leaving => break,
+            Some(_) = hall.open.join_next(), if !hall.open.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
-        let (stream, from) = match accepted {
-            Ok((stream, from)) => (stream, from.ip()),
+        match accepted {
+            Ok((stream, from)) => hall.enter(stream, from.ip()),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: let some close
-                continue;
             }
-        };
-        let one = match site.is_proxy(from) {
+        }
+    }
+    hall.enter_last(listener);
+    let idle = async { while hall.open.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(leave_within.min(LAST_REQUEST), idle).await;
+    hall.leave.left.cancel();
+    hall.open
+}
+
+/// Who is connected to one listener.
+struct Hall<S> {
+    site: Arc<S>,
+    connections: Arc<Semaphore>,
+    beyond: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
+    leave: Leave,
+    open: JoinSet<()>,
+}
+
+impl<S: Site> Hall<S> {
+    fn new(site: &Arc<S>, shutdown: &CancellationToken) -> Self {
+        let most = site.bounds().connections.min(Semaphore::MAX_PERMITS);
+        Self {
+            site: Arc::clone(site),
+            connections: Arc::new(Semaphore::new(most)),
+            beyond: Arc::new(Semaphore::new(TURNED_AWAY)),
+            crowd: Arc::new(Crowd::default()),
+            leave: Leave {
+                told: shutdown.clone(),
+                left: CancellationToken::new(),
+            },
+            open: JoinSet::new(),
+        }
+    }
+
+    fn enter(&mut self, stream: TcpStream, from: IpAddr) {
+        let one = match self.site.is_proxy(from) {
             true => Ok(None),
-            false => crowd.enter(place(from), site.bounds().per_address).map(Some),
+            false => self
+                .crowd
+                .enter(place(from), self.site.bounds().per_address)
+                .map(Some),
         };
         let room = one.and_then(|one| {
-            let permit = Arc::clone(&connections).try_acquire_owned().ok();
+            let permit = Arc::clone(&self.connections).try_acquire_owned().ok();
             permit.map(|permit| (permit, one)).ok_or(Full)
         });
         let (held, welcome) = match room {
             Ok(held) => (held, true),
-            Err(Full) => match Arc::clone(&beyond).try_acquire_owned() {
+            Err(Full) => match Arc::clone(&self.beyond).try_acquire_owned() {
                 Ok(permit) => ((permit, None), false),
-                Err(_) => continue,
+                Err(_) => return,
             },
         };
-        open.spawn(connection(
-            Arc::clone(site),
-            (stream, from),
-            shutdown.clone(),
-            held,
-            welcome,
-        ));
+        let (site, leave) = (Arc::clone(&self.site), self.leave.clone());
+        self.open
+            .spawn(connection(site, (stream, from), leave, held, welcome));
     }
+
+    /// Whoever the system has let in already: closing the listener would reset them, perhaps with their request on
+    /// its way.
+    fn enter_last(&mut self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        // Without blocking, as it was; no more than can have been waiting.
+        for _ in 0..BACKLOG {
+            let Ok((stream, from)) = listener.accept() else {
+                return;
+            };
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                self.enter(stream, from.ip());
+            }
+        }
+    }
+}
+
+/// How a connection hears that the server stops.
+#[derive(Debug, Clone)]
+struct Leave {
+    /// Whoever is answered is told to come back on another connection.
+    told: CancellationToken,
+    /// What is unused is closed.
+    left: CancellationToken,
 }
 
 /// No room.
@@ -163,7 +236,7 @@ impl Drop for One {
 async fn connection<S: Site>(
     site: Arc<S>,
     (stream, from): (TcpStream, IpAddr),
-    shutdown: CancellationToken,
+    leave: Leave,
     _held: (OwnedSemaphorePermit, Option<One>),
     welcome: bool,
 ) {
@@ -174,14 +247,19 @@ async fn connection<S: Site>(
     let bounds = site.bounds();
     let ledger = Arc::new(site.ledger());
     let io = TokioIo::new(Line::new(stream, Arc::clone(&ledger), bounds.write_within));
+    let Leave { told, left } = leave;
     let service = service_fn(move |request| {
-        let (site, ledger) = (Arc::clone(&site), Arc::clone(&ledger));
+        let (site, ledger, told) = (Arc::clone(&site), Arc::clone(&ledger), told.clone());
         async move {
-            Ok::<_, Infallible>(if welcome {
-                site.answer(request, from, &ledger).await
-            } else {
-                site.turn_away()
-            })
+            let mut answer = match welcome {
+                true => site.answer(request, from, &ledger).await,
+                false => site.turn_away(),
+            };
+            if told.is_cancelled() {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(answer)
         }
     });
     let served = http1::Builder::new()
@@ -195,7 +273,7 @@ async fn connection<S: Site>(
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
-        () = shutdown.cancelled() => {
+        () = left.cancelled() => {
             served.as_mut().graceful_shutdown();
             served.await
         }

@@ -112,10 +112,16 @@ fn h3_that_people_of_two_issuers_can_be_one_is_said() {
     let control = "[server]\ncontrol_listen = \"127.0.0.1:1\"\ncontrol_url = \"http://localhost:1\"\n";
     let one = "[[issuer]]\nname = \"corp\"\nurl = \"https://login.example.com\"\nmode = \"bearer\"\ncontrol_audience = \"people\"\n";
     let two = "[[issuer]]\nname = \"partner\"\nurl = \"https://login.example.org\"\nmode = \"bearer\"\n";
+    let disjoint = "[approval]\ndisjoint_issuers = true\n";
     closes(
         "one-person-two-issuers",
+        &format!("{control}{disjoint}{one}{two}"),
+        &format!("{control}{disjoint}{one}"),
+    );
+    closes(
+        "one-issuer-approves",
         &format!("{control}{one}{two}"),
-        &format!("{control}{one}"),
+        &format!("{control}{disjoint}{one}{two}"),
     );
 }
 

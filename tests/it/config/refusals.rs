@@ -32,6 +32,7 @@ fn the_smallest_configuration_has_these_defaults() {
             },
             calls: 256,
             calls_per_person: 64,
+            lookups_per_hour: 20,
             body_bytes: 1048576,
         },
         Audit {
@@ -514,6 +515,53 @@ fn tokens_are_for_what_cannot_be_counted_up_and_nobody_names_our_own_schema() {
     assert!(config.token_key_file.to_string_lossy().ends_with(".tokens.key"));
 }
 
+/// Two resources whose masking views have one place and are not the same would undo each other's.
+#[test]
+fn masking_views_of_two_resources_are_apart_or_the_same() {
+    let two = |rest: &str, columns: &str| {
+        format!(
+            "[[resource]]\nname = \"x\"\nkind = \"mysql\"\nurl = \"mysql://a@localhost/shop\"\n[resource.columns]\n\"a.b\" = \"public\"\n\
+             [[resource]]\nname = \"y\"\nkind = \"mysql\"\n{rest}\n[resource.columns]\n{columns}\n"
+        )
+    };
+    let (same, other) = ("\"a.b\" = \"public\"", "\"a.c\" = \"public\"");
+    for (rest, columns) in [
+        ("url = \"mysql://b@localhost/shop\"", other),
+        ("url = \"mysql://b@localhost:3306/shop\"", other),
+        (
+            "url = \"mysql://b@localhost/blog\"\nviews = \"SHOP_tollgate\"",
+            same,
+        ),
+        (
+            "url = \"mysql://b@localhost/shop\"\nviews = \"shop_tollgate_key\"",
+            same,
+        ),
+        (
+            "url = \"mysql://b@localhost/shop\"\ncolumns_default = \"show\"",
+            "\"a.b\" = \"public\"\n\"a.c\" = \"none\"",
+        ),
+    ] {
+        let refused = refusal_of(&format!("[classes]\nnone = \"null\"\n{}", two(rest, columns)));
+        assert!(
+            refused.contains("`y` and `x` would have different masking views"),
+            "{rest}: {refused}"
+        );
+        assert!(refused.contains("views = \"y_views\""), "{rest}: {refused}");
+    }
+    for (rest, columns) in [
+        ("url = \"mysql://b@localhost/shop\"", same), // another account, the same views
+        ("url = \"mysql://b@localhost/shop\"\nviews = \"shop_y\"", other),
+        ("url = \"mysql://b@localhost:3307/shop\"", other),
+        (
+            "url = \"mysql://b@localhost/shop\"\ncolumns_default = \"show\"",
+            same,
+        ), // reads the tables
+    ] {
+        let text = format!("{LEAST}{}", two(rest, columns));
+        assert!(parse(&text).is_ok(), "{rest}: {:?}", parse(&text).err());
+    }
+}
+
 /// Row 44: a default key shared by every installation opened the gateway.
 #[test]
 fn incident_44_a_secret_is_a_reference_and_has_no_default() {
@@ -530,9 +578,9 @@ fn incident_44_a_secret_is_a_reference_and_has_no_default() {
     tollgate.toml:6:10: secret: is empty
       instead: write "env:NAME" for an environment variable or "file:/absolute/path" for a file
     "#);
-    assert_snapshot!(refusal_of("[[approval.channel]]\nkind = \"slack\"\nsecret = \"env:HOOK\"\n"), @r#"
-    tollgate.toml:4:8: unknown kind of channel `slack`
-      instead: the kinds of channel in this version are `webhook`
+    assert_snapshot!(refusal_of("[[approval.channel]]\nkind = \"pigeon\"\nsecret = \"env:HOOK\"\n"), @r#"
+    tollgate.toml:4:8: unknown kind of channel `pigeon`
+      instead: the kinds of channel in this version are `webhook`, `teams`, `slack`
     "#);
     assert_snapshot!(
         refusal_of("[[approval.channel]]\nkind = \"webhook\"\nurl = \"http://hook.example.com\"\nsecret = \"env:HOOK\"\n"),

@@ -18,7 +18,7 @@ const OTHERS: &str = "0000000000000000000000000others0";
 
 /// Two sessions; `third` administers.
 #[derive(Debug)]
-struct Two {
+pub(super) struct Two {
     open: Mutex<Vec<SessionCard>>,
     ended: Mutex<Vec<(String, String)>>,
 }
@@ -61,7 +61,7 @@ impl SessionDesk for Two {
     }
 }
 
-async fn place() -> (Place, Arc<Two>) {
+pub(super) async fn place() -> (Place, Arc<Two>) {
     let desk = Arc::new(Two {
         open: Mutex::new(vec![
             card(MINE, "second", HOSTILE),

@@ -269,6 +269,35 @@ async fn every_answer_carries_what_keeps_it_in_its_place() {
 }
 
 #[tokio::test]
+async fn a_list_is_asked_for_by_name_and_a_page_at_a_time() {
+    let place = Place::new().await;
+    let (second, asker) = (place.id_token("second"), place.id_token("asker"));
+    let ids = async |token: &str, query: &str| {
+        let answer = place.get(&format!("/api/approvals?{query}"), Some(token)).await;
+        assert_eq!(answer.status(), 200, "{query}");
+        let page: Value = answer.json().await.unwrap();
+        assert!(page.get("next").is_none(), "{page}");
+        let all = page["approvals"].as_array().unwrap().clone();
+        all.iter()
+            .map(|one| (one["id"] == ID, one["rules"][0].clone()))
+            .collect::<Vec<_>>()
+    };
+    let one = [(true, json!("dba-approves"))];
+    assert_eq!(ids(&second, "show=waiting").await, one);
+    assert_eq!(ids(&second, "show=own").await, []);
+    assert_eq!(ids(&asker, "show=own&state=pending").await, one);
+    assert_eq!(ids(&asker, "show=own&state=spent").await, []);
+    for (query, status) in [
+        ("show=all", 404),
+        ("show=own&state=x", 400),
+        ("show=own&before=x", 400),
+    ] {
+        let answer = place.get(&format!("/api/approvals?{query}"), Some(&second)).await;
+        assert_eq!(answer.status(), status, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn hostile_words_stay_words_in_json() {
     let place = Place::with(sheet(HOSTILE), |_| {}).await;
     let token = place.id_token("second");
@@ -291,7 +320,9 @@ async fn the_description_is_of_these_very_addresses() {
     for (path, item) in described["paths"].as_object().unwrap() {
         for method in ["get", "post", "put", "delete", "patch"] {
             let address = format!("{}{}", place.url, path.replace("{id}", &"z".repeat(32)));
-            let address = address.replace("{key}", &"z".repeat(12));
+            let address = address
+                .replace("{key}", &"z".repeat(12))
+                .replace("{integration}", "none");
             let verb = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let mut request = http().request(verb, address).bearer_auth(&token);
             if method != "get" {
@@ -312,13 +343,23 @@ async fn the_description_is_of_these_very_addresses() {
         [
             "get /api/approvals",
             "get /api/approvals/{id}",
+            "get /api/break-glass",
+            "get /api/delegations",
+            "get /api/grants",
             "get /api/keys",
             "get /api/openapi.json",
             "get /api/sessions",
             "get /api/sign-in",
+            "get /api/stats",
             "post /api/approvals/{id}/approve",
+            "post /api/approvals/{id}/break-glass",
             "post /api/approvals/{id}/cancel",
             "post /api/approvals/{id}/refuse",
+            "post /api/break-glass/{id}/review",
+            "post /api/callbacks/{integration}",
+            "post /api/delegations",
+            "post /api/delegations/{id}/end",
+            "post /api/grants/{id}/revoke",
             "post /api/keys",
             "post /api/keys/{key}/revoke",
             "post /api/keys/{key}/rotate",

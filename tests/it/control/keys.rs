@@ -91,7 +91,7 @@ impl KeyDesk for Keys {
 }
 
 /// A control side that looks after keys.
-async fn place() -> Place {
+pub(super) async fn place() -> Place {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("t.db").display());
     let store = Store::open(&url, &Tuning::default()).await.unwrap();

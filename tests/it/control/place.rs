@@ -1,7 +1,7 @@
 //! A control side with one request in front of it, an issuer people sign in at, and a browser in small.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use axum::{Json, Router};
 use futures::future::BoxFuture;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tollgate::approval::listing::{Counts, Listed, Listing, Shelf, Wanted};
 use tollgate::approval::review::{Card, Choice, NotDecided, Reviewer, Sheet, State};
 use tollgate::call::{ApprovalId, Approver, Bound};
 use tollgate::clock::{System, Timestamp, World};
-use tollgate::console::{self, Desk, Spec};
+use tollgate::console::{self, Around, Desk, Spec};
 use tollgate::identity::issuer::{DemoClient, DemoIssuer, DemoSpec, Page};
 use tollgate::identity::security_keys::About;
 use tollgate::identity::{GroupMap, HttpFetch, Identity, IdentitySpec, IssuerSpec};
@@ -65,6 +67,11 @@ pub(super) struct OneRequest {
     pub(super) cancelled: Mutex<Vec<String>>,
     /// As the approval stage does with `webauthn = "required"`.
     pub(super) needs_key: AtomicBool,
+    /// What stands around it.
+    pub(super) around: Mutex<Option<Around>>,
+    /// So many more of the same in lists.
+    pub(super) more: AtomicUsize,
+    changed: watch::Sender<()>,
 }
 
 impl OneRequest {
@@ -74,6 +81,19 @@ impl OneRequest {
             decided: Mutex::default(),
             cancelled: Mutex::default(),
             needs_key: AtomicBool::new(false),
+            around: Mutex::default(),
+            more: AtomicUsize::new(0),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    fn shelf(&self, reviewer: &Reviewer, sheet: &Sheet) -> Shelf {
+        if reviewer.user.id() == sheet.card.requester {
+            Shelf::Own
+        } else if sheet.card.state == State::Pending {
+            Shelf::Waiting
+        } else {
+            Shelf::Decided
         }
     }
 
@@ -92,10 +112,72 @@ impl OneRequest {
     }
 }
 
+impl OneRequest {
+    /// Changes the request, and tells whoever looks at it.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Sheet)) {
+        change(&mut self.sheet.lock().unwrap());
+        self.changed.send_replace(());
+    }
+}
+
 impl Desk for OneRequest {
-    fn list<'a>(&'a self, reviewer: &'a Reviewer) -> BoxFuture<'a, Result<Vec<Card>, NotDecided>> {
+    fn page<'a>(
+        &'a self,
+        reviewer: &'a Reviewer,
+        wanted: &'a Wanted,
+    ) -> BoxFuture<'a, Result<Listing, NotDecided>> {
         let one = self.may_see(reviewer, &ApprovalId(ID.to_owned()));
-        Box::pin(async move { Ok(one.into_iter().map(|sheet| sheet.card).collect()) })
+        let seen = one
+            .into_iter()
+            .filter(|sheet| wanted.shelf == Shelf::All || self.shelf(reviewer, sheet) == wanted.shelf);
+        let filtered = seen.filter(|sheet| {
+            let card = &sheet.card;
+            wanted.state.is_none_or(|state| state == card.state)
+                && wanted.tool.as_ref().is_none_or(|tool| *tool == card.tool)
+                && (wanted.resource.is_none() || wanted.resource == card.resource)
+        });
+        let more = self.more.load(Ordering::SeqCst);
+        let items = filtered
+            .flat_map(|sheet| {
+                let rules: BTreeSet<String> = sheet.because.iter().map(|(id, _)| id.clone()).collect();
+                std::iter::repeat_n(
+                    Listed {
+                        card: sheet.card,
+                        rules,
+                    },
+                    1 + more,
+                )
+            })
+            .collect();
+        Box::pin(async move { Ok(Listing { items, next: None }) })
+    }
+
+    fn counts<'a>(&'a self, reviewer: &'a Reviewer) -> BoxFuture<'a, Result<Counts, NotDecided>> {
+        let one = self.may_see(reviewer, &ApprovalId(ID.to_owned()));
+        let mut counts = Counts::default();
+        if let Ok(sheet) = one {
+            match self.shelf(reviewer, &sheet) {
+                Shelf::Waiting => counts.waiting = 1,
+                Shelf::Own => counts.own = 1,
+                Shelf::Decided | Shelf::All => counts.decided = 1,
+            }
+        }
+        Box::pin(async move { Ok(counts) })
+    }
+
+    fn around<'a>(
+        &'a self,
+        reviewer: &'a Reviewer,
+        id: &'a ApprovalId,
+    ) -> BoxFuture<'a, Result<Option<Around>, NotDecided>> {
+        Box::pin(async move {
+            self.may_see(reviewer, id)?;
+            Ok(self.around.lock().unwrap().clone())
+        })
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<()>> {
+        Some(self.changed.subscribe())
     }
 
     fn show<'a>(
@@ -136,9 +218,16 @@ impl Desk for OneRequest {
             if matches!(&choice, Choice::Refuse(reason) if reason.is_empty()) {
                 return Err(NotDecided::BadReason("say why"));
             }
-            self.decided.lock().unwrap().push((reviewer.user.id(), choice));
+            self.decided
+                .lock()
+                .unwrap()
+                .push((reviewer.user.id(), choice.clone()));
             let mut sheet = self.sheet.lock().unwrap();
-            sheet.card.state = State::Granted;
+            sheet.card.state = match choice {
+                Choice::Approve | Choice::ApproveFor(_) => State::Granted,
+                Choice::Refuse(_) => State::Refused,
+            };
+            self.changed.send_replace(());
             Ok(sheet.card.clone())
         })
     }
@@ -177,6 +266,9 @@ pub(super) fn sheet(words: &str) -> Sheet {
             may_decide: false,
             may_refuse: false,
             may_withdraw: false,
+            similar: None,
+            grant: None,
+            escalated_to: Vec::new(),
         },
         action_sha256: SHA.to_owned(),
         because: vec![(
@@ -196,6 +288,9 @@ pub(super) fn sheet(words: &str) -> Sheet {
         })),
         bound: Bound::Keys,
         unattended: false,
+        offer: None,
+        ahead: false,
+        may_break_glass: false,
         claimed_reason: Some(words.to_owned()),
         history: vec![(
             "2026-11-22T09:31:00.000Z".to_owned(),
@@ -233,6 +328,11 @@ impl Place {
     }
 
     pub(super) async fn with(sheet: Sheet, change: impl FnOnce(&mut Spec)) -> Self {
+        Self::beside(&[], sheet, change).await
+    }
+
+    /// With further issuers of these names, where nobody answers.
+    pub(super) async fn beside(others: &[&str], sheet: Sheet, change: impl FnOnce(&mut Spec)) -> Self {
         let world = Arc::new(Ahead {
             system: System::new(),
             seconds: AtomicU64::new(0),
@@ -240,16 +340,20 @@ impl Place {
         let control = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://localhost:{}", control.local_addr().unwrap().port());
         let (issuer, secrets) = issuer(&url, world.clone()).await;
+        let metadata = issuer.metadata();
+        let own = metadata["issuer"].as_str().unwrap().to_owned();
+        let others = others
+            .iter()
+            .map(|name| (*name, format!("http://127.0.0.1:1/{name}")));
+        let issuers = std::iter::once(("demo", own)).chain(others);
         let spec = IdentitySpec {
-            issuers: vec![{
-                let mut spec = IssuerSpec::new(
-                    "demo",
-                    issuer.metadata()["issuer"].as_str().unwrap(),
-                    "http://127.0.0.1:1/mcp",
-                );
-                spec.control_audience = Some(CLIENT.to_owned());
-                spec
-            }],
+            issuers: issuers
+                .map(|(name, url)| {
+                    let mut spec = IssuerSpec::new(name, &url, "http://127.0.0.1:1/mcp");
+                    spec.control_audience = Some(CLIENT.to_owned());
+                    spec
+                })
+                .collect(),
             groups: GroupMap::parse([("dba", vec!["demo:dba"])]).unwrap(),
             resource: "http://127.0.0.1:1/mcp".to_owned(),
             scopes: Vec::new(),
@@ -443,7 +547,7 @@ impl Browser {
         format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(80))
     }
 
-    fn cookies(&self, url: &str) -> String {
+    pub(super) fn cookies(&self, url: &str) -> String {
         let host = Self::host(url);
         let mine = self.jar.iter().filter(|((at, _), _)| *at == host);
         let pairs: Vec<String> = mine.map(|((_, name), value)| format!("{name}={value}")).collect();

@@ -13,9 +13,9 @@ use crate::support::agent::Agent;
 use crate::support::site::Site;
 use crate::support::until;
 
-const CLIENT: &str = "tollgate-control";
+pub(super) const CLIENT: &str = "tollgate-control";
 /// Analysts read the shop when a `dba` agrees.
-const POLICY: &str = r#"
+pub(super) const POLICY: &str = r#"
 @id("analysts") permit (principal in Tollgate::Group::"analyst",
   action in [Tollgate::Action::"describe", Tollgate::Action::"sql_read"],
   resource in Tollgate::Label::"shop");
@@ -27,10 +27,10 @@ unless { context.satisfied.contains("people-agree") };
 "#;
 
 /// What a receiver got: headers and body, as they came.
-type Received = Arc<Mutex<Vec<(Vec<(String, String)>, String)>>>;
+pub(crate) type Received = Arc<Mutex<Vec<(Vec<(String, String)>, String)>>>;
 
 /// Takes every notice and keeps it.
-async fn receiver() -> (String, Received) {
+pub(crate) async fn receiver() -> (String, Received) {
     let received = Received::default();
     let kept = received.clone();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -51,16 +51,25 @@ async fn receiver() -> (String, Received) {
     (url, received)
 }
 
-fn secret() -> String {
+pub(crate) fn secret() -> String {
     ["whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"].concat()
 }
 
-struct Whole {
-    site: Site,
-    control: String,
-    received: Received,
+pub(super) struct Whole {
+    pub(super) site: Site,
+    pub(super) control: String,
+    pub(super) received: Received,
     stop: tokio_util::sync::CancellationToken,
     serving: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+/// A file of the site with a secret that nobody else reads; as configuration refers to it.
+pub(crate) fn secret_file(site: &Site, name: &str, secret: &str) -> String {
+    let file = site.dir.path().join(name);
+    std::fs::write(&file, secret).unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, private).unwrap();
+    format!("file:{}", file.display())
 }
 
 impl Whole {
@@ -70,15 +79,18 @@ impl Whole {
 
     /// With more keys of `[approval]`.
     async fn with(approval: &str) -> Self {
+        Self::dressed(approval, POLICY, |_| String::new()).await
+    }
+
+    /// With these policies, and more keys of the channel.
+    pub(super) async fn dressed(approval: &str, policy: &str, channel: impl Fn(&Site) -> String) -> Self {
         let mut site = Site::new().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let control = format!("http://localhost:{port}");
         let (hook, received) = receiver().await;
-        let file = site.dir.path().join("hook.secret");
-        std::fs::write(&file, secret()).unwrap();
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&file, private).unwrap();
+        let told = secret_file(&site, "hook.secret", &secret());
+        let channel = channel(&site);
         let text = std::fs::read_to_string(site.config()).unwrap();
         let text = text
             .replacen(
@@ -93,10 +105,9 @@ impl Whole {
             );
         std::fs::write(site.config(), text).unwrap();
         site.configure(&format!(
-            "[approval]\nhold_seconds = 90\n{approval}[[approval.channel]]\nkind = \"webhook\"\nurl = \"{hook}\"\nsecret = \"file:{}\"\n",
-            file.display()
+            "[approval]\nhold_seconds = 90\n{approval}[[approval.channel]]\nkind = \"webhook\"\nurl = \"{hook}\"\nsecret = \"{told}\"\n{channel}"
         ));
-        site.set_policies(POLICY);
+        site.set_policies(policy);
         let config = tollgate::config::Config::load(&site.config()).unwrap();
         let stop = tokio_util::sync::CancellationToken::new();
         let app = tollgate::app::App::build(config, tollgate::app::Purpose::Serve)
@@ -113,7 +124,7 @@ impl Whole {
         }
     }
 
-    async fn api(&self, token: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(super) async fn api(&self, token: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let url = format!("{}{path}", self.control);
         let request = match body {
             Some(body) => http().post(url).json(body),
@@ -121,6 +132,11 @@ impl Whole {
         };
         let answer = request.bearer_auth(token).send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    pub(super) async fn end(self) {
+        self.stop.cancel();
+        self.serving.await.unwrap().unwrap();
     }
 
     fn told(&self) -> Vec<String> {

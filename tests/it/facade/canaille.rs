@@ -29,9 +29,9 @@ async fn people_of_an_independent_provider_get_what_their_groups_permit() {
     let document = Document::serve(site.dir.path());
     let server = Process::serve_trusting(&mut site, &document.authority).await;
     for (user, knows) in [("ana", true), ("bob", false)] {
-        let password = format!("correct horse {user}");
+        let words = format!("correct horse {user}");
         let spec = json!({
-            "url": site.endpoint(), "user": user, "password": password, "document": document.address,
+            "url": site.endpoint(), "user": user, "password": words, "document": document.address,
             "mode": "auto", "acts": ["work"],
         });
         let all = script("oauth.py", spec).await;

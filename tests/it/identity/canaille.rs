@@ -92,8 +92,8 @@ async fn sign_in(party: &Oidc, number: u8, user: &str) -> Result<SignedIn, SignI
         acr_values: Vec::new(),
     };
     let url = party.begin(&question).await.unwrap();
-    let password = format!("correct horse {user}");
-    let spec = json!({"url": url.as_str(), "user": user, "password": password, "to": REDIRECT});
+    let words = format!("correct horse {user}");
+    let spec = json!({"url": url.as_str(), "user": user, "password": words, "to": REDIRECT});
     let ended = script("person.py", spec).await;
     let at = Url::parse(ended["at"].as_str().unwrap()).unwrap();
     assert!(at.as_str().starts_with(REDIRECT), "{ended}");

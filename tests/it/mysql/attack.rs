@@ -217,3 +217,111 @@ async fn the_servers_own_modes_change_nothing() {
         }
     }
 }
+
+/// What is there and was made by somebody else is not written over, whatever its name.
+#[tokio::test]
+async fn another_s_things_are_not_written_over() {
+    let stand = Stand::new("").await;
+    stand.sql("CREATE VIEW shop_tollgate.report AS SELECT 1 AS one; CREATE TABLE report (a int)");
+    let refused = database(&stand.spec).make_views(&root()).await.unwrap_err();
+    let why = refused.detail.unwrap();
+    assert!(
+        why.contains("shop_tollgate.report is there and is somebody else's"),
+        "{why}"
+    );
+    assert_eq!(stand.sql("SELECT one FROM shop_tollgate.report"), "1");
+    stand.sql("DROP VIEW shop_tollgate.report; CREATE TABLE shop_tollgate.report (kept int)");
+    assert!(database(&stand.spec).views(&root()).await.is_err());
+    stand.sql("DROP TABLE shop_tollgate.report");
+    stand.make_views().await;
+    // One that was made and that somebody put another in the place of is made again.
+    stand.sql("CREATE OR REPLACE VIEW shop_tollgate.report AS SELECT 1 AS one");
+    stand.make_views().await;
+    assert_eq!(stand.rows("SELECT count(*) FROM report").await, json!([[0]]));
+}
+
+/// The views have the rights of an account that nobody may use.
+#[tokio::test]
+async fn an_account_that_somebody_can_use_owns_no_views() {
+    let stand = Stand::new("CREATE ROLE boss").await;
+    for (change, undo, word) in [
+        (
+            "ALTER USER tollgate_views@localhost ACCOUNT UNLOCK",
+            "ALTER USER tollgate_views@localhost ACCOUNT LOCK",
+            "is not locked",
+        ),
+        (
+            "ALTER USER tollgate_views@localhost IDENTIFIED BY 'known-to-somebody' ACCOUNT UNLOCK",
+            "ALTER USER tollgate_views@localhost ACCOUNT LOCK",
+            "is not locked",
+        ),
+        (
+            "GRANT PROXY ON tollgate_views@localhost TO reader",
+            "REVOKE PROXY ON tollgate_views@localhost FROM reader",
+            "PROXY",
+        ),
+        (
+            "GRANT FILE ON *.* TO tollgate_views@localhost",
+            "REVOKE FILE ON *.* FROM tollgate_views@localhost",
+            "FILE ON *.*",
+        ),
+        (
+            "GRANT INSERT ON shop.* TO tollgate_views@localhost",
+            "REVOKE INSERT ON shop.* FROM tollgate_views@localhost",
+            "INSERT",
+        ),
+        (
+            "GRANT boss TO tollgate_views@localhost",
+            "REVOKE boss FROM tollgate_views@localhost",
+            "boss",
+        ),
+        (
+            "GRANT SELECT ON shop.* TO tollgate_views@localhost WITH GRANT OPTION",
+            "REVOKE GRANT OPTION ON shop.* FROM tollgate_views@localhost",
+            "SELECT ON `shop`.*",
+        ),
+    ] {
+        stand.sql(change);
+        let refused = database(&stand.spec).make_views(&root()).await.unwrap_err();
+        let why = refused.detail.unwrap();
+        assert!(
+            why.contains(word) && why.contains("'tollgate_views'@'localhost'"),
+            "{change}: {why}"
+        );
+        assert!(
+            !why.contains("known-to-somebody") && !why.contains("PASSWORD '"),
+            "{why}"
+        );
+        stand.sql(undo);
+        stand.make_views().await;
+    }
+}
+
+/// What is printed for an administrator to read shows every character, and is run as it is meant.
+#[tokio::test]
+async fn a_name_that_would_steer_a_terminal_is_shown_in_escapes() {
+    let names = [
+        "a\u{1b}[2Jb",
+        "one\r\nDROP TABLE shop.orders;",
+        "\u{202e}snwo",
+        "z\u{200b}z",
+    ];
+    let tables: Vec<String> = names
+        .iter()
+        .map(|name| format!("CREATE TABLE `{name}` (`{name}` varchar(40), id int)"))
+        .collect();
+    let stand = Stand::new(&tables.join(";")).await;
+    let script = database(&stand.spec).views(&root()).await.unwrap().script();
+    let hidden = |c: char| c != '\n' && tollgate::call::is_unseen(c);
+    assert!(!script.contains(hidden), "{script}");
+    assert!(
+        !script.lines().any(|line| line.starts_with("DROP TABLE")),
+        "{script}"
+    );
+    stand.server.sql(
+        "mysql",
+        "DROP DATABASE shop_tollgate; CREATE DATABASE shop_tollgate",
+    );
+    stand.server.sql("mysql", &script);
+    assert_eq!(stand.rows("SELECT count(*) FROM orders").await, json!([[3]]));
+}

@@ -69,6 +69,17 @@ async fn a_change_of_the_catalogue_under_way_ends_the_call() {
         json!([[10, 1, 500, "***"]]),
         "masked until somebody lists it"
     );
+    // What is wrong with a statement that met another catalogue is not told either.
+    let gone = || {
+        stand.sql("RENAME TABLE orders TO former");
+    };
+    let answer = stand.call_with(&["analyst"], request(), &never, gone).await;
+    assert_eq!(code(&answer), "target_failed", "{answer}");
+    assert_eq!(answer["refusal"]["retry"], json!(true), "{answer}");
+    assert!(
+        answer["refusal"]["message"].as_str().unwrap().contains("changed"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

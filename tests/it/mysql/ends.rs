@@ -1,6 +1,12 @@
 //! Answers of any length, and calls that end before their statements do.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use serde_json::json;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::{ConnectOptions, Connection};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tollgate::call::Request;
 use tollgate::call::request::SqlQuery;
@@ -34,6 +40,15 @@ async fn active(stand: &Stand, many: &str) {
     .await;
 }
 
+/// The connection that works at the statement without an end, once one does: before it come short ones of the call's own.
+async fn endless(stand: &Stand) -> String {
+    let id = "SELECT id FROM information_schema.processlist WHERE user = 'reader' AND command = 'Execute' AND info LIKE '%numbers%'";
+    until("the statement is under way", async || {
+        Some(stand.sql(id)).filter(|id| !id.is_empty())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn pages_are_of_one_result_and_no_answer_is_longer_than_it_may_be() {
     let stand = stand(30).await;
@@ -45,6 +60,7 @@ async fn pages_are_of_one_result_and_no_answer_is_longer_than_it_may_be() {
     let mut cursor = None;
     for page in 0..3 {
         let asked = SqlQuery {
+            lookup: None,
             limit: Some(700),
             cursor: cursor.clone(),
             ..query(statement)
@@ -57,6 +73,7 @@ async fn pages_are_of_one_result_and_no_answer_is_longer_than_it_may_be() {
         assert!(cursor.is_some());
     }
     let exact = SqlQuery {
+        lookup: None,
         limit: Some(3),
         ..query("SELECT id FROM orders ORDER BY id")
     };
@@ -66,11 +83,13 @@ async fn pages_are_of_one_result_and_no_answer_is_longer_than_it_may_be() {
         "there is no more"
     );
     let past = SqlQuery {
+        lookup: None,
         cursor: cursor.clone().map(|cursor| cursor.replacen("2100", "99999", 1)),
         ..query(statement)
     };
     assert_eq!(stand.ask(past).await["data"]["row_count"], json!(0));
     let other = SqlQuery {
+        lookup: None,
         cursor,
         ..query("SELECT n FROM numbers ORDER BY n DESC")
     };
@@ -110,7 +129,7 @@ async fn a_call_that_ends_takes_its_statement_with_it() {
     let cancel = CancellationToken::new();
     let request = || Request::SqlQuery(query(ENDLESS));
     let (answer, ()) = tokio::join!(stand_ref.call(&["analyst"], request(), &cancel), async {
-        active(stand_ref, "1").await;
+        endless(stand_ref).await;
         cancel.cancel();
     });
     assert_eq!(code(&answer), "cancelled");
@@ -119,17 +138,14 @@ async fn a_call_that_ends_takes_its_statement_with_it() {
     let never = CancellationToken::new();
     tokio::select! {
         answer = stand_ref.call(&["analyst"], request(), &never) => panic!("{answer}"),
-        () = active(stand_ref, "1") => {}
+        _ = endless(stand_ref) => {}
     }
     active(stand_ref, "0").await;
     // The server goes away under a statement, and comes back.
     let lost = {
         let call = stand.call(&["analyst"], request(), &never);
         let kill = async {
-            active(&stand, "1").await;
-            let id =
-                "SELECT id FROM information_schema.processlist WHERE user = 'reader' AND command = 'Execute'";
-            stand.sql(&format!("KILL {}", stand.sql(id)));
+            stand.sql(&format!("KILL {}", endless(&stand).await));
         };
         tokio::join!(call, kill).0
     };
@@ -161,4 +177,70 @@ async fn a_prepared_text_is_one_statement() {
     let stand = stand(30).await;
     let answer = stand.query("SELECT 1 FROM orders; SELECT 2 FROM orders").await;
     assert_eq!(code(&answer), "statement_refused", "{answer}");
+}
+
+/// A way to a server that leads to another one from some moment on.
+async fn relay(first: u16) -> (u16, Arc<AtomicU16>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let target = Arc::new(AtomicU16::new(first));
+    let shared = Arc::clone(&target);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let to = ("127.0.0.1", shared.load(Ordering::SeqCst));
+            let mut server = TcpStream::connect(to).await.unwrap();
+            tokio::spawn(async move {
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (port, target)
+}
+
+/// Behind a proxy the number of a connection may be that of another one.
+#[tokio::test]
+async fn nobody_else_s_statement_is_ended() {
+    let (one, other) = tokio::join!(stand(300), stand(300));
+    let port = |stand: &Stand| stand.spec.url.port().unwrap();
+    let (way, target) = relay(port(&one)).await;
+    for _ in 0..32 {
+        one.sql("SELECT 1"); // its numbers run ahead of the other's
+    }
+    let mut spec = one.spec.clone();
+    spec.url.set_port(Some(way)).unwrap();
+    let through = Stand::bare(one.server, |own| *own = spec);
+    let cancel = CancellationToken::new();
+    let request = Request::SqlQuery(query(ENDLESS));
+    let (answer, mut bystander) = tokio::join!(through.call(&["analyst"], request, &cancel), async {
+        let number: u64 = endless(&through).await.parse().unwrap();
+        // The same number on the other server, of the same account.
+        let options = MySqlConnectOptions::new()
+            .host("127.0.0.1")
+            .port(port(&other))
+            .username("reader")
+            .password(super::PASSWORD)
+            .ssl_mode(MySqlSslMode::Disabled);
+        let bystander = loop {
+            let mut conn = options.connect().await.unwrap();
+            let id: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()")
+                .fetch_one(&mut conn)
+                .await
+                .unwrap();
+            assert!(id <= number, "{id} of {number}");
+            if id == number {
+                break conn;
+            }
+        };
+        target.store(port(&other), Ordering::SeqCst);
+        cancel.cancel();
+        bystander
+    });
+    assert_eq!(code(&answer), "cancelled", "{answer}");
+    // The other server was asked who has the lock, and no connection was ended there.
+    until("the other server is asked", async || {
+        other.server.log().contains("IS_USED_LOCK").then_some(())
+    })
+    .await;
+    bystander.ping().await.unwrap();
+    assert!(!other.server.log().contains("KILL"), "{}", other.server.log());
 }

@@ -1,6 +1,7 @@
 //! Who may do what to what.
 
-use tollgate::call::{Action, Code, Evidence, Target, UserKind};
+use tollgate::call::request::Lookup;
+use tollgate::call::{Action, Code, Evidence, Request, Target, UserKind};
 use tollgate::policy::Policies;
 
 use super::{Call, denial, folder, loaded, permit, permitted, scene, words};
@@ -151,6 +152,7 @@ fn the_control_side_is_not_reachable_by_a_call() {
     let loaded = loaded("@id(\"all\") permit (principal, action, resource);");
     for action in [
         Action::Reveal,
+        Action::Lookup,
         Action::Approve,
         Action::AuditRead,
         Action::Administer,
@@ -202,6 +204,31 @@ fn masked_is_the_default_and_reveal_is_a_permission() {
             .touching(&columns)
             .unasked(&loaded.policies),
     );
+}
+
+/// A column can be given the name of another, and of one class one value has one token.
+#[test]
+fn a_value_is_looked_up_only_where_every_column_of_its_class_permits_it() {
+    let loaded = loaded(&format!(
+        "{ANALYSTS}
+        @id(\"looks\") permit (principal, action == Tollgate::Action::\"lookup\", resource) when {{ context.column == \"customers.email\" }};"
+    ));
+    let looking = |columns: &[(&str, &str)]| {
+        let mut call = Call::query(&["analyst"], &[]).touching(columns);
+        if let Request::SqlQuery(query) = &mut call.invocation.request {
+            query.lookup = Some(Lookup {
+                column: "customers.email".to_owned(),
+                value: "one@shop.example".to_owned(),
+            });
+        }
+        call.unasked(&loaded.policies)
+    };
+    let own = ("customers.email", "email");
+    permitted(looking(&[own]));
+    permitted(looking(&[own, ("staff.card", "card")]));
+    denial(looking(&[own, ("staff.email", "email")]));
+    denial(looking(&[("staff.email", "email"), own]));
+    denial(looking(&[("staff.email", "email")]));
 }
 
 #[test]

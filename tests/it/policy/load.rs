@@ -229,6 +229,25 @@ fn an_obligation_has_one_well_formed_annotation() {
 }
 
 #[test]
+fn a_risk_is_high_or_not_written_and_stands_beside_an_approval() {
+    let with = |annotation: &str| {
+        format!("@id(\"a\") {annotation} {OBLIGED} unless {{ context.satisfied.contains(\"a\") }};")
+    };
+    fails_with(
+        1,
+        "@risk(\"low\") is not known",
+        "@risk(\"high\")",
+        &with("@approval(\"1 dba\") @risk(\"low\")"),
+    );
+    fails_with(
+        1,
+        "there is no @approval",
+        "beside @approval",
+        &with("@confirm @risk(\"high\")"),
+    );
+}
+
+#[test]
 fn an_obligation_on_reveal_alone_is_refused() {
     fails_with(
         1,

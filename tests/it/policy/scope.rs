@@ -52,6 +52,8 @@ fn approved(call: &Call) -> Evidence {
             approvers: vec![dba],
             effect: None,
             bound: Bound::Keys,
+            grant: None,
+            break_glass: None,
         }),
         ..Evidence::default()
     }

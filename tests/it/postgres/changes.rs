@@ -98,6 +98,8 @@ impl Stand {
                 approvers: vec![approver],
                 effect,
                 bound: Bound::Keys,
+                grant: None,
+                break_glass: None,
             });
             let evidence = Evidence {
                 approved,

@@ -23,6 +23,15 @@ async fn active(stand: &Stand, many: &str) {
     .await;
 }
 
+/// Waits for the statement without an end itself: before it come short ones of the call's own.
+async fn endless(stand: &Stand) {
+    until("the statement is under way", async || {
+        let found = format!("{ACTIVE} AND query LIKE 'FETCH%'"); // its rows are fetched through a cursor
+        (stand.sql(&found) == "1").then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn pages_are_of_one_result_and_no_answer_is_longer_than_it_may_be() {
     let stand = Stand::with(
@@ -42,6 +51,7 @@ async fn pages_are_of_one_result_and_no_answer_is_longer_than_it_may_be() {
     let mut cursor = None;
     for page in 0..3 {
         let asked = SqlQuery {
+            lookup: None,
             limit: Some(700),
             cursor: cursor.clone(),
             ..query(statement)
@@ -54,6 +64,7 @@ async fn pages_are_of_one_result_and_no_answer_is_longer_than_it_may_be() {
         assert!(cursor.is_some());
     }
     let exact = SqlQuery {
+        lookup: None,
         limit: Some(3),
         ..query("SELECT id FROM orders ORDER BY id")
     };
@@ -63,11 +74,13 @@ async fn pages_are_of_one_result_and_no_answer_is_longer_than_it_may_be() {
         "there is no more"
     );
     let past = SqlQuery {
+        lookup: None,
         cursor: cursor.clone().map(|cursor| cursor.replacen("2100", "999999", 1)),
         ..query(statement)
     };
     assert_eq!(stand.ask(past).await["data"]["row_count"], json!(0));
     let other = SqlQuery {
+        lookup: None,
         cursor,
         ..query("SELECT n FROM numbers ORDER BY n DESC")
     };
@@ -101,7 +114,7 @@ async fn a_call_that_ends_takes_its_statement_with_it() {
     let cancel = CancellationToken::new();
     let request = || Request::SqlQuery(query(ENDLESS));
     let (answer, ()) = tokio::join!(stand_ref.call(&["analyst"], request(), &cancel), async {
-        active(stand_ref, "1").await;
+        endless(stand_ref).await;
         cancel.cancel();
     });
     assert_eq!(code(&answer), "cancelled");
@@ -110,7 +123,7 @@ async fn a_call_that_ends_takes_its_statement_with_it() {
     let never = CancellationToken::new();
     tokio::select! {
         answer = stand_ref.call(&["analyst"], request(), &never) => panic!("{answer}"),
-        () = active(stand_ref, "1") => {}
+        () = endless(stand_ref) => {}
     }
     active(stand_ref, "0").await;
     assert_eq!(stand.rows("SELECT 1").await, json!([[1]]));
@@ -119,7 +132,7 @@ async fn a_call_that_ends_takes_its_statement_with_it() {
     let lost = {
         let call = stand.call(&["analyst"], request(), &shared);
         let kill = async {
-            active(&stand, "1").await;
+            endless(&stand).await;
             stand.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'reader'");
         };
         tokio::join!(call, kill).0

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate::call::{Effect, LastLook, Refusal};
 
 use super::changes::{Looks, execute};
-use super::{Stand, code};
+use super::{Spec, Stand, code};
 use crate::support::until;
 
 /// Takes longer than any test.
@@ -153,35 +153,32 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, cut: Arc<Mutex<(Cut,
     }
 }
 
-/// A stand whose every connection goes through such a wire.
-async fn wired(cut: &Arc<Mutex<(Cut, bool)>>) -> Stand {
-    Stand::changing("", |spec| {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let here = listener.local_addr().unwrap().port();
-        let there = spec.url.port().unwrap();
-        spec.url.set_port(Some(here)).unwrap();
-        let cut = Arc::clone(cut);
-        tokio::spawn(async move {
-            let listener = TcpListener::from_std(listener).unwrap();
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                if cut.lock().unwrap().0 == Cut::Gone {
-                    continue; // and it is closed
-                }
-                if let Ok(server) = TcpStream::connect(("127.0.0.1", there)).await {
-                    tokio::spawn(pass(client, server, Arc::clone(&cut)));
-                }
+/// Every connection goes through such a wire.
+fn wire(spec: &mut Spec, cut: &Arc<Mutex<(Cut, bool)>>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let here = listener.local_addr().unwrap().port();
+    let there = spec.url.port().unwrap();
+    spec.url.set_port(Some(here)).unwrap();
+    let cut = Arc::clone(cut);
+    tokio::spawn(async move {
+        let listener = TcpListener::from_std(listener).unwrap();
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            if cut.lock().unwrap().0 == Cut::Gone {
+                continue; // and it is closed
             }
-        });
-    })
-    .await
+            if let Ok(server) = TcpStream::connect(("127.0.0.1", there)).await {
+                tokio::spawn(pass(client, server, Arc::clone(&cut)));
+            }
+        }
+    });
 }
 
 #[tokio::test]
 async fn a_lost_commit_is_what_the_server_says_became_of_it() {
     let cut = Arc::new(Mutex::new((Cut::Nowhere, false)));
-    let stand = wired(&cut).await;
+    let stand = Stand::changing("", |spec| wire(spec, &cut)).await;
     let mut expected = 500;
     for (at, crash) in [
         (Cut::Before, false),
@@ -230,4 +227,46 @@ async fn a_lost_commit_is_what_the_server_says_became_of_it() {
     let answer = stand.change(RAISE).await;
     assert_eq!(code(&answer), "outcome_unknown", "{answer}");
     assert_eq!(cents(&stand), (expected + 1).to_string());
+}
+
+/// The same of a schema change, whose account is another one than the one that is asked.
+#[tokio::test]
+async fn a_lost_commit_of_a_schema_change_is_what_the_server_says_became_of_it() {
+    let cut = Arc::new(Mutex::new((Cut::Nowhere, false)));
+    let stand = Stand::defining("", |spec| wire(spec, &cut)).await;
+    let there = async |column: &str| {
+        let found = format!(
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = '{column}'"
+        );
+        stand.sql(&found) == "1"
+    };
+    for (at, column, lasting) in [
+        (Cut::Before, "one", false),
+        (Cut::After, "two", false),
+        (Cut::After, "three", true),
+        (Cut::Before, "four", true),
+    ] {
+        *cut.lock().unwrap() = (at, lasting);
+        let answer = stand
+            .change(&format!("ALTER TABLE orders ADD COLUMN {column} int"))
+            .await;
+        let said = match (at, lasting) {
+            (Cut::After, false) => "none",
+            (_, false) => "target_failed",
+            (_, true) => "outcome_unknown", // nobody can be asked
+        };
+        assert_eq!(code(&answer), said, "{column}: {answer}");
+        assert_eq!(said == "none", answer["status"] == "ok", "{column}: {answer}");
+        until("the server has seen that the connection is gone", async || {
+            let left = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'definer'";
+            (stand.sql(left) == "0").then_some(())
+        })
+        .await;
+        assert_eq!(there(column).await, at == Cut::After, "{column}");
+        *cut.lock().unwrap() = (Cut::Nowhere, false);
+    }
+    assert_eq!(
+        stand.change("ALTER TABLE orders ADD COLUMN last int").await["status"],
+        "ok"
+    );
 }

@@ -27,7 +27,7 @@ async fn grants(stand: &Stand, change: impl Fn(&mut Spec)) -> String {
 }
 
 /// The shop with tokens in place of e-mail addresses.
-async fn shop(script: &str, scope: TokenScope) -> Stand {
+pub(super) async fn shop(script: &str, scope: TokenScope) -> Stand {
     let stand = Stand::with(script, tokens(scope)).await;
     let script = grants(&stand, tokens(scope)).await;
     stand.sql(&script);

@@ -9,16 +9,16 @@ use tollgate::resource::sql::postgres::Spec;
 use super::{Stand, query};
 use crate::support::postgres::Postgres;
 
-const SCHEMA: &str = include_str!("data/schema.sql");
-pub(super) const LEAKS: &str = include_str!("data/leaks.sql");
+pub(crate) const SCHEMA: &str = include_str!("data/schema.sql");
+pub(crate) const LEAKS: &str = include_str!("data/leaks.sql");
 pub(super) const READS: &str = include_str!("data/reads.sql");
-const ANALYST: &str = include_str!("data/analyst.sql");
+pub(crate) const ANALYST: &str = include_str!("data/analyst.sql");
 
 /// What classified values of either twin have in them, and nothing else has.
 const MARKS: &[&str] = &["alpha", "bravo", "7777", "8888"];
 
 /// Rows that are the same but for what is classified; of partial masks what they show is the same too.
-fn data(first: bool) -> String {
+pub(crate) fn data(first: bool) -> String {
     let (mark, digits, mood, consent, more) = match first {
         true => ("alpha", "7777", "calm", "true", 0),
         false => ("bravo", "8888", "cross", "false", 50_000),
@@ -97,7 +97,7 @@ pub(super) async fn twin_with(first: bool, change: impl FnOnce(&mut Spec)) -> St
 }
 
 /// The resource over a server with the twins' tables.
-pub(super) fn spec_of(server: &Postgres) -> Spec {
+pub(crate) fn spec_of(server: &Postgres) -> Spec {
     let mut spec = super::spec(server);
     configure(&mut spec);
     spec
@@ -118,7 +118,7 @@ fn configure(spec: &mut Spec) {
 }
 
 /// Whether an answer has in it what only a classified value has. Digits of a random number may be anything.
-pub(super) fn shows(statement: &str, said: &str) -> bool {
+pub(crate) fn shows(statement: &str, said: &str) -> bool {
     // The digits of a moment, or of chance, may be those of a mark.
     let chance = CHANCE.iter().any(|word| statement.contains(word));
     let mut marks = MARKS.iter();
@@ -129,7 +129,7 @@ pub(super) fn shows(statement: &str, said: &str) -> bool {
 }
 
 /// `expected: statement`, one a line.
-pub(super) fn cases(text: &str) -> Vec<(&str, &str)> {
+pub(crate) fn cases(text: &str) -> Vec<(&str, &str)> {
     let lines = text.lines().filter(|line| !line.starts_with("--"));
     lines.filter_map(|line| line.split_once(": ")).collect()
 }
@@ -174,7 +174,7 @@ async fn nothing_tells_two_databases_apart_that_differ_in_classified_values() {
 }
 
 /// What no two runs agree on.
-const CHANCE: &[&str] = &[
+pub(crate) const CHANCE: &[&str] = &[
     "now()",
     "random",
     "current_",

@@ -33,7 +33,11 @@ async fn without_its_database_a_replica_refuses_and_with_it_goes_on() {
     let before = prices(two.site());
     let id = pending(&agent.call("sql_execute", change(RAISE)).await);
     let lea = two.all.person("lea", &["dba"]);
-    lea.approve(&lea.asked().await).await;
+    let asked = lea.asked().await;
+    lea.approve(&asked).await;
+    // And one that nobody has decided: it waits through both outages.
+    let other_change = "UPDATE products SET price_cents = price_cents + 100 WHERE id = 9";
+    let waiting = pending(&agent.call("sql_execute", change(other_change)).await);
     for hard in [true, false] {
         assert_eq!(status(&agent, 1).await, "ok");
         assert_eq!(status(&other, 2).await, "ok");
@@ -41,8 +45,15 @@ async fn without_its_database_a_replica_refuses_and_with_it_goes_on() {
         for agent in [&agent, &other] {
             assert_eq!(status(agent, 3).await, "refused");
         }
-        let answer = agent.call("approval_wait", wait(&id)).await;
-        assert_ne!(envelope(&answer)["status"], "ok", "{answer}");
+        for id in [&id, &waiting] {
+            for agent in [&agent, &other] {
+                let answer = agent.call("approval_wait", wait(id)).await;
+                assert_eq!(envelope(&answer)["status"], "refused", "{answer}");
+            }
+        }
+        // Nobody decides either, and is told so.
+        let (status, why) = lea.try_approve(&asked).await;
+        assert_eq!(status, 503, "{why}");
         assert_eq!(prices(two.site()), before, "nothing without the journal");
         two.pg.again().await;
         works_again(&agent).await;
@@ -53,6 +64,11 @@ async fn without_its_database_a_replica_refuses_and_with_it_goes_on() {
     assert!(envelope(&again)["repeats"].is_string(), "{again}");
     assert_eq!(prices(two.site()), before + 300, "once");
     assert_eq!(ran(two.site(), "sql_execute").await.len(), 1);
+    let answer = other.call("approval_wait", wait(&waiting)).await;
+    assert_eq!(pending(&answer), waiting, "it waits as before");
+    lea.approve(&lea.asked().await).await;
+    changed(&agent.call("approval_wait", wait(&waiting)).await, 1);
+    assert_eq!(prices(two.site()), before + 400, "and this once");
     let report = verify(two.site(), &[]);
     assert_eq!(report["problem_count"], json!(0), "{report}");
 }

@@ -282,3 +282,86 @@ async fn a_change_wakes_the_others() {
     changed().await;
     assert!(futures::poll!(std::pin::pin!(quiet.next())).is_pending());
 }
+
+/// What one person looks up is counted over both replicas, and nobody's record has the value.
+#[tokio::test(flavor = "multi_thread")]
+async fn look_ups_are_counted_over_both_replicas_and_their_values_are_nowhere() {
+    let policies = |also: &str| {
+        let read = "Tollgate::Action::\"sql_read\"";
+        format!(
+            "@id(\"reads\") permit (principal in Tollgate::Group::\"analyst\", action in [{read}{also}], resource);"
+        )
+    };
+    let mut two = Two::new(0).await;
+    for file in [two.site().config(), two.there.clone()] {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.replacen("\nemail = \"constant\"", "\nemail = \"token\"", 1);
+        assert!(text.contains("\nemail = \"token\""), "{text}");
+        let limits = "[limits]\nlookups_per_hour = 3\n";
+        let text = match text.contains("[limits]\n") {
+            true => text.replacen("[limits]\n", limits, 1),
+            false => format!("{text}\n{limits}"),
+        };
+        std::fs::write(&file, text).unwrap();
+    }
+    let value = "nobody.at.all@shop.example";
+    let asked = |statement: &str| json!({ "resource": "shop", "statement": statement, "lookup": { "column": "customers.email", "value": value } });
+    let finds = asked("SELECT id FROM customers WHERE email = :lookup");
+    two.site().set_policies(&policies(""));
+    let agent = dan_as_analyst(&two);
+    {
+        let here = two.serve_here().await;
+        let answer = agent.call("sql_query", finds.clone()).await;
+        let denied = envelope(&answer);
+        assert_eq!(denied["refusal"]["code"], "not_permitted", "{denied}");
+        here.terminate();
+        assert!(here.exit().await.success());
+    }
+    two.site()
+        .set_policies(&policies(", Tollgate::Action::\"lookup\""));
+    let (_here, _there) = (two.serve_here().await, two.serve_there().await);
+    let other = two.there(&agent);
+    let racing = (0..8).map(|number| {
+        let agent = if number % 2 == 0 { &agent } else { &other };
+        agent.call("sql_query", finds.clone())
+    });
+    let answers = join_all(racing).await;
+    let codes: Vec<Value> = answers
+        .iter()
+        .map(|answer| envelope(answer)["refusal"]["code"].clone())
+        .collect();
+    let found = codes.iter().filter(|code| code.is_null()).count();
+    let spent = codes.iter().filter(|code| **code == "limit_exceeded").count();
+    assert_eq!((found, spent), (3, 5), "{answers:?}");
+    // Without one, and refused before anything is decided: neither is counted, and neither is told.
+    assert_eq!(envelope(&agent.call("sql_query", read(1)).await)["status"], "ok");
+    for wrong in [
+        json!(value),
+        json!({ "column": "customers.email", "value": [value] }),
+        json!({ "value": value }),
+    ] {
+        let asked = json!({ "resource": "shop", "statement": "SELECT 1", "lookup": wrong });
+        let answer = agent.call("sql_query", asked).await;
+        let answer = envelope(&answer);
+        assert_eq!(answer["refusal"]["code"], "invalid_arguments", "{answer}");
+        assert!(!answer.to_string().contains("nobody.at.all"), "{answer}");
+    }
+    let answer = other.call("sql_query", asked("SELECT :lookup")).await;
+    let echo = envelope(&answer);
+    assert_eq!(echo["refusal"]["code"], "statement_refused", "{echo}");
+    let kept = two.sql("SELECT string_agg(convert_from(record, 'UTF8'), E'\\n') FROM tollgate.journal");
+    assert!(
+        kept.contains("\"value\":\"hmac:") && kept.contains("customers.email"),
+        "{kept}"
+    );
+    assert!(
+        kept.contains("[masked:lookup]") && !kept.contains("nobody.at.all"),
+        "{kept}"
+    );
+    assert!(!kept.contains("[masked:email]"), "not by luck: {kept}");
+    for log in ["serve.log", "there.log"] {
+        let log = std::fs::read_to_string(two.site().dir.path().join(log)).unwrap();
+        assert!(!log.contains("nobody.at.all"), "{log}");
+    }
+    assert_eq!(two.sql("SELECT spent FROM tollgate.lookup_spent"), "3");
+}

@@ -39,21 +39,36 @@ impl Governed {
         Person {
             control: self.control.clone(),
             token: self.site.issuer.id_token(CLIENT, subject, groups),
+            host: None,
         }
     }
 }
 
 /// Somebody on the control side.
+#[derive(Clone)]
 pub(crate) struct Person {
     control: String,
     token: String,
+    /// What they call the server, where that is not its address.
+    host: Option<String>,
 }
 
 impl Person {
     /// With this ID token at this control side.
     pub(crate) fn new(control: &str, token: String) -> Self {
         let control = control.to_owned();
-        Self { control, token }
+        let host = None;
+        Self { control, token, host }
+    }
+
+    /// The same person at another process of this server, which listens at this port.
+    pub(crate) fn by(&self, port: &str) -> Self {
+        let url = url::Url::parse(&self.control).unwrap();
+        Self {
+            control: format!("http://127.0.0.1:{port}"),
+            host: Some(url.authority().to_owned()),
+            token: self.token.clone(),
+        }
     }
 
     /// Where the API's requests are.
@@ -71,6 +86,9 @@ impl Person {
         let mut request = http.request(method, format!("{}{path}", self.url()));
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let Some(host) = &self.host {
+            request = request.header("host", host);
         }
         let answer = request.bearer_auth(&self.token).send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())

@@ -1,18 +1,28 @@
 //! An issuer on loopback: discovery, one signing key, and tokens on request.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use axum::{Json, Router, routing::get};
+use axum::extract::{Form, Query};
+use axum::response::Redirect;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 /// A running issuer; stops with the runtime that started it.
+#[derive(Clone)]
 pub(crate) struct Issuer {
     pub(crate) url: String,
     key: Arc<EncodingKey>,
+    /// Who is at the browser.
+    person: Arc<Mutex<(String, Vec<String>)>>,
 }
+
+/// The parameters of a request.
+type Parameters = HashMap<String, String>;
 
 impl Issuer {
     pub(crate) async fn start() -> Self {
@@ -31,18 +41,58 @@ impl Issuer {
             "response_types_supported": ["code"], "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["EdDSA"],
         });
-        let router = Router::new()
+        let der = key.to_pkcs8_der().unwrap();
+        let issuer = Self {
+            url,
+            key: Arc::new(EncodingKey::from_ed_der(der.as_bytes())),
+            person: Arc::default(),
+        };
+        let router = issuer
+            .signing_in()
             .route(
                 "/.well-known/openid-configuration",
                 get(move || async move { Json(metadata) }),
             )
             .route("/jwks", get(move || async move { Json(jwks) }));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let der = key.to_pkcs8_der().unwrap();
-        Self {
-            url,
-            key: Arc::new(EncodingKey::from_ed_der(der.as_bytes())),
-        }
+        issuer
+    }
+
+    /// Whoever is sent here in a browser from now on is this person, and signs in at once.
+    pub(crate) fn at_the_browser(&self, subject: &str, groups: &[&str]) {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        *self.person.lock().unwrap() = (subject.to_owned(), groups);
+    }
+
+    /// The authorization code flow (OpenID Connect Core, section 3.1), without a page that asks.
+    fn signing_in(&self) -> Router {
+        let codes: Arc<Mutex<HashMap<String, String>>> = Arc::default();
+        let (issuer, given) = (self.clone(), Arc::clone(&codes));
+        let authorize = async move |Query(asked): Query<Parameters>| {
+            let (subject, groups) = issuer.person.lock().unwrap().clone();
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            let mut claims = issuer.id_claims(&asked["client_id"], &subject, &groups);
+            if let Some(nonce) = asked.get("nonce") {
+                claims["nonce"] = json!(nonce);
+            }
+            let mut given = given.lock().unwrap();
+            let code = format!("code-{}", given.len());
+            given.insert(code.clone(), issuer.sign_as(Some("JWT"), &claims));
+            let mut back = url::Url::parse(&asked["redirect_uri"]).unwrap();
+            back.query_pairs_mut()
+                .append_pair("code", &code)
+                .append_pair("state", &asked["state"]);
+            Redirect::to(back.as_str())
+        };
+        let token = async move |Form(said): Form<Parameters>| {
+            let id_token = codes.lock().unwrap().remove(&said["code"]).unwrap();
+            Json(
+                json!({"access_token": "none", "token_type": "Bearer", "expires_in": 60, "id_token": id_token}),
+            )
+        };
+        Router::new()
+            .route("/authorize", get(authorize))
+            .route("/token", post(token))
     }
 
     /// An access token (RFC 9068) that is good for an hour.
@@ -74,12 +124,16 @@ impl Issuer {
 
     /// An ID token of this client, of somebody who signed in just now.
     pub(crate) fn id_token(&self, client: &str, subject: &str, groups: &[&str]) -> String {
+        self.sign_as(Some("JWT"), &self.id_claims(client, subject, groups))
+    }
+
+    fn id_claims(&self, client: &str, subject: &str, groups: &[&str]) -> Value {
         let mut claims = self.claims(client, subject, groups);
         let now = claims.get("iat").unwrap().clone();
         let members = claims.as_object_mut().unwrap();
         members.insert("auth_time".to_owned(), now);
         members.remove("scope");
-        self.sign_as(Some("JWT"), &claims)
+        claims
     }
 
     /// Any claims under any type.

@@ -16,7 +16,7 @@ use super::until;
 /// What `root` says over TCP.
 pub(crate) const PASSWORD: &str = "root-of-the-tests";
 /// The server does not run as root (Debian's `nobody` and `nogroup`).
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// A running server. It ends with the test, whatever becomes of that.
 pub(crate) struct Mysql {
@@ -219,8 +219,8 @@ impl Mysql {
         script: &str,
     ) -> Result<String, String> {
         let (user, port) = (format!("--user={user}"), format!("--port={}", self.port));
-        let password = format!("--password={password}");
-        Self::client(&[&user, &password, "--host=127.0.0.1", &port, database], script)
+        let words = format!("--password={password}");
+        Self::client(&[&user, &words, "--host=127.0.0.1", &port, database], script)
     }
 
     fn client(arguments: &[&str], script: &str) -> Result<String, String> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tollgate::app::{App, Purpose};
-use tollgate::approval::review::{Card, Choice, NotDecided, Reviewer, State};
+use tollgate::approval::listing::{Shelf, Wanted};
+use tollgate::approval::review::{Card, Choice, NotDecided, Reviewer, State, Via};
 use tollgate::approval::{Approvals, Settings};
 use tollgate::call::{ApprovalId, User, UserKind};
 use tollgate::clock::{System, Timestamp, World};
@@ -131,14 +132,16 @@ impl People {
             acr: None,
             may_reach: Vec::new(),
             key: None,
+            via: Via::Control,
         }
     }
 
     /// What dora, of the dba, sees.
     pub(crate) async fn cards(&self) -> Vec<Card> {
         let rules = self.gate.policies.current();
-        let cards = self.gate.approvals.list(&self.reviewer("dora"), &rules).await;
-        cards.unwrap()
+        let (dora, all) = (self.reviewer("dora"), Wanted::on(Shelf::All));
+        let page = self.gate.approvals.page(&dora, &rules, &all).await.unwrap();
+        page.items.into_iter().map(|one| one.card).collect()
     }
 
     /// Waits until `count` requests wait, and gives the newest.

@@ -1,6 +1,6 @@
 //! The real binary as a process of its own, on a site.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
@@ -24,13 +24,54 @@ fn command(program: &str) -> Command {
 
 /// Runs a command of the binary on the site's configuration to its end.
 pub(crate) fn tollgate(site: &Site, arguments: &[&str]) -> Output {
+    on(&site.config(), arguments)
+}
+
+/// Runs a command of the binary on a configuration, in its folder, to its end.
+pub(crate) fn on(config: &std::path::Path, arguments: &[&str]) -> Output {
+    let mut command = command(BINARY);
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .current_dir(config.parent().unwrap());
+    command.output().unwrap()
+}
+
+/// Runs a command for which somebody signs in in a browser, to its exit code, what it prints and its notes. Whoever the
+/// site's issuer has at the browser is who signs in.
+pub(crate) async fn signed_in(site: &Site, arguments: &[&str]) -> (i32, String, String) {
     let mut command = command(BINARY);
     command
         .args(arguments)
         .arg("--config")
         .arg(site.config())
-        .current_dir(site.dir.path());
-    command.output().unwrap()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut notes = BufReader::new(child.stderr.take().unwrap());
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        while !line.starts_with("http") {
+            line.clear();
+            let read = notes.read_line(&mut line).unwrap();
+            assert!(read > 0, "it ended without asking");
+        }
+        (line.trim().to_owned(), notes)
+    });
+    let (url, mut notes) = reading.await.unwrap();
+    let browser = reqwest::Client::builder().no_proxy().build().unwrap();
+    let page = browser.get(url).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("Signed in."), "{page}");
+    let reading = tokio::task::spawn_blocking(move || {
+        let (mut printed, mut rest) = (String::new(), String::new());
+        let mut out = child.stdout.take().unwrap();
+        out.read_to_string(&mut printed).unwrap();
+        notes.read_to_string(&mut rest).unwrap();
+        (child.wait().unwrap().code().unwrap(), printed, rest)
+    });
+    reading.await.unwrap()
 }
 
 /// What `audit verify --json` says; the exit code has to agree.
@@ -122,6 +163,11 @@ impl Process {
     /// One more server of the site, with a configuration of its own beside the site's.
     pub(crate) async fn replica(site: &Site, config: &std::path::Path) -> Self {
         Self::start_on(site, config, command(BINARY)).await
+    }
+
+    /// The same by another program of this kind.
+    pub(crate) async fn replica_of(site: &Site, config: &std::path::Path, program: &std::path::Path) -> Self {
+        Self::start_on(site, config, command(program.to_str().unwrap())).await
     }
 
     async fn start(site: &mut Site, command: Command) -> Self {

@@ -3,7 +3,7 @@
 use super::{assert_none, root};
 
 /// The most packages. Raising it is a decision: each is code that runs with our rights.
-const BUDGET: usize = 630;
+const BUDGET: usize = 632;
 
 /// Packages that would bring a second TLS stack, a C library we do not need, or known trouble.
 const BANNED: &[&str] = &[

@@ -8,15 +8,14 @@ use sqlx::mysql::MySqlConnection;
 
 use super::catalog::Relation;
 use super::link::{literal, quoted};
-use super::probe::{self, NOW, PLAN};
+use super::ours::{self, There, account, legible};
+use super::probe::{self, GROUND, LEDGER, NOW, PLAN};
 use super::tables::{self, text};
+use super::tokens::{self, DEFINER};
 use super::{Database, Spec, masks, refusals};
 use crate::call::{Code, Refusal};
 use crate::resource::sql::address::decoded;
 use crate::secret::Secret;
-
-/// The account whose rights the views have.
-const DEFINER: &str = "'tollgate_views'@'localhost'";
 
 /// Whoever may make databases, views and accounts on the server. Never the account of the resource.
 #[derive(Debug)]
@@ -30,8 +29,8 @@ pub struct Administrator {
 /// The statements that make the views, in order. Nothing of them is a value of a row.
 #[derive(Debug)]
 pub struct Views {
-    /// Each without a semicolon.
-    pub statements: Vec<String>,
+    /// Each without a semicolon, and the names of the database's own in it.
+    statements: Vec<(String, Vec<String>)>,
 }
 
 impl Views {
@@ -40,9 +39,9 @@ impl Views {
     pub fn script(&self) -> String {
         let mut text =
             String::from("-- As an administrator. It can be run again: it changes nothing that is right.\n");
-        for statement in &self.statements {
-            text += statement;
-            text += ";\n";
+        for (statement, names) in &self.statements {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            text += &legible(statement, &names);
         }
         text
     }
@@ -65,11 +64,12 @@ impl Database {
     pub async fn make_views(&self, administrator: &Administrator) -> Result<Views, Refusal> {
         let mut conn = self.administered(administrator).await?;
         let made = views(&mut conn, &self.spec).await?;
-        for (at, statement) in made.statements.iter().enumerate() {
+        for (at, (statement, _)) in made.statements.iter().enumerate() {
             let run = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone()));
             if let Err(error) = run.execute(&mut conn).await {
                 let why = refusals::away(&error).detail.unwrap_or_default();
                 let first = statement.lines().next().unwrap_or_default();
+                let first: String = first.chars().flat_map(char::escape_debug).collect();
                 return Err(unmakeable(format!(
                     "statement {} of {} failed ({why}): {first}",
                     at + 1,
@@ -80,7 +80,14 @@ impl Database {
         Ok(made)
     }
 
-    async fn administered(&self, administrator: &Administrator) -> Result<MySqlConnection, Refusal> {
+    /// A connection of theirs.
+    ///
+    /// # Errors
+    /// `target_failed` when there is no way to the server.
+    pub(super) async fn administered(
+        &self,
+        administrator: &Administrator,
+    ) -> Result<MySqlConnection, Refusal> {
         let password = administrator
             .password
             .as_ref()
@@ -100,7 +107,7 @@ async fn views(conn: &mut MySqlConnection, spec: &Spec) -> Result<Views, Refusal
         ));
     }
     let mut relations = tables::read(conn, &spec.database()).await?;
-    let reserved = |name: &&String| [PLAN, NOW].contains(&name.to_lowercase().as_str());
+    let reserved = |name: &&String| [PLAN, NOW, GROUND, LEDGER].contains(&name.to_lowercase().as_str());
     if let Some(name) = relations.keys().find(reserved) {
         return Err(unmakeable(format!(
             "the database has a table {name}, a name that Tollgate needs"
@@ -113,22 +120,16 @@ async fn views(conn: &mut MySqlConnection, spec: &Spec) -> Result<Views, Refusal
         );
         return Err(unmakeable(why));
     }
-    let folded = "SELECT CAST(@@lower_case_table_names AS CHAR)".to_owned();
-    let folded = ask(conn, folded, &[]).await?.first().is_none_or(|one| one != "0");
+    let folded = tables::folded(conn).await?;
     tables::classify(spec, folded, &mut relations).map_err(unmakeable)?;
-    // Only what was made by this: another's view in a database that was named by mistake is not ours to drop.
-    let question = "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ? AND DEFINER = ?";
-    let there = ask(
-        conn,
-        question.to_owned(),
-        &[&spec.views, &DEFINER.replace('\'', "")],
-    )
-    .await?;
+    let there = ours::there(conn, spec, &relations).await?;
+    let there = there.map_err(unmakeable)?;
     let question = "SELECT Host FROM mysql.user WHERE User = ? ORDER BY Host";
-    let account = decoded(spec.url.username());
-    let hosts = ask(conn, question.to_owned(), &[&account]).await?;
+    let name = decoded(spec.url.username());
+    let hosts = ask(conn, question.to_owned(), &[&name]).await?;
+    let accounts: Vec<String> = hosts.iter().map(|host| account(&name, host)).collect();
     Ok(Views {
-        statements: statements(spec, &relations, &there, (&account, &hosts))?,
+        statements: statements(spec, &relations, &there, &accounts)?,
     })
 }
 
@@ -138,14 +139,66 @@ async fn ask(conn: &mut MySqlConnection, question: String, bound: &[&str]) -> Re
     Ok(rows.iter().map(|row| text(row, 0)).collect())
 }
 
+/// A statement with no name of the database's own, beside those of the resource.
+fn plain(statement: String) -> (String, Vec<String>) {
+    (statement, Vec::new())
+}
+
 fn statements(
     spec: &Spec,
     relations: &BTreeMap<String, Relation>,
-    there: &[String],
-    (account, hosts): (&str, &[String]),
-) -> Result<Vec<String>, Refusal> {
-    let (place, database) = (quoted(&spec.views), spec.database());
-    let mut all = vec![
+    there: &There,
+    accounts: &[String],
+) -> Result<Vec<(String, Vec<String>)>, Refusal> {
+    let place = quoted(&spec.views);
+    let mut all: Vec<(String, Vec<String>)> = prepared(spec).into_iter().map(plain).collect();
+    if tokens::wanted(spec) {
+        let made = tokens::statements(spec, there.function.as_ref()).map_err(unmakeable)?;
+        all.extend(made.into_iter().map(plain));
+    }
+    for name in &there.views {
+        if !relations.contains_key(name) && ![NOW, GROUND].contains(&name.as_str()) {
+            let drop = format!("DROP VIEW IF EXISTS {place}.{}", quoted(name));
+            all.push((drop, vec![name.clone()]));
+        }
+    }
+    let names: Vec<String> = relations.keys().map(|name| literal(name)).collect();
+    let keep = format!(
+        "DELETE FROM {place}.{PLAN} WHERE relation NOT IN ({})",
+        names.join(", ")
+    );
+    all.push((keep, relations.keys().cloned().collect()));
+    for relation in relations.values() {
+        let columns = relation.columns.iter();
+        let names = columns.flat_map(|column| [column.name.clone(), column.declared_type.clone()]);
+        let names: Vec<String> = names.chain([relation.name.clone()]).collect();
+        all.push((view(spec, relation), names.clone()));
+        all.push((planned(spec, relation)?, names));
+    }
+    all.push(plain(now(spec)));
+    for account in accounts {
+        let views = pattern(&spec.views);
+        all.push(plain(format!(
+            "GRANT SELECT, SHOW VIEW ON {views}.* TO {account}"
+        )));
+        if tokens::wanted(spec) {
+            all.push(plain(tokens::grant(spec, account)));
+        }
+    }
+    let ours = there
+        .function
+        .as_ref()
+        .filter(|(_, owner)| owner == tokens::OWNER);
+    if !tokens::wanted(spec) && ours.is_some() {
+        all.push(plain(tokens::unmade(spec))); // no view calls it any more
+    }
+    Ok(all)
+}
+
+/// What stands before all views.
+fn prepared(spec: &Spec) -> Vec<String> {
+    let place = quoted(&spec.views);
+    vec![
         "SET NAMES utf8mb4".to_owned(),
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
             .to_owned(),
@@ -153,36 +206,12 @@ fn statements(
         canary("縡"),
         format!("CREATE DATABASE IF NOT EXISTS {place} CHARACTER SET utf8mb4"),
         format!("CREATE USER IF NOT EXISTS {DEFINER} ACCOUNT LOCK"),
-        format!("GRANT SELECT ON {}.* TO {DEFINER}", pattern(&database)),
+        format!("GRANT SELECT ON {}.* TO {DEFINER}", pattern(&spec.database())),
         format!(
             "CREATE TABLE IF NOT EXISTS {place}.{PLAN} (relation VARCHAR(64) NOT NULL PRIMARY KEY, plan LONGTEXT NOT NULL, \
              made CHAR(64) NOT NULL) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         ),
-    ];
-    for name in there {
-        if !relations.contains_key(name) && name != NOW {
-            all.push(format!("DROP VIEW IF EXISTS {place}.{}", quoted(name)));
-        }
-    }
-    let names: Vec<String> = relations.keys().map(|name| literal(name)).collect();
-    all.push(format!(
-        "DELETE FROM {place}.{PLAN} WHERE relation NOT IN ({})",
-        names.join(", ")
-    ));
-    for relation in relations.values() {
-        all.push(view(spec, relation));
-        all.push(planned(spec, relation)?);
-    }
-    all.push(now(spec));
-    for host in hosts {
-        all.push(format!(
-            "GRANT SELECT, SHOW VIEW ON {}.* TO {}@{}",
-            pattern(&spec.views),
-            literal(account),
-            literal(host)
-        ));
-    }
-    Ok(all)
+    ]
 }
 
 /// Fails in a client whose own character set takes the end of such a name for a half of a letter (GBK, Shift JIS, Big5).
@@ -202,10 +231,17 @@ pub(super) fn pattern(database: &str) -> String {
 }
 
 fn view(spec: &Spec, relation: &Relation) -> String {
-    let column = |column| format!("{} AS {}", masks::expression(column), quoted(&column.name));
+    let column = |column| {
+        let shown = masks::expression("t", column);
+        format!("{shown} AS {}", quoted(&column.name))
+    };
     let columns: Vec<String> = relation.columns.iter().map(column).collect();
+    let key = match tokens::has(relation) {
+        true => tokens::join(spec),
+        false => String::new(),
+    };
     format!(
-        "CREATE OR REPLACE ALGORITHM = MERGE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{} AS\n  SELECT {}\n  FROM {}.{}",
+        "CREATE OR REPLACE ALGORITHM = MERGE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{} AS\n  SELECT {}\n  FROM {}.{} AS t{key}",
         quoted(&spec.views),
         quoted(&relation.name),
         columns.join(",\n    "),
@@ -236,7 +272,11 @@ fn now(spec: &Spec) -> String {
         "CREATE OR REPLACE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{NOW} AS\n  \
          SELECT TABLE_NAME AS table_name, ORDINAL_POSITION AS at, COLUMN_NAME AS column_name, COLUMN_TYPE AS column_type,\n    \
          CONCAT_WS('/', IS_NULLABLE, COLUMN_KEY, EXTRA) AS extra\n  \
-         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}",
-        quoted(&spec.views)
+         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}{}",
+        quoted(&spec.views),
+        match tokens::wanted(spec) {
+            true => tokens::seen(spec),
+            false => String::new(),
+        }
     )
 }

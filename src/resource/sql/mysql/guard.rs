@@ -5,6 +5,7 @@
 //! database holds comes in as a [`Catalog`].
 
 mod change;
+mod compared;
 mod expressions;
 mod from;
 mod functions;
@@ -73,11 +74,42 @@ pub(super) struct Checked {
     pub(super) classified: BTreeSet<ClassifiedColumn>,
     /// Those it names or shows.
     pub(super) named: BTreeSet<ClassifiedColumn>,
+    /// Beside which columns each parameter stands, as `column = ?`.
+    pub(super) compared: compared::Places,
     /// Relations referred to, as the catalogue spells them.
     pub(super) relations: BTreeSet<String>,
     /// What a change is of: the relation, and the columns it gives values to. Where one of these is classified, no
     /// parameter may begin with `***`; and none of any change may have `[masked:` in it.
     pub(super) target: Option<(String, BTreeSet<String>)>,
+    /// Which rows a change is of.
+    pub(super) which: Option<Which>,
+}
+
+/// Which rows a change is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Which {
+    /// New ones.
+    New,
+    /// New ones, or those in whose place they would be.
+    Perhaps,
+    /// Those of a table that are there.
+    There(Chosen),
+}
+
+/// The rows that an UPDATE or a DELETE is of, in its own words: what was checked, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chosen {
+    /// The table, with its alias.
+    pub(super) from: String,
+    /// `WHERE …`; empty for all of them.
+    pub(super) condition: String,
+    /// How many `?` stand before it.
+    pub(super) skipped: usize,
+}
+
+/// Whether a text is what answers show in place of a value; `strict` where it is given to classified columns.
+pub(super) fn is_mask(text: &str, strict: bool) -> bool {
+    change::is_mask(text, strict)
 }
 
 /// Checks a statement, and writes what is sent.
@@ -86,6 +118,7 @@ pub(super) struct Checked {
 ///
 /// # Errors
 /// `statement_refused`, `wrong_tool`; `internal` when what was written does not hold.
+#[tracing::instrument(level = "debug", skip_all, name = "guard")]
 pub(super) fn check(
     statement: &str,
     named: &[String],
@@ -124,7 +157,8 @@ fn checked(tokens: &[Token], catalog: &Catalog, mode: Mode) -> Result<Checked, R
         (tree, Mode::Change) => Some(walk.change(tree, tokens)?),
     };
     let printed = verify::printed(&tree, &walk)?;
-    let sql = text::written(&sent(tokens, &printed)?, |token| text::literal(&token.text));
+    let sending = sent(tokens, &printed)?;
+    let sql = text::written(&sending, |token| text::literal(&token.text));
     if sql.len() > text::MAX_SENT {
         return Err(refused(
             "The statement is too long with its full names.",
@@ -146,7 +180,7 @@ fn checked(tokens: &[Token], catalog: &Catalog, mode: Mode) -> Result<Checked, R
     let mut checked = walk.described(sql, order.collect());
     checked.facts.has_where = has_where;
     if let Some(change) = change {
-        change.describe(&mut checked, catalog);
+        change.describe(&mut checked, catalog, &sending);
     }
     Ok(checked)
 }

@@ -1,5 +1,10 @@
-//! Connections: few, each for one call and then closed. Nothing of a call can be left on one, because the driver
-//! has no way to reset a connection; a new one is made ready while nobody waits.
+//! Connections: few, each for one statement of an agent and then closed. Nothing of a call can be left on one, because
+//! the driver has no way to reset a connection; a new one is made ready while nobody waits. One on which nothing but our
+//! own questions were asked is used again.
+//!
+//! What is prepared stays prepared until the connection ends (`persistent`, the driver's default): to close a statement is
+//! a packet that no answer follows, and behind it the next question waits for the server's delayed acknowledgement
+//! (RFC 1122, 4.2.3.2; 40 ms on Linux), because the driver leaves Nagle's algorithm on.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,15 +14,18 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{PORT, Spec, refusals};
-use crate::call::Refusal;
+use crate::call::{Refusal, hex};
 use crate::clock::World;
 use crate::resource::sql::address::{decoded, host};
 
 /// Statements that may run on one database at a time; more wait.
 const CONNECTIONS: usize = 8;
+/// Statements of one connection that stay prepared: more than one call has, so that none is closed on the way.
+const PREPARED: usize = 64;
 /// How long the server may take to let us in, or to hear that a statement is to end.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A connection that nobody wanted for so long is closed: the server would do that, and firewalls forget it.
+/// A connection as old as this is closed: the server and firewalls forget one that nobody wanted, and some rights of an
+/// account are those that it had when it signed in.
 const IDLE: Duration = Duration::from_secs(300);
 /// What the guard's reading rests on. Nothing that changes what a quotation mark, a bar, a backslash or a space
 /// after a function's name means.
@@ -33,7 +41,7 @@ pub(super) struct Pool {
     seconds: u64,
     world: Arc<dyn World>,
     turns: Arc<Semaphore>,
-    fresh: Mutex<Vec<(Session, Duration)>>,
+    fresh: Mutex<Vec<Session>>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -45,10 +53,13 @@ impl std::fmt::Debug for Pool {
 /// One connection, nothing of a call done on it yet.
 struct Session {
     conn: MySqlConnection,
-    /// The server's number for it.
-    id: u64,
+    /// The name of a lock that it alone holds: by it the server tells which connection this is, also where a proxy
+    /// stands between, whose numbers are others. None where the server has no such locks.
+    lock: Option<String>,
     /// As the server gives it.
     version: String,
+    /// When it signed in.
+    since: Duration,
 }
 
 /// A connection that is lent to one call. Dropped with a statement under way, it has the server end that.
@@ -96,7 +107,10 @@ impl Pool {
     }
 
     /// A connection that has nothing begun.
-    async fn link(self: &Arc<Self>) -> Result<Link, Refusal> {
+    ///
+    /// # Errors
+    /// `target_failed` when there is no way to the server.
+    pub(super) async fn link(self: &Arc<Self>) -> Result<Link, Refusal> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| Refusal::internal("mysql: closed"))?;
         while let Some(mut session) = self.waiting() {
@@ -136,8 +150,8 @@ impl Pool {
     fn waiting(&self) -> Option<Session> {
         let now = self.world.monotonic();
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        fresh.retain(|(_, since)| now.saturating_sub(*since) < IDLE);
-        fresh.pop().map(|(session, _)| session)
+        fresh.retain(|session| now.saturating_sub(session.since) < IDLE);
+        fresh.pop()
     }
 
     /// A connection of another account to the same server, with the same meaning of texts; it may change things.
@@ -158,12 +172,28 @@ impl Pool {
     }
 
     async fn connect_as(&self, options: &MySqlConnectOptions) -> Result<Session, Refusal> {
+        let mut name = [0; 16];
+        self.world.random(&mut name);
+        let name = format!("tollgate-{}", hex(&name));
+        let since = self.world.monotonic();
         let connecting = async {
             let mut conn = options.connect().await?;
-            let question = sqlx::query("SELECT CONNECTION_ID(), VERSION()").persistent(false);
-            let row = question.fetch_one(&mut conn).await?;
-            let (id, version): (u64, String) = (row.try_get_unchecked(0)?, row.try_get_unchecked(1)?);
-            Ok((Session { conn, id, version }, ()))
+            let question = sqlx::query("SELECT VERSION()");
+            let version: String = question.fetch_one(&mut conn).await?.try_get_unchecked(0)?;
+            let question = sqlx::query("SELECT GET_LOCK(?, 0)");
+            let held = question.bind(name.clone()).fetch_one(&mut conn).await;
+            let lock = match held {
+                Ok(_) => Some(name),
+                Err(sqlx::Error::Database(_)) => None, // some clusters
+                Err(error) => return Err(error),
+            };
+            let session = Session {
+                conn,
+                lock,
+                version,
+                since,
+            };
+            Ok((session, ()))
         };
         let mut session = match tokio::time::timeout(PATIENCE, connecting).await {
             Ok(Ok((session, ()))) => session,
@@ -189,11 +219,14 @@ impl Pool {
     /// Puts a connection by for the next call, if the server gives one.
     async fn prepare(&self) {
         if let Ok(session) = self.connect().await {
-            let since = self.world.monotonic();
-            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-            if fresh.len() < CONNECTIONS {
-                fresh.push((session, since));
-            }
+            self.put_by(session);
+        }
+    }
+
+    fn put_by(&self, session: Session) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        if fresh.len() < CONNECTIONS {
+            fresh.push(session);
         }
     }
 }
@@ -216,14 +249,7 @@ impl Link {
     /// Nothing of the call is under way any more: undoes all of it, so that no lock stays when this returns, and
     /// closes the connection. Where rows are on their way, or the server does not answer, it is ended there.
     pub(super) async fn give_back(mut self) {
-        let undone = match &mut self.session {
-            Some(session) if !self.busy => {
-                let undo = sqlx::raw_sql("ROLLBACK").execute(&mut session.conn);
-                matches!(tokio::time::timeout(PATIENCE, undo).await, Ok(Ok(_)))
-            }
-            _ => false,
-        };
-        if !undone {
+        if !self.undone().await {
             return; // dropped
         }
         let (session, turn) = (self.session.take(), self.turn.take());
@@ -241,6 +267,29 @@ impl Link {
     }
 }
 
+impl Link {
+    /// Whether nothing of what was done is left in the server.
+    async fn undone(&mut self) -> bool {
+        match &mut self.session {
+            Some(session) if !self.busy => {
+                let undo = sqlx::raw_sql("ROLLBACK").execute(&mut session.conn);
+                matches!(tokio::time::timeout(PATIENCE, undo).await, Ok(Ok(_)))
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives back a connection on which no statement of an agent was run: the next call may have it.
+    pub(super) async fn keep(mut self) {
+        if !self.undone().await {
+            return; // dropped
+        }
+        if let Some(session) = self.session.take() {
+            self.pool.put_by(session);
+        }
+    }
+}
+
 impl Drop for Link {
     /// The caller is gone, or the statement took too long, or nobody wants the rest of its rows: whatever runs is
     /// ended by another connection, since the one that it runs on does not listen. The turn is kept until then.
@@ -252,11 +301,17 @@ impl Drop for Link {
         };
         runtime.spawn(async move {
             let end = async {
+                let lock = session.lock.as_ref().ok_or(sqlx::Error::RowNotFound)?;
                 let mut other = pool.options.connect().await?;
-                let kill = format!("KILL CONNECTION {}", session.id); // a number
-                sqlx::raw_sql(sqlx::AssertSqlSafe(kill))
-                    .execute(&mut other)
-                    .await?;
+                let question = sqlx::query("SELECT IS_USED_LOCK(?)");
+                let row = question.bind(lock).fetch_one(&mut other).await?;
+                // Nobody: it has ended, or this is another server than the one that it is on.
+                if let Some(id) = row.try_get_unchecked::<Option<u64>, _>(0)? {
+                    let kill = format!("KILL CONNECTION {id}"); // a number
+                    sqlx::raw_sql(sqlx::AssertSqlSafe(kill))
+                        .execute(&mut other)
+                        .await?;
+                }
                 other.close().await
             };
             let ended = matches!(tokio::time::timeout(PATIENCE, end).await, Ok(Ok(())));
@@ -285,7 +340,7 @@ fn options(spec: &Spec) -> Result<MySqlConnectOptions, String> {
         .username(&decoded(url.username()))
         .password(password)
         .ssl_mode(mode)
-        .statement_cache_capacity(0)
+        .statement_cache_capacity(PREPARED)
         // Settings are ours alone; what the driver would send first is left out.
         .pipes_as_concat(false)
         .no_engine_substitution(false)
@@ -325,7 +380,7 @@ pub(super) fn is_mariadb(version: &str) -> bool {
 }
 
 /// The first two numbers; MariaDB may say `5.5.5-` before its own for the sake of old clients.
-fn numbers(version: &str) -> (u32, u32) {
+pub(super) fn numbers(version: &str) -> (u32, u32) {
     let own = version.strip_prefix("5.5.5-").unwrap_or(version);
     let mut parts = own.split(|c: char| !c.is_ascii_digit());
     let mut next = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
@@ -359,6 +414,39 @@ mod tests {
                 (is_mariadb(version), numbers(version)),
                 (mariadb, found),
                 "{version}"
+            );
+        }
+    }
+
+    /// Whatever the server says that it can do: to another machine nothing goes in the clear.
+    #[test]
+    fn only_this_machine_is_spoken_to_without_tls() {
+        let mode = |url: &str, ca: Option<&str>| {
+            let spec = Spec {
+                url: url::Url::parse(url).unwrap(),
+                ca: ca.map(std::path::PathBuf::from),
+                ..super::super::tests::spec()
+            };
+            options(&spec).unwrap().get_ssl_mode()
+        };
+        for (url, ca, verified) in [
+            ("mysql://reader@127.0.0.1/shop", None, false),
+            ("mysql://reader@[::1]/shop", None, false),
+            ("mysql://reader@127.0.0.1/shop", Some("/ca.pem"), true),
+            ("mysql://reader@db.example.com/shop", None, true),
+            ("mysql://reader@192.0.2.7:3307/shop", None, true),
+            ("mysql://reader@db.example.com/shop", Some("/ca.pem"), true),
+        ] {
+            let found = mode(url, ca);
+            assert_eq!(
+                matches!(found, MySqlSslMode::VerifyIdentity),
+                verified,
+                "{url} {found:?}"
+            );
+            assert_eq!(
+                matches!(found, MySqlSslMode::Disabled),
+                !verified,
+                "{url} {found:?}"
             );
         }
     }

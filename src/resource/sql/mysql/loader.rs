@@ -9,7 +9,7 @@ use super::guard::Checked;
 use super::link::{Link, is_mariadb, quoted};
 use super::probe::{self, NOW, PLAN, Texts};
 use super::tables::{self, text};
-use super::{Spec, refusals, role};
+use super::{Spec, refusals, role, tokens};
 use crate::call::Refusal;
 
 /// One version of a catalogue, and what belongs to it.
@@ -48,7 +48,7 @@ impl Loaded {
 /// # Errors
 /// `target_failed`; `limit_exceeded` for what does not fit in memory.
 pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<Loaded, Refusal> {
-    let folded = folded(link).await?;
+    let folded = tables::folded(link.conn()?).await?;
     let seen = tables::read(link.conn()?, &spec.database()).await?;
     let mut findings = role::findings(spec, &probe::grants(link.conn()?).await?);
     findings.extend(role::elsewhere(
@@ -97,13 +97,6 @@ fn direct(spec: &Spec, folded: bool, mut relations: BTreeMap<String, Relation>) 
     (relations, misfit)
 }
 
-async fn folded(link: &mut Link) -> Result<bool, Refusal> {
-    let asked = "SELECT CAST(@@lower_case_table_names AS CHAR)".to_owned();
-    let rows = probe::texts(link.conn()?, asked, &[]).await;
-    let rows = rows.map_err(|error| refusals::away(&error))?;
-    Ok(rows.first().is_none_or(|row| text(row, 0) != "0"))
-}
-
 /// What the plan says, if it is what the configuration and the tables say now and the views are those it made.
 async fn planned(link: &mut Link, spec: &Spec, folded: bool) -> Result<Found, Refusal> {
     let place = quoted(&spec.views);
@@ -129,6 +122,8 @@ async fn planned(link: &mut Link, spec: &Spec, folded: bool) -> Result<Found, Re
         }
     }
     let (now, plan) = (both.pop().unwrap_or_default(), both.pop().unwrap_or_default());
+    // What has no table's name is told of the function that makes tokens.
+    let (ours, now): (Vec<Texts>, Vec<Texts>) = now.into_iter().partition(|row| text(row, 0).is_empty());
     let question = "SELECT TABLE_NAME, SHA2(CONCAT_WS('\n', VIEW_DEFINITION, SECURITY_TYPE, DEFINER), 256)
         FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ?";
     let views = probe::texts(link.conn()?, question.to_owned(), &[&spec.views]).await;
@@ -136,7 +131,8 @@ async fn planned(link: &mut Link, spec: &Spec, folded: bool) -> Result<Found, Re
     let views: BTreeMap<String, String> = views.iter().map(|row| (text(row, 0), text(row, 1))).collect();
     // A server whose descriptions are of whoever asks, also in a view, has nothing to compare with.
     let blind = now.is_empty() && !is_mariadb(link.version());
-    let found = compare(spec, folded, &plan, (!blind).then_some(&now), &views);
+    let found = compare(spec, folded, &plan, (!blind).then_some(&now), &views)
+        .and_then(|found| tokens::installed(spec, &ours, blind).map(|()| found));
     Ok(match found {
         Ok(relations) => (relations, None),
         Err(problem) => (BTreeMap::new(), Some(format!("{problem}; {}", remedy(spec)))),

@@ -3,6 +3,7 @@
 
 use super::catalog::Column;
 use super::link::quoted;
+use super::tokens;
 use crate::resource::sql::MaskStyle;
 
 /// What stands for a text that is not shown.
@@ -11,18 +12,24 @@ const CONSTANT: &str = "'***'";
 const TEXTS: [&str; 6] = ["char", "varchar", "tinytext", "text", "mediumtext", "longtext"];
 const INTEGERS: [&str; 5] = ["tinyint", "smallint", "mediumint", "int", "bigint"];
 
-/// How a column of a table looks in its masking view: an expression over that table alone.
-pub(super) fn expression(column: &Column) -> String {
-    let name = quoted(&column.name);
-    let Some((_, style)) = &column.class else {
+/// How a column of a table looks in its masking view: an expression over that table, which the view calls `table`, and the
+/// key of tokens alone.
+pub(super) fn expression(table: &str, column: &Column) -> String {
+    let name = format!("{table}.{}", quoted(&column.name));
+    let Some((class, style)) = &column.class else {
         return name;
     };
     let kind = column.data_type.as_str();
     let (text, integer) = (TEXTS.contains(&kind), INTEGERS.contains(&kind));
+    if let (MaskStyle::Token(_), Some(made)) = (style, tokens::expression(&name, class, column)) {
+        return made;
+    }
     match style {
         MaskStyle::Last4 if text || integer => last4(&name, integer),
         MaskStyle::Domain if text => domain(&name),
-        MaskStyle::Constant | MaskStyle::Last4 | MaskStyle::Domain if text || foreign(kind) => {
+        MaskStyle::Constant | MaskStyle::Last4 | MaskStyle::Domain | MaskStyle::Token(_)
+            if text || foreign(kind) =>
+        {
             CONSTANT.to_owned()
         }
         _ => null(kind).to_owned(),
@@ -76,6 +83,7 @@ fn domain(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::sql::TokenScope;
 
     fn column(kind: &str, style: Option<MaskStyle>) -> Column {
         Column {
@@ -97,10 +105,10 @@ mod tests {
             "bit",
         ] {
             for style in [MaskStyle::Constant, MaskStyle::Null] {
-                let made = expression(&column(kind, Some(style)));
+                let made = expression("t", &column(kind, Some(style)));
                 assert!(!made.contains("a``b"), "{kind} {style:?}: {made}");
             }
-            assert_eq!(expression(&column(kind, None)), "`a``b`");
+            assert_eq!(expression("t", &column(kind, None)), "t.`a``b`");
         }
         for (kind, style, reads) in [
             ("varchar", MaskStyle::Last4, true),
@@ -109,8 +117,12 @@ mod tests {
             ("date", MaskStyle::Last4, false),
             ("text", MaskStyle::Domain, true),
             ("int", MaskStyle::Domain, false),
+            ("varchar", MaskStyle::Token(TokenScope::Deployment), true),
+            ("bigint", MaskStyle::Token(TokenScope::Deployment), true),
+            ("date", MaskStyle::Token(TokenScope::Deployment), false),
+            ("enum", MaskStyle::Token(TokenScope::Deployment), false),
         ] {
-            let made = expression(&column(kind, Some(style)));
+            let made = expression("t", &column(kind, Some(style)));
             assert_eq!(made.contains("a``b"), reads, "{kind} {style:?}: {made}");
         }
     }

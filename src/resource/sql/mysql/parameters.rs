@@ -14,6 +14,18 @@ use crate::resource::sql::pages::invalid;
 /// # Errors
 /// `invalid_arguments`, naming the parameter and never its value.
 pub(super) fn bind(checked: &Checked, parameters: Option<&Parameters>) -> Result<MySqlArguments, Refusal> {
+    bind_from(checked, parameters, 0)
+}
+
+/// The same for the part of the text that begins behind so many `?`.
+///
+/// # Errors
+/// As [`bind`].
+pub(super) fn bind_from(
+    checked: &Checked,
+    parameters: Option<&Parameters>,
+    skipped: usize,
+) -> Result<MySqlArguments, Refusal> {
     let values: Vec<(String, &Value)> = match parameters {
         None => Vec::new(),
         Some(Parameters::Positional(values)) => {
@@ -39,7 +51,7 @@ pub(super) fn bind(checked: &Checked, parameters: Option<&Parameters>) -> Result
         }
     }
     let mut arguments = MySqlArguments::default();
-    for at in &checked.order {
+    for at in checked.order.iter().skip(skipped) {
         let Some((_, value)) = values.get(*at) else {
             return Err(invalid(
                 format!("Placeholder {} has no value.", at + 1),

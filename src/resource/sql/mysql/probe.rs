@@ -1,10 +1,11 @@
 //! The first thing and the last thing a call asks: what version of the catalogue there is. Tables and views are not
 //! versioned with rows in these servers, so what was true before a statement must still be true after it.
 
+use futures::TryStreamExt;
 use sqlx::mysql::{MySql, MySqlConnection, MySqlRow};
 use sqlx::{Decode, Row};
 
-use super::link::{Link, quoted};
+use super::link::{Link, literal, quoted};
 use super::{Spec, refusals};
 use crate::call::{Hash, Refusal};
 
@@ -12,6 +13,10 @@ use crate::call::{Hash, Refusal};
 pub(super) const PLAN: &str = "tollgate_plan";
 /// The view there that shows, with the rights of its definer, what columns the tables have now.
 pub(super) const NOW: &str = "tollgate_now";
+/// The view there of what is around tables, for changes.
+pub(super) const GROUND: &str = "tollgate_ground";
+/// The table there in which a change leaves a note until it is known to be final.
+pub(super) const LEDGER: &str = "tollgate_ledger";
 
 /// A part of the catalogue that a check rests on: what of which rows, where. `{seen}` is the list of the database
 /// with the tables and that with the views.
@@ -25,11 +30,19 @@ const PARTS: [&str; 3] = [
      FROM information_schema.VIEWS WHERE TABLE_SCHEMA IN ({seen})",
 ];
 
+/// What the account may do.
+const GRANTS: &str = "SHOW GRANTS";
+
 /// The databases that the account may see: those on which it has any right, whoever that was given to.
 const DATABASES: &str = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME";
 
 /// One row of what is asked, as texts.
 pub(super) type Texts = Vec<Option<String>>;
+
+/// A value of a row that is there.
+pub(super) fn text(row: &Texts, at: usize) -> String {
+    row.get(at).cloned().flatten().unwrap_or_default()
+}
 
 /// What one of our own questions gives, every value as a text; `bound` are its parameters.
 ///
@@ -40,7 +53,7 @@ pub(super) async fn texts(
     question: String,
     bound: &[&str],
 ) -> Result<Vec<Texts>, sqlx::Error> {
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(question)).persistent(false);
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(question));
     for value in bound {
         query = query.bind(*value);
     }
@@ -48,7 +61,11 @@ pub(super) async fn texts(
     rows.iter().map(row).collect()
 }
 
-fn row(row: &MySqlRow) -> Result<Texts, sqlx::Error> {
+/// A row, every value as a text.
+///
+/// # Errors
+/// What the driver says.
+pub(super) fn row(row: &MySqlRow) -> Result<Texts, sqlx::Error> {
     let cell = |at: usize| -> Result<Option<String>, sqlx::Error> {
         let raw = row.try_get_raw(at)?;
         let found = <&[u8] as Decode<MySql>>::decode(raw).ok(); // fails for NULL alone
@@ -62,31 +79,35 @@ fn row(row: &MySqlRow) -> Result<Texts, sqlx::Error> {
 /// # Errors
 /// What [`refusals::away`] makes of it.
 pub(super) async fn ask(link: &mut Link, spec: &Spec, user: &str) -> Result<String, Refusal> {
-    if let Some(variable) = &spec.session {
-        // A plain name, as the configuration has made sure.
-        let set = format!("SET @{} = ?", quoted(variable));
-        let set = sqlx::query(sqlx::AssertSqlSafe(set)).persistent(false).bind(user);
-        let set = set.execute(link.conn()?).await;
-        set.map_err(|error| refusals::away(&error))?;
-    }
+    tell(link, spec, user).await?;
     version(link, spec).await
 }
 
-/// A digest of all that a check rests on.
+/// Tells the server who asks.
+///
+/// # Errors
+/// What [`refusals::away`] makes of it.
+pub(super) async fn tell(link: &mut Link, spec: &Spec, user: &str) -> Result<(), Refusal> {
+    if let Some(variable) = &spec.session {
+        // A plain name, as the configuration has made sure.
+        let set = format!("SET @{} = ?", quoted(variable));
+        let set = sqlx::query(sqlx::AssertSqlSafe(set)).bind(user);
+        let set = set.execute(link.conn()?).await;
+        set.map_err(|error| refusals::away(&error))?;
+    }
+    Ok(())
+}
+
+/// A digest of all that a check rests on, asked in one text: the server answers each of its questions in turn.
 ///
 /// # Errors
 /// What [`refusals::away`] makes of it.
 pub(super) async fn version(link: &mut Link, spec: &Spec) -> Result<String, Refusal> {
-    let database = spec.database();
-    let parts: Vec<String> = PARTS.iter().map(|part| part.replace("{seen}", "?, ?")).collect();
-    let question = digest(&parts.join(" UNION ALL "));
-    let seen = [database.as_str(), spec.views.as_str()];
-    let bound = [seen, seen, seen].concat();
-    let mut all = texts(link.conn()?, question, &bound)
-        .await
-        .map_err(|error| refusals::away(&error))?;
-    all.extend(grants(link.conn()?).await?);
-    all.extend(databases(link.conn()?).await?);
+    let seen = format!("{}, {}", literal(&spec.database()), literal(&spec.views));
+    let parts = PARTS
+        .map(|part| part.replace("{seen}", &seen))
+        .join(" UNION ALL ");
+    let mut question = format!("{}; {GRANTS}; {DATABASES}", digest(&parts));
     if spec.behind_views() {
         let whole = |name| format!("{}.{}", quoted(&spec.views), quoted(name));
         let made = format!(
@@ -95,12 +116,24 @@ pub(super) async fn version(link: &mut Link, spec: &Spec) -> Result<String, Refu
             whole(PLAN),
             whole(NOW)
         );
-        all.extend(match texts(link.conn()?, digest(&made), &[]).await {
-            Ok(found) => found,
-            Err(error) if refusals::is_missing(&error) => vec![vec![None]],
-            Err(error) => return Err(refusals::away(&error)),
-        });
+        question += "; ";
+        question += &digest(&made);
     }
+    let mut all: Vec<Texts> = Vec::new();
+    let mut rows = sqlx::raw_sql(sqlx::AssertSqlSafe(question)).fetch(link.conn()?);
+    loop {
+        match rows.try_next().await {
+            Ok(Some(found)) => all.push(row(&found).map_err(|error| refusals::away(&error))?),
+            Ok(None) => break,
+            // The last of them, about views that nobody has made yet.
+            Err(error) if spec.behind_views() && refusals::is_missing(&error) => {
+                all.push(vec![None]);
+                break;
+            }
+            Err(error) => return Err(refusals::away(&error)),
+        }
+    }
+    drop(rows);
     Ok(Hash::of(format!("{all:?}\n{}", spec.laid_over()).as_bytes()).hex())
 }
 
@@ -119,7 +152,7 @@ fn digest(parts: &str) -> String {
 /// # Errors
 /// What [`refusals::away`] makes of it.
 pub(super) async fn grants(conn: &mut MySqlConnection) -> Result<Vec<Texts>, Refusal> {
-    let found = texts(conn, "SHOW GRANTS".to_owned(), &[]).await;
+    let found = texts(conn, GRANTS.to_owned(), &[]).await;
     found.map_err(|error| refusals::away(&error))
 }
 

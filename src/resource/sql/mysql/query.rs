@@ -13,6 +13,7 @@ use super::{parameters, refusals, values};
 use crate::call::request::SqlQuery;
 use crate::call::{ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
 use crate::resource::sql::pages::{Answer, Filling, Head, Page};
+use crate::resource::sql::streams::unwatched;
 
 /// What is to be run, and within which bounds.
 #[derive(Debug)]
@@ -34,8 +35,9 @@ pub(super) async fn run(link: &mut Link, order: &Order<'_>, checked: &Checked) -
     let statement = order.request.statement.as_str();
     let mut filling = Filling::new(&page);
     link.busy = true;
-    let query = sqlx::query_with(sqlx::AssertSqlSafe(text.clone()), arguments).persistent(false);
-    let ended = collect(query.fetch(link.conn()?), &mut filling, page.first).await?;
+    let query = sqlx::query_with(sqlx::AssertSqlSafe(text.clone()), arguments);
+    let conn = link.conn()?;
+    let ended = collect(unwatched(|| query.fetch(conn)), &mut filling, page.first).await?;
     link.busy = matches!(ended, Ended::Full);
     if let Ended::Failed(error) = ended {
         return Err(refusals::running(&error, statement));
@@ -97,8 +99,7 @@ fn output(answer: Answer, named: &BTreeSet<ClassifiedColumn>) -> Result<RawOutpu
         // A mask in a predicate is told even if no row came of it.
         masks.add(&column.column, &column.class, answer.rows.row_count.max(1));
     }
-    let mut raw =
-        RawOutput::new(answer.rows).map_err(|error| Refusal::internal(format!("mysql rows: {error}")))?;
+    let mut raw = RawOutput::of_rows(answer.rows);
     raw.truncated = answer.truncated;
     raw.next_cursor = answer.next_cursor;
     raw.source_masks = masks;

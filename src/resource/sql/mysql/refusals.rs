@@ -152,8 +152,11 @@ pub(super) fn away(error: &sqlx::Error) -> Refusal {
                 Some(1040 | 1053 | 1129 | 1152 | 1203 | 1205 | 1317 | 1927 | 1969 | 3024)
             ),
         ),
-        sqlx::Error::Io(error) => (error.kind().to_string(), true),
-        sqlx::Error::Tls(_) => (
+        sqlx::Error::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => {
+            (error.kind().to_string(), true)
+        }
+        // What the other side shows of itself is told as data that is invalid.
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) => (
             "TLS: the server has none, or its certificate is not vouched for, or is for another name"
                 .to_owned(),
             false,

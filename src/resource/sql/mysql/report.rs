@@ -4,10 +4,11 @@ use serde::Serialize;
 
 use super::admin::pattern;
 use super::catalog::{Column, Relation};
+use super::ground::Ground;
 use super::link::literal;
 use super::loader::Loaded;
 use super::tables::{UNLISTED, text};
-use super::{Database, PORT, loader, probe, refusals};
+use super::{Database, PORT, loader, probe, refusals, rights, writing};
 use crate::call::Refusal;
 use crate::resource::sql::address;
 
@@ -32,6 +33,19 @@ pub struct Report {
     pub misfit: Option<String>,
     /// What agents see.
     pub tables: Vec<Table>,
+    /// The account that makes changes, if there is one.
+    pub changes: Option<Changes>,
+}
+
+/// An account that makes changes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Changes {
+    /// Its name.
+    pub account: String,
+    /// Tables that it may change something of.
+    pub tables: Vec<String>,
+    /// Why every change is refused.
+    pub problem: Option<String>,
 }
 
 /// A table or a view.
@@ -68,9 +82,36 @@ impl Database {
             privileged: self.spec.privileged,
             misfit: loaded.misfit.clone(),
             tables: tables(&loaded),
+            changes: self.changes(&loaded).await,
         };
         link.give_back().await;
         Ok(report)
+    }
+
+    /// What the account that makes changes is.
+    async fn changes(&self, loaded: &Loaded) -> Option<Changes> {
+        let (pool, account) = self.writer().ok()?;
+        let asked = async {
+            let mut link = writing::changing(pool, &self.spec, "").await?;
+            let tables = rights::changeable(&mut link, &self.spec).await;
+            let looked = async {
+                rights::fit(&mut link, &self.spec, &loaded.catalog).await?;
+                Ground::read(&mut link, &self.spec).await.map(drop)
+            };
+            let looked = looked.await;
+            link.give_back().await;
+            Ok((tables?, looked))
+        };
+        let (tables, looked) = match asked.await {
+            Ok(found) => found,
+            Err(refusal) => (Vec::new(), Err(refusal)),
+        };
+        let said = |refusal: Refusal| refusal.detail.unwrap_or(refusal.message);
+        Some(Changes {
+            account: account.to_owned(),
+            tables,
+            problem: looked.err().map(said),
+        })
     }
 
     /// The statements that give the account what it needs and nothing else, for an administrator. The server is not

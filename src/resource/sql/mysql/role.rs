@@ -1,8 +1,8 @@
 //! What the account in use can do that reading behind masks never needs. What is allowed is listed; every other line
 //! of the server's is a finding.
 
-use super::Spec;
 use super::probe::Texts;
+use super::{Spec, tokens};
 
 /// Each in words for the operator; empty for an account as it should be.
 pub(super) fn findings(spec: &Spec, grants: &[Texts]) -> Vec<String> {
@@ -52,6 +52,7 @@ fn finding(spec: &Spec, line: &str) -> Option<String> {
     let rights: Vec<&str> = rights.split(',').map(str::trim).collect();
     let fits = match object {
         "*.*" => rights == ["USAGE"],
+        object if tokens::is_ours(spec, object) => rights == ["EXECUTE"],
         object => in_place(spec, object) && rights.iter().all(|right| reads(right)),
     };
     (!fits).then(|| {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use sqlx::mysql::MySqlConnection;
 
 use super::catalog::{Column, Relation};
+pub(super) use super::probe::text;
 use super::probe::{self, Texts};
-use super::{Spec, refusals};
+use super::{Spec, refusals, tokens};
 use crate::call::{Code, Refusal};
 use crate::resource::sql::{ColumnsDefault, MaskStyle};
 
@@ -64,14 +65,20 @@ pub(super) async fn read(
     Ok(relations)
 }
 
+/// Whether names of tables are compared without case.
+///
+/// # Errors
+/// `target_failed`.
+pub(super) async fn folded(conn: &mut MySqlConnection) -> Result<bool, Refusal> {
+    let asked = "SELECT CAST(@@lower_case_table_names AS CHAR)".to_owned();
+    let rows = probe::texts(conn, asked, &[]).await;
+    let rows = rows.map_err(|error| refusals::away(&error))?;
+    Ok(rows.first().is_none_or(|row| text(row, 0) != "0"))
+}
+
 async fn ask(conn: &mut MySqlConnection, question: &str, database: &str) -> Result<Vec<Texts>, Refusal> {
     let found = probe::texts(conn, question.to_owned(), &[database]).await;
     found.map_err(|error| refusals::away(&error))
-}
-
-/// A value of a row that is there.
-pub(super) fn text(row: &Texts, at: usize) -> String {
-    row.get(at).cloned().flatten().unwrap_or_default()
 }
 
 fn column(row: &Texts) -> Column {
@@ -97,7 +104,8 @@ fn too_large() -> Refusal {
     .detail("give the resource a database with fewer tables")
 }
 
-/// Lays the configured classes over all of it. What names a column that is not there is told, for the operator.
+/// Lays the configured classes over all of it. What names a column that is not there, or that cannot have the tokens it
+/// is to have, is told, for the operator.
 ///
 /// # Errors
 /// The first such name.
@@ -152,7 +160,7 @@ pub(super) fn classify(
     }
     let missing = listed.iter().find(|(_, (_, seen))| !seen);
     match missing {
-        None => Ok(()),
+        None => tokens::enough(relations),
         Some(((table, column), _)) => Err(format!(
             "[resource.columns] lists {table}.{column}, which is not there"
         )),
@@ -161,10 +169,6 @@ pub(super) fn classify(
 
 /// A class without a style is one that nobody made: masked.
 fn of_class(spec: &Spec, class: &str) -> Option<(String, MaskStyle)> {
-    let style = match spec.classes.get(class) {
-        // Nothing in these servers makes tokens yet: what shows less stands for them.
-        None | Some(MaskStyle::Token(_)) => MaskStyle::Constant,
-        Some(style) => *style,
-    };
+    let style = spec.classes.get(class).copied().unwrap_or(MaskStyle::Constant);
     (class != "public").then(|| (class.to_owned(), style))
 }

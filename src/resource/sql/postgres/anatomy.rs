@@ -160,9 +160,11 @@ SELECT c.oid::pg_catalog.int8, n.nspname::pg_catalog.text, c.relname::pg_catalog
   pg_catalog.row_security_active(c.oid),
   EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1'),
   pg_catalog.has_table_privilege(c.oid, 'DELETE'),
-  pg_catalog.has_column_privilege(c.oid, 'ctid', 'SELECT') AND pg_catalog.has_column_privilege(c.oid, 'xmin', 'SELECT')
-    AND pg_catalog.has_column_privilege(c.oid, 'xmax', 'SELECT')
-    AND pg_catalog.has_column_privilege(c.oid, 'tableoid', 'SELECT')
+  CASE WHEN c.relkind = 'v' THEN false -- which has no such columns: the server would say so (42703)
+    ELSE pg_catalog.has_column_privilege(c.oid, 'ctid', 'SELECT')
+      AND pg_catalog.has_column_privilege(c.oid, 'xmin', 'SELECT')
+      AND pg_catalog.has_column_privilege(c.oid, 'xmax', 'SELECT')
+      AND pg_catalog.has_column_privilege(c.oid, 'tableoid', 'SELECT') END
 FROM reach JOIN pg_catalog.pg_class c ON c.oid = reach.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LIMIT 1000";
 

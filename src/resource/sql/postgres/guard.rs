@@ -10,7 +10,15 @@
 
 pub(super) mod functions;
 mod change;
+mod compared;
+mod ddl;
+mod derived;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
+mod grammar;
+mod json;
 mod masks;
+mod messages;
 mod names;
 mod refusals;
 mod rewrite;
@@ -24,10 +32,13 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use ddl::{Definition, Gone, Known, Touch, define, defines};
 pub(super) use functions::{FunctionFacts, allowed};
 pub(super) use rewrite::Places;
+pub(super) use text::template;
 pub(super) use verify::Masks;
 
 use super::catalog::{Catalog, Column, Relation};
@@ -79,6 +90,8 @@ pub(super) struct Checked {
     pub(super) oracle: bool,
     /// The largest `$n`.
     pub(super) parameters: usize,
+    /// Of each parameter, by number: the columns it is compared with, where it stands nowhere else.
+    pub(super) compared: BTreeMap<i64, Option<BTreeSet<String>>>,
     /// How places of `sql` lead back to the agent's statement.
     pub(super) places: Places,
 }
@@ -124,6 +137,7 @@ pub(super) fn is_mask(text: &str, classified: bool) -> bool {
 ///
 /// # Errors
 /// `statement_refused`, `wrong_tool`; `internal` when what was written does not hold.
+#[tracing::instrument(level = "debug", skip_all, name = "guard")]
 pub(super) fn check(
     statement: &str,
     named: &[String],
@@ -211,6 +225,7 @@ fn verified(
         reveal,
         ctes: &seen.ctes,
         target: change.map(|change| change.table.clone()),
+        looks: RefCell::default(),
     };
     sealed.check(&again)
 }
@@ -232,6 +247,7 @@ fn describe(
             functions: seen.functions.clone(),
             has_where: has_where(root),
             irreversible: false,
+            template: None,
         },
         action: Action::SqlRead,
         classified: relations()
@@ -243,11 +259,12 @@ fn describe(
         target: None,
         oracle: false,
         parameters: seen.parameters,
+        compared: compared::of(root),
         places: written.places,
     };
     for relation in relations() {
         for column in &relation.columns {
-            let raw = column.class.is_none() || reveal.contains(&catalog.shown_column(relation, column));
+            let raw = column.class.is_none() || walk::revealed(catalog, relation, column, reveal);
             if matches!(masks::look(catalog, column, raw), masks::Look::Blind(_)) {
                 checked.masked.insert((relation.oid, column.number));
             }

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Spec, refusals};
+use super::{Definer, Spec, refusals};
 use crate::call::Refusal;
 use crate::clock::World;
 use crate::resource::sql::address::{decoded, host};
@@ -24,6 +24,9 @@ const OLDEST: u32 = 140_000;
 /// How transactions begin.
 const READING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 const CHANGING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE";
+
+/// The server takes definitions as they are when it has their locks, not as they were when the transaction began.
+const DEFINING: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE";
 
 /// The turn of a second connection.
 pub(super) struct Beside(Option<OwnedSemaphorePermit>);
@@ -75,6 +78,28 @@ impl Pool {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| Refusal::internal("postgres: closed"))?;
         self.lend(Some(turn), READING).await
+    }
+
+    /// The connections of the account that changes schemas.
+    ///
+    /// # Errors
+    /// For the operator.
+    pub(super) fn of_definer(spec: &Spec, definer: &Definer, world: Arc<dyn World>) -> Result<Self, String> {
+        let mut own = spec.clone();
+        let set = own.url.set_username(&definer.account);
+        set.map_err(|()| "ddl: not an account".to_owned())?;
+        own.password.clone_from(&definer.password);
+        Self::new(&own, world)
+    }
+
+    /// A connection in a transaction that can change schemas.
+    ///
+    /// # Errors
+    /// As [`Self::reading`].
+    pub(super) async fn defining(self: &Arc<Self>) -> Result<Link, Refusal> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| Refusal::internal("postgres: closed"))?;
+        self.lend(Some(turn), DEFINING).await
     }
 
     /// A connection in a transaction that can change what the role may, and the turn of a second one beside it.

@@ -32,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) unreadable: Vec<Relation>,
     /// What of the configuration is not there.
     pub(super) misfit: Option<String>,
+    /// Plain names of functions outside `pg_catalog`, in lower case.
+    own: BTreeSet<String>,
     /// Where the key of tokens lies, which their function opens.
     token_table: Option<u32>,
     /// What the server may open when it opens a relation: what a view reads, children, what policies read.
@@ -65,9 +67,7 @@ impl Loaded {
         functions: &BTreeSet<String>,
     ) -> Option<BTreeSet<u32>> {
         let plain = |name: &String| name.rsplit('.').next().unwrap_or_default().to_lowercase();
-        let called: BTreeSet<String> = functions.iter().map(plain).collect();
-        let mut own = self.catalog.functions.keys();
-        if own.any(|(schema, name)| schema != "pg_catalog" && called.contains(&name.to_lowercase())) {
+        if functions.iter().map(plain).any(|name| self.own.contains(&name)) {
             return None;
         }
         let mut all: BTreeSet<u32> = self.token_table.into_iter().collect();
@@ -134,7 +134,10 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
     };
     keys(link, spec, &mut catalog).await?;
     let (opens, anything) = opens(link, made).await?;
+    let own = catalog.functions.keys();
+    let own = own.filter(|(schema, _)| schema != "pg_catalog");
     Ok(Loaded {
+        own: own.map(|(_, name)| name.to_lowercase()).collect(),
         catalog,
         kinds,
         findings: role::findings(link, spec).await?,
@@ -145,6 +148,25 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         anything,
         checked: Mutex::default(),
     })
+}
+
+/// The relations as the transaction of `link` sees them, with their classes, and what of the configuration would not be
+/// there any more.
+///
+/// # Errors
+/// As [`load`].
+pub(super) async fn classes(
+    link: &mut Link,
+    spec: &Spec,
+) -> Result<(BTreeMap<u32, Relation>, Option<String>), Refusal> {
+    let called = functions::load(link, spec).await?;
+    let mut relations = relations(link, spec).await?;
+    columns(link, spec, &mut relations).await?;
+    let made = made(link, &called).await?;
+    let misfit = lineage::classify(spec, &mut relations, &made).err();
+    let misfit = misfit.or(casts(link, spec).await?);
+    let misfit = misfit.or_else(|| tokens::too_few(&relations));
+    Ok((relations, misfit))
 }
 
 /// What one of our own questions gives; `$1` is the list of the exposed schemas where it has that.

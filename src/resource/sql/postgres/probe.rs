@@ -1,11 +1,12 @@
 //! The first thing a call asks: what version of the catalogue its transaction sees. The same round trip tells
-//! the server whose call it is.
+//! the server whose call it is. Only where transactions have ended since the last call is the catalogue itself
+//! looked at: merely to plan that question costs the server more than most statements.
 
 use sqlx::Row;
 
 use super::link::{Link, quoted};
 use super::{Spec, refusals, tokens};
-use crate::call::{Hash, Refusal};
+use crate::call::{Hash, Refusal, hex};
 use crate::resource::sql::TokenScope;
 
 /// What a call tells the server of itself, for the length of its transaction.
@@ -34,11 +35,11 @@ pub(super) struct Moment {
 /// revoked has rows of a new transaction. What an ordinary database has is looked at as a whole, except for
 /// columns, of which there are many: those of the exposed schemas, and of our own, where the key of tokens lies.
 ///
-/// `$2` is the list of these schemas.
+/// `$1` is the list of these schemas.
 const DIGEST: &str = "
 WITH
   spaces AS MATERIALIZED (
-    SELECT n.oid, n.xmin, n.nspname FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($2) OR n.nspname = 'tollgate'),
+    SELECT n.oid, n.xmin, n.nspname FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($1) OR n.nspname = 'tollgate'),
   relations AS MATERIALIZED (
     SELECT c.oid, c.xmin, c.relnamespace FROM pg_catalog.pg_class c
     WHERE c.oid >= 16384 AND c.relkind IN ('r','p','v','m','f') AND c.relpersistence <> 't'),
@@ -78,45 +79,62 @@ pub(super) async fn ask(
     voice: &Voice,
     known: &Moment,
 ) -> Result<Moment, Refusal> {
-    let person = match &spec.session {
+    let snapshot = moment(link, spec, voice).await?;
+    if !snapshot.is_empty() && snapshot == known.snapshot {
+        return Ok(known.clone());
+    }
+    let digest = sqlx::query_scalar::<_, Option<String>>(DIGEST)
+        .persistent(false)
+        .bind(&spec.schemas);
+    let digest = digest.fetch_one(link.conn()?).await;
+    let digest = digest.map_err(|error| refusals::away(&error))?;
+    let version = Hash::of(laid_over(spec, &digest.unwrap_or_default()).as_bytes()).hex();
+    Ok(Moment { snapshot, version })
+}
+
+/// Says whose call it is, and gives which transactions it sees; nothing on a standby, whose snapshots do not tell.
+///
+/// With parameters it would take two round trips, so its values stand in it: as hexadecimal digits, which cannot be
+/// anything else.
+async fn moment(link: &mut Link, spec: &Spec, voice: &Voice) -> Result<String, Refusal> {
+    let person = spec.session.as_ref().map(|variable| {
         // Two plain names with a point, as the configuration has made sure.
-        Some(variable) => format!(
-            "pg_catalog.set_config('{}', $5, true)",
-            variable.replace('\'', "")
-        ),
-        None => "$5::pg_catalog.text".to_owned(),
-    };
+        setting(&variable.replace('\'', ""), &voice.user.replace('\0', ""))
+    });
     // In whose session the tokens are: no secret, and no text of anybody's.
     let session = match tokens::scope(spec) {
-        Some(TokenScope::Session) => "pg_catalog.set_config('tollgate.session', $6, true)",
-        _ => "$6::pg_catalog.text",
+        Some(TokenScope::Session) => {
+            let session = Hash::of(voice.session.as_bytes()).hex();
+            Some(setting("tollgate.session", &session))
+        }
+        _ => None,
     };
-    let text = format!(
-        "SELECT now.of, CASE WHEN now.of <> '' AND now.of = $1 THEN NULL ELSE ({DIGEST}) END,
-           pg_catalog.set_config('application_name', $3, true),
-           pg_catalog.set_config('statement_timeout', $4, true),
-           {person}, {session}
-         FROM (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.concat_ws('@',
-           pg_catalog.pg_current_snapshot(), pg_catalog.pg_postmaster_start_time()) END) AS now (of)"
-    );
     let milliseconds = voice.seconds.saturating_mul(1000).clamp(1, 2_000_000_000);
-    let asked = sqlx::query(sqlx::AssertSqlSafe(text))
-        .persistent(false)
-        .bind(&known.snapshot)
-        .bind(&spec.schemas)
-        .bind(format!("tollgate{}", voice.call))
-        .bind(milliseconds.to_string())
-        .bind(voice.user.replace('\0', ""))
-        .bind(Hash::of(voice.session.as_bytes()).hex());
-    let row = asked.fetch_one(link.conn()?).await;
-    let row = row.map_err(|error| refusals::away(&error))?;
-    let take = || -> Result<(String, Option<String>), sqlx::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
-    let (snapshot, digest) = take().map_err(|error| refusals::away(&error))?;
-    let version = match digest {
-        None => known.version.clone(),
-        Some(digest) => Hash::of(laid_over(spec, &digest).as_bytes()).hex(),
-    };
-    Ok(Moment { snapshot, version })
+    let settings = [
+        Some(setting("application_name", &format!("tollgate{}", voice.call))),
+        Some(setting("statement_timeout", &milliseconds.to_string())),
+        person,
+        session,
+    ];
+    let settings: String = settings.into_iter().flatten().collect();
+    let text = format!(
+        "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.concat_ws('@',
+             pg_catalog.pg_current_snapshot(), pg_catalog.pg_postmaster_start_time()) END{settings}"
+    );
+    let row = sqlx::raw_sql(sqlx::AssertSqlSafe(text))
+        .fetch_one(link.conn()?)
+        .await;
+    let snapshot = row.and_then(|row| row.try_get(0));
+    snapshot.map_err(|error| refusals::away(&error))
+}
+
+/// One more column, which sets a variable for the length of the transaction.
+fn setting(variable: &str, value: &str) -> String {
+    let digits = hex(value.as_bytes());
+    format!(
+        ", pg_catalog.set_config('{variable}', \
+         pg_catalog.convert_from(pg_catalog.decode('{digits}', 'hex'), 'UTF8'), true)"
+    )
 }
 
 /// What is laid over the catalogue belongs to its version: a restart with another configuration is another one.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::TryStreamExt;
 use serde_json::Value;
 use sqlx::postgres::{PgColumn, PgRow};
-use sqlx::{Column, Executor, Row, Statement, ValueRef};
+use sqlx::{Column, Either, Executor, Row, Statement, ValueRef};
 
 use super::guard::Checked;
 use super::link::Link;
@@ -16,13 +16,21 @@ use super::values;
 use crate::call::request::SqlQuery;
 use crate::call::{ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
 use crate::resource::sql::pages::{Answer, Filling, Head, Page};
+use crate::resource::sql::streams::unwatched;
 
 /// Before the checked text. A cursor gives each value as the server's own text, whatever its type, as many rows
 /// at a time as we want, and takes parameters; and one statement alone can be in it, which must be a query.
 const CURSOR: &str = "DECLARE tollgate NO SCROLL CURSOR WITHOUT HOLD FOR ";
-/// Rows per round trip, at first and at most.
+/// Rows per round trip, at first and at most. They come as they are read, so that many take no more memory than few;
+/// but what a full page has no room for is still sent.
 const FIRST: u64 = 64;
-const MOST: u64 = 1024;
+const MOST: u64 = 8192;
+/// Relations that the server has opened in this transaction.
+const OPENED: &str = "SELECT l.relation::pg_catalog.int8 FROM pg_catalog.pg_locks l
+        JOIN pg_catalog.pg_class c ON c.oid = l.relation
+     WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.relation >= 16384
+        AND c.relkind IN ('r','p','v','m','f')
+        AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())";
 
 /// What is to be run, and within which bounds.
 #[derive(Debug)]
@@ -50,9 +58,9 @@ pub(super) async fn run(
         place: &place,
     };
     open(link, order, loaded, checked, asked).await?;
-    second_opinion(link, loaded, checked).await?;
-    let mut answer = collect(link, loaded, &page, asked).await?;
-    second_opinion(link, loaded, checked).await?; // what is called opens relations only while it runs
+    let expected = loaded.may_open(&checked.relations, &checked.facts.functions);
+    second_opinion(link, expected.as_ref()).await?;
+    let mut answer = collect(link, loaded, &page, asked, expected.as_ref()).await?;
     if answer.rows.columns.is_empty() {
         (answer.rows.columns, answer.rows.types) = describe(link, &loaded.kinds, asked).await?;
     }
@@ -64,8 +72,7 @@ pub(super) async fn run(
     let shown = checked.classified.iter();
     let shown = shown.filter(|column| order.reveal.contains(&column.column));
     let shown = shown.map(|column| column.class.clone()).collect();
-    let mut raw =
-        RawOutput::new(answer.rows).map_err(|error| Refusal::internal(format!("postgres rows: {error}")))?;
+    let mut raw = RawOutput::of_rows(answer.rows);
     raw.truncated = answer.truncated;
     raw.next_cursor = answer.next_cursor;
     raw.source_masks = masks;
@@ -106,35 +113,46 @@ async fn open(
     Ok(())
 }
 
-/// What the server has opened for the plan, and by the end of the rows: nothing but what the check found, and what
-/// that is made of. Locks stay until the transaction ends.
+/// What the server has opened for the plan: nothing but what is `expected`, which is what the check found and what
+/// that is made of. Locks stay until the transaction ends. `None`: a function that the operator listed reads what
+/// it reads.
 ///
 /// # Errors
 /// `internal`: the server read the statement another way than we did.
-async fn second_opinion(link: &mut Link, loaded: &Loaded, checked: &Checked) -> Result<(), Refusal> {
-    let Some(expected) = loaded.may_open(&checked.relations, &checked.facts.functions) else {
-        return Ok(()); // a function that the operator listed reads what it reads
-    };
-    let opened = sqlx::query_scalar::<_, i64>(
-        "SELECT l.relation::pg_catalog.int8 FROM pg_catalog.pg_locks l
-            JOIN pg_catalog.pg_class c ON c.oid = l.relation
-         WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.relation >= 16384
-            AND c.relkind IN ('r','p','v','m','f')
-            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
-    );
-    let opened = opened.persistent(false).fetch_all(link.conn()?).await;
+async fn second_opinion(link: &mut Link, expected: Option<&BTreeSet<u32>>) -> Result<(), Refusal> {
+    if expected.is_none() {
+        return Ok(());
+    }
+    // Nothing is bound to it, so it is sent in one round trip instead of two.
+    let opened = sqlx::raw_sql(OPENED).fetch_all(link.conn()?).await;
     let opened = opened.map_err(|error| refusals::away(&error))?;
-    let known = |oid: &i64| u32::try_from(*oid).is_ok_and(|oid| expected.contains(&oid));
-    match opened.iter().find(|oid| !known(oid)) {
-        None => Ok(()),
-        Some(oid) => Err(Refusal::internal(format!(
+    opened.iter().try_for_each(|row| vouched(row, expected))
+}
+
+/// One relation that the server has opened.
+fn vouched(row: &PgRow, expected: Option<&BTreeSet<u32>>) -> Result<(), Refusal> {
+    let Some(expected) = expected else {
+        return Ok(());
+    };
+    let oid: i64 = row.try_get(0).map_err(|error| refusals::away(&error))?;
+    match u32::try_from(oid).is_ok_and(|oid| expected.contains(&oid)) {
+        true => Ok(()),
+        false => Err(Refusal::internal(format!(
             "postgres: the server opened the relation {oid}, of which the check knows nothing"
         ))),
     }
 }
 
-/// Takes rows until the page is full. Only one row is held beside the answer.
-async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>) -> Result<Answer, Refusal> {
+/// Takes rows until the page is full. Only one row is held beside the answer. What the server has opened is looked at
+/// once more after the last: what is called opens relations only while it runs. The first batch brings that with it,
+/// since it mostly is the last.
+async fn collect(
+    link: &mut Link,
+    loaded: &Loaded,
+    page: &Page,
+    asked: Asked<'_>,
+    expected: Option<&BTreeSet<u32>>,
+) -> Result<Answer, Refusal> {
     if page.first > 0 {
         let skip = format!("MOVE FORWARD {} FROM tollgate", page.first.min(i32::MAX as u64));
         let skipped = sqlx::raw_sql(sqlx::AssertSqlSafe(skip))
@@ -150,22 +168,38 @@ async fn collect(link: &mut Link, loaded: &Loaded, page: &Page, asked: Asked<'_>
             .rows
             .saturating_sub(filling.answer.rows.row_count)
             .saturating_add(1);
-        let want = batch.min(room);
-        let fetch = format!("FETCH FORWARD {want} FROM tollgate");
-        let mut given = 0;
-        let mut rows = sqlx::raw_sql(sqlx::AssertSqlSafe(fetch)).fetch(link.conn()?);
+        let want = batch.min(room).min(filling.likely());
+        let first = batch == FIRST;
+        let fetch = match first {
+            true => format!("FETCH FORWARD {want} FROM tollgate; {OPENED}"),
+            false => format!("FETCH FORWARD {want} FROM tollgate"),
+        };
+        let (mut given, mut fetched) = (0, false);
+        let conn = link.conn()?;
+        let mut rows = unwatched(|| sqlx::raw_sql(sqlx::AssertSqlSafe(fetch)).fetch_many(conn));
         loop {
-            let row = rows.try_next().await;
-            let Some(row) = row.map_err(|error| refusals::running(&error, asked))? else {
-                break;
-            };
-            given += 1;
-            take(&mut filling, &row, loaded)?; // what is left of a batch of a full page is passed over
+            let next = rows.try_next().await;
+            match next.map_err(|error| refusals::running(&error, asked))? {
+                None => break,
+                Some(Either::Left(_)) => fetched = true, // the end of one of the two
+                Some(Either::Right(row)) if fetched => vouched(&row, expected)?,
+                Some(Either::Right(row)) => {
+                    given += 1;
+                    take(&mut filling, &row, loaded)?; // what is left of a batch of a full page is passed over
+                }
+            }
         }
+        if !fetched {
+            return Err(unreadable());
+        }
+        drop(rows);
         if filling.answer.truncated || given < want {
+            if !first {
+                second_opinion(link, expected).await?;
+            }
             return Ok(filling.answer);
         }
-        batch = batch.saturating_mul(2).min(MOST);
+        batch = batch.saturating_mul(4).min(MOST);
     }
 }
 

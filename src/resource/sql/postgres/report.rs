@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use serde::Serialize;
 use sqlx::Row;
 
 use super::catalog::{Column, Relation};
-use super::link::quoted;
+use super::link::{Pool, quoted};
 use super::loader::Loaded;
 use super::probe::{self, Moment, Voice};
-use super::{Database, MaskStyle, anatomy, loader, refusals, tokens};
+use super::{Database, MaskStyle, Spec, anatomy, loader, refusals, role, tokens, unmade};
 use crate::call::Refusal;
 use crate::resource::sql::{TokenScope, address};
 
@@ -37,6 +38,21 @@ pub struct Report {
     pub tables: Vec<Table>,
     /// What the role may change of them.
     pub changes: Vec<Changeable>,
+    /// Who changes schemas, if anybody does.
+    pub definer: Option<DefinerReport>,
+}
+
+/// The role that changes schemas.
+#[derive(Debug, Clone, Serialize)]
+pub struct DefinerReport {
+    /// Its name.
+    pub account: String,
+    /// Why it cannot be used, if it cannot.
+    pub problem: Option<String>,
+    /// What it can do that it should not.
+    pub excess: Vec<String>,
+    /// `schema.name` of what it owns, and may change.
+    pub owns: Vec<String>,
 }
 
 /// A table that the role may change in any way.
@@ -96,7 +112,12 @@ impl Database {
         let (version, encrypted) = row.and_then(read).map_err(|error| refusals::away(&error))?;
         let changes: Vec<(String, bool)> = loader::rows(&mut link, CHANGEABLE, &self.spec.schemas).await?;
         link.give_back().await;
+        let definer = match (&self.spec.definer, &self.defining) {
+            (Some(definer), Some(pool)) => Some(definer_report(&self.spec, &definer.account, pool).await),
+            _ => None,
+        };
         Ok(Report {
+            definer,
             database: address::address(&self.spec.url, super::PORT),
             role: address::decoded(self.spec.url.username()),
             version,
@@ -111,6 +132,62 @@ impl Database {
                 .map(|(name, versions)| Changeable { name, versions })
                 .collect(),
         })
+    }
+
+    /// The statements that let the role of `ddl` change what these tables (`table` or `schema.table`) are, and make new
+    /// ones: it has to own them.
+    ///
+    /// # Errors
+    /// `statement_refused` where no such role is configured; `not_found` for a table that is none; `target_failed` when
+    /// there is no way to the server.
+    pub async fn ddl_grants(&self, wanted: &[String]) -> Result<String, Refusal> {
+        let definer = self.spec.definer.as_ref();
+        let definer = definer.ok_or_else(|| unmade::no_definer(&self.spec.name))?;
+        let mut link = self.pool.reading().await?;
+        let tables: Vec<(i64, String, String)> = loader::rows(&mut link, TABLES, &self.spec.schemas).await?;
+        link.give_back().await;
+        let (role, reader) = (
+            quoted(&definer.account),
+            quoted(&address::decoded(self.spec.url.username())),
+        );
+        let database = address::decoded(self.spec.url.path().trim_start_matches('/'));
+        let mut text = format!(
+            "-- Once, as somebody who may make roles:\n\
+             -- CREATE ROLE {role} LOGIN PASSWORD '…' NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;\n\
+             BEGIN;\nGRANT CONNECT ON DATABASE {} TO {role};\n",
+            quoted(&database)
+        );
+        for schema in &self.spec.schemas {
+            let _ = writeln!(
+                text,
+                "GRANT USAGE, CREATE ON SCHEMA {} TO {role};",
+                quoted(schema)
+            );
+        }
+        text.push_str("-- Who owned them before has what is granted from now on, and nothing else.\n");
+        for wanted in wanted {
+            let found = tables
+                .iter()
+                .find(|(_, schema, name)| wanted == name || *wanted == format!("{schema}.{name}"));
+            let (_, schema, name) = found.ok_or_else(|| Refusal::not_found(wanted))?;
+            let _ = writeln!(
+                text,
+                "ALTER TABLE {}.{} OWNER TO {role};",
+                quoted(schema),
+                quoted(name)
+            );
+        }
+        text.push_str(
+            "COMMIT;\n-- So that agents see what is made, with every column masked that nobody listed:\n",
+        );
+        for schema in &self.spec.schemas {
+            let _ = writeln!(
+                text,
+                "-- ALTER DEFAULT PRIVILEGES FOR ROLE {role} IN SCHEMA {} GRANT SELECT ON TABLES TO {reader};",
+                quoted(schema)
+            );
+        }
+        Ok(text)
     }
 
     /// The statements that let the role change these tables (`table` or `schema.table`), and see what it did there
@@ -156,6 +233,45 @@ impl Database {
         Ok(text)
     }
 }
+
+/// Looks at the role that changes schemas, as itself.
+async fn definer_report(spec: &Spec, account: &str, pool: &Arc<Pool>) -> DefinerReport {
+    let mut report = DefinerReport {
+        account: account.to_owned(),
+        problem: None,
+        excess: Vec::new(),
+        owns: Vec::new(),
+    };
+    let looked = async {
+        let mut link = pool.defining().await?;
+        let found = async {
+            let excess = role::excess(&mut link).await?;
+            let owns: Vec<(String,)> = loader::rows(&mut link, OWNED, &spec.schemas).await?;
+            Ok((excess, owns))
+        };
+        let found = found.await;
+        link.give_back().await;
+        found
+    };
+    let looked: Result<_, Refusal> = looked.await;
+    match looked {
+        Ok((excess, owns)) => {
+            report.excess = excess;
+            report.owns = owns.into_iter().map(|(name,)| name).collect();
+        }
+        Err(refusal) => {
+            let detail = refusal.detail.unwrap_or_default();
+            report.problem = Some(format!("{} {detail}", refusal.message).trim_end().to_owned());
+        }
+    }
+    report
+}
+
+const OWNED: &str = "
+SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY($1) AND c.relkind IN ('r','p','v','m') AND c.relpersistence <> 't'
+  AND pg_catalog.pg_has_role(CURRENT_USER, c.relowner, 'USAGE')
+ORDER BY 1 LIMIT 400001";
 
 const CHANGEABLE: &str = "
 SELECT n.nspname || '.' || c.relname,

@@ -74,6 +74,21 @@ pub(super) fn scope(spec: &Spec) -> Option<TokenScope> {
     })
 }
 
+/// The token of a value, made by the server within the link's session. A value never stands in a statement's text.
+///
+/// # Errors
+/// What the server says.
+pub(super) async fn made(link: &mut Link, spec: &Spec, class: &str, value: &str) -> Result<String, Refusal> {
+    let scope = scope(spec).ok_or_else(|| Refusal::internal("postgres: no column has tokens"))?;
+    let question = format!(
+        "SELECT tollgate.{}($1::pg_catalog.text, $2::pg_catalog.text)",
+        name(scope)
+    );
+    let question = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(question)).persistent(false);
+    let made = question.bind(class).bind(value).fetch_one(link.conn()?).await;
+    made.map_err(|error| refusals::away(&error))
+}
+
 /// The first column that is to have tokens and has too few values for them.
 pub(super) fn too_few(relations: &BTreeMap<u32, Relation>) -> Option<String> {
     relations.values().find_map(|relation| {

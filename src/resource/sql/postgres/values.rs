@@ -43,7 +43,11 @@ pub(super) fn render(text: &[u8], kind: u32, kinds: &BTreeMap<u32, Kind>) -> Val
     let Ok(text) = std::str::from_utf8(text) else {
         return bytes(text); // a database whose encoding is SQL_ASCII holds anything
     };
-    let element = kinds.get(&kind).and_then(|kind| kind.element);
+    // What most columns are is no array, whatever the catalogue says of it.
+    let element = match kind {
+        oid::BOOL | oid::INT8 | oid::INT2 | oid::INT4 | oid::TEXT | oid::FLOAT8 | oid::VARCHAR => None,
+        _ => kinds.get(&kind).and_then(|kind| kind.element),
+    };
     match element {
         Some(element) => match List::read(text, element, kinds) {
             Some(list) => list,

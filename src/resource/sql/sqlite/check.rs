@@ -131,6 +131,7 @@ pub(super) fn describe(link: &Link, shape: &Shape, seen: Seen, opened: &Opened) 
             functions: seen.functions,
             has_where: shape.has_where,
             irreversible: false,
+            template: None,
         },
         classified: touched().flat_map(|relation| relation.classified()).collect(),
         named,

@@ -270,6 +270,7 @@ impl Desk {
                 functions: BTreeSet::new(),
                 has_where: false,
                 irreversible: definition.verb == "drop" || matches!(definition.step, Some(Step::Drop(_))),
+                template: None,
             },
             classified: touched
                 .iter()

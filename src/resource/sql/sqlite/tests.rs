@@ -8,6 +8,7 @@ mod depth;
 mod effects;
 mod fixture;
 mod locks;
+mod lookup;
 mod questions;
 mod random;
 mod same;

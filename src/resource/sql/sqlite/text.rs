@@ -6,9 +6,14 @@
 //! outside literals, and so that error texts can be built from the agent's own words.
 
 pub(super) mod change;
+mod compared;
 mod expansion;
+mod template;
 
 use std::collections::BTreeMap;
+
+pub(super) use compared::compared;
+pub(super) use template::template;
 
 use crate::call::{Code, Refusal};
 

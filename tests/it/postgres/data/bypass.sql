@@ -26,9 +26,9 @@ write: DELETE FROM public.departments * WHERE true
 write: MERGE INTO departments d USING categories c ON c.id = d.id WHEN MATCHED THEN DELETE
 write: MERGE INTO departments d USING categories c ON c.id = d.id WHEN NOT MATCHED THEN INSERT (id) VALUES (c.id)
 write: WITH a AS (SELECT 1) MERGE INTO departments d USING categories c ON c.id = d.id WHEN MATCHED THEN UPDATE SET name = 'x'
-write: TRUNCATE departments
-write: TRUNCATE TABLE departments, categories CASCADE
-write: TRUNCATE ONLY departments RESTART IDENTITY
+ddl: TRUNCATE departments
+ddl: TRUNCATE TABLE departments, categories CASCADE
+ddl: TRUNCATE ONLY departments RESTART IDENTITY
 write: INSERT INTO departments (id) VALUES (1) ON CONFLICT DO NOTHING
 write: INSERT INTO departments (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = 'x'
 write: SELECT * INTO new_table FROM departments

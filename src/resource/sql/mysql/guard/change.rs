@@ -14,9 +14,10 @@ use super::lexer::{Kind, Token};
 use super::refusals::{self, plainer};
 use super::scope::Item;
 use super::walk::{Done, Walk, full, name_parts};
-use super::{Checked, refused};
+use super::{Checked, Chosen, Which, refused, text};
 use crate::call::{Action, ClassifiedColumn, Refusal};
 use crate::resource::sql::mysql::catalog::{Catalog, Column, Relation};
+use crate::resource::sql::tokens::holds_token;
 
 /// What stands for a text that is not shown.
 const CONSTANT: &str = "***";
@@ -34,11 +35,23 @@ pub(super) struct Change {
     has_where: bool,
     /// Whether no condition of it names a column of the table.
     irreversible: bool,
+    /// Whether it changes a row that is there where it cannot add one.
+    upserts: bool,
+}
+
+/// See [`super::is_mask`].
+pub(super) fn is_mask(text: &str, strict: bool) -> bool {
+    text.contains(MARKER) || holds_token(text) || strict && text.starts_with(CONSTANT)
 }
 
 impl Change {
     /// Adds to what is told of a statement.
-    pub(super) fn describe(self, checked: &mut Checked, catalog: &Catalog) {
+    pub(super) fn describe(self, checked: &mut Checked, catalog: &Catalog, sent: &[Token]) {
+        checked.which = Some(match (self.kind, self.upserts) {
+            ("insert", false) => Which::New,
+            ("insert", true) => Which::Perhaps,
+            _ => Which::There(chosen(sent)),
+        });
         checked.action = Action::SqlWrite;
         checked.facts.kind = self.kind.to_owned();
         checked.facts.has_where = self.has_where;
@@ -56,6 +69,35 @@ impl Change {
             checked.facts.columns.insert(shown);
         }
         checked.target = Some((self.table, self.written));
+    }
+}
+
+/// The table and the condition of an UPDATE or DELETE of one table, as they are sent. Neither has a clause behind its
+/// WHERE; what is in brackets is no clause of its own.
+fn chosen(sent: &[Token]) -> Chosen {
+    let (mut depth, mut begin, mut end, mut condition) = (0_usize, 0, None, None);
+    for (at, token) in sent.iter().enumerate() {
+        match token {
+            token if token.is("(") => depth += 1,
+            token if token.is(")") => depth = depth.saturating_sub(1),
+            _ if depth > 0 || condition.is_some() => {}
+            token if end.is_none() && (token.is_word("UPDATE") || token.is_word("FROM")) => begin = at + 1,
+            token if token.is_word("SET") => end = end.or(Some(at)),
+            token if token.is_word("WHERE") => condition = Some(at),
+            _ => {}
+        }
+    }
+    let condition = condition.unwrap_or(sent.len());
+    let text = |tokens: Option<&[Token]>| {
+        text::written(tokens.unwrap_or_default(), |token| text::literal(&token.text))
+    };
+    let before = sent.get(..condition).unwrap_or_default().iter();
+    Chosen {
+        from: text(sent.get(begin..end.unwrap_or(condition))),
+        condition: text(sent.get(condition..)),
+        skipped: before
+            .filter(|token| matches!(token.kind, Kind::Parameter(_)))
+            .count(),
     }
 }
 
@@ -89,10 +131,7 @@ impl<'c> Walk<'c> {
         let strict = columns
             .into_iter()
             .any(|column| column.class.is_some() && change.written.contains(&column.name));
-        let is_mask = |token: &Token| {
-            token.kind == Kind::Text
-                && (token.text.contains(MARKER) || strict && token.text.starts_with(CONSTANT))
-        };
+        let is_mask = |token: &Token| token.kind == Kind::Text && is_mask(&token.text, strict);
         if tokens.iter().any(is_mask) {
             return Err(refused(
                 "The statement writes a mask: what it stands for would be lost.",
@@ -147,7 +186,7 @@ impl<'c> Walk<'c> {
             Some(_) => {
                 return Err(refused(
                     "ON CONFLICT is not of MySQL or MariaDB.",
-                    "Write ON DUPLICATE KEY UPDATE.",
+                    "Look with sql_query which of the rows are there; send an UPDATE for those, and an INSERT for the others.",
                 ));
             }
         }
@@ -157,6 +196,7 @@ impl<'c> Walk<'c> {
             written,
             has_where: false,
             irreversible: false,
+            upserts: on.is_some(),
         })
     }
 
@@ -197,6 +237,7 @@ impl<'c> Walk<'c> {
             written,
             has_where: selection.is_some(),
             irreversible,
+            upserts: false,
         })
     }
 
@@ -243,6 +284,7 @@ impl<'c> Walk<'c> {
             written: BTreeSet::new(),
             has_where: selection.is_some(),
             irreversible,
+            upserts: false,
         })
     }
 
@@ -391,7 +433,7 @@ fn insert_is_usual(insert: &Insert) -> Done {
         (
             insert.replace_into,
             "REPLACE",
-            "Send INSERT … ON DUPLICATE KEY UPDATE.",
+            "Look with sql_query which of the rows are there; send an UPDATE for those, and an INSERT for the others.",
         ),
     ];
     let mut refused = refused.into_iter();

@@ -48,7 +48,11 @@ impl Walk<'_> {
             | Expr::IsNotUnknown(inner) => self.expression(inner),
             Expr::Tuple(items) => self.all(items),
             Expr::Value(value) => match &value.value {
-                Value::Boolean(_) | Value::Placeholder(_) => Ok(()),
+                Value::Placeholder(_) => {
+                    self.compared.elsewhere(value);
+                    Ok(())
+                }
+                Value::Boolean(_) => Ok(()),
                 Value::HexStringLiteral(_) | Value::SingleQuotedByteStringLiteral(_) => Ok(()),
                 _ => string(value),
             },
@@ -84,6 +88,9 @@ impl Walk<'_> {
     }
 
     fn binary(&mut self, left: &mut Expr, op: &BinaryOperator, right: &mut Expr) -> Done {
+        if *op == BinaryOperator::Eq && self.compared.takes(left, right) {
+            return self.expression(left);
+        }
         match op {
             BinaryOperator::Plus
             | BinaryOperator::Minus
@@ -162,7 +169,10 @@ impl Walk<'_> {
                     *column = ObjectName::from(parts);
                 }
                 match match_value.value {
-                    Value::Placeholder(_) => Ok(()),
+                    Value::Placeholder(_) => {
+                        self.compared.elsewhere(match_value);
+                        Ok(())
+                    }
                     _ => string(match_value),
                 }
             }

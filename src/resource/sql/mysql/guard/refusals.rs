@@ -144,7 +144,7 @@ fn other(is: &dyn Fn(&[&str]) -> bool, mode: Mode) -> Refusal {
     if is(&["REPLACE"]) {
         return refused(
             "REPLACE is not available: it removes rows that it does not name.",
-            "Send INSERT … ON DUPLICATE KEY UPDATE.",
+            "Look with sql_query which of the rows are there; send an UPDATE for those, and an INSERT for the others.",
         );
     }
     if is(&["TRUNCATE"]) {

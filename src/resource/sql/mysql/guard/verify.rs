@@ -83,7 +83,7 @@ pub(super) fn nothing_lost(tokens: &[Token], tree: &Statement) -> Result<(), Ref
 /// `internal` when its print is read as anything else, or reads what it must not.
 pub(super) fn printed(tree: &Statement, walk: &Walk<'_>) -> Result<Vec<Token>, Refusal> {
     let text = tree.to_string();
-    let again = grammar::parse(&text).map_err(|_| broken("what was printed cannot be read"))?;
+    let again = grammar::parse(&text).map_err(|_| unprinted())?;
     if again != *tree {
         return Err(broken("what was printed is read as something else"));
     }
@@ -231,4 +231,12 @@ impl Seal<'_, '_> {
             Err(broken("a word behind FROM that is no table's full name"))
         }
     }
+}
+
+/// Signs that follow each other are other signs when they are printed: `~ ~x`.
+fn unprinted() -> Refusal {
+    super::refused(
+        "The statement cannot be written again as it was read.",
+        "Put parentheses around what a sign belongs to.",
+    )
 }

@@ -14,6 +14,7 @@ use sqlparser::ast::{
 };
 
 use super::super::catalog::{Catalog, Relation};
+use super::compared::Compared;
 use super::expressions::not_reserved;
 use super::lexer::{Kind, Token};
 use super::plain::select_is_plain;
@@ -46,6 +47,7 @@ pub(super) struct Walk<'c> {
     pub(super) relations: BTreeSet<String>,
     pub(super) columns: Columns,
     pub(super) functions: BTreeSet<String>,
+    pub(super) compared: Compared,
     /// The table that a change is of, by its name.
     pub(super) target: Option<String>,
     /// Whether this is ON DUPLICATE KEY UPDATE, where VALUES(column) is what would have been inserted.
@@ -76,6 +78,7 @@ impl<'c> Walk<'c> {
             relations: BTreeSet::new(),
             columns: Columns::new(),
             functions: BTreeSet::new(),
+            compared: Compared::default(),
             target: None,
             on_duplicate: false,
             prefix,
@@ -420,6 +423,7 @@ impl<'c> Walk<'c> {
         };
         let mut checked = Checked {
             sql,
+            compared: self.compared.numbered(&order),
             order,
             facts: SqlFacts {
                 kind: "select".to_owned(),
@@ -434,6 +438,7 @@ impl<'c> Walk<'c> {
             named: BTreeSet::new(),
             relations: relations().map(|relation| relation.name.clone()).collect(),
             target: None,
+            which: None,
         };
         let columns =
             relations().flat_map(|relation| relation.columns.iter().map(move |column| (relation, column)));

@@ -60,10 +60,6 @@ pub(super) fn statement(kind: &str, mode: Mode) -> Refusal {
             "MERGE is not available.",
             "Send INSERT … ON CONFLICT, UPDATE and DELETE, one at a time.",
         ),
-        "TruncateStmt" => refused(
-            "TRUNCATE is not available: what it removes cannot be measured row by row.",
-            "Send a DELETE.",
-        ),
         _ => refused(
             "This kind of statement is not available.",
             match mode {
@@ -74,6 +70,26 @@ pub(super) fn statement(kind: &str, mode: Mode) -> Refusal {
             },
         ),
     }
+}
+
+/// A kind of schema change that is never run.
+pub(super) fn definition(kind: &str) -> Refusal {
+    let (what, way_out) = match kind {
+        "CreateTableAsStmt" => (
+            "CREATE TABLE AS and CREATE MATERIALIZED VIEW copy rows, and are not available.",
+            "Create the table, then INSERT … SELECT; or create a view of public columns.",
+        ),
+        "AlterObjectSchemaStmt" | "AlterOwnerStmt" => (
+            "Schemas and owners of objects are not changed here.",
+            "Ask your operator: the configuration and the grants go with them.",
+        ),
+        _ => (
+            "This kind of schema change is not available: it would change who may do what, or code that runs by itself.",
+            "Available are CREATE, ALTER and DROP of tables, indexes and views, their renaming, TRUNCATE and COMMENT; ask \
+             your operator for the rest.",
+        ),
+    };
+    refused(what, way_out)
 }
 
 /// Clauses of a SELECT that do more than read.

@@ -1,6 +1,8 @@
 //! The guard's tables of cases.
 
 mod changes;
+mod library;
+mod ddl;
 mod masks;
 mod properties;
 mod queries;

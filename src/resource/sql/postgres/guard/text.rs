@@ -5,9 +5,10 @@
 
 use pg_query::protobuf::{KeywordKind, Token};
 
-use super::refused;
-use super::tree::{self, Node, Tree};
-use crate::call::Refusal;
+use super::grammar::{self, Fails};
+use super::tree::{Node, Tree};
+use super::{json, refused};
+use crate::call::{Literal, LiteralKind, Refusal, Template};
 
 /// Longest statement, in bytes.
 pub(super) const MAX_STATEMENT: usize = 100_000;
@@ -124,6 +125,33 @@ fn scan(text: &str) -> Result<Tokens<'_>, Refusal> {
         tokens,
         comments,
     })
+}
+
+/// The statement with its literals numbered. The grammar is over kinds of tokens, so another literal of the same kind
+/// in the same place makes the same parse tree. `None` for what cannot be read: nothing is free then.
+pub(in super::super) fn template(text: &str) -> Option<Template> {
+    let tokens = read(text).ok()?;
+    let mut out = Template::default();
+    for lexeme in &tokens.tokens {
+        let raw = text.get(lexeme.start..lexeme.end)?;
+        let kind = match lexeme.token {
+            Token::Sconst => Some(LiteralKind::Text),
+            Token::Iconst => Some(LiteralKind::Integer),
+            Token::Fconst => Some(LiteralKind::Decimal),
+            _ => None,
+        };
+        match kind {
+            Some(kind) => {
+                let text = raw.to_owned();
+                out.literals.push(Literal { kind, text });
+                out.text.push_str("\u{ab}literal\u{bb}");
+            }
+            None if raw.contains('\u{ab}') => return None, // a name that could pass for a numbered place
+            None => out.text.push_str(raw),
+        }
+        out.text.push(' ');
+    }
+    Some(out)
 }
 
 fn nothing() -> Refusal {
@@ -295,9 +323,9 @@ pub(super) fn parse(tokens: &Tokens<'_>) -> Result<Tree, Refusal> {
         Unparsed::Grammar(said) => syntax(tokens, &said),
         Unparsed::Deep => too_deep(),
     })?;
-    let mut statements = parsed.list("stmts").iter();
-    match (statements.next().and_then(Tree::node), statements.next()) {
-        (Some(raw), None) => Ok(raw.get("stmt").clone()),
+    let mut statements = statements(parsed);
+    match (statements.next(), statements.next()) {
+        (Some(statement), None) => Ok(statement),
         _ => Err(refused(
             "There is more than one statement.",
             "Send one statement per call.",
@@ -312,17 +340,14 @@ enum Unparsed {
     Deep,
 }
 
-/// Runs what follows a statement as deep as it is on a stack that holds it, once for all of it.
+/// Runs what follows a statement as deep as it is on a stack that holds it, once for all of it: one that is this
+/// thread's for as long, since another thread would have to be woken.
 ///
 /// # Errors
-/// What `work` says; `statement_refused` when the stack did not hold it, or there is none.
-pub(super) fn deep<T: Send>(work: impl FnOnce() -> Result<T, Refusal> + Send) -> Result<T, Refusal> {
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().stack_size(STACK);
-        let running = builder.spawn_scoped(scope, work).ok();
-        let ended = running.and_then(|running| running.join().ok());
-        ended.unwrap_or_else(|| Err(too_deep()))
-    })
+/// What `work` says; `statement_refused` when it ended in a panic.
+pub(super) fn deep<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    let held = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    stacker::grow(STACK, held).unwrap_or_else(|_| Err(too_deep()))
 }
 
 fn too_deep() -> Refusal {
@@ -331,14 +356,23 @@ fn too_deep() -> Refusal {
 
 /// The grammar's answer.
 fn parsed(text: &str) -> Result<Node, Unparsed> {
-    match pg_query::parse(text, 0) {
-        Ok(parsed) => match tree::of(&parsed.protobuf) {
-            Some(Tree::Node(node)) => Ok(node),
-            _ => Err(Unparsed::Deep),
-        },
-        Err(pg_query::Error::Parse(message)) => Err(Unparsed::Grammar(message)),
-        Err(_) => Err(Unparsed::Deep),
+    match grammar::parse(text, json::read) {
+        Ok(Some(node)) => Ok(node),
+        Err(Fails::Grammar(message)) => Err(Unparsed::Grammar(message)),
+        Ok(None) | Err(Fails::Nul) => Err(Unparsed::Deep),
     }
+}
+
+/// The statements of an answer, taken out of it: they may be large.
+fn statements(parsed: Node) -> impl Iterator<Item = Tree> {
+    let raw = match parsed.take("stmts") {
+        Tree::List(list) => list,
+        _ => Vec::new(),
+    };
+    raw.into_iter().map(|raw| match raw {
+        Tree::Node(raw) => raw.take("stmt"),
+        _ => Tree::Nothing,
+    })
 }
 
 /// A text of ours as a tree.
@@ -348,11 +382,9 @@ fn parsed(text: &str) -> Result<Node, Unparsed> {
 pub(super) fn parse_ours(text: &str) -> Result<Tree, Refusal> {
     let broken = |what: &str| Refusal::internal(format!("postgres guard: {what}"));
     match parsed(text) {
-        Ok(node) => {
-            let raw = node.list("stmts").first().and_then(Tree::node);
-            raw.map(|raw| raw.get("stmt").clone())
-                .ok_or_else(|| broken("nothing was written"))
-        }
+        Ok(parsed) => statements(parsed)
+            .next()
+            .ok_or_else(|| broken("nothing was written")),
         Err(Unparsed::Grammar(_)) => Err(broken("what was written cannot be read")),
         Err(Unparsed::Deep) => Err(too_deep()),
     }

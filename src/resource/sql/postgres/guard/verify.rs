@@ -1,7 +1,9 @@
 //! What was written, read again: it may differ from the agent's statement only where a mask or a schema was
 //! put, and nothing of it may reach a masked column but its mask.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::masks::{self, Look};
@@ -9,7 +11,7 @@ use super::text::parse_ours;
 use super::tree::{Node, Tree, is_place};
 use super::walk::{self, Found};
 use crate::call::Refusal;
-use crate::resource::sql::postgres::catalog::{Catalog, Relation};
+use crate::resource::sql::postgres::catalog::{Catalog, Column, Relation};
 
 fn broken(what: &str) -> Refusal {
     Refusal::internal(format!("postgres guard: verification: {what}"))
@@ -204,6 +206,8 @@ pub(super) struct Sealed<'a> {
     pub(super) ctes: &'a BTreeSet<String>,
     /// The relation that a change is of, once, as the one that is no subquery.
     pub(super) target: Option<(String, String)>,
+    /// How the columns of a relation look, by its number: a statement may name it often.
+    pub(super) looks: RefCell<BTreeMap<u32, Rc<[Look]>>>,
 }
 
 impl Sealed<'_> {
@@ -274,6 +278,16 @@ impl Sealed<'_> {
         }
     }
 
+    fn looks(&self, relation: &Relation) -> Rc<[Look]> {
+        let look = |column: &Column| {
+            let raw = column.class.is_none() || walk::revealed(self.catalog, relation, column, self.reveal);
+            masks::look(self.catalog, column, raw)
+        };
+        let mut known = self.looks.borrow_mut();
+        let known = known.entry(relation.oid);
+        Rc::clone(known.or_insert_with(|| relation.columns.iter().map(look).collect()))
+    }
+
     /// Whether a query is nothing but the columns of one masked relation, each as it may be seen.
     fn is_mask(&self, query: &Node) -> bool {
         let from = query.list("from_clause");
@@ -292,21 +306,26 @@ impl Sealed<'_> {
         };
         let targets = query.list("target_list");
         targets.len() == relation.columns.len()
-            && targets.iter().zip(&relation.columns).all(|(target, column)| {
-                let Some(target) = target.of_kind("ResTarget") else {
-                    return false;
-                };
-                let shown = self.catalog.shown_column(relation, column);
-                let raw = column.class.is_none() || self.reveal.contains(&shown);
-                let mut read = Vec::new();
-                columns_read(target.get("val"), &mut read);
-                let own = |fields: &Vec<&str>| fields.as_slice() == [column.name.as_str()];
-                match masks::look(self.catalog, column, raw) {
-                    Look::Raw => target.text("name").is_empty() && is_column(target.get("val"), &column.name),
-                    Look::Blind(_) => target.text("name") == column.name && read.is_empty(),
-                    Look::Partial(_) => target.text("name") == column.name && read.iter().all(own),
-                }
-            })
+            && self
+                .looks(relation)
+                .iter()
+                .zip(targets)
+                .zip(&relation.columns)
+                .all(|((look, target), column)| {
+                    let Some(target) = target.of_kind("ResTarget") else {
+                        return false;
+                    };
+                    let mut read = Vec::new();
+                    columns_read(target.get("val"), &mut read);
+                    let own = |fields: &Vec<&str>| fields.as_slice() == [column.name.as_str()];
+                    match look {
+                        Look::Raw => {
+                            target.text("name").is_empty() && is_column(target.get("val"), &column.name)
+                        }
+                        Look::Blind(_) => target.text("name") == column.name && read.is_empty(),
+                        Look::Partial(_) => target.text("name") == column.name && read.iter().all(own),
+                    }
+                })
     }
 }
 

@@ -10,7 +10,7 @@ use super::text::{Edit, Tokens};
 use super::tree::{Node, Tree};
 use super::{Mode, SEE_SCHEMA, refused};
 use crate::call::Refusal;
-use crate::resource::sql::postgres::catalog::{Catalog, Relation};
+use crate::resource::sql::postgres::catalog::{Catalog, Column, Relation};
 
 /// What a name in the statement was found to be, by the byte where it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,10 @@ pub(super) struct Seen {
     /// Every name of a common table expression.
     pub(super) ctes: BTreeSet<String>,
     copied: usize,
+    /// Names of columns that are no call by another name.
+    columns_only: BTreeSet<String>,
+    /// What stands for a relation, by its number and whether it stands with `ONLY`: a statement may name it often.
+    subqueries: BTreeMap<(u32, bool), Option<String>>,
 }
 
 /// One walk over one statement.
@@ -305,7 +309,10 @@ impl<'a> Walk<'a> {
         })?;
         let key = (relation.schema.clone(), relation.name.clone());
         self.seen.relations.insert(key);
-        let subquery = subquery(self.catalog, relation, self.reveal, !node.flag("inh"));
+        let only = !node.flag("inh");
+        let made = self.seen.subqueries.entry((relation.oid, only));
+        let made = made.or_insert_with(|| subquery(self.catalog, relation, self.reveal, only));
+        let subquery = made.clone();
         if sampled && subquery.is_some() {
             return Err(names::sampled());
         }
@@ -394,11 +401,20 @@ impl<'a> Walk<'a> {
         self.seen.found.insert(location, Found::Schema(schema));
     }
 
+    /// [`names::not_a_call`], once for each name.
+    fn no_call(&mut self, name: &str) -> Done {
+        if !self.seen.columns_only.contains(name) {
+            names::not_a_call(self.catalog, name)?;
+            self.seen.columns_only.insert(name.to_owned());
+        }
+        Ok(())
+    }
+
     /// `(expression).name`: a field, or a function in another notation.
     fn selected_fields(&mut self, node: &'a Node) -> Done {
         for name in node.list("indirection").iter().filter_map(Tree::name) {
             self.system(name)?;
-            names::not_a_call(self.catalog, name)?;
+            self.no_call(name)?;
         }
         Ok(())
     }
@@ -437,7 +453,7 @@ impl<'a> Walk<'a> {
             [Some(item), Some(name)] => {
                 // Whatever we find: should the server find another item of that name, it would be a call.
                 self.scopes.field(item, None, name, &mut self.seen.columns);
-                names::not_a_call(self.catalog, name)
+                self.no_call(name)
             }
             [Some(schema), Some(item), last] => self.qualified(node, schema, item, *last),
             _ => Err(refused(
@@ -450,7 +466,7 @@ impl<'a> Walk<'a> {
     /// `schema.table.column`. A masked relation is a subquery with the table's name, so the schema goes.
     fn qualified(&mut self, node: &'a Node, schema: &str, item: &str, last: Option<&str>) -> Done {
         if let Some(name) = last {
-            names::not_a_call(self.catalog, name)?;
+            self.no_call(name)?;
         }
         let known = match last {
             Some(name) => self
@@ -489,11 +505,21 @@ fn no_item(name: &str) -> Refusal {
     )
 }
 
+/// Whether a column may be shown raw. Mostly none may, and then its name is not asked for.
+pub(super) fn revealed(
+    catalog: &Catalog,
+    relation: &Relation,
+    column: &Column,
+    reveal: &BTreeSet<String>,
+) -> bool {
+    !reveal.is_empty() && reveal.contains(&catalog.shown_column(relation, column))
+}
+
 /// Whether a subquery has to stand for a relation.
 pub(super) fn is_masked(catalog: &Catalog, relation: &Relation, reveal: &BTreeSet<String>) -> bool {
     let mut columns = relation.columns.iter();
     columns.any(|column| {
-        !column.granted || column.class.is_some() && !reveal.contains(&catalog.shown_column(relation, column))
+        !column.granted || column.class.is_some() && !revealed(catalog, relation, column, reveal)
     })
 }
 
@@ -510,7 +536,7 @@ pub(super) fn subquery(
     let mut columns = Vec::with_capacity(relation.columns.len());
     for column in &relation.columns {
         let name = quoted(&column.name);
-        let raw = column.class.is_none() || reveal.contains(&catalog.shown_column(relation, column));
+        let raw = column.class.is_none() || revealed(catalog, relation, column, reveal);
         columns.push(match masks::look(catalog, column, raw) {
             Look::Raw => name,
             Look::Blind(mask) | Look::Partial(mask) => format!("{mask} AS {name}"),

@@ -349,6 +349,7 @@ pub(in super::super) fn shop(values: Twin) -> Shop {
 
 pub(in super::super) fn request(statement: &str) -> SqlQuery {
     SqlQuery {
+        lookup: None,
         resource: "shop".to_owned(),
         statement: statement.to_owned(),
         parameters: None,

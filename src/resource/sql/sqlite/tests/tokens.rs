@@ -18,7 +18,7 @@ fn key() -> TokenKey {
 }
 
 /// The shop with tokens in place of e-mail addresses.
-fn shop(values: Twin, scope: TokenScope) -> Shop {
+pub(super) fn shop(values: Twin, scope: TokenScope) -> Shop {
     changed(values, |spec| {
         spec.classes.insert("email".to_owned(), MaskStyle::Token(scope));
         spec.tokens = Some(key());

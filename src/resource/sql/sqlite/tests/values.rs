@@ -43,6 +43,7 @@ fn every_type_is_rendered_without_loss() {
 
 fn with(sql: &str, parameters: Option<Parameters>) -> SqlQuery {
     SqlQuery {
+        lookup: None,
         parameters,
         ..request(sql)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::Which;
 use super::world::{cases, change, wrong};
 use crate::call::Code;
 
@@ -41,6 +42,47 @@ fn a_change_is_of_the_table_itself_and_reads_others_through_their_masks() {
     let written = BTreeSet::from(["email".to_owned(), "status".to_owned()]);
     assert_eq!(checked.target, Some(("customers".to_owned(), written)));
     assert_eq!(checked.named.len(), 1, "what it gives a value to");
+}
+
+#[test]
+fn the_rows_of_a_change_are_chosen_by_its_own_condition() {
+    let chosen = |statement: &str| match change(statement).unwrap().which {
+        Some(Which::There(chosen)) => (chosen.from, chosen.condition, chosen.skipped),
+        other => panic!("{statement}: {other:?}"),
+    };
+    let is = |from: &str, condition: &str, skipped| (from.to_owned(), condition.to_owned(), skipped);
+    assert_eq!(
+        chosen(
+            "UPDATE customers c SET status = ?, name = (SELECT name FROM categories WHERE id = ?) WHERE c.id IN (SELECT customer_id FROM orders WHERE id = ?) OR status = 'it''s WHERE'"
+        ),
+        is(
+            "`shop`.`customers` c",
+            "WHERE c.id IN (SELECT customer_id FROM `shop_masked`.`orders` WHERE id = ?) OR status = 'it''s WHERE'",
+            2
+        )
+    );
+    assert_eq!(
+        chosen("DELETE FROM departments WHERE name = CONCAT('SET', ?)"),
+        is("`shop`.`departments`", "WHERE name = CONCAT('SET', ?)", 0)
+    );
+    assert_eq!(
+        chosen("DELETE FROM departments"),
+        is("`shop`.`departments`", "", 0)
+    );
+    assert_eq!(
+        chosen("UPDATE departments SET name = SUBSTRING(name FROM 2)"),
+        is("`shop`.`departments`", "", 0)
+    );
+    assert_eq!(
+        change("INSERT INTO departments (id) VALUES (1)").unwrap().which,
+        Some(Which::New)
+    );
+    assert_eq!(
+        change("INSERT INTO departments (id) VALUES (1) ON DUPLICATE KEY UPDATE name = 'x'")
+            .unwrap()
+            .which,
+        Some(Which::Perhaps)
+    );
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn what_could_tell_of_a_classified_value_sees_masks_or_is_refused() {
 const BYPASS: &str = include_str!("../../../../../../tests/it/postgres/data/bypass.sql");
 
 /// The characters that a line spells.
-fn spelled(line: &str) -> String {
+pub(super) fn spelled(line: &str) -> String {
     let hidden = ['\u{200b}', '\u{202e}', '\u{feff}', '\u{a0}'];
     let mut text = line.replace("\\\\", "\u{1}").replace("\\n", "\n");
     for c in hidden {

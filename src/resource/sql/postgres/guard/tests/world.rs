@@ -148,7 +148,7 @@ fn column(catalog: &Catalog, number: i16, text: &str) -> Column {
 }
 
 thread_local! {
-    static CATALOG: Catalog = catalog();
+    pub(super) static CATALOG: Catalog = catalog();
 }
 
 /// A query against the catalogue of the cases.

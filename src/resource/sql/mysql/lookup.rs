@@ -1,0 +1,58 @@
+//! Looking up a value: the server makes its token, which stands in the statement as a parameter.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::guard::Checked;
+use super::link::Link;
+use super::{Spec, tokens};
+use crate::call::request::SqlQuery;
+use crate::call::{ClassifiedColumn, Refusal};
+use crate::resource::sql::{lookup, pages};
+
+/// The column that a query looks a value up in; none where it looks nothing up.
+///
+/// # Errors
+/// `statement_refused`: not a column with tokens, or `:lookup` stands anywhere but beside it.
+pub(super) fn column<'c>(
+    query: &SqlQuery,
+    checked: &'c Checked,
+    spec: &Spec,
+) -> Result<Option<&'c ClassifiedColumn>, Refusal> {
+    let Some(asked) = &query.lookup else {
+        return Ok(None);
+    };
+    let column = lookup::column(asked, &checked.classified, &spec.classes)?;
+    let supposed = lookup::with(query, "")?;
+    let names = pages::names(supposed.parameters.as_ref());
+    let number = names.iter().position(|name| name == lookup::NAME);
+    let places = number.and_then(|number| checked.compared.get(&number));
+    let right = |places: &Option<BTreeSet<String>>| {
+        let name = lookup::bare(&asked.column);
+        places
+            .as_ref()
+            .is_some_and(|places| places.iter().all(|place| place.eq_ignore_ascii_case(name)))
+    };
+    match places.is_some_and(right) {
+        true => Ok(Some(column)),
+        false => Err(lookup::misplaced(asked)),
+    }
+}
+
+/// The query with the token bound, made by the server in the link's transaction. Masks are in the database, so it is
+/// the token for whoever asks.
+///
+/// # Errors
+/// As [`column`]; `target_failed` when the server makes none.
+pub(super) async fn bound<'q>(
+    link: &mut Link,
+    query: &'q SqlQuery,
+    checked: &Checked,
+    spec: &Spec,
+) -> Result<Cow<'q, SqlQuery>, Refusal> {
+    let (Some(column), Some(asked)) = (column(query, checked, spec)?, &query.lookup) else {
+        return Ok(Cow::Borrowed(query));
+    };
+    let token = tokens::made(link, spec, &column.class, &asked.value).await?;
+    lookup::with(query, &token)
+}
