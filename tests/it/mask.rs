@@ -122,7 +122,10 @@ fn this_repository_reads_as_it_is() {
     );
     for path in paths {
         let text = std::fs::read_to_string(&path).unwrap();
-        let text = text.replace("@shop.example", " of the shop"); // customers' addresses are no false alarms
+        // Addresses of customers, and of the domains reserved for examples (RFC 2606), are no false alarms.
+        let text = ["@shop.example", "@example.com", "@example.org"]
+            .iter()
+            .fold(text, |text, domain| text.replace(domain, " of example"));
         files += 1;
         bytes += text.len();
         if let Cow::Owned(masked) = mask.text(&text) {
