@@ -109,7 +109,8 @@ pub struct Events<'a> {
 }
 
 impl Events<'_> {
-    /// Makes a channel known, by a name that stays. A new one hears of what happens from now on.
+    /// Makes a channel known, by a name that stays. A new one hears of what happens from now on,
+    /// and since the oldest request that still waits.
     ///
     /// # Errors
     /// The store's.

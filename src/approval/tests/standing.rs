@@ -615,6 +615,30 @@ async fn a_notice_is_given_by_one_process_at_a_time() {
     assert!(owed(&b).await.is_empty());
 }
 
+/// A request that was made a moment before its channel was known is told all the same, and what is over is not.
+#[tokio::test]
+async fn a_new_channel_hears_of_what_waits() {
+    let (_folder, bench) = one(APPROVE, Settings::default()).await;
+    let events = bench.approvals.events().unwrap();
+    let owed = async |channel: &str| {
+        events.open(channel).await.unwrap();
+        let owed = events.undelivered(channel, 9).await.unwrap();
+        let told = owed.into_iter().map(|(event, _)| event.approval.0);
+        told.collect::<BTreeSet<_>>()
+    };
+    assert!(owed("at first").await.is_empty());
+    let refuse = async |id: &ApprovalId| {
+        let no = Choice::Refuse("no".to_owned());
+        bench.decide("dan", &["dba"], id, no).await.unwrap();
+    };
+    refuse(&bench.opened("UPDATE 1").await).await;
+    let waits = bench.opened("UPDATE 2").await;
+    assert_eq!(owed("at first").await.len(), 2);
+    assert_eq!(owed("later").await, BTreeSet::from([waits.0.clone()]));
+    refuse(&waits).await;
+    assert!(owed("last").await.is_empty());
+}
+
 /// However many there are, every one is on one page, and none on two.
 #[tokio::test]
 async fn a_list_of_everything_has_pages() {

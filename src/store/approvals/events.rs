@@ -163,14 +163,16 @@ impl Tx {
         Ok(())
     }
 
-    /// Makes a channel known: it hears of what comes after this. A known one stays as it is.
+    /// Makes a channel known: it hears of what comes after this, and of everything since the oldest request that still waits,
+    /// since that may have been made while the channel was about to be known. A known one stays as it is.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn open_channel(&mut self, channel: &str) -> Result<(), StoreError> {
         query(
-            "INSERT INTO approval_channel (name, after) \
-             SELECT ?1, coalesce(max(seq), 0) FROM approval_event WHERE true ON CONFLICT DO NOTHING",
+            "INSERT INTO approval_channel (name, after) SELECT ?1, coalesce( \
+             (SELECT min(e.seq) - 1 FROM approval_event e JOIN approval a ON a.id = e.approval WHERE a.state = 'pending'), \
+             (SELECT max(seq) FROM approval_event), 0) WHERE true ON CONFLICT DO NOTHING",
         )
         .bind(channel)
         .execute(&mut self.conn)
