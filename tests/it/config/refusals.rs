@@ -580,7 +580,7 @@ fn incident_44_a_secret_is_a_reference_and_has_no_default() {
     "#);
     assert_snapshot!(refusal_of("[[approval.channel]]\nkind = \"pigeon\"\nsecret = \"env:HOOK\"\n"), @r#"
     tollgate.toml:4:8: unknown kind of channel `pigeon`
-      instead: the kinds of channel in this version are `webhook`, `teams`, `slack`
+      instead: the kinds of channel in this version are `webhook`, `teams`, `mail`, `slack`
     "#);
     assert_snapshot!(
         refusal_of("[[approval.channel]]\nkind = \"webhook\"\nurl = \"http://hook.example.com\"\nsecret = \"env:HOOK\"\n"),
