@@ -334,6 +334,7 @@ const SQLITE: Steps = Steps(&[
     (10, "console", include_str!("../migrations/0010_console.sql")),
     (11, "callbacks", include_str!("../migrations/0011_callbacks.sql")),
     (12, "standing", include_str!("../migrations/0012_standing.sql")),
+    (13, "chat, beside 12", include_str!("../migrations/0013_chat.sql")),
 ]);
 
 #[cfg(feature = "postgres")]
@@ -393,6 +394,11 @@ const POSTGRES: Steps = Steps(&[
         12,
         "standing",
         include_str!("../migrations/postgres/0012_standing.sql"),
+    ),
+    (
+        13,
+        "chat, beside 12",
+        include_str!("../migrations/postgres/0013_chat.sql"),
     ),
 ]);
 

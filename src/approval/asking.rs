@@ -20,6 +20,8 @@ use crate::store::rows::Tx;
 const LOOK: Duration = Duration::from_millis(500);
 /// The longest that `approval_wait` may ask for.
 const LONGEST: u64 = 45;
+/// Milliseconds in which one person's requests are counted.
+const HOUR: u64 = 3_600_000;
 /// Attempts to give a measured effect a form that reading and writing do not change.
 const FORMS: usize = 4;
 
@@ -76,6 +78,7 @@ impl People {
             .map_err(failed)?;
         let user = &subject.arrival.principal.user;
         let waiting = tx.pending_of(&user.issuer, &user.subject, self.now()).await;
+        let often = self.often(&mut tx, (&user.issuer, &user.subject)).await;
         tx.commit().await.map_err(failed)?;
         let mut replaces = false;
         if let Some(row) = newest.filter(|row| is_owner(row, &subject.arrival.principal)) {
@@ -101,7 +104,18 @@ impl People {
         if waiting.map_err(failed)? >= room {
             return Err(words::too_many(self.settings.pending_per_person).into());
         }
-        Ok(None)
+        often.map(|()| None)
+    }
+
+    /// People's attention is bounded too: what one person asks for in an hour counts, whatever became of it, and whichever
+    /// session or program it was.
+    async fn often(&self, tx: &mut Tx, (issuer, subject): (&str, &str)) -> Result<(), Unmet> {
+        let since = self.now().saturating_sub(HOUR);
+        let asked = tx.asked_since(issuer, subject, since).await.map_err(failed)?;
+        if asked >= u64::from(self.settings.requests_per_hour) {
+            return Err(words::too_often(self.settings.requests_per_hour).into());
+        }
+        Ok(())
     }
 
     /// Whether the identical call, sent again, gets what became of this request instead of a new one: an
@@ -280,6 +294,7 @@ impl People {
         if waiting >= u64::from(self.settings.pending_per_person) {
             return Err(words::too_many(self.settings.pending_per_person).into());
         }
+        self.often(tx, (&row.issuer, &row.subject)).await?;
         self.put(tx, &row, arrival).await.map_err(failed)?;
         Ok(row)
     }

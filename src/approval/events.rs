@@ -136,6 +136,20 @@ impl Events<'_> {
             .collect())
     }
 
+    /// The same with what everybody has to hear before everything else, and what became of requests before new ones.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn urgent_first(&self, channel: &str, limit: u32) -> Result<Vec<(Event, u32)>, StoreError> {
+        let mut tx = self.people.rows.read().await?;
+        let rows = tx.urgent_first(channel, self.people.now(), limit).await?;
+        tx.commit().await?;
+        Ok(rows
+            .into_iter()
+            .map(|(row, attempts)| (Event::of(row), attempts))
+            .collect())
+    }
+
     /// Takes a notice for so long, to give it: of all processes that share the store one gives it at a time. Gives
     /// whether it was to be had.
     ///
@@ -197,13 +211,15 @@ impl Events<'_> {
         Ok(waiting)
     }
 
-    /// Notices that were given up, newest first: (channel, event, why).
+    /// Notices that were given up, and messages that a channel does not take while their request waits; newest first:
+    /// (channel, event, why).
     ///
     /// # Errors
     /// The store's.
     pub async fn dead(&self, limit: u32) -> Result<Vec<(String, Event, String)>, StoreError> {
         let mut tx = self.people.rows.read().await?;
-        let rows = tx.dead(limit).await?;
+        let mut rows = tx.unshown(limit).await?;
+        rows.extend(tx.dead(limit).await?);
         tx.commit().await?;
         Ok(rows
             .into_iter()

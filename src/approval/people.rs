@@ -40,6 +40,8 @@ pub struct Settings {
     pub result: Duration,
     /// How many requests of one person may wait at once.
     pub pending_per_person: u32,
+    /// How many requests one person may have made in an hour, whatever became of them.
+    pub requests_per_hour: u32,
     /// How old a reviewer's sign-in may be.
     pub max_age: Duration,
     /// Whether approving needs a security key (WebAuthn), beyond the sign-in.
@@ -63,6 +65,7 @@ impl Default for Settings {
             execute_within: Duration::from_secs(600),
             result: Duration::from_secs(900),
             pending_per_person: 5,
+            requests_per_hour: 60,
             max_age: Duration::from_secs(300),
             security_key: false,
             grant_minutes: 60,

@@ -112,17 +112,6 @@ impl Events<'_> {
         posting.broken_by = broken.map(|by| format!("{}#{}", by.issuer, by.subject));
         Ok(Some(posting))
     }
-
-    /// Requests that wait for people since this time or longer.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn waiting_since(&self, time: Timestamp) -> Result<Vec<ApprovalId>, StoreError> {
-        let mut tx = self.people.rows.read().await?;
-        let waiting = tx.waiting_since(time.0, self.people.now()).await?;
-        tx.commit().await?;
-        Ok(waiting.into_iter().map(ApprovalId).collect())
-    }
 }
 
 impl People {

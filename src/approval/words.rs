@@ -128,6 +128,15 @@ pub(super) fn too_many(most: u32) -> Refusal {
     .retry()
 }
 
+pub(super) fn too_often(most: u32) -> Refusal {
+    Refusal::new(
+        Code::LimitExceeded,
+        format!("People were asked {most} times on your behalf within an hour, which is the most one person may have them asked."),
+        "Wait until an hour after the first of them. A new session or another way to ask changes nothing.",
+    )
+    .retry()
+}
+
 /// Asked ahead for no time at all.
 pub(super) fn no_minutes() -> Refusal {
     Refusal::new(

@@ -341,6 +341,7 @@ impl Check<'_> {
             1..=1000,
             u64::from(default.pending_per_person),
         );
+        let hourly = self.hourly(raw.requests_per_hour.as_ref(), pending.unwrap_or_default());
         let grant = self.number(raw.grant_minutes.as_ref(), "grant_minutes", 0..=1440, 60);
         let delegation = self.number(raw.delegation_days.as_ref(), "delegation_days", 0..=92, 0);
         Some(Settings {
@@ -349,6 +350,7 @@ impl Check<'_> {
             execute_within: execute_within?,
             result: result?,
             pending_per_person: u32::try_from(pending?).ok()?,
+            requests_per_hour: u32::try_from(hourly?).ok()?,
             max_age: max_age?,
             security_key: security_key?,
             grant_minutes: u32::try_from(grant?).ok()?,
@@ -356,6 +358,11 @@ impl Check<'_> {
             disjoint_issuers: raw.disjoint_issuers.unwrap_or(default.disjoint_issuers),
             link: default.link,
         })
+    }
+
+    /// Requests of one person in an hour: unless it says otherwise twelve rounds of as many as may be open at once.
+    fn hourly(&mut self, raw: Option<&raw::Number>, pending: u64) -> Option<u64> {
+        self.number(raw, "requests_per_hour", 1..=100_000, pending.saturating_mul(12))
     }
 
     /// A reference to a secret.

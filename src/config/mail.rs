@@ -144,6 +144,8 @@ fn none_of_others(raw: &raw::Channel, check: &mut Check<'_>) {
         .into_iter()
         .filter_map(|(key, text)| Some((key, text.as_ref()?.span())))
         .collect();
+    let steps = raw.escalate_routes.as_ref();
+    stray.extend(steps.map(|one| ("escalate_routes", one.span())));
     let number = raw.escalate_after_seconds.as_ref();
     stray.extend(number.map(|one| ("escalate_after_seconds", one.span())));
     stray.extend(raw.link_days.as_ref().map(|one| ("link_days", one.span())));

@@ -8,6 +8,7 @@ use url::Url;
 use super::check::{Check, is_private_enough};
 use super::raw::{self, Text};
 use crate::approval::Settings;
+use crate::console::slack::{Escalation, Route};
 use crate::secret::SecretRef;
 
 /// How the kind is written.
@@ -15,6 +16,8 @@ pub(super) const KIND: &str = "slack";
 /// Slack's Web API.
 const API: &str = "https://slack.com/api/";
 const DAY: u64 = 24 * 3600;
+/// The most steps that requests of one name go from channel to channel.
+const STEPS: usize = 5;
 
 /// The Slack app that shows requests, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +26,14 @@ pub struct Slack {
     pub url: Url,
     /// Where requests go that no route names.
     pub channel: String,
-    /// Group or policy → channel.
-    pub routes: BTreeMap<String, String>,
+    /// Group or policy → where its requests go.
+    pub routes: BTreeMap<String, Route>,
     /// The app's token in the workspace (`xoxb-`).
     pub bot_token: SecretRef,
     /// How what people press comes back.
     pub delivery: SlackDelivery,
-    /// After how long a request that nobody has decided is shown in which other channel.
-    pub escalation: Option<(Duration, String)>,
+    /// Where requests go that nobody decides.
+    pub escalation: Option<Escalation>,
     /// How long an account stays linked to the person who signed in for it.
     pub link: Duration,
 }
@@ -80,8 +83,10 @@ pub(super) fn slack(file: &raw::File, check: &mut Check<'_>) -> Option<Slack> {
         .and_then(|text| check.secret(text, "bot_token"));
     let delivery = delivery(raw, check);
     let channel = required(raw, raw.channel.as_ref(), "channel", check).and_then(|text| place(text, check));
-    let routes = routes(raw, check);
-    let escalation = escalation(raw, check);
+    let own = raw.channel.as_ref().map(|text| text.get_ref().as_str());
+    let own = own.unwrap_or_default();
+    let routes = routes(raw, own, check);
+    let escalation = escalation(raw, own, check);
     let url = url(raw, check);
     let days = check.number(raw.link_days.as_ref(), "link_days", 1..=30, 7);
     Some(Slack {
@@ -136,6 +141,8 @@ pub(super) fn none_of_slack(raw: &raw::Channel, check: &mut Check<'_>) {
         .filter_map(|(key, text)| Some((key, text?.span())))
         .collect();
     found.extend(raw.routes.as_ref().map(|one| ("routes", one.span())));
+    let steps = raw.escalate_routes.as_ref();
+    found.extend(steps.map(|one| ("escalate_routes", one.span())));
     let number = raw.escalate_after_seconds.as_ref();
     found.extend(number.map(|one| ("escalate_after_seconds", one.span())));
     found.extend(raw.link_days.as_ref().map(|one| ("link_days", one.span())));
@@ -179,15 +186,16 @@ fn delivery(raw: &raw::Channel, check: &mut Check<'_>) -> Option<SlackDelivery> 
     }
 }
 
+/// An id of Slack's: one of these letters, and capitals and digits.
+fn is_id(id: &str, first: &[char]) -> bool {
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    (9..=20).contains(&id.len()) && id.starts_with(first) && id.bytes().all(plain)
+}
+
 /// The id of a conversation: `C` or `G` and capitals and digits. Never a name, which can become another's.
 fn place(text: &Text, check: &mut Check<'_>) -> Option<String> {
     let id = text.get_ref();
-    let fits = (9..=20).contains(&id.len())
-        && id.starts_with(['C', 'G'])
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    if !fits {
+    if !is_id(id, &['C', 'G']) {
         check.problem(
             text.span(),
             "this is not the id of a channel",
@@ -198,32 +206,77 @@ fn place(text: &Text, check: &mut Check<'_>) -> Option<String> {
     Some(id.clone())
 }
 
-fn routes(raw: &raw::Channel, check: &mut Check<'_>) -> BTreeMap<String, String> {
+/// A route: a channel, a user group, or both; a user group alone is called in the channel of the app itself.
+fn route(text: &Text, own: &str, check: &mut Check<'_>) -> Option<Route> {
+    let (channel, group) = match text.get_ref().split_once(' ') {
+        Some((channel, group)) => (channel, Some(group)),
+        None if text.get_ref().starts_with('S') => (own, Some(text.get_ref().as_str())),
+        None => (text.get_ref().as_str(), None),
+    };
+    if is_id(channel, &['C', 'G']) && group.is_none_or(|group| is_id(group, &['S'])) {
+        return Some(Route {
+            channel: channel.to_owned(),
+            group: group.map(str::to_owned),
+        });
+    }
+    check.problem(
+        text.span(),
+        "this is not the id of a channel, nor of a user group",
+        "write \"C0123456789\" (the end of the channel's \"About\"), \"S0123456789\" (a user group, called in `channel`), or both: \
+         \"C0123456789 S0123456789\"; names can become another's, and nobody calls everybody",
+    );
+    None
+}
+
+fn routes(raw: &raw::Channel, own: &str, check: &mut Check<'_>) -> BTreeMap<String, Route> {
     let mut routes = BTreeMap::new();
     for (who, to) in raw.routes.iter().flat_map(|one| one.get_ref()) {
-        if let Some(channel) = place(to, check) {
-            routes.insert(who.get_ref().clone(), channel);
+        if let Some(route) = route(to, own, check) {
+            routes.insert(who.get_ref().clone(), route);
         }
     }
     routes
 }
 
 /// Outside: something is wrong with it.
-fn escalation(raw: &raw::Channel, check: &mut Check<'_>) -> Option<Option<(Duration, String)>> {
-    let (Some(_), Some(to)) = (&raw.escalate_after_seconds, &raw.escalate_to) else {
-        if raw.escalate_after_seconds.is_some() || raw.escalate_to.is_some() {
+fn escalation(raw: &raw::Channel, own: &str, check: &mut Check<'_>) -> Option<Option<Escalation>> {
+    let routed = raw.escalate_routes.as_ref();
+    let leads = raw.escalate_to.is_some() || routed.is_some();
+    if raw.escalate_after_seconds.is_some() != leads {
+        check.problem(
+            raw.kind.span(),
+            "escalate_after_seconds and escalate_to or escalate_routes belong together",
+            "write after how long, and where to; or neither",
+        );
+        return None;
+    }
+    if !leads {
+        return Some(None);
+    }
+    let after = raw.escalate_after_seconds.as_ref();
+    let seconds = check.number(after, "escalate_after_seconds", 30..=DAY, 600)?;
+    let steps = match &raw.escalate_to {
+        None => Vec::new(),
+        Some(to) => vec![route(to, own, check)?],
+    };
+    let mut routes = BTreeMap::new();
+    for (who, steps) in routed.iter().flat_map(|one| one.get_ref()) {
+        if steps.is_empty() || steps.len() > STEPS {
             check.problem(
-                raw.kind.span(),
-                "escalate_after_seconds and escalate_to belong together",
-                "write both, or neither",
+                who.span(),
+                format!("escalate_routes needs 1 to {STEPS} steps for each name"),
+                "write where a request goes next, and next after that: [\"C0123456789\", \"S0123456789\"]",
             );
             return None;
         }
-        return Some(None);
-    };
-    let after = raw.escalate_after_seconds.as_ref();
-    let seconds = check.number(after, "escalate_after_seconds", 30..=DAY, 600)?;
-    Some(Some((Duration::from_secs(seconds), place(to, check)?)))
+        let steps: Option<Vec<Route>> = steps.iter().map(|to| route(to, own, check)).collect();
+        routes.insert(who.get_ref().clone(), steps?);
+    }
+    Some(Some(Escalation {
+        after: Duration::from_secs(seconds),
+        steps,
+        routes,
+    }))
 }
 
 fn url(raw: &raw::Channel, check: &mut Check<'_>) -> Option<Url> {

@@ -212,6 +212,16 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// That we have not said who we are, or not well enough (RFC 4954, section 6), says nothing of the message either.
+    fn of_standing(self) -> Self {
+        match self {
+            Self::Refused(code @ (530 | 534 | 535 | 538)) => Self::Busy(code),
+            other => other,
+        }
+    }
+}
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

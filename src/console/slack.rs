@@ -9,12 +9,16 @@ mod acts;
 mod api;
 pub(super) mod card;
 pub(super) mod link;
+mod linking;
+mod pace;
 mod posts;
+mod routes;
 mod signature;
 mod socket;
+mod threads;
 pub(super) mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +28,8 @@ use serde_json::Value;
 use tokio::sync::{Notify, OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 use url::Url;
+
+pub use routes::{Escalation, Route};
 
 use super::Desk;
 use super::answer::{self, Answer};
@@ -42,6 +48,8 @@ use crate::store::rows::Rows;
 const AT_ONCE: usize = 64;
 /// How long it is remembered what came: longer than a signature counts or Slack tries again, in milliseconds.
 const REMEMBERED: u64 = 24 * 3_600_000;
+/// How long the store may take before whoever pressed is told that nothing was decided.
+const STORE: Duration = Duration::from_secs(5);
 /// The largest body that Slack sends, in bytes: a card of ours comes back with what was pressed on it.
 const BODY_BYTES: usize = 1024 * 1024;
 
@@ -65,10 +73,10 @@ pub struct Spec {
     pub delivery: Delivery,
     /// Where requests go that no route names.
     pub channel: String,
-    /// Group or policy → channel.
-    pub routes: BTreeMap<String, String>,
-    /// After how long a request that nobody has decided is shown in which other channel.
-    pub escalation: Option<(Duration, String)>,
+    /// Group or policy → where its requests go.
+    pub routes: BTreeMap<String, Route>,
+    /// Where requests go that nobody decides.
+    pub escalation: Option<Escalation>,
     /// How long a link lasts.
     pub link: Duration,
     /// What people's browsers call the control side.
@@ -108,6 +116,8 @@ pub struct Slack {
     /// The workspace, once Slack has said which.
     team: OnceCell<String>,
     at_once: Arc<Semaphore>,
+    /// The same for telling people that theirs was not taken.
+    at_a_loss: Arc<Semaphore>,
     /// Something was decided: there is something to tell.
     nudge: Notify,
 }
@@ -131,7 +141,7 @@ impl Slack {
             Delivery::Http(_) => None,
         };
         let bot = std::mem::replace(&mut spec.bot_token, Secret::new(String::new()));
-        let api = api::Api::new(spec.url.clone(), bot, app)?;
+        let api = api::Api::new(spec.url.clone(), bot, app, Arc::clone(&parts.world))?;
         Ok(Arc::new(Self {
             spec,
             world: Arc::clone(&parts.world),
@@ -139,6 +149,7 @@ impl Slack {
             api,
             team: OnceCell::new(),
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
+            at_a_loss: Arc::new(Semaphore::new(AT_ONCE)),
             nudge: Notify::new(),
         }))
     }
@@ -151,32 +162,6 @@ impl Slack {
             }
         };
         tokio::join!(listening, posts::run(&self, &stop));
-    }
-
-    /// Every channel of this installation, once.
-    fn channels(&self) -> BTreeSet<&str> {
-        let routed = self.spec.routes.values().map(String::as_str);
-        let escalated = self.spec.escalation.iter().map(|(_, channel)| channel.as_str());
-        let default = std::iter::once(self.spec.channel.as_str());
-        routed.chain(escalated).chain(default).collect()
-    }
-
-    /// Where a request is shown: by the policies that ask and the groups that are asked. Never everywhere.
-    fn places(&self, posting: &Posting) -> BTreeSet<&str> {
-        let asks = posting.asks.iter();
-        let names = asks.flat_map(|ask| {
-            let groups = ask.seats.iter().map(|(_, group)| group);
-            std::iter::once(&ask.policy).chain(groups)
-        });
-        let routed = names.filter_map(|name| self.spec.routes.get(name));
-        let mut places: BTreeSet<&str> = routed.map(String::as_str).collect();
-        if places.is_empty() {
-            places.insert(&self.spec.channel);
-        }
-        // Beside these: who is asked because nobody decided in time.
-        let later = posting.escalated_to.iter();
-        places.extend(later.filter_map(|group| self.spec.routes.get(group).map(String::as_str)));
-        places
     }
 
     async fn team(&self) -> Result<&str, api::Fault> {
@@ -207,20 +192,39 @@ impl Slack {
         Ok(new)
     }
 
-    /// Works on one interaction that was acknowledged; `what` names it.
+    /// Works on one interaction that was acknowledged; `what` names it. Whoever pressed is told when it is not taken.
     fn take(self: &Arc<Self>, what: String, payload: Value) {
         let Ok(permit) = Arc::clone(&self.at_once).try_acquire_owned() else {
             tracing::warn!("Slack sends more than can be worked on; an interaction was not taken");
+            self.tell_untaken(payload);
             return;
         };
         let slack = Arc::clone(self);
         tokio::spawn(async move {
             let _permit = permit;
-            match slack.is_new(&[&what]).await {
-                Ok(true) => acts::interaction(&slack, payload).await,
-                Ok(false) => tracing::debug!("an interaction came again"),
-                Err(error) => tracing::error!("an interaction was not taken: {error}"),
+            match tokio::time::timeout(STORE, slack.is_new(&[&what])).await {
+                Ok(Ok(true)) => acts::interaction(&slack, payload).await,
+                Ok(Ok(false)) => tracing::debug!("an interaction came again"),
+                Ok(Err(error)) => {
+                    tracing::error!("an interaction was not taken: {error}");
+                    slack.tell_untaken(payload);
+                }
+                Err(_) => {
+                    tracing::error!("an interaction was not taken: the store does not answer");
+                    slack.tell_untaken(payload);
+                }
             }
+        });
+    }
+
+    fn tell_untaken(self: &Arc<Self>, payload: Value) {
+        let Ok(permit) = Arc::clone(&self.at_a_loss).try_acquire_owned() else {
+            return;
+        };
+        let slack = Arc::clone(self);
+        tokio::spawn(async move {
+            let _permit = permit;
+            acts::untaken(&slack, payload).await;
         });
     }
 
@@ -252,7 +256,7 @@ impl Slack {
 
 /// Whether everything that a request is decided on fits a message: what does not is decided on its page alone.
 pub(super) fn fits(posting: &Posting, mask: &dyn Fn(&str) -> String) -> bool {
-    card::message(posting, mask).decides
+    card::message(posting, mask, &[]).decides
 }
 
 /// The headers of a signature, each there once.

@@ -216,6 +216,22 @@ impl Tx {
         Ok(to_u64(count))
     }
 
+    /// How many requests a person made after `since`, whatever became of them.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn asked_since(&mut self, issuer: &str, subject: &str, since: u64) -> Result<u64, StoreError> {
+        let count: i64 = query_scalar(
+            "SELECT count(*) FROM approval WHERE issuer = ?1 AND subject = ?2 AND created_at > ?3",
+        )
+        .bind(issuer)
+        .bind(subject)
+        .bind(to_i64(since))
+        .fetch_one(&mut self.conn)
+        .await?;
+        Ok(to_u64(count))
+    }
+
     /// A new request.
     ///
     /// # Errors

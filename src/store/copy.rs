@@ -63,15 +63,19 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ),
     (
         "slack_card",
-        "approval:t channel:t ts:t decides:i shown:i leased_until:i",
+        "approval:t channel:t ts:t decides:i shown:i leased_until:i attempts:i error:t",
     ),
     (
         "slack_link",
-        "team:t account:t name:t issuer:t subject:t groups:t signed_in_at:i linked_at:i",
+        "team:t account:t name:t issuer:t subject:t groups:t signed_in_at:i linked_at:i warned:i",
     ),
     (
         "slack_code",
         "code:b team:t account:t name:t created_at:i expires_at:i",
+    ),
+    (
+        "slack_offer",
+        "code:b team:t account:t name:t issuer:t subject:t groups:t signed_in_at:i expires_at:i",
     ),
     ("slack_seen", "what:b at:i"),
     (

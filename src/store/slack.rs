@@ -1,20 +1,12 @@
-//! Rows of what Slack shows and says: messages, linked accounts, codes for linking, and what came already.
+//! Rows of what Slack shows and says: messages, linked accounts, what links them, and what came already.
+
+mod cards;
 
 use super::StoreError;
-use super::db::{Row, query, query_scalar};
+use super::db::{Row, query};
 use super::journal::{to_i64, to_u64};
 use super::rows::Tx;
-
-/// One message that shows a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the columns of `slack_card`")]
-pub struct CardRow {
-    pub approval: String,
-    pub channel: String,
-    pub ts: Option<String>,
-    pub decides: bool,
-    pub shown: u64,
-}
+pub use cards::CardRow;
 
 /// An account and the person who linked it. Times are Unix milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +34,21 @@ pub struct CodeRow {
     pub expires_at: u64,
 }
 
+/// A link that its person confirmed, and its account not yet. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of `slack_offer`")]
+pub struct OfferRow {
+    pub code: [u8; 32],
+    pub team: String,
+    pub account: String,
+    pub name: String,
+    pub issuer: String,
+    pub subject: String,
+    pub groups: String,
+    pub signed_in_at: u64,
+    pub expires_at: u64,
+}
+
 macro_rules! links {
     ($rest:expr) => {
         concat!(
@@ -52,95 +59,6 @@ macro_rules! links {
 }
 
 impl Tx {
-    /// Takes the message of a request in a channel until `until`, to write it: nobody else does meanwhile. `None` when
-    /// somebody is at it.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn lease_card(
-        &mut self,
-        (approval, channel): (&str, &str),
-        (now, until): (u64, u64),
-    ) -> Result<Option<CardRow>, StoreError> {
-        let row = query(
-            "INSERT INTO slack_card (approval, channel, leased_until) VALUES (?1, ?2, ?4) \
-             ON CONFLICT (approval, channel) DO UPDATE SET leased_until = ?4 WHERE slack_card.leased_until <= ?3 \
-             RETURNING approval, channel, ts, decides, shown",
-        )
-        .bind(approval)
-        .bind(channel)
-        .bind(to_i64(now))
-        .bind(to_i64(until))
-        .fetch_optional(&mut self.conn)
-        .await?;
-        row.as_ref().map(card).transpose()
-    }
-
-    /// What a message is now, and that nobody is at it any more.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn keep_card(&mut self, row: &CardRow) -> Result<(), StoreError> {
-        query(
-            "UPDATE slack_card SET ts = ?3, decides = ?4, shown = ?5, leased_until = 0 \
-             WHERE approval = ?1 AND channel = ?2",
-        )
-        .bind(&row.approval)
-        .bind(&row.channel)
-        .bind(&row.ts)
-        .bind(row.decides)
-        .bind(to_i64(row.shown))
-        .execute(&mut self.conn)
-        .await?;
-        Ok(())
-    }
-
-    /// The request that this message shows.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn card_at(&mut self, channel: &str, ts: &str) -> Result<Option<CardRow>, StoreError> {
-        let row = query(
-            "SELECT approval, channel, ts, decides, shown FROM slack_card WHERE channel = ?1 AND ts = ?2",
-        )
-        .bind(channel)
-        .bind(ts)
-        .fetch_optional(&mut self.conn)
-        .await?;
-        row.as_ref().map(card).transpose()
-    }
-
-    /// Whether a channel has a message of a request.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn has_card(&mut self, approval: &str, channel: &str) -> Result<bool, StoreError> {
-        let count: i64 = query_scalar(
-            "SELECT count(*) FROM slack_card WHERE approval = ?1 AND channel = ?2 AND ts IS NOT NULL",
-        )
-        .bind(approval)
-        .bind(channel)
-        .fetch_one(&mut self.conn)
-        .await?;
-        Ok(count > 0)
-    }
-
-    /// Requests that wait for people at `now`, and did so at `since` already, oldest first.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn waiting_since(&mut self, since: u64, now: u64) -> Result<Vec<String>, StoreError> {
-        let rows = query(
-            "SELECT id FROM approval WHERE state = 'pending' AND created_at <= ?1 AND decide_by > ?2 \
-             ORDER BY created_at LIMIT 256",
-        )
-        .bind(to_i64(since))
-        .bind(to_i64(now))
-        .fetch_all(&mut self.conn)
-        .await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-    }
-
     /// Whether this has not come before; from now on it has. What came before `forget` is forgotten.
     ///
     /// # Errors
@@ -294,16 +212,105 @@ impl Tx {
                 .await?;
         Ok(done.rows_affected() == 1)
     }
-}
 
-fn card(row: &Row) -> Result<CardRow, StoreError> {
-    Ok(CardRow {
-        approval: row.try_get(0)?,
-        channel: row.try_get(1)?,
-        ts: row.try_get(2)?,
-        decides: row.try_get(3)?,
-        shown: to_u64(row.try_get(4)?),
-    })
+    /// Keeps what waits for the account's own word, in place of an earlier one of it; what is over at `now` goes.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn keep_slack_offer(&mut self, row: &OfferRow, now: u64) -> Result<(), StoreError> {
+        query("DELETE FROM slack_offer WHERE expires_at <= ?1 OR (team = ?2 AND account = ?3)")
+            .bind(to_i64(now))
+            .bind(&row.team)
+            .bind(&row.account)
+            .execute(&mut self.conn)
+            .await?;
+        query(
+            "INSERT INTO slack_offer (code, team, account, name, issuer, subject, groups, signed_in_at, expires_at) \
+             VALUES (?,?,?,?,?,?,?,?,?)",
+        )
+        .bind(&row.code[..])
+        .bind(&row.team)
+        .bind(&row.account)
+        .bind(&row.name)
+        .bind(&row.issuer)
+        .bind(&row.subject)
+        .bind(&row.groups)
+        .bind(to_i64(row.signed_in_at))
+        .bind(to_i64(row.expires_at))
+        .execute(&mut self.conn)
+        .await?;
+        Ok(())
+    }
+
+    /// Uses up what waits for this account's word, if that is what its button says and it counts at `now`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn take_slack_offer(
+        &mut self,
+        code: &[u8; 32],
+        (team, account): (&str, &str),
+        now: u64,
+    ) -> Result<Option<OfferRow>, StoreError> {
+        let row = query(
+            "DELETE FROM slack_offer WHERE code = ?1 AND team = ?2 AND account = ?3 AND expires_at > ?4 \
+             RETURNING name, issuer, subject, groups, signed_in_at, expires_at",
+        )
+        .bind(&code[..])
+        .bind(team)
+        .bind(account)
+        .bind(to_i64(now))
+        .fetch_optional(&mut self.conn)
+        .await?;
+        row.map(|row| {
+            Ok(OfferRow {
+                code: *code,
+                team: team.to_owned(),
+                account: account.to_owned(),
+                name: row.try_get(0)?,
+                issuer: row.try_get(1)?,
+                subject: row.try_get(2)?,
+                groups: row.try_get(3)?,
+                signed_in_at: to_u64(row.try_get(4)?),
+                expires_at: to_u64(row.try_get(5)?),
+            })
+        })
+        .transpose()
+    }
+
+    /// Links whose sign-in was within (`after`, `until`], and whose person was not told that they end.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn slack_links_to_end(&mut self, after: u64, until: u64) -> Result<Vec<LinkRow>, StoreError> {
+        let rows = query(links!(
+            "WHERE warned = 0 AND signed_in_at > ?1 AND signed_in_at <= ?2 ORDER BY signed_in_at LIMIT 20"
+        ))
+        .bind(to_i64(after))
+        .bind(to_i64(until))
+        .fetch_all(&mut self.conn)
+        .await?;
+        rows.iter().map(link).collect()
+    }
+
+    /// Notes that its person is told, or was not; of all processes that share the store one tells. Gives whether that was to
+    /// be noted.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn warn_slack_link(&mut self, row: &LinkRow, told: bool) -> Result<bool, StoreError> {
+        let done = query(
+            "UPDATE slack_link SET warned = ?4 WHERE team = ?1 AND account = ?2 AND signed_in_at = ?3 AND warned = ?5",
+        )
+        .bind(&row.team)
+        .bind(&row.account)
+        .bind(to_i64(row.signed_in_at))
+        .bind(i64::from(told))
+        .bind(i64::from(!told))
+        .execute(&mut self.conn)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
 }
 
 fn link(row: &Row) -> Result<LinkRow, StoreError> {

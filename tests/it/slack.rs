@@ -1,10 +1,12 @@
 //! Slack: requests as messages, decisions by linked accounts. On the other side a stand-in that Slack's own clients
 //! accept (`tests/peers/slack`, installed by `tests/peers/setup-slack`). Missing ones fail.
 
+mod backlog;
 pub(crate) mod fake;
 mod faults;
 mod official;
 mod signed;
+mod states;
 mod whole;
 
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use tollgate::approval::listing::{Counts, Listing, Wanted};
 use tollgate::approval::review::{Card, Choice, NotDecided, Reviewer, Sheet};
 use tollgate::call::ApprovalId;
 use tollgate::clock::{System, World};
-use tollgate::console::slack::{Delivery, LinkLedger, Parts, Slack, Spec};
+use tollgate::console::slack::{Delivery, Escalation, LinkLedger, Parts, Route, Slack, Spec};
 use tollgate::console::{Around, Desk};
 use tollgate::gate::Gate;
 use tollgate::secret::Secret;
@@ -136,6 +138,11 @@ impl Bench {
 
     /// A second process's part on the same store, with the same app.
     fn second(&self, escalation: Option<(std::time::Duration, String)>) -> CancellationToken {
+        let escalation = escalation.map(|(after, channel)| Escalation {
+            after,
+            steps: vec![Route { channel, group: None }],
+            routes: std::collections::BTreeMap::new(),
+        });
         let stop = CancellationToken::new();
         let spec = Spec {
             url: format!("{}api/", self.fake.url).parse().unwrap(),
@@ -209,6 +216,25 @@ impl Bench {
 
     async fn state_of(&self, id: &str) -> String {
         self.request(id).await["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The server stops and starts again, on the same store and addresses.
+    async fn restart(&mut self) {
+        self.stop.cancel();
+        (&mut self.serving).await.unwrap().unwrap();
+        let bound = |url: &str| {
+            let url: url::Url = url.parse().unwrap();
+            let port = url.port().unwrap();
+            async move { tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap() }
+        };
+        let (agents, control) = (bound(&self.site.endpoint()).await, bound(&self.control).await);
+        let config = tollgate::config::Config::load(&self.site.config()).unwrap();
+        self.stop = CancellationToken::new();
+        let app = tollgate::app::App::build(config, tollgate::app::Purpose::Serve)
+            .await
+            .unwrap();
+        self.gate = app.gate.clone();
+        self.serving = tokio::spawn(app.serve_both(agents, Some(control), self.stop.clone()));
     }
 
     async fn end(self) {

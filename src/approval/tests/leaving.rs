@@ -116,3 +116,31 @@ async fn a_call_that_waits_is_refused_when_its_session_ends() {
         in_session(&bench, "new", statement).await; // withdrawn ones take no room
     }
 }
+
+/// However many sessions it opens, and however often it withdraws what it asked: people are asked for one person so often in an
+/// hour, and somebody else is not kept from asking.
+#[tokio::test]
+async fn new_sessions_and_withdrawn_requests_are_counted_by_person_and_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        requests_per_hour: 3,
+        ..Settings::default()
+    };
+    let bench = bench_with(folder.path(), 1, settings).await;
+    for round in 0..3_u64 {
+        bench.at(round);
+        let session = format!("session-{round}");
+        in_session(&bench, &session, &format!("UPDATE {round}")).await;
+        bench.approvals.end_session(&session).await.unwrap();
+    }
+    let asks_again = async |who: &str| {
+        let call = bench.call_by(user(who, &[]), "another", "UPDATE 9");
+        bench.walk(&call, asks(&[(1, "dba")]), &effect(&["1"])).await
+    };
+    let refusal = refused(asks_again("asker").await);
+    assert_eq!(refusal.code, Code::LimitExceeded);
+    assert!(refusal.message.contains("3 times"), "{}", refusal.message);
+    pending(asks_again("somebody").await);
+    bench.at(3_600); // the first of them is an hour ago
+    pending(asks_again("asker").await);
+}

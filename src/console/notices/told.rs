@@ -4,7 +4,7 @@
 use crate::approval::Event;
 use crate::approval::review::Posting;
 use crate::console::slack::card::changes;
-use crate::console::slack::words::{head, shown};
+use crate::console::slack::words::{head, inert, is_point, shown};
 
 /// The longest line, and the most lines of an effect.
 const LINE: usize = 300;
@@ -129,13 +129,18 @@ pub(super) fn unlinked(words: &str) -> String {
     let mut label = String::new();
     let mut rest = words.chars().peekable();
     while let Some(c) = rest.next() {
-        let leads_on = rest.peek().is_some_and(|next| next.is_alphabetic());
-        if c == '.' && leads_on && !label.is_empty() && !matches!(label.as_str(), "public" | "main") {
-            out.push_str("[.]");
+        let leads_on = rest
+            .peek()
+            .is_some_and(|next| next.is_alphabetic() || !next.is_ascii());
+        let is_schema = c == '.' && matches!(label.as_str(), "public" | "main");
+        if is_point(c) && leads_on && !label.is_empty() && !is_schema {
+            out.push('[');
+            out.push(c);
+            out.push(']');
         } else {
             out.push(c);
         }
-        match c.is_alphanumeric() || c == '-' || c == '_' {
+        match c.is_alphanumeric() || c == '-' || c == '_' || !c.is_ascii() && !is_point(c) {
             true => label.push(c),
             false => label.clear(),
         }
@@ -157,24 +162,7 @@ fn still(words: &str) -> String {
 
 /// Nothing in it is an address to a reader that makes links by itself.
 fn claim(words: &str) -> String {
-    let shown = still(&shown(words.trim(), false));
-    let mut out = String::with_capacity(shown.len());
-    let mut before = ' ';
-    let mut rest = shown.chars().peekable();
-    while let Some(c) = rest.next() {
-        let inside = before.is_alphanumeric() && rest.peek().is_some_and(|next| next.is_alphanumeric());
-        match c {
-            '.' | '@' if inside => {
-                out.push('[');
-                out.push(c);
-                out.push(']');
-            }
-            ':' if rest.peek() == Some(&'/') || inside => out.push_str("[:]"),
-            _ => out.push(c),
-        }
-        before = c;
-    }
-    head(&out, CLAIM)
+    head(&inert(&still(&shown(words.trim(), false))), CLAIM)
 }
 
 #[cfg(test)]
@@ -186,6 +174,10 @@ mod tests {
         assert_eq!(
             unlinked("shop.com and a.public.zip: 3"),
             "shop[.]com and a[.]public.zip: 3"
+        );
+        assert_eq!(
+            unlinked("shop\u{3002}com i\u{2764}.ws a.\u{2764}.ws"),
+            "shop[\u{3002}]com i\u{2764}[.]ws a[.]\u{2764}[.]ws"
         );
         assert_eq!(
             unlinked("public.orders: update 3. And 00.000Z"),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::api::Fault;
 use super::posts::is_ts;
 use super::words::shown;
-use super::{Slack, card, link};
+use super::{STORE, Slack, card, link, linking};
 use crate::approval::review::{Choice, NotDecided, Reviewer, Via};
 use crate::call::{ApprovalId, User, UserKind};
 use crate::clock::Timestamp;
@@ -21,12 +21,18 @@ use crate::store::slack::{CardRow, LinkRow};
 const LOOKS: u32 = 6;
 const BETWEEN: Duration = Duration::from_millis(250);
 
+/// How long a decision may take; longer than the store itself waits for its server.
+const DECIDING: Duration = Duration::from_secs(30);
+/// What is said when nothing could be looked up or put on record.
+const UNTAKEN: &str =
+    "Not taken: the store cannot be used just now, so nothing was decided. Try again in a minute.";
+
 /// What comes back, as far as it is read.
 #[derive(Debug, Deserialize)]
-struct Interaction {
+pub(super) struct Interaction {
     #[serde(rename = "type")]
     kind: String,
-    user: Account,
+    pub(super) user: Account,
     team: Option<Named>,
     trigger_id: Option<String>,
     container: Option<Container>,
@@ -36,8 +42,8 @@ struct Interaction {
 }
 
 #[derive(Debug, Deserialize)]
-struct Account {
-    id: String,
+pub(super) struct Account {
+    pub(super) id: String,
     team_id: Option<String>,
 }
 
@@ -67,17 +73,23 @@ struct View {
     state: Option<Value>,
 }
 
+impl View {
+    fn is_ours(&self) -> bool {
+        self.callback_id.as_deref() == Some(card::REFUSE)
+    }
+}
+
 /// Which message was acted on, and what its button said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct About {
-    channel: String,
-    ts: String,
-    value: String,
+pub(super) struct About {
+    pub(super) channel: String,
+    pub(super) ts: String,
+    pub(super) value: String,
 }
 
 /// Why nothing came of it, to be told to whoever pressed.
 #[derive(Debug)]
-enum Not {
+pub(super) enum Not {
     /// Words, and a page of ours to open.
     Told(String, Option<String>),
     /// Nobody is to be told: it is not of this workspace, or none of our doing.
@@ -87,47 +99,81 @@ enum Not {
 impl From<StoreError> for Not {
     fn from(error: StoreError) -> Self {
         tracing::error!("Slack: {error}");
-        Self::Told(
-            "It cannot be put on record now, and does not count. Try again in a minute.".to_owned(),
-            None,
-        )
+        Self::Told(UNTAKEN.to_owned(), None)
     }
 }
 
 /// One interaction, acknowledged and new.
 pub(super) async fn interaction(slack: &Slack, payload: Value) {
-    let Ok(said) = serde_json::from_value::<Interaction>(payload) else {
-        tracing::warn!("Slack sent an interaction that cannot be read");
+    let Some((said, about)) = read(payload) else {
         return;
     };
-    let (about, done) = match said.kind.as_str() {
-        "block_actions" => {
-            let about = about(&said);
-            (about.clone(), pressed(slack, &said, about).await)
-        }
-        "view_submission" => {
-            let view = said.view.as_ref();
-            let text = view.and_then(|view| view.private_metadata.as_deref());
-            let about: Option<About> = text.and_then(|text| serde_json::from_str(text).ok());
-            (about.clone(), submitted(slack, &said, about).await)
-        }
-        _ => return,
+    let done = match said.kind.as_str() {
+        "block_actions" => pressed(slack, &said, about.clone()).await,
+        _ => submitted(slack, &said, about.clone()).await,
     };
     match done {
-        Ok(()) => slack.nudge.notify_one(),
+        Ok(()) => slack.nudge.notify_waiters(),
         Err(Not::Silent(why)) => tracing::warn!("an interaction in Slack was not taken: {why}"),
         Err(Not::Told(words, page)) => {
             let Some(about) = about else { return };
-            let link = page.as_deref().map(|page| ("Open its page", page));
-            let blocks = card::note(&words, link);
-            let told = slack
-                .api
-                .whisper(&about.channel, &said.user.id, &blocks, &card::fallback(&words))
-                .await;
-            if let Err(fault) = told {
-                tracing::warn!("whoever pressed in Slack was not told: {fault}");
-            }
+            tell(slack, &about, &said.user.id, (&words, page.as_deref())).await;
         }
+    }
+}
+
+/// Tells whoever pressed, and nobody else, that theirs was not taken: nothing could even be looked up.
+pub(super) async fn untaken(slack: &Slack, payload: Value) {
+    let Some((said, Some(about))) = read(payload) else {
+        return;
+    };
+    let ours = match said.kind.as_str() {
+        "block_actions" => said
+            .actions
+            .first()
+            .is_some_and(|one| one.action_id != card::PAGE),
+        _ => said.view.as_ref().is_some_and(View::is_ours),
+    };
+    if ours && at_home(slack, &said).await.is_ok() {
+        tell(slack, &about, &said.user.id, (UNTAKEN, None)).await;
+    }
+}
+
+async fn tell(slack: &Slack, about: &About, user: &str, (words, page): (&str, Option<&str>)) {
+    let link = page.map(|page| card::link_button("Open its page", page));
+    let blocks = card::note(words, link.as_slice());
+    let told = slack
+        .api
+        .whisper(&about.channel, user, &blocks, &card::fallback(words))
+        .await;
+    if let Err(fault) = told {
+        tracing::warn!("whoever pressed in Slack was not told: {fault}");
+    }
+}
+
+/// What came, and which message of ours it is about.
+fn read(payload: Value) -> Option<(Interaction, Option<About>)> {
+    let Ok(said) = serde_json::from_value::<Interaction>(payload) else {
+        tracing::warn!("Slack sent an interaction that cannot be read");
+        return None;
+    };
+    let about = match said.kind.as_str() {
+        "block_actions" => about(&said),
+        "view_submission" => {
+            let view = said.view.as_ref();
+            let text = view.and_then(|view| view.private_metadata.as_deref());
+            text.and_then(|text| serde_json::from_str(text).ok())
+        }
+        _ => return None,
+    };
+    Some((said, about))
+}
+
+/// What the store says, or that it does not answer.
+async fn looked_up<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Not> {
+    match tokio::time::timeout(STORE, asked).await {
+        Ok(said) => Ok(said?),
+        Err(_) => Err(StoreError::Busy.into()),
     }
 }
 
@@ -146,7 +192,8 @@ async fn pressed(slack: &Slack, said: &Interaction, about: Option<About>) -> Res
     let Some(action) = said.actions.first() else {
         return Ok(());
     };
-    if !matches!(action.action_id.as_str(), card::APPROVE | card::REFUSE) {
+    let which = action.action_id.as_str();
+    if !matches!(which, card::APPROVE | card::REFUSE | card::LINK | card::UNLINK) {
         return Ok(()); // a link to a page
     }
     let about = about.ok_or(Not::Silent("it names no message"))?;
@@ -160,12 +207,15 @@ async fn pressed(slack: &Slack, said: &Interaction, about: Option<About>) -> Res
         &about.channel,
         &about.ts,
     ];
-    if !slack.is_new(&parts).await? {
+    if !looked_up(slack.is_new(&parts)).await? {
         return Ok(());
+    }
+    if matches!(which, card::LINK | card::UNLINK) {
+        return linking::pressed(slack, said, &about, which == card::LINK).await;
     }
     shows(slack, &about).await?;
     let linked = linked(slack, said, &about).await?;
-    if action.action_id == card::APPROVE {
+    if which == card::APPROVE {
         fit(slack, said).await?;
         return decide(slack, &linked, &about, Choice::Approve).await;
     }
@@ -185,12 +235,12 @@ async fn pressed(slack: &Slack, said: &Interaction, about: Option<About>) -> Res
 
 async fn submitted(slack: &Slack, said: &Interaction, about: Option<About>) -> Result<(), Not> {
     let view = said.view.as_ref().ok_or(Not::Silent("it names no form"))?;
-    if view.callback_id.as_deref() != Some(card::REFUSE) {
+    if !view.is_ours() {
         return Ok(());
     }
     let about = about.ok_or(Not::Silent("it names no message"))?;
     at_home(slack, said).await?;
-    if !slack.is_new(&["form", &said.user.id, &view.id]).await? {
+    if !looked_up(slack.is_new(&["form", &said.user.id, &view.id])).await? {
         return Ok(());
     }
     let reason = view.state.as_ref();
@@ -224,7 +274,7 @@ async fn shows(slack: &Slack, about: &About) -> Result<(), Not> {
     if !is_ts(&about.ts) || about.channel.len() > 40 {
         return Err(Not::Silent("it names no message"));
     }
-    let row = row_of(slack, about).await?;
+    let row = looked_up(row_of(slack, about)).await?;
     let (approval, _) = card::read_value(&about.value).ok_or_else(old)?;
     let row = row.filter(|row| row.approval == approval).ok_or_else(old)?;
     if !row.decides {
@@ -257,9 +307,12 @@ fn page(slack: &Slack, approval: &str) -> String {
 /// Who linked this account, as long as that lasts; otherwise they are told how to.
 async fn linked(slack: &Slack, said: &Interaction, about: &About) -> Result<LinkRow, Not> {
     let team = slack.team().await.map_err(away)?;
-    let mut tx = slack.parts.rows.read().await?;
-    let row = tx.slack_link(team, &said.user.id).await?;
-    tx.commit().await?;
+    let row = looked_up(async {
+        let mut tx = slack.parts.rows.read().await?;
+        let row = tx.slack_link(team, &said.user.id).await?;
+        tx.commit().await.map(|()| row)
+    })
+    .await?;
     let now = slack.world.now().0;
     if let Some(row) = row.filter(|row| link::stands(slack, row, now)) {
         return Ok(row);
@@ -270,7 +323,7 @@ async fn linked(slack: &Slack, said: &Interaction, about: &About) -> Result<Link
 }
 
 /// The account as the workspace knows it now.
-async fn fit(slack: &Slack, said: &Interaction) -> Result<super::api::Account, Not> {
+pub(super) async fn fit(slack: &Slack, said: &Interaction) -> Result<super::api::Account, Not> {
     let team = slack.team().await.map_err(away)?;
     let account = slack.api.account(&said.user.id).await.map_err(away)?;
     match account.unfit(team) {
@@ -312,7 +365,11 @@ async fn decide(slack: &Slack, row: &LinkRow, about: &About, choice: Choice) -> 
         },
     };
     let id = ApprovalId(approval.to_owned());
-    let decided = slack.parts.desk.decide(&reviewer, &id, choice, seen).await;
+    let deciding = slack.parts.desk.decide(&reviewer, &id, choice, seen);
+    let Ok(decided) = tokio::time::timeout(DECIDING, deciding).await else {
+        let words = "The store does not answer, so it is not known whether this counts. Look at its page before you press again.";
+        return Err(Not::Told(words.to_owned(), Some(page(slack, approval))));
+    };
     decided.map(|_| ()).map_err(|why| not(slack, approval, &why))
 }
 

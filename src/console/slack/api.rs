@@ -1,6 +1,7 @@
 //! Slack's Web API, as far as we need it: one request, one answer, within bounds. What it says is
 //! an outsider's: only the fields we ask for are read, and its words reach our logs only as words it has for errors.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
@@ -10,6 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use url::Url;
 
+use super::pace::{Pace, kind};
+use crate::clock::World;
 use crate::identity::reach::Reach;
 use crate::secret::Secret;
 
@@ -104,6 +107,8 @@ pub(super) struct Api {
     bot: Secret,
     app: Option<Secret>,
     client: Client,
+    pace: Pace,
+    world: Arc<dyn World>,
     /// The same without a bound on the whole, for what stays open.
     pub(super) open: Client,
 }
@@ -113,7 +118,12 @@ impl Api {
     ///
     /// # Errors
     /// The client cannot be set up, or `base` is a private address.
-    pub(super) fn new(base: Url, bot: Secret, app: Option<Secret>) -> Result<Self, String> {
+    pub(super) fn new(
+        base: Url,
+        bot: Secret,
+        app: Option<Secret>,
+        world: Arc<dyn World>,
+    ) -> Result<Self, String> {
         let reach = Reach::of(&base, false).ok_or("the url names an address of a private network")?;
         crate::identity::install_tls_provider();
         let builder = || {
@@ -131,6 +141,8 @@ impl Api {
             base,
             bot,
             app,
+            pace: Pace::default(),
+            world,
             client: built(builder().timeout(WHOLE).build())?,
             open: built(builder().build())?,
         })
@@ -143,8 +155,23 @@ impl Api {
 
     /// One method with JSON.
     pub(super) async fn call(&self, method: &str, body: &Value) -> Result<Value, Fault> {
-        let kind = "application/json; charset=utf-8";
-        self.send(method, As::Bot, kind, body.to_string()).await
+        let channel = body.get("channel").and_then(Value::as_str);
+        let coded = "application/json; charset=utf-8";
+        let what = (method, kind(method, channel));
+        self.send(what, As::Bot, coded, body.to_string()).await
+    }
+
+    /// Waits until it is a channel's turn for a message more.
+    pub(super) async fn turn(&self, channel: &str) {
+        while let Some(wait) = self.pace.turn(channel, self.world.monotonic()) {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// A message in a channel, or to an account, when it is its turn.
+    pub(super) async fn post(&self, channel: &str, body: &Value) -> Result<Value, Fault> {
+        self.turn(channel).await;
+        self.call("chat.postMessage", body).await
     }
 
     /// One method with a form: some take nothing else.
@@ -152,8 +179,8 @@ impl Api {
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(fields)
             .finish();
-        let kind = "application/x-www-form-urlencoded";
-        self.send(method, who, kind, body).await
+        let coded = "application/x-www-form-urlencoded";
+        self.send((method, kind(method, None)), who, coded, body).await
     }
 
     /// The workspace this installation is of.
@@ -192,7 +219,28 @@ impl Api {
         self.call("chat.postEphemeral", &body).await.map(|_| ())
     }
 
-    async fn send(&self, method: &str, who: As, kind: &str, body: String) -> Result<Value, Fault> {
+    /// `what`: the method, and what a limit on it is about. What Slack wants to hear no more of is not sent.
+    async fn send(
+        &self,
+        (method, kind): (&str, String),
+        who: As,
+        coded: &str,
+        body: String,
+    ) -> Result<Value, Fault> {
+        if let Some(wait) = self.pace.closed(&kind, self.world.monotonic()) {
+            return Err(Fault::Later {
+                why: "Slack says it is too much".to_owned(),
+                wait: Some(wait),
+            });
+        }
+        let said = self.ask(method, who, coded, body).await;
+        if let Err(Fault::Later { wait: Some(wait), .. }) = &said {
+            self.pace.close(&kind, self.world.monotonic(), *wait);
+        }
+        said
+    }
+
+    async fn ask(&self, method: &str, who: As, coded: &str, body: String) -> Result<Value, Fault> {
         let token = match who {
             As::Bot => &self.bot,
             As::App => self
@@ -208,7 +256,7 @@ impl Api {
             .client
             .post(url)
             .bearer_auth(token.expose())
-            .header("content-type", kind)
+            .header("content-type", coded)
             .body(body);
         match timeout(WHOLE, async { read(asked.send().await).await }).await {
             Ok(said) => said,

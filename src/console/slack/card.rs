@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::words::{first_lines, head, is_whole, shown};
+use super::words::{first_lines, head, inert, is_whole, shown};
 use crate::approval::review::{Posting, State};
 use crate::call::{Bound, Hash};
 
@@ -14,6 +14,8 @@ use crate::call::{Bound, Hash};
 pub(super) const APPROVE: &str = "tollgate_approve";
 pub(super) const REFUSE: &str = "tollgate_refuse";
 pub(super) const PAGE: &str = "tollgate_page";
+pub(super) const LINK: &str = "tollgate_link";
+pub(super) const UNLINK: &str = "tollgate_unlink";
 /// The version of what a button's value says.
 const VALUE: &str = "v1";
 /// The longest text of a section or a quote here; Slack takes 3000.
@@ -75,25 +77,26 @@ struct Evidence {
 
 /// The message of a request. `mask` hides secrets in words of people and programs. What does not fit as a whole is
 /// shown in part, and then decides nothing.
-pub(super) fn message(posting: &Posting, mask: &dyn Fn(&str) -> String) -> Message {
-    let wide = drawn(posting, mask, WIDE, None);
+/// `called`: the user groups that are called to it while it waits.
+pub(super) fn message(posting: &Posting, mask: &dyn Fn(&str) -> String, called: &[&str]) -> Message {
+    let wide = drawn(posting, mask, (WIDE, called), None);
     if wide.blocks.to_string().len() <= WHOLE {
         return wide;
     }
-    narrow(posting, mask)
+    narrow(posting, mask, called)
 }
 
 /// The message where Slack does not take the whole of it: it decides nothing.
-pub(super) fn narrow(posting: &Posting, mask: &dyn Fn(&str) -> String) -> Message {
+pub(super) fn narrow(posting: &Posting, mask: &dyn Fn(&str) -> String, called: &[&str]) -> Message {
     let why = "all of it together does not fit here";
-    drawn(posting, mask, NARROW, Some(why.to_owned()))
+    drawn(posting, mask, (NARROW, called), Some(why.to_owned()))
 }
 
 /// `missing`: why it decides nothing, whatever is shown.
 fn drawn(
     posting: &Posting,
     mask: &dyn Fn(&str) -> String,
-    room: Room,
+    (room, called): (Room, &[&str]),
     mut missing: Option<String>,
 ) -> Message {
     let what = match &posting.resource {
@@ -104,6 +107,12 @@ fn drawn(
         json!({"type": "header", "text": plain(&head(&shown(&what, false), 140))}),
         section(&status(posting, room)),
     ];
+    let called = if posting.state == State::Pending {
+        called
+    } else {
+        &[]
+    };
+    blocks.extend(calls(called));
     let is_open = matches!(posting.state, State::Pending | State::Granted);
     blocks.push(facts(posting, mask, room));
     if is_open {
@@ -127,11 +136,28 @@ fn drawn(
         )));
     }
     blocks.extend(buttons(posting, decides));
+    let calls: String = called
+        .iter()
+        .map(|group| format!("<!subteam^{group}> "))
+        .collect();
     Message {
         blocks: Value::Array(blocks),
-        text: fallback(&format!("{}: {what}", word(posting))),
+        text: format!("{calls}{}", fallback(&format!("{}: {what}", word(posting)))),
         decides,
     }
+}
+
+/// Who is called: user groups by their ids, from the configuration and nowhere else.
+fn calls(called: &[&str]) -> Option<Value> {
+    let groups = called
+        .iter()
+        .map(|group| json!({"type": "usergroup", "usergroup_id": group}));
+    let elements: Vec<Value> = groups
+        .flat_map(|group| [group, json!({"type": "text", "text": " "})])
+        .collect();
+    let line =
+        json!({"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]});
+    (!called.is_empty()).then_some(line)
 }
 
 /// What a button's value says: which request, and exactly which action.
@@ -167,13 +193,21 @@ pub(super) fn reason_form(about: &str) -> Value {
     })
 }
 
-/// A message for one person, of words of ours and of a link of ours, where there is one.
-pub(super) fn note(words: &str, link: Option<(&str, &str)>) -> Value {
+/// Words of ours for one person, with what they may press.
+pub(super) fn note(words: &str, buttons: &[Value]) -> Value {
     let mut blocks = vec![section(&head(words, SECTION))];
-    if let Some((label, url)) = link {
-        blocks.push(json!({"type": "actions", "elements": [link_button(label, url)]}));
+    if !buttons.is_empty() {
+        blocks.push(json!({"type": "actions", "elements": buttons}));
     }
     Value::Array(blocks)
+}
+
+/// The same as a message to a channel or an account.
+pub(super) fn said(channel: &str, words: &str, buttons: &[Value]) -> Value {
+    json!({
+        "channel": channel, "blocks": note(words, buttons), "text": fallback(words),
+        "parse": "none", "link_names": false, "unfurl_links": false, "unfurl_media": false,
+    })
 }
 
 /// Text as notifications show it, where Slack would read markup.
@@ -440,7 +474,7 @@ fn claimed(posting: &Posting, mask: &dyn Fn(&str) -> String, room: Room) -> Vec<
     let said: Vec<String> = name
         .into_iter()
         .chain(posting.claimed_reason.clone())
-        .map(|words| head(&shown(&mask(&words), false), room.claim))
+        .map(|words| head(&inert(&shown(&mask(&words), false)), room.claim))
         .filter(|words| !words.trim().is_empty())
         .collect();
     if said.is_empty() {
@@ -471,9 +505,20 @@ fn buttons(posting: &Posting, decides: bool) -> Option<Value> {
     (!elements.is_empty()).then_some(last)
 }
 
-fn link_button(label: &str, url: &str) -> Value {
+/// A button that says something back: `id` is one of those above.
+pub(super) fn answer_button(id: &str, label: &str, style: &str, value: &str) -> Value {
+    json!({"type": "button", "action_id": id, "text": plain(label), "style": style, "value": format!("{VALUE} {value}")})
+}
+
+/// What such a button said.
+pub(super) fn answered(text: &str) -> Option<&str> {
+    text.strip_prefix(VALUE)?.strip_prefix(' ')
+}
+
+/// A button that opens a page of ours.
+pub(super) fn link_button(label: &str, url: &str) -> Value {
     json!({"type": "button", "action_id": PAGE, "text": plain(label), "url": url})
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,8 +2,8 @@
 //!
 //! Who presses without a link is shown a code there, alone, and types it by hand on our page after a sign-in made for
 //! it. No address carries the code, so no address that somebody is sent links anything; the page says whose account it
-//! is before a second form confirms it; and the link is told in the channel, where its person would read of one that is
-//! not theirs.
+//! is before a second form confirms it; and then the account is asked whether it is that person's, and says so in Slack
+//! ([`super::linking`]).
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::api::Account;
 use super::words::{head, shown};
-use super::{Slack, back, card};
+use super::{Slack, back, card, linking};
 use crate::approval::review::Reviewer;
 use crate::attempts::Kind;
 use crate::call::Hash;
@@ -24,7 +24,7 @@ use crate::console::problem::Problem;
 use crate::console::security_keys::again;
 use crate::console::sessions::Seated;
 use crate::store::StoreError;
-use crate::store::slack::{CodeRow, LinkRow};
+use crate::store::slack::{CodeRow, LinkRow, OfferRow};
 
 /// Letters of a code: no vowels, so no words, and none that look alike (RFC 8628, section 6.1).
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
@@ -35,7 +35,7 @@ const WITHIN: u64 = 600_000;
 /// How far ahead of an identity provider's clock ours may be, in milliseconds.
 const BEHIND: u64 = 60_000;
 /// Somebody who has linked so many accounts links no more.
-const MOST: usize = 8;
+pub(super) const MOST: usize = 8;
 
 /// Whether a link counts at `now`.
 pub(super) fn stands(slack: &Slack, row: &LinkRow, now: u64) -> bool {
@@ -68,7 +68,7 @@ pub(super) async fn offer(slack: &Slack, account: &Account, channel: &str) -> Re
          It is for you alone and counts for ten minutes. Give it to nobody: whoever types it decides through your account."
     );
     let page = format!("{}slack", slack.spec.control);
-    let blocks = card::note(&words, Some(("Open the page", &page)));
+    let blocks = card::note(&words, &[card::link_button("Open the page", &page)]);
     let told = slack
         .api
         .whisper(channel, &account.id, &blocks, "Link your account");
@@ -103,7 +103,7 @@ fn new_code(slack: &Slack) -> String {
 }
 
 /// What a person typed, as the code is kept: case, spaces and dashes do not matter.
-fn digest(typed: &str) -> [u8; 32] {
+pub(super) fn digest(typed: &str) -> [u8; 32] {
     let letters = typed.chars().filter(char::is_ascii_alphanumeric);
     let code: String = letters.map(|c| c.to_ascii_uppercase()).take(64).collect();
     Hash::of(format!("slack code {code}").as_bytes()).0
@@ -257,7 +257,7 @@ pub(super) async fn typed(front: &Front, slack: &Slack, asked: Asked) -> Result<
     Ok(pages::page(front, &seated, "Slack", &body))
 }
 
-/// The person confirmed: the account is theirs, on record first.
+/// The person confirmed, and the account is asked. Nothing is linked before it says yes in Slack.
 pub(super) async fn confirmed(front: &Front, slack: &Slack, asked: Asked) -> Result<Answer, Problem> {
     let from = asked.from;
     let Some((seated, fields)) = acting(front, asked).await? else {
@@ -274,7 +274,9 @@ pub(super) async fn confirmed(front: &Front, slack: &Slack, asked: Asked) -> Res
         return Ok(back());
     };
     let now = slack.world.now().0;
-    let row = LinkRow {
+    let answer = linking::new_code(slack);
+    let row = OfferRow {
+        code: digest(&answer),
         team: meant.team,
         account: meant.account,
         name: meant.name,
@@ -282,28 +284,31 @@ pub(super) async fn confirmed(front: &Front, slack: &Slack, asked: Asked) -> Res
         subject: who.user.subject.clone(),
         groups: json!(who.user.groups).to_string(),
         signed_in_at: who.signed_in_at.0.min(now),
-        linked_at: now,
+        expires_at: now.saturating_add(WITHIN),
     };
     let mut tx = slack.parts.rows.write().await?;
-    let mine = tx.slack_links(&row.issuer, &row.subject).await?;
-    let known = mine
-        .iter()
-        .any(|one| one.team == row.team && one.account == row.account);
-    if !known && mine.len() >= MOST {
-        return Err(Problem::malformed(
-            "You have linked as many accounts as one person may: remove one.",
-        ));
-    }
     if !tx.spend_slack_code(&meant.code).await? {
         return Ok(back());
     }
+    tx.keep_slack_offer(&row, now).await?;
     tx.commit().await?; // used up, whatever becomes of it
-    record(slack, "linked", &row).await?;
-    let mut tx = slack.parts.rows.write().await?;
-    tx.link_slack(&row).await?;
-    tx.commit().await?;
-    tell(slack, &row).await;
-    Ok(back())
+    if let Err(fault) = linking::ask(slack, &row, &answer).await {
+        tracing::warn!("an account was not asked whether it is its person's: {fault}");
+        return Err(Problem::new(
+            http::StatusCode::SERVICE_UNAVAILABLE,
+            "slack",
+            "Not linked",
+            "Slack did not take the question to that account. Press a button there for a new code, and begin again.",
+        ));
+    }
+    let body = format!(
+        "<h1>One more step, in Slack</h1><section><p>The account <strong><bdi>{}</bdi></strong> <code>{}</code> was asked whether \
+         it is yours, in a message of Tollgate's own. Answer there within ten minutes: until then nothing is \
+         linked.</p></section><p><a href=\"/slack\">Your Slack accounts</a></p>",
+        text(&row.name),
+        text(&row.account),
+    );
+    Ok(pages::page(front, &seated, "Slack", &body))
 }
 
 /// Removes a link of this person: it takes rights away, so an older sign-in will do.
@@ -325,7 +330,7 @@ pub(super) async fn removed(front: &Front, slack: &Slack, asked: Asked) -> Resul
     Ok(back())
 }
 
-async fn record(slack: &Slack, what: &str, row: &LinkRow) -> Result<(), Problem> {
+pub(super) async fn record(slack: &Slack, what: &str, row: &LinkRow) -> Result<(), Problem> {
     let event = json!({
         "slack_account": what, "team": row.team, "account": row.account,
         "by": format!("{}#{}", row.issuer, row.subject),
@@ -339,22 +344,4 @@ async fn record(slack: &Slack, what: &str, row: &LinkRow) -> Result<(), Problem>
         "Not recorded",
         "The journal cannot be written, and without a record nothing is linked.",
     ))
-}
-
-/// Says in the channel whose account decides as whom: who reads of a link that is not theirs can say so.
-async fn tell(slack: &Slack, row: &LinkRow) {
-    let words = format!(
-        "The account {} ({}) now decides as {}#{}. If that is not right, tell whoever looks after security.",
-        row.name,
-        row.account,
-        shown(&row.issuer, false),
-        shown(&row.subject, false)
-    );
-    let body = json!({
-        "channel": slack.spec.channel, "blocks": card::note(&words, None), "text": card::fallback(&words),
-        "parse": "none", "link_names": false, "unfurl_links": false, "unfurl_media": false,
-    });
-    if let Err(fault) = slack.api.call("chat.postMessage", &body).await {
-        tracing::warn!("a link was not told in the channel: {fault}");
-    }
 }

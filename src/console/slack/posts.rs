@@ -1,37 +1,49 @@
 //! What becomes of requests, as messages: one per request and channel, updated in place, with what happened in its
-//! thread. What is owed is in the store (`Events`), so a restart forgets nothing; of several processes the one that
-//! leased a message writes it.
+//! thread. Each channel has a worker of its own, so that none waits for another, and looks at two things in turn: which
+//! requests have no message there yet (the store's word, so a restart or a dead process forgets none, and each stays
+//! owed while it waits), and which transitions were not told (`Events`). Of several processes the one that leased a
+//! message writes it. Everything keeps Slack's pace (`pace`).
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::api::Fault;
-use super::words::{head, shown};
-use super::{Slack, card};
-use crate::approval::Event;
+use super::routes::Due;
+use super::threads::{self, LOUD};
+use super::{Slack, card, linking};
 use crate::approval::review::{Posting, State};
+use crate::approval::{Event, Events};
 use crate::call::ApprovalId;
-use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::approvals::Delivery;
 use crate::store::slack::CardRow;
 
 /// How often there is a look for something to tell.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Notices of one look at one channel.
+/// Transitions of one look at one channel.
 const AT_ONCE: u32 = 20;
+/// Requests without a message that are known of at once, and how many of them are read in one look.
+const WITHOUT: u32 = 4_096;
+const READ: usize = 64;
+/// For how long it is remembered that a request does not belong in a channel, in milliseconds: policy may put it there
+/// later, and another process may be the one that hears of it.
+const ELSEWHERE: u64 = 60_000;
 /// How long one process has a message to itself, in milliseconds: longer than all its requests may take.
 const LEASE: u64 = 40_000;
 /// How long one process has a notice to itself: as long.
-const CLAIM: Duration = Duration::from_millis(LEASE);
-/// Attempts after which what Slack refuses is given up. What it was too busy for, or away, never is.
+pub(super) const CLAIM: Duration = Duration::from_millis(LEASE);
+/// Attempts after which what Slack refuses is given up, where its request is over.
 const ATTEMPTS: u32 = 8;
 /// The first wait after a failure, and the longest, in milliseconds.
 const FIRST_WAIT: u64 = 2_000;
 const LONGEST_WAIT: u64 = 120_000;
+/// So many requests in a row that failed for no reason of theirs: Slack is away, and left alone for at most so long.
+const AWAY: u32 = 3;
+const LONGEST_AWAY: u64 = 30_000;
 /// What Slack says of a message that has more in it than it takes: less of it is tried at once.
 const TOO_LONG: &[&str] = &[
     "msg_blocks_too_long",
@@ -39,188 +51,288 @@ const TOO_LONG: &[&str] = &[
     "invalid_blocks",
     "invalid_blocks_format",
 ];
-/// What every channel hears of.
-const LOUD: &str = "break_glass";
 
 /// Tells everything there is and will be, until `stop` fires.
 pub(super) async fn run(slack: &Slack, stop: &CancellationToken) {
-    let mut known = false;
-    // Until when a channel is left alone, because Slack was away or says it is too much.
-    let mut quiet: BTreeMap<&str, u64> = BTreeMap::new();
-    loop {
-        let look = async {
-            if !known {
-                open(slack).await?;
-                known = catch_up(slack).await?;
+    let channels = slack.spec.channels().into_iter();
+    let workers = join_all(channels.map(|channel| Worker::of(slack, channel).run(stop)));
+    tokio::join!(
+        workers,
+        threads::tell_requesters(slack, stop),
+        linking::remind(slack, stop)
+    );
+}
+
+/// What a look gave: whether there may be more to do at once.
+pub(super) fn more(looked: Result<bool, StoreError>) -> bool {
+    looked.unwrap_or_else(|error| {
+        tracing::error!("Slack: {error}");
+        false
+    })
+}
+
+/// Waits for the next look. Gives whether there is one.
+pub(super) async fn next(slack: &Slack, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(LOOK_EVERY) => true,
+        () = slack.nudge.notified() => true,
+    }
+}
+
+/// Who looks after one channel.
+struct Worker<'a> {
+    slack: &'a Slack,
+    channel: &'a str,
+    /// What it is called in the store.
+    name: String,
+    is_open: bool,
+    /// Requests without a message here: whether they belong here, and until when that is so.
+    known: HashMap<String, (Due, u64)>,
+    /// Until when the channel is left alone, because Slack was away or says it is too much.
+    quiet: u64,
+    failures: u32,
+}
+
+impl<'a> Worker<'a> {
+    fn of(slack: &'a Slack, channel: &'a str) -> Self {
+        Self {
+            slack,
+            channel,
+            name: format!("slack {channel}"),
+            is_open: false,
+            known: HashMap::new(),
+            quiet: 0,
+            failures: 0,
+        }
+    }
+
+    async fn run(mut self, stop: &CancellationToken) {
+        loop {
+            let more = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = self.look() => more(looked),
+            };
+            if !more && !next(self.slack, stop).await {
+                return;
             }
-            for channel in slack.channels() {
-                let until = quiet.get(channel).copied().unwrap_or(0);
-                if slack.world.now().0 < until {
+        }
+    }
+
+    /// Shows one request and tells of one transition. Gives whether there may be more to do at once.
+    async fn look(&mut self) -> Result<bool, StoreError> {
+        let Some(events) = self.slack.parts.approvals.events() else {
+            return Ok(false);
+        };
+        if !self.is_open {
+            events.open(&self.name).await?;
+            self.is_open = true;
+        }
+        let shown = !self.is_quiet() && self.show_one(events).await?;
+        let told = !self.is_quiet() && self.tell(events).await?;
+        Ok(!self.is_quiet() && (shown || told))
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.slack.world.now().0 < self.quiet
+    }
+
+    /// What an answer of Slack's says about the channel.
+    fn fared(&mut self, fault: Option<&Fault>) {
+        let now = self.slack.world.now().0;
+        match fault {
+            Some(Fault::Later { wait: Some(wait), .. }) => {
+                let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                self.quiet = now.saturating_add(wait);
+            }
+            Some(Fault::Later { wait: None, .. }) => {
+                self.failures = self.failures.saturating_add(1);
+                if let Some(more) = self.failures.checked_sub(AWAY) {
+                    let wait = FIRST_WAIT.saturating_mul(1 << more.min(8)).min(LONGEST_AWAY);
+                    self.quiet = now.saturating_add(wait);
+                }
+            }
+            Some(Fault::No(_)) | None => self.failures = 0,
+        }
+    }
+
+    /// Shows the request that needs it most: what nobody decided in time elsewhere, before what is new. Gives whether there
+    /// was one.
+    async fn show_one(&mut self, events: Events<'_>) -> Result<bool, StoreError> {
+        let now = self.slack.world.now().0;
+        let mut tx = self.slack.parts.rows.read().await?;
+        let ids = tx.without_card(self.channel, now, WITHOUT).await?;
+        tx.commit().await?;
+        let there: HashSet<&String> = ids.iter().collect();
+        self.known
+            .retain(|id, (_, until)| there.contains(id) && *until > now);
+        let new: Vec<&String> = ids.iter().filter(|id| !self.known.contains_key(*id)).collect();
+        for id in new.into_iter().take(READ) {
+            if let Some(posting) = events.posting(&ApprovalId(id.clone())).await? {
+                let due = self.slack.spec.due(&posting, self.channel);
+                let until = match due {
+                    Due::Never => now.saturating_add(ELSEWHERE),
+                    Due::Here | Due::Escalated(_) => u64::MAX,
+                };
+                self.known.insert(id.clone(), (due, until));
+            }
+        }
+        let is_due = |id: &&String| match self.known.get(*id) {
+            Some((Due::Escalated(at), _)) => (*at <= now).then_some(0),
+            Some((Due::Here, _)) => Some(1),
+            _ => None,
+        };
+        let first = ids.iter().filter_map(|id| Some((is_due(&id)?, id)));
+        let Some((_, id)) = first.min_by_key(|(rank, _)| *rank) else {
+            return Ok(false);
+        };
+        self.put(events, &ApprovalId(id.clone())).await
+    }
+
+    /// Shows a request that has no message here. Gives whether that was tried. Where it fails it stays owed.
+    async fn put(&mut self, events: Events<'_>, id: &ApprovalId) -> Result<bool, StoreError> {
+        let slack = self.slack;
+        slack.api.turn(self.channel).await; // before the lease: the wait is none of it
+        let Some(posting) = events.posting(id).await? else {
+            return Ok(false);
+        };
+        if posting.state != State::Pending {
+            return Ok(false);
+        }
+        let Some(mut row) = lease(slack, id, self.channel).await? else {
+            return Ok(false); // another process is at it
+        };
+        if row.ts.is_some() {
+            keep(slack, &row).await?;
+            return Ok(true); // another process was
+        }
+        let said = show(slack, &mut row, &posting).await;
+        self.fared(said.as_ref().err());
+        match said {
+            Ok(()) => {
+                if !keep(slack, &row).await? {
+                    withdraw(slack, &row).await;
+                }
+            }
+            Err(fault) => {
+                tracing::warn!(channel = self.channel, "a request is not shown yet: {fault}");
+                let next = wait(slack, &fault, row.attempts.saturating_add(1));
+                let mut tx = slack.parts.rows.write().await?;
+                tx.owe_card(&row, next, &fault.to_string()).await?;
+                tx.commit().await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Tells of transitions: what everybody has to hear first, then what became of what is shown. Gives whether there may
+    /// be more.
+    async fn tell(&mut self, events: Events<'_>) -> Result<bool, StoreError> {
+        let mut done = 0;
+        for (event, before) in events.urgent_first(&self.name, AT_ONCE).await? {
+            let Some(posting) = events.posting(&event.approval).await? else {
+                continue; // not on record yet; or gone, and its events with it
+            };
+            if !events.claim(&self.name, event.seq, CLAIM).await? {
+                continue; // another process tells of it: twice is one alarm too many
+            }
+            let fared = match self.deliver(&event, &posting).await? {
+                Told::Busy => {
+                    events.unclaim(&self.name, event.seq).await?;
+                    continue; // another process is at its message
+                }
+                Told::Nothing => {
+                    done += 1;
+                    events.mark(&self.name, event.seq, &Delivery::Passed).await?;
                     continue;
                 }
-                quiet.insert(channel, tell(slack, channel).await?);
-            }
-            escalate(slack).await
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            told = look => if let Err(error) = told {
-                tracing::error!("Slack: {error}");
-            },
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = slack.nudge.notified() => {}
-        }
-    }
-}
-
-/// What a channel is called in the store.
-fn name(channel: &str) -> String {
-    format!("slack {channel}")
-}
-
-async fn open(slack: &Slack) -> Result<(), StoreError> {
-    let Some(events) = slack.parts.approvals.events() else {
-        return Ok(());
-    };
-    for channel in slack.channels() {
-        events.open(&name(channel)).await?;
-    }
-    Ok(())
-}
-
-/// Shows what waited before its channel was known: a new channel hears only of what comes. Gives whether all of it is
-/// there.
-async fn catch_up(slack: &Slack) -> Result<bool, StoreError> {
-    let Some(events) = slack.parts.approvals.events() else {
-        return Ok(true);
-    };
-    let mut whole = true;
-    for id in events.waiting_since(slack.world.now()).await? {
-        let Some(posting) = events.posting(&id).await? else {
-            whole = false; // not on record yet
-            continue;
-        };
-        for channel in slack.places(&posting) {
-            whole &= put(slack, channel, &posting).await?;
-        }
-    }
-    Ok(whole)
-}
-
-/// Shows a request that waits in a channel that does not show it. Gives whether it is there.
-async fn put(slack: &Slack, channel: &str, posting: &Posting) -> Result<bool, StoreError> {
-    let mut tx = slack.parts.rows.read().await?;
-    let has = tx.has_card(&posting.id.0, channel).await?;
-    tx.commit().await?;
-    if has || posting.state != State::Pending {
-        return Ok(true);
-    }
-    let Some(mut row) = lease(slack, &posting.id, channel).await? else {
-        return Ok(false);
-    };
-    // Where it fails, the lease is the wait before the next attempt.
-    match show(slack, &mut row, posting).await {
-        Ok(()) => keep(slack, &row).await.map(|()| true),
-        Err(fault) => {
-            tracing::warn!(channel, "a request is not shown yet: {fault}");
-            Ok(false)
-        }
-    }
-}
-
-/// One look at one channel. Ends early when Slack does not take more, and gives until when to leave it alone.
-async fn tell(slack: &Slack, channel: &str) -> Result<u64, StoreError> {
-    let Some(events) = slack.parts.approvals.events() else {
-        return Ok(0);
-    };
-    let name = name(channel);
-    for (event, before) in events.undelivered(&name, AT_ONCE).await? {
-        let Some(posting) = events.posting(&event.approval).await? else {
-            continue; // not on record yet; or gone, and its events with it
-        };
-        if !events.claim(&name, event.seq, CLAIM).await? {
-            continue; // another process tells of it: twice is one alarm too many
-        }
-        let fared = match deliver(slack, channel, &event, &posting).await? {
-            Some(fared) => fared,
-            None => {
-                events.unclaim(&name, event.seq).await?;
-                continue; // another process is at its message
-            }
-        };
-        let how = after(slack, fared.as_ref().err(), before + 1);
-        if let Delivery::Dead { error } = &how {
-            tracing::warn!(channel, seq = event.seq, error, "a message is given up");
-        }
-        events.mark(&name, event.seq, &how).await?;
-        if let (Err(Fault::Later { .. }), Delivery::Failed { next_at, .. }) = (&fared, &how) {
-            return Ok(*next_at);
-        }
-    }
-    Ok(0)
-}
-
-/// What becomes of a notice.
-fn after(slack: &Slack, fault: Option<&Fault>, attempts: u32) -> Delivery {
-    let (error, wait) = match fault {
-        None => return Delivery::Delivered,
-        Some(Fault::No(_)) if attempts >= ATTEMPTS => {
-            return Delivery::Dead {
-                error: fault.map(Fault::to_string).unwrap_or_default(),
+                Told::Tried(fared) => fared,
             };
+            self.fared(fared.as_ref().err());
+            let is_open = matches!(posting.state, State::Pending | State::Granted);
+            let how = after(self.slack, fared.as_ref().err(), before + 1, is_open);
+            if let Delivery::Dead { error } = &how {
+                tracing::warn!(
+                    channel = self.channel,
+                    seq = event.seq,
+                    error,
+                    "a message is given up"
+                );
+            }
+            events.mark(&self.name, event.seq, &how).await?;
+            return Ok(true); // in turn with what is not shown yet
         }
-        Some(fault @ Fault::Later { wait, .. }) => (fault.to_string(), *wait),
-        Some(fault) => (fault.to_string(), None),
-    };
+        Ok(done == AT_ONCE)
+    }
+
+    /// Makes the message of a request show what is now, and tells in its thread what happened.
+    async fn deliver(&mut self, event: &Event, posting: &Posting) -> Result<Told, StoreError> {
+        let slack = self.slack;
+        let mut tx = slack.parts.rows.read().await?;
+        let has = tx.card_of(&event.approval.0, self.channel).await?;
+        tx.commit().await?;
+        if has.is_none() {
+            // Not shown here: it may belong here by now, and is shown as it is then.
+            self.known.remove(&event.approval.0);
+            if event.event != LOUD {
+                return Ok(Told::Nothing);
+            }
+            return Ok(Told::Tried(
+                threads::alarm(slack, self.channel, event, posting).await,
+            ));
+        }
+        let Some(mut row) = lease(slack, &posting.id, self.channel).await? else {
+            return Ok(Told::Busy);
+        };
+        let shown = show(slack, &mut row, posting).await;
+        keep(slack, &row).await?;
+        if shown.is_ok()
+            && let (Some(ts), Some(line)) = (&row.ts, threads::line(slack, event))
+        {
+            let loud = event.event == LOUD;
+            return Ok(Told::Tried(
+                threads::thread(slack, self.channel, ts, (&line, loud)).await,
+            ));
+        }
+        Ok(Told::Tried(shown))
+    }
+}
+
+/// What came of telling.
+enum Told {
+    /// There was nothing to tell here.
+    Nothing,
+    /// Somebody else is at it.
+    Busy,
+    /// Slack was asked, or knew already.
+    Tried(Result<(), Fault>),
+}
+
+/// What becomes of a notice. While its request is open nothing of it is given up.
+pub(super) fn after(slack: &Slack, fault: Option<&Fault>, attempts: u32, is_open: bool) -> Delivery {
+    match fault {
+        None => Delivery::Delivered,
+        Some(fault @ Fault::No(_)) if attempts >= ATTEMPTS && !is_open => Delivery::Dead {
+            error: fault.to_string(),
+        },
+        Some(fault) => Delivery::Failed {
+            next_at: wait(slack, fault, attempts),
+            error: fault.to_string(),
+        },
+    }
+}
+
+/// When to try again what failed for the `attempts`-th time (Unix milliseconds): later each time, and never before Slack
+/// wants to.
+fn wait(slack: &Slack, fault: &Fault, attempts: u32) -> u64 {
     let doubled = FIRST_WAIT.saturating_mul(1_u64 << attempts.saturating_sub(1).min(16));
     let whole = doubled.min(LONGEST_WAIT);
     let own = whole / 2 + whole / 2 * u64::from(slack.dice()) / u64::from(u16::MAX);
-    let asked = wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-    Delivery::Failed {
-        next_at: slack.world.now().0.saturating_add(own.max(asked)),
-        error,
-    }
-}
-
-/// Shows a request as it is now, and tells in its thread what happened. `None` when somebody else is at it.
-async fn deliver(
-    slack: &Slack,
-    channel: &str,
-    event: &Event,
-    posting: &Posting,
-) -> Result<Option<Result<(), Fault>>, StoreError> {
-    let is_open = matches!(posting.state, State::Pending | State::Granted);
-    let mut tx = slack.parts.rows.read().await?;
-    let has = tx.has_card(&event.approval.0, channel).await?;
-    tx.commit().await?;
-    // Elsewhere, or over before anybody could be told: nothing to show.
-    let belongs = is_open && slack.places(posting).contains(channel);
-    if !has && !belongs {
-        let told = if event.event == LOUD {
-            alarm(slack, channel, event, posting).await
-        } else {
-            Ok(())
-        };
-        return Ok(Some(told));
-    }
-    let Some(mut row) = lease(slack, &posting.id, channel).await? else {
-        return Ok(None);
+    let asked = match fault {
+        Fault::Later { wait: Some(wait), .. } => u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        _ => 0,
     };
-    let shown = show(slack, &mut row, posting).await;
-    keep(slack, &row).await?;
-    if shown.is_ok()
-        && let (Some(ts), Some(line)) = (&row.ts, line(slack, event))
-        && let Err(fault) = thread(slack, channel, ts, (&line, event.event == LOUD)).await
-    {
-        return Ok(Some(Err(fault)));
-    }
-    if shown.is_ok() && slack.places(posting).first() == Some(&channel) {
-        tell_requester(slack, event, posting).await?;
-    }
-    Ok(Some(shown))
+    slack.world.now().0.saturating_add(own.max(asked))
 }
 
 async fn lease(slack: &Slack, id: &ApprovalId, channel: &str) -> Result<Option<CardRow>, StoreError> {
@@ -233,10 +345,26 @@ async fn lease(slack: &Slack, id: &ApprovalId, channel: &str) -> Result<Option<C
     Ok(row)
 }
 
-async fn keep(slack: &Slack, row: &CardRow) -> Result<(), StoreError> {
+async fn keep(slack: &Slack, row: &CardRow) -> Result<bool, StoreError> {
     let mut tx = slack.parts.rows.write().await?;
-    tx.keep_card(row).await?;
-    tx.commit().await
+    let kept = tx.keep_card(row).await?;
+    tx.commit().await?;
+    Ok(kept)
+}
+
+/// Takes a message back that this process made too late: another one, which had the lease by then, made the one that counts.
+async fn withdraw(slack: &Slack, row: &CardRow) {
+    tracing::warn!(
+        channel = row.channel,
+        "a message came too late, and is taken back"
+    );
+    let body = json!({"channel": row.channel, "ts": row.ts});
+    if let Err(fault) = slack.api.call("chat.delete", &body).await {
+        tracing::warn!(
+            channel = row.channel,
+            "a second message of a request stays: {fault}"
+        );
+    }
 }
 
 /// The message itself: made, or made to show what is now.
@@ -245,7 +373,9 @@ async fn show(slack: &Slack, row: &mut CardRow, posting: &Posting) -> Result<(),
         return Ok(());
     }
     let mask = |words: &str| (slack.parts.mask)(words);
-    let mut message = card::message(posting, &mask);
+    let called = slack.spec.called(posting, &row.channel, slack.world.now().0);
+    let called: Vec<&str> = called.into_iter().collect();
+    let mut message = card::message(posting, &mask, &called);
     let mut said = send(slack, row, &message).await;
     if let Err(Fault::No(word)) = &said
         && TOO_LONG.contains(&word.as_str())
@@ -254,15 +384,12 @@ async fn show(slack: &Slack, row: &mut CardRow, posting: &Posting) -> Result<(),
             channel = row.channel,
             "Slack says {word}: less of a request is shown"
         );
-        message = card::narrow(posting, &mask);
+        message = card::narrow(posting, &mask, &called);
         said = send(slack, row, &message).await;
     }
     if said == Err(Fault::No("message_not_found".to_owned())) {
-        row.ts = None; // somebody deleted it: the next attempt makes another
-        return Err(Fault::Later {
-            why: "the message is gone".to_owned(),
-            wait: None,
-        });
+        row.ts = None; // somebody deleted it: while the request waits, another is owed
+        return Ok(());
     }
     let said = said?;
     if row.ts.is_none() {
@@ -300,114 +427,4 @@ async fn send(slack: &Slack, row: &CardRow, message: &card::Message) -> Result<V
 /// What Slack calls a message: digits and a point.
 pub(super) fn is_ts(text: &str) -> bool {
     (3..=40).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-}
-
-/// What is said in the thread of what happened.
-fn line(slack: &Slack, event: &Event) -> Option<String> {
-    let by = event.by.as_deref().unwrap_or("nobody");
-    let by = shown(&(slack.parts.mask)(by), false);
-    let words = event
-        .words
-        .as_deref()
-        .map(|words| shown(&(slack.parts.mask)(words), false));
-    let said = words.clone().unwrap_or_default();
-    let line = match event.event.as_str() {
-        "approved" if words.is_some() => format!("Approved by {by}, {said}"),
-        "approved" => format!("Approved by {by}"),
-        "granted" if words.is_some() => format!("It can run now, {said}."),
-        "granted" => "Enough people approved: it runs when the program that asked takes it up.".to_owned(),
-        "refused" => format!("Refused by {by}: “{said}”"),
-        "cancelled" if event.by.is_none() => format!("Withdrawn: {said}"),
-        "cancelled" => format!("Withdrawn by {by}"),
-        LOUD => format!(
-            "{by} broke the glass, and goes on without the people who are asked: “{said}”. Until it has run, any of              them can refuse it; afterwards one of them has to review it."
-        ),
-        "reviewed" => format!("Reviewed by {by}: “{said}”"),
-        "escalated" => format!("Nobody decided in time: so may {said}."),
-        "grant_made" | "grant_revoked" | "grant_ended" => format!("For a while: {said}"),
-        "expired" => "Expired: it is refused.".to_owned(),
-        "answered" => "Carried out.".to_owned(),
-        "failed" => "It ran and failed.".to_owned(),
-        "unknown" => "Nobody knows what became of it: look at the target.".to_owned(),
-        _ => return None,
-    };
-    Some(head(&line, 1_000))
-}
-
-/// In the thread; what is `loud`, in the channel as well.
-async fn thread(slack: &Slack, channel: &str, ts: &str, (line, loud): (&str, bool)) -> Result<(), Fault> {
-    let mut body = json!({
-        "channel": channel, "thread_ts": ts, "blocks": card::note(line, None), "text": card::fallback(line),
-        "parse": "none", "link_names": false, "unfurl_links": false, "unfurl_media": false,
-    });
-    if let Some(body) = body.as_object_mut().filter(|_| loud) {
-        body.insert("reply_broadcast".to_owned(), json!(true));
-    }
-    slack.api.call("chat.postMessage", &body).await.map(|_| ())
-}
-
-/// Says in a channel that does not show the request what everybody has to hear: nothing of what would run.
-async fn alarm(slack: &Slack, channel: &str, event: &Event, posting: &Posting) -> Result<(), Fault> {
-    let Some(line) = line(slack, event) else {
-        return Ok(());
-    };
-    let what = posting.resource.as_deref().map_or_else(
-        || posting.tool.clone(),
-        |resource| format!("{} on {resource}", posting.tool),
-    );
-    let line = head(&format!("{}: {line}", shown(&what, false)), 1_200);
-    let page = posting.page.as_deref().map(|page| ("Open its page", page));
-    let body = json!({
-        "channel": channel, "blocks": card::note(&line, page), "text": card::fallback(&line),
-        "parse": "none", "link_names": false, "unfurl_links": false, "unfurl_media": false,
-    });
-    slack.api.call("chat.postMessage", &body).await.map(|_| ())
-}
-
-/// The person who asked, where they have linked an account: once, by whoever writes the first message. Not tried
-/// again: their agent is told as well.
-async fn tell_requester(slack: &Slack, event: &Event, posting: &Posting) -> Result<(), StoreError> {
-    if !matches!(
-        event.event.as_str(),
-        "granted" | "refused" | "expired" | "cancelled" | "answered" | "failed" | "unknown"
-    ) {
-        return Ok(());
-    }
-    let asker = &posting.requester;
-    let mut tx = slack.parts.rows.read().await?;
-    let links = tx.slack_links(&asker.issuer, &asker.subject).await?;
-    tx.commit().await?;
-    let Some(line) = line(slack, event) else {
-        return Ok(());
-    };
-    let line = format!("Your request for {}: {line}", shown(&posting.tool, false));
-    let page = posting.page.as_deref().map(|page| ("Open its page", page));
-    for link in links {
-        let body = json!({
-            "channel": link.account, "blocks": card::note(&line, page), "text": card::fallback(&line),
-            "parse": "none", "link_names": false, "unfurl_links": false, "unfurl_media": false,
-        });
-        if let Err(fault) = slack.api.call("chat.postMessage", &body).await {
-            tracing::info!("the person who asked was not told: {fault}");
-        }
-    }
-    Ok(())
-}
-
-/// Shows what nobody has decided for a while in the channel for that.
-async fn escalate(slack: &Slack) -> Result<(), StoreError> {
-    let (Some((after, channel)), Some(events)) = (&slack.spec.escalation, slack.parts.approvals.events())
-    else {
-        return Ok(());
-    };
-    let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-    let since = Timestamp(slack.world.now().0.saturating_sub(after));
-    for id in events.waiting_since(since).await? {
-        if let Some(posting) = events.posting(&id).await?
-            && !put(slack, channel, &posting).await?
-        {
-            break;
-        }
-    }
-    Ok(())
 }

@@ -74,6 +74,21 @@ macro_rules! events {
     };
 }
 
+macro_rules! undelivered {
+    ($order:expr) => {
+        concat!(
+            "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
+             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, e.method, a.created_at, coalesce(d.attempts, 0) \
+             FROM approval_event e JOIN approval a ON a.id = e.approval JOIN approval_channel c ON c.name = ?1 \
+             LEFT JOIN approval_delivery d ON d.channel = c.name AND d.event = e.seq \
+             WHERE e.seq > c.after AND e.recorded = 1 AND (d.state IS NULL OR (d.state = 'failed' AND d.next_at <= ?2)) \
+             ORDER BY ",
+            $order,
+            " LIMIT ?3"
+        )
+    };
+}
+
 impl Tx {
     /// Notes a transition.
     ///
@@ -190,22 +205,34 @@ impl Tx {
         now: u64,
         limit: u32,
     ) -> Result<Vec<(EventRow, u32)>, StoreError> {
-        let rows = query(
-            "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
-             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, e.method, a.created_at, coalesce(d.attempts, 0) \
-             FROM approval_event e JOIN approval a ON a.id = e.approval JOIN approval_channel c ON c.name = ?1 \
-             LEFT JOIN approval_delivery d ON d.channel = c.name AND d.event = e.seq \
-             WHERE e.seq > c.after AND e.recorded = 1 AND (d.state IS NULL OR (d.state = 'failed' AND d.next_at <= ?2)) \
-             ORDER BY e.seq LIMIT ?3",
-        )
-        .bind(channel)
-        .bind(to_i64(now))
-        .bind(limit)
-        .fetch_all(&mut self.conn)
-        .await?;
-        rows.iter()
-            .map(|row| Ok((event(row)?, row.try_get::<u32>(18)?)))
-            .collect()
+        let rows = query(undelivered!("e.seq"))
+            .bind(channel)
+            .bind(to_i64(now))
+            .bind(limit)
+            .fetch_all(&mut self.conn)
+            .await?;
+        rows.iter().map(tried).collect()
+    }
+
+    /// The same in another order: broken glass, then what became of requests, then new ones.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn urgent_first(
+        &mut self,
+        channel: &str,
+        now: u64,
+        limit: u32,
+    ) -> Result<Vec<(EventRow, u32)>, StoreError> {
+        let order =
+            undelivered!("CASE e.word WHEN 'break_glass' THEN 0 WHEN 'requested' THEN 2 ELSE 1 END, e.seq");
+        let rows = query(order)
+            .bind(channel)
+            .bind(to_i64(now))
+            .bind(limit)
+            .fetch_all(&mut self.conn)
+            .await?;
+        rows.iter().map(tried).collect()
     }
 
     /// Takes a notice that is owed at `now` until `until`, to give it: no other process gives it meanwhile. Gives whether
@@ -352,6 +379,28 @@ impl Tx {
         Ok(waiting)
     }
 
+    /// Messages that Slack did not take the last time, of requests that still wait: they stay owed. Each as the transition that
+    /// asked for it, with channel and reason, newest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn unshown(&mut self, limit: u32) -> Result<Vec<(EventRow, String, String)>, StoreError> {
+        let rows = query(
+            "SELECT e.seq, e.approval, e.at, e.word, e.by, e.words, e.call_id, e.recorded, a.issuer, a.subject, \
+             a.client_id, a.session, a.tool, a.resource, a.action_sha256, a.terms, e.method, a.created_at, 'slack ' || c.channel, \
+             coalesce(c.error, '') || ', ' || c.attempts || ' times; it is tried again' \
+             FROM slack_card c JOIN approval a ON a.id = c.approval \
+             JOIN approval_event e ON e.approval = a.id AND e.word = 'requested' \
+             WHERE c.ts IS NULL AND c.attempts > 0 AND a.state = 'pending' ORDER BY e.seq DESC LIMIT ?1",
+        )
+        .bind(limit)
+        .fetch_all(&mut self.conn)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((event(row)?, row.try_get(18)?, row.try_get(19)?)))
+            .collect()
+    }
+
     /// Notices that were given up, with channel and reason, newest first.
     ///
     /// # Errors
@@ -370,6 +419,11 @@ impl Tx {
             .map(|row| Ok((event(row)?, row.try_get(18)?, row.try_get(19)?)))
             .collect()
     }
+}
+
+/// With the attempts so far.
+fn tried(row: &Row) -> Result<(EventRow, u32), StoreError> {
+    Ok((event(row)?, row.try_get::<u32>(18)?))
 }
 
 fn event(row: &Row) -> Result<EventRow, StoreError> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tollgate::config::SlackDelivery;
+use tollgate::console::slack::{Escalation, Route};
 
 use super::{LEAST, parse};
 
@@ -16,6 +17,45 @@ fn with(channel: &str) -> String {
 
 const GOOD: &str = "channel = \"C0123456789\"\nbot_token = \"env:BOT\"\napp_token = \"env:APP\"\n";
 
+fn to(channel: &str, group: Option<&str>) -> Route {
+    Route {
+        channel: channel.to_owned(),
+        group: group.map(str::to_owned),
+    }
+}
+
+/// A user group is called in a channel; where none is named, in the app's own. Steps are each a route.
+#[test]
+fn a_route_is_a_channel_a_user_group_or_both_and_steps_are_routes() {
+    let more = "routes = { dba = \"S0123456781\", ops = \"C0123456782 S0123456783\" }\nescalate_after_seconds = 300\n\
+                escalate_routes = { dba = [\"C0123456784\", \"S0123456785\"] }\n";
+    let slack = parse(&with(&format!("{GOOD}{more}"))).unwrap().slack.unwrap();
+    assert_eq!(slack.routes["dba"], to("C0123456789", Some("S0123456781")));
+    assert_eq!(slack.routes["ops"], to("C0123456782", Some("S0123456783")));
+    let escalation = slack.escalation.unwrap();
+    assert_eq!(escalation.steps, []);
+    assert_eq!(
+        escalation.routes["dba"],
+        [to("C0123456784", None), to("C0123456789", Some("S0123456785"))]
+    );
+    for wrong in [
+        "routes = { dba = \"C0123456782 <!channel>\" }\n",
+        "routes = { dba = \"<!here>\" }\n",
+        "routes = { dba = \"S0123456781 C0123456782\" }\n",
+        "routes = { dba = \"C0123456782 S0123456781 S0123456783\" }\n",
+        "escalate_after_seconds = 300\nescalate_routes = { dba = [\"everyone\"] }\n",
+    ] {
+        let refused = parse(&with(&format!("{GOOD}{wrong}"))).unwrap_err();
+        assert!(refused.contains("nor of a user group"), "{wrong}: {refused}");
+    }
+    let none = "escalate_after_seconds = 300\nescalate_routes = { dba = [] }\n";
+    assert!(
+        parse(&with(&format!("{GOOD}{none}")))
+            .unwrap_err()
+            .contains("1 to 5 steps")
+    );
+}
+
 #[test]
 fn a_channel_and_two_references_are_enough() {
     let config = parse(&with(GOOD)).unwrap();
@@ -27,8 +67,12 @@ fn a_channel_and_two_references_are_enough() {
     assert_eq!((slack.escalation, slack.routes.len()), (None, 0));
     let more = "routes = { dba = \"C0123456781\" }\nescalate_after_seconds = 60\nescalate_to = \"G0123456782\"\nlink_days = 1\n";
     let slack = parse(&with(&format!("{GOOD}{more}"))).unwrap().slack.unwrap();
-    assert_eq!(slack.routes["dba"], "C0123456781");
-    let escalation = Some((Duration::from_secs(60), "G0123456782".to_owned()));
+    assert_eq!(slack.routes["dba"], to("C0123456781", None));
+    let escalation = Some(Escalation {
+        after: Duration::from_secs(60),
+        steps: vec![to("G0123456782", None)],
+        routes: std::collections::BTreeMap::new(),
+    });
     assert_eq!(
         (slack.escalation, slack.link),
         (escalation, Duration::from_secs(86_400))
@@ -82,7 +126,7 @@ fn what_is_missing_or_does_not_belong_is_said() {
         ),
         (
             format!("{GOOD}routes = {{ dba = \"everybody\" }}\n"),
-            "not the id of a channel",
+            "nor of a user group",
         ),
         (
             format!("{GOOD}[[approval.channel]]\nkind = \"slack\"\n{GOOD}"),

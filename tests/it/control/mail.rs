@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::teams::{asks, opened};
 use super::whole::{CLIENT, POLICY, Whole, secret_file};
@@ -310,6 +310,11 @@ async fn the_doctor_sends_no_mail_and_says_what_keeps_it_from_being_sent() {
 
 /// What a server says to the one that connects, step by step; where it waits for a line (or a whole message) first.
 async fn says(listener: &TcpListener, steps: &[&str]) -> String {
+    talks(listener, steps).await.0
+}
+
+/// The same, and stays connected for as long as what it gives is kept.
+async fn talks(listener: &TcpListener, steps: &[&str]) -> (String, TcpStream) {
     let (mut socket, _) = listener.accept().await.unwrap();
     let mut heard = String::new();
     for (at, step) in steps.iter().enumerate() {
@@ -325,14 +330,14 @@ async fn says(listener: &TcpListener, steps: &[&str]) -> String {
             let mut more = [0; 4_096];
             match socket.read(&mut more).await {
                 Ok(count) if count > 0 => heard.push_str(std::str::from_utf8(&more[..count]).unwrap()),
-                _ => return heard,
+                _ => return (heard, socket),
             }
         }
         if socket.write_all(step.as_bytes()).await.is_err() {
-            return heard;
+            return (heard, socket);
         }
     }
-    heard
+    (heard, socket)
 }
 
 /// A server that hangs up on its first message when it has all of it, then takes one, then knows the recipient no more.
@@ -387,6 +392,62 @@ async fn a_mail_that_was_cut_off_comes_again_as_the_same_and_one_that_nobody_tak
         ("mail dba@example.com", "it answered SMTP 550")
     );
     waiting.abort();
+    next.abort();
+    whole.end().await;
+}
+
+/// Once the channel is known: a new one hears of what comes from then on.
+async fn heard_of(whole: &Whole) {
+    let store = whole.site.dir.path().join("journal.db");
+    until("the channel is known", async || {
+        let store = rusqlite::Connection::open(&store).ok()?;
+        let known = "SELECT count(*) FROM approval_channel";
+        let count: i64 = store.query_row(known, [], |row| row.get(0)).ok()?;
+        (count > 0).then_some(())
+    })
+    .await;
+}
+
+/// Who wants to know us first, and who has no time, say nothing of the mail. Who took it and says nothing more has it: what
+/// comes next is how its request ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_was_taken_is_not_sent_again_and_one_that_was_not_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let whole = Whole::dressed("", POLICY, |site| channel(site, &url, "")).await;
+    heard_of(&whole).await;
+    let waiting = asks(&whole, "SELECT count(*) FROM orders");
+    let (hello, ok, data) = ("250 mail.example.com\r\n", "250 ok\r\n", "354 go on\r\n");
+    says(&listener, &["220 mail\r\n", hello, "530 who are you\r\n"]).await;
+    says(&listener, &["220 mail\r\n", hello, ok, "421 not now\r\n"]).await;
+    // Taken, and then not a word: the connection stays, and nobody says goodbye.
+    let (first, _silent) = talks(&listener, &["220 mail\r\n", hello, ok, ok, data, ok]).await;
+    let page = first
+        .lines()
+        .find(|line| line.starts_with("http"))
+        .unwrap()
+        .replace("=3D", "=");
+    decides(&whole, &page, "approve", None).await;
+    let (end, hung_up) = talks(&listener, &["220 mail\r\n", hello, ok, ok, data, ok]).await;
+    drop(hung_up); // the same of the next one, with a connection that ends
+    let id = |mail: &str, name: &str| {
+        let line = mail.lines().find(|line| line.starts_with(name));
+        line.map(|line| line.split_once(": ").unwrap().1.to_owned())
+    };
+    assert_eq!(id(&end, "In-Reply-To"), id(&first, "Message-ID"), "{end}");
+    waiting.await.unwrap();
+    let next = asks(&whole, "SELECT 2 FROM orders");
+    let second = says(
+        &listener,
+        &["220 mail\r\n", hello, ok, ok, data, ok, "221 bye\r\n"],
+    )
+    .await;
+    assert_eq!(
+        id(&second, "In-Reply-To"),
+        None,
+        "another request's first: {second}"
+    );
+    assert_ne!(id(&second, "Message-ID"), id(&first, "Message-ID"));
     next.abort();
     whole.end().await;
 }

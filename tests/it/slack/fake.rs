@@ -127,6 +127,22 @@ impl Fake {
         self.tell("fault", &body).await;
     }
 
+    /// The next `times` of them about this.
+    pub(crate) async fn fault_about(&self, method: &str, kind: &str, about: &str, times: u32) {
+        let body = json!({"method": method, "kind": kind, "times": times, "match": about});
+        self.tell("fault", &body).await;
+    }
+
+    /// Once so many requests of a method were refused as a test said.
+    pub(crate) async fn refused(&self, method: &str, times: usize) {
+        until("refusals", async || {
+            let state = self.state().await;
+            let all = state["refused"].as_array()?.clone();
+            (all.iter().filter(|one| **one == method).count() >= times).then_some(())
+        })
+        .await;
+    }
+
     /// So many connections are open.
     pub(crate) async fn connected(&self, count: u64) {
         until("connections", async || {

@@ -56,7 +56,7 @@ async fn slacks_clients_accept_the_stand_in() {
 }
 
 /// Changes, when a `dba` agrees.
-const ALL: &str = r#"
+pub(super) const ALL: &str = r#"
 @id("writers") permit (principal in Tollgate::Group::"analyst",
   action in [Tollgate::Action::"measure", Tollgate::Action::"sql_write"], resource in Tollgate::Label::"shop");
 @id("people-agree-to-changes") @approval("1 dba")
@@ -189,6 +189,17 @@ async fn slacks_models_and_types_accept_what_we_send() {
         wait.abort();
     }
     bench.end().await;
+}
+
+/// All of Slack's software on these messages, words beside them, and the form that says this.
+pub(super) async fn accepted(cards: &[Value], more: &[Value], form: &str, fake: &Fake) {
+    let view = fake.told("views", form).await["view"].clone();
+    let mut messages: Vec<Value> = cards.iter().map(|card| card["blocks"].clone()).collect();
+    messages.extend(more.iter().cloned());
+    let spec = json!({"messages": messages, "views": [view], "now": 0, "secret": SECRET, "sign": []});
+    assert!(blocks(&spec).await["blocks"].as_u64().unwrap() > 30);
+    typed(&messages, &view).await;
+    taken(cards).await;
 }
 
 /// `@slack/web-api` posts and updates each of them, and Bolt takes what is pressed on it.

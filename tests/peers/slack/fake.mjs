@@ -8,11 +8,14 @@ import { WebSocketServer } from 'ws';
 
 const BOT = 'Bearer xoxb-test';
 const APP = 'Bearer xapp-test';
-const state = { messages: [], ephemerals: [], views: [], calls: [], acks: [], greeted: 0 };
+const state = { messages: [], ephemerals: [], views: [], calls: [], acks: [], greeted: 0, deleted: [], limited: 0, refused: [] };
 const users = new Map();
 let faults = [];
 let clock = 1700000000;
 const sockets = [];
+// Messages of the last ten seconds by channel, once a test says that Slack counts: more than fifteen are too many.
+let counts = false;
+const posted = new Map();
 let turn = 0;
 
 // What Slack refuses of a message for its size: its documented bounds, and the one it has on all blocks together
@@ -33,6 +36,12 @@ const methods = {
     const ts = `${++clock}.000100`;
     state.messages.push({ ...body, ts, versions: [] });
     return { channel: body.channel, ts, message: { text: body.text, ts, blocks: body.blocks } };
+  },
+  'chat.delete': (body) => {
+    const at = state.messages.findIndex((one) => one.ts === body.ts && one.channel === body.channel);
+    if (at < 0) return { ok: false, error: 'message_not_found' };
+    state.deleted.push(state.messages.splice(at, 1)[0]);
+    return { channel: body.channel, ts: body.ts };
   },
   'chat.update': (body) => {
     const message = state.messages.find((one) => one.ts === body.ts && one.channel === body.channel);
@@ -78,14 +87,24 @@ function answer(response, status, value, headers = {}) {
 
 function api(request, response, method, text) {
   state.calls.push(method);
-  const at = faults.findIndex((fault) => fault.method === method);
-  if (at >= 0) {
-    const [fault] = faults.splice(at, 1);
-    if (fault.kind === '429') return answer(response, 429, { ok: false, error: 'ratelimited' }, { 'retry-after': '1' });
+  const fault = faults.find((one) => one.times > 0 && one.method === method && text.includes(one.match ?? ''));
+  if (fault) {
+    fault.times -= 1;
+    state.refused.push(method);
+    if (fault.kind === '429') return answer(response, 429, { ok: false, error: 'ratelimited' }, { 'retry-after': fault.after ?? '1' });
     if (fault.kind === '500') return answer(response, 500, 'upstream');
     if (fault.kind === 'garbage') return answer(response, 200, '<html>\u0000');
     if (fault.kind === 'nothing') return request.socket.destroy();
+    // It takes the message, and nobody hears that it did.
+    if (fault.kind === 'taken') {
+      methods[method](parsed(request, text), request.headers.host);
+      return request.socket.destroy();
+    }
     return answer(response, 200, { ok: false, error: fault.kind });
+  }
+  if (counts && method === 'chat.postMessage' && isTooFast(parsed(request, text).channel)) {
+    state.limited += 1;
+    return answer(response, 429, { ok: false, error: 'ratelimited' }, { 'retry-after': '5' });
   }
   const wanted = method === 'apps.connections.open' ? APP : BOT;
   if ((request.headers.authorization ?? '') !== wanted) return answer(response, 200, { ok: false, error: 'invalid_auth' });
@@ -94,9 +113,18 @@ function api(request, response, method, text) {
   answer(response, 200, { ok: true, ...does(parsed(request, text), request.headers.host) });
 }
 
+function isTooFast(channel) {
+  const now = Date.now();
+  const recent = (posted.get(channel) ?? []).filter((at) => now - at < 10000);
+  if (recent.length >= 15) return true;
+  posted.set(channel, [...recent, now]);
+  return false;
+}
+
 function control(response, what, body) {
   if (what === 'state') return answer(response, 200, { ...state, connected: sockets.length });
-  if (what === 'fault') for (let i = 0; i < (body.times ?? 1); i++) faults.push(body);
+  if (what === 'fault') faults.push({ times: 1, ...body });
+  if (what === 'count') counts = true;
   if (what === 'forget') faults = [];
   if (what === 'user') users.set(body.id, body);
   if (what === 'send') {

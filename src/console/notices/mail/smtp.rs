@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +25,10 @@ use crate::secret::Secret;
 /// The longest line of an answer, and the most lines of one (RFC 5321 has 512 octets; servers write longer ones).
 const LINE: usize = 2_048;
 const LINES: usize = 64;
+
+/// How long handing in one mail may take, and then the goodbye: together shorter than a notice is one process's own.
+const WHOLE: Duration = Duration::from_secs(20);
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How the way to the server is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,11 +86,19 @@ impl Server {
         })
     }
 
-    /// Hands one message in. `Ok` when the server took it on itself to deliver it.
+    /// Hands one message in. `Ok` when the server took it on itself to deliver it: whatever becomes of the conversation
+    /// afterwards, that message is not sent again.
     pub(super) async fn send(&self, from: &str, to: &str, message: &str) -> Result<(), Failure> {
-        let mut session = self.open().await?;
-        session.message(from, to, message).await?;
-        session.leave().await;
+        let handing_in = async {
+            let mut session = self.open().await?;
+            session.message(from, to, message).await?;
+            Ok(session)
+        };
+        let session = match tokio::time::timeout(WHOLE, handing_in).await {
+            Ok(handed_in) => handed_in?,
+            Err(_) => return Err(Failure::Unsent("no answer in time")),
+        };
+        let _ = tokio::time::timeout(GOODBYE, session.leave()).await;
         Ok(())
     }
 
@@ -220,7 +233,8 @@ impl Session {
     }
 
     async fn message(&mut self, from: &str, to: &str, message: &str) -> Result<(), Failure> {
-        self.command(&format!("MAIL FROM:<{from}>"), 250).await?;
+        let begun = self.command(&format!("MAIL FROM:<{from}>"), 250).await;
+        begun.map_err(Failure::of_standing)?;
         self.command(&format!("RCPT TO:<{to}>"), 250).await?;
         self.command("DATA", 354).await?;
         let mut text = String::with_capacity(message.len() + 64);

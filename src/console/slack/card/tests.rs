@@ -7,7 +7,7 @@ use crate::approval::review::PostedAsk;
 use crate::call::{ApprovalId, User, UserKind};
 use crate::clock::Timestamp;
 
-fn posting() -> Posting {
+pub(in crate::console::slack) fn posting() -> Posting {
     Posting {
         id: ApprovalId("a".repeat(32)),
         state: State::Pending,
@@ -51,7 +51,7 @@ fn posting() -> Posting {
 type Change = fn(&mut Posting);
 
 fn made(posting: &Posting) -> (Message, String) {
-    let message = message(posting, &|words| words.to_owned());
+    let message = message(posting, &|words| words.to_owned(), &[]);
     let text = message.blocks.to_string();
     assert!(message.blocks.as_array().unwrap().len() <= 50);
     (message, text)
@@ -121,7 +121,7 @@ fn nothing_decides_that_is_not_whole() {
 
 #[test]
 fn what_is_masked_is_not_decided_here() {
-    let message = message(&posting(), &|words| words.replace("closed", "***"));
+    let message = message(&posting(), &|words| words.replace("closed", "***"), &[]);
     assert!(!message.decides && !message.blocks.to_string().contains("closed"));
 }
 
@@ -209,7 +209,7 @@ fn all_of_it_together_is_never_more_than_slack_takes() {
             text.len()
         );
         assert!(text.contains("does not fit here") && text.contains(PAGE));
-        let (message, text) = (narrow(&one, &|words| words.to_owned()), text);
+        let (message, text) = (narrow(&one, &|words| words.to_owned(), &[]), text);
         assert_eq!(message.blocks.to_string(), text, "it was narrow already");
     }
     let argv: Vec<String> = (0..15)
@@ -228,4 +228,39 @@ fn all_of_it_together_is_never_more_than_slack_takes() {
         ..posting()
     };
     assert!(made(&fits).0.decides, "an ordinary one keeps its buttons");
+}
+
+/// Who is on call is called while it waits, by the id that the configuration has, and nobody by what anybody writes.
+#[test]
+fn a_user_group_is_called_while_a_request_waits() {
+    let one = posting();
+    let called = message(&one, &|words| words.to_owned(), &["S0123456789"]);
+    let group = json!({"type": "usergroup", "usergroup_id": "S0123456789"});
+    assert_eq!(called.blocks[2]["elements"][0]["elements"][0], group);
+    assert!(
+        called.text.starts_with("<!subteam^S0123456789> Waits for"),
+        "{}",
+        called.text
+    );
+    assert!(
+        narrow(&one, &|words| words.to_owned(), &["S0123456789"])
+            .text
+            .contains("<!subteam^")
+    );
+    assert!(called.decides);
+    for state in [
+        State::Granted,
+        State::Refused,
+        State::Expired,
+        State::Cancelled,
+        State::Spent,
+    ] {
+        let mut over = posting();
+        over.state = state;
+        let message = message(&over, &|words| words.to_owned(), &["S0123456789"]);
+        assert!(!message.blocks.to_string().contains("usergroup"), "{state:?}");
+        assert!(!message.text.contains('<'), "{}", message.text);
+    }
+    let (_, text) = made(&one);
+    assert!(!text.contains("usergroup"), "{text}");
 }
