@@ -308,8 +308,14 @@ fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
         out.push_str("<p>You asked for this yourself; other people decide it. You can withdraw it.</p>");
     } else if card.state == State::Granted {
         out.push_str("<p>Enough people approved. It runs when the program that asked takes it up; until then it can still be stopped. Load this page again to see what became of it.</p>");
+    } else if card
+        .approved_by
+        .iter()
+        .any(|one| one.issuer == user.issuer && one.subject == user.subject)
+    {
+        out.push_str("<p>You approved this; it waits for others. Until it has run you can think better of it, and refuse it or withdraw it.</p>");
     } else if !card.may_decide {
-        out.push_str("<p>You cannot approve this now: it waits for others, or you have decided. Until it has run you can stop it.</p>");
+        out.push_str("<p>You cannot approve this. Until it has run you can stop it.</p>");
     }
     if !card.may_decide && !card.may_refuse && !card.may_withdraw {
         out.push_str("</section>");
