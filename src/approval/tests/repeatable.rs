@@ -284,3 +284,26 @@ async fn who_approved_may_refuse_or_withdraw_while_it_waits_for_others() {
         .await;
     refused(spent);
 }
+
+#[tokio::test]
+async fn a_list_says_of_each_request_what_it_would_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(folder.path(), 1).await;
+    let mut gone = effect(&["1", "2"]);
+    gone.irreversible = true;
+    let one = || asks(&[(1, "dba")]);
+    pending(bench.walk(&bench.call("UPDATE 1"), one(), &gone).await);
+    pending(walk(&bench, &script(&bench, "s", true), one(), None).await);
+    let dan = bench.reviewer("dan", &["dba"]);
+    let wanted = listing::Wanted::on(listing::Shelf::Waiting);
+    let page = bench.approvals.page(&dan, &bench.rules(), &wanted).await.unwrap();
+    let mut would: Vec<Vec<String>> = page.items.into_iter().map(|one| one.would).collect();
+    would.sort();
+    assert_eq!(
+        would,
+        [
+            vec!["cannot be undone", "orders: 2 changed"],
+            vec!["runs bash", "may write the work folder"]
+        ]
+    );
+}

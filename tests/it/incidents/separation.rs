@@ -92,6 +92,16 @@ fn break_out(site: &Site, port: &str) -> [String; 2] {
     ]
 }
 
+/// What the same text says without a sandbox: that it can reach and read at all.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the comparison is a process of no one's but the test's"
+)]
+fn unconfined(text: &str) -> String {
+    let ran = std::process::Command::new("bash").args(["-c", text]).output();
+    String::from_utf8(ran.unwrap().stdout).unwrap()
+}
+
 /// Rows H2 and 19. A poisoned ticket speaks through the agent of somebody who may decide: all that it can reach decides nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn incidents_h2_19_a_reviewers_own_injected_agent_decides_nothing() {
@@ -148,11 +158,7 @@ async fn incidents_h2_19_a_reviewers_own_injected_agent_decides_nothing() {
         .unwrap()
         .to_owned();
     let [looks, writes] = break_out(site, &port);
-    let outside = std::process::Command::new("bash")
-        .args(["-c", &looks])
-        .output()
-        .unwrap();
-    let outside = String::from_utf8(outside.stdout).unwrap();
+    let outside = unconfined(&looks);
     assert!(
         outside.contains("reached 127.0.0.1") && outside.contains("read tollgate.toml"),
         "{outside}"
