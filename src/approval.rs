@@ -21,6 +21,7 @@ mod leaving;
 pub mod listing;
 mod people;
 mod posting;
+mod repeatable;
 pub mod review;
 mod reviewer;
 mod shape;

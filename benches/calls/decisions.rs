@@ -18,6 +18,7 @@ use tollgate::store::rows::Rows;
 use tollgate::store::{Store, Tuning};
 
 use crate::Plan;
+use crate::console::{AIM, Serving};
 use crate::inside::{Nobody, arrival};
 use crate::site::Site;
 use crate::table::{Times, micros, say, table};
@@ -40,14 +41,17 @@ pub(crate) async fn print(site: &Site, plan: Plan) -> Result<()> {
     let world = Arc::new(System::new());
     let config = Config::load(&site.path("decisions.toml"))?;
     let store = Store::open_at(&config.store.address, &Tuning::default()).await?;
+    let control = config.server.control.as_ref().context("no side for people")?;
+    let control = (control.listen, control.url.clone());
     let app = App::build(config, Purpose::Serve).await?;
     let bench = Bench {
-        gate: app.gate,
+        gate: Arc::clone(&app.gate),
         world,
         token: site.token(1).into(),
     };
+    let serving = Serving::start(app, site.address, control).await?;
     let count = (plan.calls / 10).max(10);
-    let mut rows = Vec::new();
+    let (mut rows, mut slowest) = (Vec::new(), Duration::ZERO);
     for (name, waits) in [("the call was held", false), ("through approval_wait", true)] {
         let mut seen = Seen {
             deciding: Times::default(),
@@ -58,6 +62,7 @@ pub(crate) async fn print(site: &Site, plan: Plan) -> Result<()> {
             bench.one(n, waits, &mut seen).await?;
         }
         rows.push(row(name, &mut seen));
+        slowest = slowest.max(seen.both.percentile(99));
     }
     let mut alone = Times::default();
     for n in 0..count {
@@ -69,7 +74,23 @@ pub(crate) async fn print(site: &Site, plan: Plan) -> Result<()> {
         alone.add(bench.world.monotonic() - start);
     }
     let listed = bench.listed(&store, count).await?;
-    bench.gate.audit.close().await?;
+    let reader = serving.reader(site).await?;
+    let (pages, slowest_page) = reader.times(&bench.world, count).await?;
+    drop(reader);
+    drop(bench.gate);
+    serving.end().await?;
+    tell(&rows, &listed, &pages)?;
+    say(&format!(
+        "  the same change without anybody to ask: {} µs at the median",
+        micros(alone.percentile(50))
+    ))?;
+    aims("from the decision to the answer at p99", slowest)?;
+    aims("a page of the people's side at p95", slowest_page)
+}
+
+type Table<'a> = &'a [Vec<String>];
+
+fn tell(rows: Table<'_>, listed: Table<'_>, pages: Table<'_>) -> Result<()> {
     table(
         "From a person's decision to the answer of the call that waits, in this process, µs",
         &[
@@ -80,17 +101,32 @@ pub(crate) async fn print(site: &Site, plan: Plan) -> Result<()> {
             "p99",
             "both p99",
         ],
-        &rows,
+        rows,
     )?;
     table(
         &format!("With {CROWD} requests pending, what the start page asks for, µs"),
         &["", "p50", "p95"],
-        &listed,
+        listed,
     )?;
-    say(&format!(
-        "  the same change without anybody to ask: {} µs at the median",
-        micros(alone.percentile(50))
-    ))
+    table(
+        &format!(
+            "The same over HTTP on the people's side (aim: {} µs at p95), µs",
+            micros(AIM)
+        ),
+        &["", "p50", "p95"],
+        pages,
+    )
+}
+
+/// A miss is loud.
+fn aims(what: &str, took: Duration) -> Result<()> {
+    ensure!(
+        took < AIM,
+        "{what}: {} µs, and the aim is {} µs",
+        micros(took),
+        micros(AIM)
+    );
+    Ok(())
 }
 
 fn row(name: &str, seen: &mut Seen) -> Vec<String> {

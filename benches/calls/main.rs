@@ -12,6 +12,7 @@
 
 mod beside;
 mod changes;
+mod console;
 #[cfg(feature = "postgres")]
 mod databases;
 mod decisions;
@@ -103,14 +104,17 @@ const QUICK: Plan = Plan {
 
 fn main() -> Result<()> {
     let mut plan = WHOLE;
-    let (mut only_identity, mut only_databases) = (false, false);
+    let (mut only_identity, mut only_databases, mut only_decisions) = (false, false, false);
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--bench" => {} // cargo's own
             "--quick" => plan = QUICK,
             "--identity" => only_identity = true,
             "--databases" => only_databases = true,
-            other => bail!("unknown argument {other}; there are --quick, --identity and --databases"),
+            "--decisions" => only_decisions = true,
+            other => {
+                bail!("unknown argument {other}; there are --quick, --identity, --databases and --decisions")
+            }
         }
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -121,11 +125,11 @@ fn main() -> Result<()> {
     let issuer = runtime.block_on(issuer::Issuer::start());
     let issuer = Arc::new(issuer);
     let site = Site::new(Arc::clone(&issuer), plan.rows)?;
-    let before = match only_identity || only_databases {
+    let before = match only_identity || only_databases || only_decisions {
         true => machine::print(&site, &world),
         false => processes(&site, &issuer, &world, plan),
     };
-    let before = before.and_then(|()| match only_identity {
+    let before = before.and_then(|()| match only_identity || only_decisions {
         true => Ok(()),
         false => databases(&site, &runtime, &world, plan).and_then(|()| lake(&site, &runtime, &world, plan)),
     });
@@ -134,11 +138,16 @@ fn main() -> Result<()> {
             if only_databases {
                 return Ok(());
             }
+            if only_decisions {
+                return decisions::print(&site, plan).await;
+            }
+            let mut aimed = Ok(());
             if !only_identity {
                 inside::print(&site, plan).await?;
-                decisions::print(&site, plan).await?;
+                aimed = decisions::print(&site, plan).await; // what misses its aim keeps nothing else from being measured
             }
-            identity::print(&site, &issuer, plan).await
+            identity::print(&site, &issuer, plan).await?;
+            aimed
         })
     });
     measured.with_context(|| site.server_log())?;

@@ -143,6 +143,13 @@ impl Site {
         self.path("tollgate.toml")
     }
 
+    /// An ID token of somebody who has just signed in to decide; so does whoever comes to the issuer in a browser.
+    pub(crate) fn reviewer(&self, client: &str) -> String {
+        let groups = &["surveyor"];
+        self.issuer.at_the_browser("person-2", groups);
+        self.issuer.id_token(client, "person-2", groups)
+    }
+
     /// A token for one of many people, who may query the shop and read the code.
     pub(crate) fn token(&self, person: u32) -> String {
         let audience = format!("http://{}/mcp", self.address);

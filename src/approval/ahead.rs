@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::people::{People, failed};
+use super::repeatable;
 use super::shape::Shape;
 use super::terms::Terms;
 use super::{Approvals, Subject, words};
@@ -71,7 +72,7 @@ impl Approvals {
         let settings = &people.settings;
         let may = settings.grant_minutes > 0 && !settings.security_key;
         let may = may && asks.iter().all(|asked| asked.grantable.is_some());
-        if !may || Shape::of(subject, &asks).is_none() {
+        if !may || !repeatable::is_kind(subject.facts) || Shape::of(subject, &asks).is_none() {
             return Err(words::one_by_one().into());
         }
         people.access(ask, subject, rules).await.map_err(failed)

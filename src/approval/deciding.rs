@@ -107,7 +107,9 @@ impl People {
         let now = self.now();
         let by = acting.reviewer.user.id();
         let decision = decision(acting, row, terms, choice, now).map_err(unrecorded)?;
-        if !tx.decide(&row.id, &decision).await.map_err(unrecorded)? {
+        let is_first = tx.decide(&row.id, &decision).await.map_err(unrecorded)?;
+        // Who approved may think better of it. That they approved stays on record: a decision does not change.
+        if !is_first && !matches!(choice, Choice::Refuse(_)) {
             return Err(NotDecided::Twice);
         }
         if let Choice::Refuse(reason) = choice {

@@ -14,6 +14,7 @@ use super::asking::steady;
 use super::counting::{Count, Held, decision, person};
 use super::deciding::over;
 use super::people::{People, failed, millis};
+use super::repeatable;
 use super::review::{NotDecided, State};
 use super::shape::Shape;
 use super::terms::{Asked, Sealed, Terms, Under, all_met, requester};
@@ -85,8 +86,7 @@ impl GrantTerms {
         !reads || self.free.is_empty() || self.rows.is_some()
     }
 
-    /// Whether one use may do this: nothing that cannot be undone, nothing to the schema, no other change to no other
-    /// relation, and not more rows.
+    /// Whether one use may do this: no other change to no other relation, and not more rows.
     fn covers(&self, effect: Option<&Effect>) -> bool {
         match (effect, &self.changes) {
             (None, None) => true,
@@ -97,7 +97,7 @@ impl GrantTerms {
                     allowed.is_some_and(|allowed| kinds.is_subset(allowed))
                 });
                 let within = self.rows.is_some_and(|most| rows(effect) <= most);
-                known && within && !effect.irreversible && effect.schema.is_empty()
+                known && within
             }
             _ => false,
         }
@@ -122,17 +122,12 @@ impl People {
             return Ok(None);
         };
         let asked = ahead.and_then(|ahead| ahead.minutes).unwrap_or(u32::MAX); // nobody is given more than they ask
-        let fact = |pointer: &str| terms.facts.pointer(pointer).cloned().unwrap_or_default();
-        let undone = fact("/sql/irreversible") != json!(true)
-            && effect
-                .as_ref()
-                .is_none_or(|effect| !effect.irreversible && effect.schema.is_empty());
-        let measured = fact("/probe") != json!("measurable") || effect.is_some();
+        let is_sql = terms.facts.get("sql").is_some_and(|sql| !sql.is_null());
         let all: Option<Vec<_>> = terms.asks.iter().map(|asked| asked.grantable).collect();
         let (Some(all), Some(shape)) = (all.filter(|all| !all.is_empty()), shape) else {
             return Ok(None);
         };
-        if !undone || !measured {
+        if !repeatable::is_offered(terms, effect.as_ref()) {
             return Ok(None);
         }
         let seconds = all.iter().map(|one| one.seconds).min().unwrap_or_default();
@@ -141,7 +136,7 @@ impl People {
         Ok(Some(Offer {
             minutes: minutes.min(settings.grant_minutes).min(asked),
             uses: all.iter().map(|one| one.uses).min().unwrap_or_default(),
-            needs_rows: effect.is_none() && bound.is_none() && !fact("/sql").is_null(),
+            needs_rows: effect.is_none() && bound.is_none() && is_sql,
             rows: effect
                 .as_ref()
                 .map_or(bound, |effect| Some(bound.unwrap_or(rows(effect)))),
@@ -273,7 +268,8 @@ impl People {
         asks: &[Asked],
     ) -> Result<Vec<PeoplesGrant>, StoreError> {
         let mut found = Vec::new();
-        if self.settings.grant_minutes == 0 || self.settings.security_key {
+        let off = self.settings.grant_minutes == 0 || self.settings.security_key;
+        if off || !repeatable::is_kind(subject.facts) {
             return Ok(found);
         }
         let Some(shape) = Shape::of(subject, asks) else {
@@ -327,7 +323,9 @@ impl People {
         let mut found = None;
         let mut tx = self.rows.read().await.map_err(failed)?;
         for grant in grants {
-            let fits = grant.1.covers(effect) && grant.1.is_bounded(subject, effect);
+            let fits = repeatable::is_repeatable(subject.facts, effect)
+                && grant.1.covers(effect)
+                && grant.1.is_bounded(subject, effect);
             if fits
                 && self
                     .is_valid(&mut tx, &grant, &asks, subject, rules)

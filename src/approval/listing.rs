@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::Approvals;
@@ -84,6 +85,9 @@ pub struct Listed {
     pub card: Card,
     /// Ids of the policies, in order.
     pub rules: BTreeSet<String>,
+    /// What it would do, in a few words each: nothing of rows but how many. For people; programs read the request.
+    #[serde(skip)]
+    pub would: Vec<String>,
 }
 
 /// A page of requests.
@@ -169,6 +173,7 @@ impl Approvals {
                 let drawn = drawn(theirs, &acting, rules, row, &terms);
                 items.push(Listed {
                     card: at(drawn.map_err(unrecorded)?, row, now),
+                    would: would(&terms),
                     rules: terms.asks.into_iter().map(|asked| asked.id).collect(),
                 });
             }
@@ -270,6 +275,55 @@ fn sight<'a>(acting: &Acting<'a>, widest: &'a User, rules: &'a RuleSet, now: u64
         resources: rules.resources().filter(decides).collect(),
         now,
     }
+}
+
+/// What people see of it in a list: what is lost first, then relations with their counts, then programs.
+fn would(terms: &Terms) -> Vec<String> {
+    let counts = terms.counts.as_ref();
+    let is = |value: Option<&Value>| value == Some(&Value::Bool(true));
+    let mut all = Vec::new();
+    if is(counts.and_then(|counts| counts.get("irreversible")))
+        || is(terms.facts.pointer("/sql/irreversible"))
+    {
+        all.push("cannot be undone".to_owned());
+    }
+    let members = |name: &str| {
+        counts
+            .and_then(|counts| counts.get(name))
+            .and_then(Value::as_object)
+    };
+    for (object, change) in members("schema").into_iter().flatten() {
+        all.push(format!("{object}: {}", change.as_str().unwrap_or("changed")));
+    }
+    for (relation, kinds) in members("rows").into_iter().flatten() {
+        let count = |word: &str| kinds.get(word).and_then(Value::as_u64).unwrap_or_default();
+        let said = [
+            ("inserted", "new"),
+            ("updated", "changed"),
+            ("deleted", "removed"),
+        ];
+        let said = said.map(|(word, said)| (count(word), said)).into_iter();
+        let said: Vec<String> = said
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, said)| format!("{count} {said}"))
+            .collect();
+        if !said.is_empty() {
+            all.push(format!("{relation}: {}", said.join(", ")));
+        }
+    }
+    if let Some(shell) = terms.facts.get("shell").filter(|shell| !shell.is_null()) {
+        let programs = shell
+            .get("programs")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        let programs: Vec<&str> = programs.filter_map(Value::as_str).collect();
+        all.push(format!("runs {}", programs.join(", ")));
+        if is(shell.get("change")) {
+            all.push("may write the work folder".to_owned());
+        }
+    }
+    all
 }
 
 /// As it stands at this moment: silence is refusal at once, not when the next tick writes it down.

@@ -108,8 +108,8 @@ pub struct Card {
     pub approved_by: Vec<Approver>,
     /// Whether this reviewer may decide it now.
     pub may_decide: bool,
-    /// Whether this reviewer may refuse it now: also one that enough others have approved and that has not
-    /// run.
+    /// Whether this reviewer may refuse it now: also one that they or enough others have approved and that has
+    /// not run.
     pub may_refuse: bool,
     /// Whether this person may withdraw it now.
     pub may_withdraw: bool,
@@ -354,7 +354,7 @@ pub(super) fn drawn(
         asks: terms.asks.iter().flat_map(|asked| asked.seats.clone()).collect(),
         approved_by: approvers(&approved)?,
         may_decide: now_state == State::Pending && !decided && view == View::Decides && acting.may_count(row),
-        may_refuse: is_open && !decided && view == View::Decides,
+        may_refuse: is_open && view == View::Decides,
         may_withdraw: is_open && matches!(view, View::Own | View::Decides),
         similar: terms.similar.clone(),
         grant: terms.grant.as_ref().map(|grant| grant.id.clone()),

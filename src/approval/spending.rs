@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::Subject;
 use super::asking::{ask_more, steady};
 use super::people::{People, failed, millis};
+use super::repeatable;
 use super::review::State;
 use super::terms::{Asked, Sealed, Terms, state};
 use super::words;
@@ -183,7 +184,7 @@ impl People {
             return Ok(true);
         };
         let now = self.now();
-        if !tx.use_grant(&under.id, now).await? {
+        if !repeatable::is_kind(subject.facts) || !tx.use_grant(&under.id, now).await? {
             return Ok(false);
         }
         let left = tx.grant_row(&under.id).await?.map_or(0, |grant| grant.uses_left);

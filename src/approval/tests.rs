@@ -10,6 +10,7 @@ mod life;
 mod model;
 mod practice;
 mod races;
+mod repeatable;
 mod standing;
 mod stronger;
 

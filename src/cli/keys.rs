@@ -173,7 +173,7 @@ fn list(keys: &[Key], now: Timestamp, out: &mut Out) -> Result<()> {
 }
 
 /// `90d`, `24h`, `30m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "give a whole number with m, h or d, such as 24h".to_owned();
     let seconds = match text.chars().next_back() {
         Some('m') => 60,

@@ -392,9 +392,11 @@ fn grant(out: &mut String, card: &GrantCard) {
     let free: Vec<String> = card.free.iter().map(|name| text(name)).collect();
     let _ = write!(
         out,
-        "<li class=\"request\"><p><code>{}</code> on <code>{}</code> <span class=\"state\">{}</span></p>\
+        "<li class=\"request\"><p class=\"title\"><a href=\"/approvals/{}\"><code>{}</code> on <code>{}</code></a> \
+         <span class=\"state\">{}</span></p>\
          <p>for <bdi>{}</bdi>, through <bdi>{}</bdi>; agreed to by <bdi>{}</bdi></p>\
-         <p class=\"faint\">{} of {} uses left, until {}{}; {}</p>",
+         <p class=\"faint\">{} of {} uses left, until {}{}{}; {}</p>",
+        text(&card.approval),
         text(&card.tool),
         text(card.resource.as_deref().unwrap_or("nothing")),
         text(&card.state),
@@ -409,6 +411,8 @@ fn grant(out: &mut String, card: &GrantCard) {
         } else {
             ""
         },
+        card.rows
+            .map_or_else(String::new, |rows| format!(", at most {rows} rows each")),
         if free.is_empty() {
             "nothing is free".to_owned()
         } else {
@@ -432,7 +436,8 @@ fn broken(out: &mut String, all: &[BrokenGlass], token: impl Fn(&str, &str) -> S
     for one in all {
         let _ = write!(
             out,
-            "<li class=\"request\"><p><code>{}</code> by <bdi>{}</bdi> at {}</p><p><q><bdi>{}</bdi></q></p>",
+            "<li class=\"request\"><p><a href=\"/approvals/{}\"><code>{}</code></a> by <bdi>{}</bdi> at {}</p><p><q><bdi>{}</bdi></q></p>",
+            text(&one.approval),
             text(&one.tool),
             text(&one.by),
             when(&one.at),

@@ -203,13 +203,14 @@ fn request(out: &mut String, one: &Listed, now: Timestamp) {
     let _ = write!(
         out,
         "<p class=\"title\"><a href=\"/approvals/{}\">{}</a> <span class=\"state {}\">{}</span></p>\
-         <p>for <bdi>{}</bdi>, through <bdi>{}</bdi></p><p class=\"faint\">asked {}{}{}</p>",
+         <p>for <bdi>{}</bdi>, through <bdi>{}</bdi></p>{}<p class=\"faint\">asked {}{}{}</p>",
         text(&card.id.0),
         subject(card),
         card.state.as_str(),
         text(words(card.state)),
         text(&card.requester),
         text(&card.agent),
+        would(one, "<p>", "</p>"),
         when_from(&card.created_at, now),
         if card.state == State::Pending {
             format!(", decide by {}", when_from(&card.decide_by, now))
@@ -232,13 +233,27 @@ fn brief(out: &mut String, one: &Listed, now: Timestamp) {
     let at = Timestamp::parse(&card.created_at).map(|at| format!(" ({})", at.relative(now)));
     let _ = write!(
         out,
-        "<p><a href=\"/approvals/{}\">asked {}{}</a> <span class=\"state {}\">{}</span></p>",
+        "<p><a href=\"/approvals/{}\">asked {}{}</a> <span class=\"state {}\">{}</span>{}</p>",
         text(&card.id.0),
         when(&card.created_at),
         at.unwrap_or_default(),
         card.state.as_str(),
         text(words(card.state)),
+        would(one, " ", ""),
     );
+}
+
+/// What it would do, so that one need not open it to know which it is.
+fn would(one: &Listed, before: &str, after: &str) -> String {
+    let all: Vec<String> = one
+        .would
+        .iter()
+        .map(|one| format!("<bdi>{}</bdi>", text(one)))
+        .collect();
+    match all.is_empty() {
+        true => String::new(),
+        false => format!("{before}{}{after}", all.join(" · ")),
+    }
 }
 
 fn pairs(wanted: &Wanted) -> Vec<(&'static str, &str)> {

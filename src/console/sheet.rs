@@ -161,7 +161,11 @@ fn head(shown: &Sheet, stand: &Stand<'_>) -> String {
         row("Run by", when_from(execute_by, now));
     }
     row("Action", format!("<code>{}</code>", text(&shown.action_sha256)));
-    out.push_str("</dl></section></div>");
+    out.push_str("</dl>");
+    if card.may_decide {
+        out.push_str("<p><a href=\"#decide\">To your decision</a></p>");
+    }
+    out.push_str("</section></div>");
     out
 }
 
@@ -203,19 +207,46 @@ fn arguments(out: &mut String, shown: &Sheet) {
             }
             foreign(out, runs);
             if let Some(runs) = &shown.runs {
-                json(out, "all of it, as JSON", runs);
+                json(out, "all of it, as JSON", runs, is_more(runs));
             }
-            json(out, "what the agent sent, as JSON", arguments);
+            // Open, where the agent sent other words than those that run.
+            let open = match &shown.runs {
+                Some(runs) => bare(arguments) != bare(runs),
+                None => is_more(arguments),
+            };
+            json(out, "what the agent sent, as JSON", arguments, open);
         }
     }
     if !shown.facts.is_null() {
-        json(out, "what was found in it", &present(&shown.facts));
+        json(out, "what was found in it", &present(&shown.facts), false);
     }
     out.push_str("</section>");
 }
 
-fn json(out: &mut String, title: &str, value: &Value) {
-    let _ = write!(out, "<h3>{title}</h3><pre>{}</pre>", exact(&pretty(value)));
+/// What is asked of the target, without what the head of the page and its end show.
+fn bare(value: &Value) -> Vec<(&String, &Value)> {
+    let members = value.as_object().into_iter().flatten();
+    members
+        .filter(|(name, _)| !matches!(name.as_str(), "resource" | "reason"))
+        .collect()
+}
+
+/// Whether there is more in it than is shown line by line.
+fn is_more(value: &Value) -> bool {
+    let lines = ["statement", "command", "script", "argv"];
+    bare(value)
+        .iter()
+        .any(|(name, _)| !lines.contains(&name.as_str()))
+}
+
+/// Folded where all of it stands elsewhere on the page: what is long is not read at night.
+fn json(out: &mut String, title: &str, value: &Value, open: bool) {
+    let open = if open { " open" } else { "" };
+    let _ = write!(
+        out,
+        "<details{open}><summary>{title}</summary><pre>{}</pre></details>",
+        exact(&pretty(value))
+    );
 }
 
 /// Every line with its number, which no text can draw: a long line that is wrapped looks like two, and
@@ -303,13 +334,19 @@ fn decide(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
     }
     let user = &stand.reviewer.user;
     let own = card.requester == format!("{}#{}", user.issuer, user.subject);
-    out.push_str("<section class=\"decide\"><h2>Your decision</h2>");
+    out.push_str("<section class=\"decide\" id=\"decide\"><h2>Your decision</h2>");
     if own {
         out.push_str("<p>You asked for this yourself; other people decide it. You can withdraw it.</p>");
     } else if card.state == State::Granted {
         out.push_str("<p>Enough people approved. It runs when the program that asked takes it up; until then it can still be stopped. Load this page again to see what became of it.</p>");
+    } else if card
+        .approved_by
+        .iter()
+        .any(|one| one.issuer == user.issuer && one.subject == user.subject)
+    {
+        out.push_str("<p>You approved this; it waits for others. Until it has run you can think better of it, and refuse it or withdraw it.</p>");
     } else if !card.may_decide {
-        out.push_str("<p>You cannot approve this now: it waits for others, or you have decided. Until it has run you can stop it.</p>");
+        out.push_str("<p>You cannot approve this. Until it has run you can stop it.</p>");
     }
     if !card.may_decide && !card.may_refuse && !card.may_withdraw {
         out.push_str("</section>");
@@ -362,7 +399,10 @@ fn forms(out: &mut String, shown: &Sheet, stand: &Stand<'_>) {
                  <textarea id=\"reason\" name=\"reason\" required maxlength=\"500\"></textarea>\
                  <button class=\"no\">Refuse</button>"
             }
-            Verb::Cancel => "<button>Withdraw the request</button>",
+            Verb::Cancel => {
+                "<p class=\"faint\">Withdrawn, it ends without a yes or a no: the same call may ask again.</p>\
+                 <button>Withdraw the request</button>"
+            }
         };
         let _ = write!(
             out,

@@ -6,6 +6,7 @@ mod browser;
 mod callbacks;
 mod demo;
 mod desk;
+mod grants;
 mod known;
 mod keys;
 mod peer;

@@ -3,7 +3,7 @@
 //! counted in the target, and in the journal.
 
 mod ahead;
-mod changes;
+pub(crate) mod changes;
 mod clients;
 mod commands;
 mod grants;

@@ -6,3 +6,4 @@ mod ledger;
 mod names;
 mod open;
 mod path;
+mod separation;

@@ -694,8 +694,8 @@ async fn until_it_has_run_those_who_are_asked_are_told_that_they_can_stop_it() {
     bench.approve("dan", &["dba"], &id).await;
     assert_eq!(
         may("dan", &["dba"]).await,
-        (false, false, true),
-        "who approved can withdraw"
+        (false, true, true),
+        "who approved can think better of it"
     );
     assert_eq!(
         may("eve", &["dba"]).await,

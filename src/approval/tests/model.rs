@@ -226,7 +226,8 @@ impl Request {
                     return true;
                 }
             }
-            State::Pending | State::Granted if counts && !approves => self.end(State::Refused, now),
+            // Also who approved: they may think better of it.
+            State::Pending | State::Granted if PEOPLE[who].2 && !approves => self.end(State::Refused, now),
             _ => {}
         }
         false

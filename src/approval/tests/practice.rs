@@ -35,6 +35,33 @@ fn stand_in(to: &str, group: &str, from: u64, until: u64) -> Delegate {
     }
 }
 
+/// From 22:00 to 02:00: two moments, not two times of a day.
+#[tokio::test]
+async fn h6_a_time_over_midnight_is_two_moments() {
+    let (_folder, bench) = one(7).await;
+    let dan = bench.reviewer("dan", &["dba"]);
+    let hour = 3_600;
+    let evening = 22 * hour - START / SECOND % (24 * hour);
+    let night = stand_in("corp#sam", "dba", evening, evening + 4 * hour);
+    bench.approvals.delegate(&dan, &night).await.unwrap();
+    for (at, may) in [
+        (evening - 1, false),
+        (evening, true),
+        (evening + 3 * hour, true),
+        (evening + 4 * hour, false),
+    ] {
+        bench.at(at);
+        let id = bench.opened(&format!("UPDATE {at}")).await;
+        let decided = bench.decide("sam", &["security"], &id, Choice::Approve).await;
+        let expected = if may {
+            Ok(State::Granted)
+        } else {
+            Err(NotDecided::Unknown)
+        };
+        assert_eq!(decided, expected, "{at}");
+    }
+}
+
 async fn ask_two(bench: &Bench, statement: &str) -> ApprovalId {
     let call = bench.call(statement);
     pending(

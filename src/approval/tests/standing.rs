@@ -504,6 +504,7 @@ async fn a_read_with_a_free_value_is_bounded_by_rows() {
     let (_folder, bench) = one(APPROVE, Settings::default()).await;
     let call = |session: &str, limit: u64| {
         let mut call = bench.call_by(user("asker", &["dba"]), session, "SELECT 1");
+        call.facts.action = crate::call::Action::SqlRead;
         call.facts.probe = crate::call::Probe::None;
         call.facts.sql = Some(SqlFacts::default());
         call.invocation.request_key = Hash::of_json(&serde_json::json!([session, limit]));

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Server, client};
 use crate::cli::out::{Out, Tone};
+use crate::clock::{System, Timestamp, World};
 
 /// What lasts longer than one decision.
 #[derive(Debug, Subcommand)]
@@ -59,12 +60,47 @@ pub(crate) struct Delegate {
     /// In which group of yours
     #[arg(long)]
     group: String,
-    /// From when on, in seconds since 1970 (without it: now)
-    #[arg(long, value_name = "SECONDS")]
-    from: Option<u64>,
-    /// Until when, in seconds since 1970
-    #[arg(long, value_name = "SECONDS")]
-    until: u64,
+    /// From when on: as --until (without it: now)
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    from: Option<Moment>,
+    /// Until when: so long from now (8h, 3d), a moment (2026-12-01T09:00Z), or seconds since 1970
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    until: Moment,
+}
+
+/// A moment as people write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// So many seconds from now.
+    In(u64),
+    /// In seconds since 1970.
+    At(u64),
+}
+
+impl Moment {
+    fn seconds(self, now: Timestamp) -> u64 {
+        match self {
+            Self::In(seconds) => now.seconds().saturating_add(seconds),
+            Self::At(seconds) => seconds,
+        }
+    }
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Moment::At(seconds));
+    }
+    let whole = text.strip_suffix('Z').into_iter();
+    let mut whole = whole.flat_map(|start| ["", ".000", ":00.000"].map(|rest| format!("{start}{rest}Z")));
+    if let Some(at) = whole.find_map(|text| Timestamp::parse(&text)) {
+        return Ok(Moment::At(at.seconds()));
+    }
+    match crate::cli::keys::duration(text) {
+        Ok(long) => Ok(Moment::In(long.as_secs())),
+        Err(_) => {
+            Err("give a time from now with m, h or d (8h), or a moment of UTC (2026-12-01T09:00Z)".to_owned())
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -138,8 +174,9 @@ impl Lasting {
             Self::Revoke(named) => named.end(config, out, notes, ("grants", "revoke")).await?,
             Self::EndDelegation(named) => named.end(config, out, notes, ("delegations", "end")).await?,
             Self::Delegate(wish) => {
-                let body =
-                    json!({"to": wish.to, "group": wish.group, "from": wish.from, "until": wish.until});
+                let now = System::new().now();
+                let (from, until) = (wish.from.map(|from| from.seconds(now)), wish.until.seconds(now));
+                let body = json!({"to": wish.to, "group": wish.group, "from": from, "until": until});
                 let client = wish.server.client(config, notes).await?;
                 let card = client.post("/api/delegations", &body).await?;
                 delegation(out, &card)?;
@@ -401,11 +438,48 @@ fn stats(out: &mut Out, answer: &Value) -> Result<()> {
             ),
         )?;
     }
-    let words = format!(
-        "{} requests went on without approval; {} of them nobody has reviewed.",
-        text(answer, "break_glass"),
-        text(answer, "break_glass_unreviewed"),
-    );
+    let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let words = match count("break_glass") {
+        0 => "No request went on without approval.".to_owned(),
+        1 => format!(
+            "1 request went on without approval; to review: {}.",
+            count("break_glass_unreviewed")
+        ),
+        many => format!(
+            "{many} requests went on without approval; to review: {}.",
+            count("break_glass_unreviewed")
+        ),
+    };
     out.line(&words)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Moment, moment};
+
+    #[test]
+    fn a_moment_is_written_as_people_say_it() {
+        for (text, means) in [
+            ("8h", Moment::In(28_800)),
+            ("3d", Moment::In(259_200)),
+            ("2026-12-01T09:00Z", Moment::At(1_796_115_600)),
+            ("2026-12-01T09:00:00Z", Moment::At(1_796_115_600)),
+            ("2026-12-01T09:00:00.000Z", Moment::At(1_796_115_600)),
+            ("1796115600", Moment::At(1_796_115_600)),
+        ] {
+            assert_eq!(moment(text), Ok(means), "{text}");
+        }
+        for wrong in [
+            "",
+            "tomorrow",
+            "8x",
+            "2026-12-01",
+            "2026-13-01T09:00Z",
+            "-8h",
+            "Z",
+        ] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
 }

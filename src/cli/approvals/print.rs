@@ -21,12 +21,15 @@ pub(super) fn list(out: &mut Out, answer: &Value) -> Result<()> {
             tone,
             &text(card, "id"),
             &format!(
-                "{} · {} for {} through {} · decide by {}{}",
+                "{} · {} for {} through {}{}{}",
                 text(card, "state"),
                 subject(card),
                 text(card, "requester"),
                 text(card, "agent"),
-                text(card, "decide_by"),
+                match text(card, "state").as_str() {
+                    "pending" => format!(" · decide by {}", text(card, "decide_by")),
+                    _ => String::new(),
+                },
                 if waits { " · waits for you" } else { "" },
             ),
         )?;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 use tollgate::approval::listing::Program;
 use tollgate::approval::review::{Choice, Sheet, State};
-use tollgate::console::{Around, EarlierCall};
+use tollgate::console::{Around, EarlierCall, Spec};
 
 use super::known::{Known, SESSION};
 use super::place::{Browser, HOSTILE, ID, Place, form, http, sheet};
@@ -63,15 +63,28 @@ fn around(words: &str) -> Around {
 }
 
 async fn place_of(sheet: Sheet, words: &str) -> (Place, Arc<Known>) {
+    place_with(sheet, words, |_| {}).await
+}
+
+async fn place_with(sheet: Sheet, words: &str, change: impl FnOnce(&mut Spec)) -> (Place, Arc<Known>) {
     let known = Arc::new(Known::new(words));
     let shown = known.clone();
-    let place = Place::with(sheet, |spec| spec.insight = Some(shown)).await;
+    let place = Place::with(sheet, |spec| {
+        spec.insight = Some(shown);
+        change(spec);
+    })
+    .await;
     *place.desk.around.lock().unwrap() = Some(around(words));
     (place, known)
 }
 
 /// With words as people write them.
 async fn usual() -> (Place, Arc<Known>) {
+    usual_with(|_| {}).await
+}
+
+/// The same of a side that has more.
+pub(super) async fn usual_with(change: impl FnOnce(&mut Spec)) -> (Place, Arc<Known>) {
     let mut sheet = sheet("UPDATE orders SET status = 'closed' WHERE id IN (17, 18)");
     sheet.facts = json!({
         "probe": "measurable", "sql": {"kind": "update", "tables": ["orders"], "columns": ["orders.status", "orders.id"],
@@ -87,7 +100,7 @@ async fn usual() -> (Place, Arc<Known>) {
         sheet.effect.as_mut().unwrap()["sample"][0][row]["note"] = json!("[contact]");
     }
     sheet.claimed_reason = Some("Both orders were paid twice; support asked for it.".to_owned());
-    let (place, known) = place_of(sheet, "orders_by_day").await;
+    let (place, known) = place_with(sheet, "orders_by_day", change).await;
     let mut around = around("claude-code");
     for call in around.calls.iter_mut().flatten() {
         call.at = at(now - 185_000);
@@ -102,7 +115,7 @@ async fn usual() -> (Place, Arc<Known>) {
     (place, known)
 }
 
-async fn sign_in(browser: &chromium::Browser<'_>, place: &Place, path: &str, user: &str) {
+pub(super) async fn sign_in(browser: &chromium::Browser<'_>, place: &Place, path: &str, user: &str) {
     browser.open(&format!("{}{path}", place.url)).await;
     browser.write("input[name=username]", user).await;
     browser.write("input[name=password]", place.secret(user)).await;
@@ -111,19 +124,19 @@ async fn sign_in(browser: &chromium::Browser<'_>, place: &Place, path: &str, use
 }
 
 /// Keeps a picture of the page for who wants to look at it.
-async fn keep(browser: &chromium::Browser<'_>, name: &str) {
+pub(super) async fn keep(browser: &chromium::Browser<'_>, name: &str) {
     if let Some(folder) = std::env::var_os("TOLLGATE_SCREENSHOTS") {
         let path = std::path::Path::new(&folder).join(format!("{name}.png"));
         std::fs::write(path, browser.picture().await).unwrap();
     }
 }
 
-async fn scheme(browser: &chromium::Browser<'_>, scheme: &str) {
+pub(super) async fn scheme(browser: &chromium::Browser<'_>, scheme: &str) {
     let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
     browser.devtools("Emulation.setEmulatedMedia", &media).await;
 }
 
-async fn width(browser: &chromium::Browser<'_>, width: u32, height: u32) {
+pub(super) async fn width(browser: &chromium::Browser<'_>, width: u32, height: u32) {
     let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
     browser
         .devtools("Emulation.setDeviceMetricsOverride", &screen)
@@ -131,7 +144,7 @@ async fn width(browser: &chromium::Browser<'_>, width: u32, height: u32) {
 }
 
 /// What axe-core calls serious or critical on the page as it is.
-async fn faults(browser: &chromium::Browser<'_>) -> Vec<Value> {
+pub(super) async fn faults(browser: &chromium::Browser<'_>) -> Vec<Value> {
     let path = root().join("tests/peers/axe/node_modules/axe-core/axe.min.js");
     let axe = std::fs::read_to_string(path).expect("axe-core is not installed: run tests/peers/setup-axe");
     browser.run(&axe).await;

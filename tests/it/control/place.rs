@@ -139,9 +139,11 @@ impl Desk for OneRequest {
         let more = self.more.load(Ordering::SeqCst);
         let items = filtered
             .flat_map(|sheet| {
+                let would = sheet.card.tool.clone(); // as hostile as the rest
                 let rules: BTreeSet<String> = sheet.because.iter().map(|(id, _)| id.clone()).collect();
                 std::iter::repeat_n(
                     Listed {
+                        would: vec![would.clone()],
                         card: sheet.card,
                         rules,
                     },

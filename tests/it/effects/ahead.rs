@@ -11,6 +11,13 @@ use crate::support::site::envelope;
 
 const RAISE: &str = "UPDATE products SET price_cents = price_cents + 100 WHERE id = 1";
 
+fn message(result: &Value) -> String {
+    envelope(result)["refusal"]["message"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 fn ahead(tool: &str, arguments: &Value) -> Value {
     json!({"tool": tool, "arguments": arguments, "reason": "the spring prices\u{202e}"})
 }
@@ -234,7 +241,8 @@ async fn the_minutes_that_were_asked_for_bound_what_people_grant() {
     super::changes::end(&all.site, server).await;
 }
 
-/// Asking ahead for what can only be approved one by one measures, and takes no place among what waits: so it has an end.
+/// Asking ahead for what the target does not take measures, and takes no place among what waits: so it has an end. What can
+/// only be approved one by one is refused before anything is measured.
 #[tokio::test(flavor = "multi_thread")]
 async fn measuring_without_a_request_has_an_end() {
     let mut all = governed().await;
@@ -245,17 +253,27 @@ async fn measuring_without_a_request_has_an_end() {
     std::fs::write(folder.join("90-here.cedar"), more).unwrap();
     let server = all.serve().await;
     let agent = dan(&all.site);
-    let never = ahead(
-        "sql_execute",
-        &change("CREATE TABLE notes (id INTEGER PRIMARY KEY)"),
+    let structure = change("CREATE TABLE notes (id INTEGER PRIMARY KEY)");
+    let structure = ahead("sql_execute", &structure);
+    let asked = phase(&all.site, "intent").await.len();
+    for _ in 0..21 {
+        let answer = agent.call("access_request", structure.clone()).await;
+        assert_eq!(code(&answer), "approval_unavailable", "{answer}");
+    }
+    assert_eq!(
+        phase(&all.site, "intent").await.len(),
+        asked + 21,
+        "none measured"
     );
+    let never = ahead("sql_execute", &change("UPDATE products SET id = 2 WHERE id = 1"));
     for _ in 0..20 {
         let answer = agent.call("access_request", never.clone()).await;
-        assert_eq!(code(&answer), "approval_unavailable", "{answer}");
+        assert!(message(&answer).contains("could not be established"), "{answer}");
     }
     let measured = phase(&all.site, "intent").await.len();
     let answer = agent.call("access_request", never).await;
     assert_eq!(code(&answer), "limit_exceeded", "{answer}");
+    assert!(message(&answer).contains("ahead"), "{answer}");
     // One intent more, of the asking, and none of a measurement.
     assert_eq!(phase(&all.site, "intent").await.len(), measured + 1);
     // Calls are asked about as ever, and so is somebody else's asking.

@@ -11,7 +11,7 @@ use crate::support::people::{People, holding};
 use crate::support::process::{Process, verify, wait_for};
 use crate::support::site::{Site, envelope};
 
-pub(super) async fn end(site: &Site, server: Process) {
+pub(crate) async fn end(site: &Site, server: Process) {
     server.terminate();
     assert_eq!(server.exit().await.code(), Some(0));
     let report = verify(site, &[]);
