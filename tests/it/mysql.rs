@@ -217,6 +217,7 @@ impl Stand {
         let id = CallId::new(1, &[7; 10]);
         let user = principal(groups);
         let invocation = Invocation {
+            call_id: id.clone(),
             user: user.user.id(),
             session: String::new(),
             tool: tool.to_owned(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tollgate::call::request::{SqlQuery, SqlSchema};
-use tollgate::call::{Action, Code, Hash, Invocation, Limits, Request, Target};
+use tollgate::call::{Action, CallId, Code, Hash, Invocation, Limits, Request, Target};
 use tollgate::clock::System;
 use tollgate::resource::sql::sqlite::{Database, Spec};
 use tollgate::resource::sql::{ColumnsDefault, MaskStyle};
@@ -43,6 +43,7 @@ fn spec(folder: &tempfile::TempDir) -> Spec {
 
 fn invocation(action: Action, request: Request) -> Invocation {
     Invocation {
+        call_id: CallId::new(1, &[7; 10]),
         user: "local#1@host".to_owned(),
         session: "one".to_owned(),
         tool: "sql_query".to_owned(),

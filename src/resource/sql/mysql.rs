@@ -273,7 +273,7 @@ impl Database {
                 let order = query::Order {
                     request: &request,
                     limits,
-                    call: invocation.request_key.hex().chars().take(24).collect(),
+                    call: &invocation.call_id,
                 };
                 let output = query::run(link, &order, &checked).await;
                 self.of_one_catalog(link, version, output).await

@@ -9,6 +9,7 @@
 mod anatomy;
 mod catalog;
 mod change;
+mod choosing;
 mod commit;
 mod ddl;
 mod dependents;
@@ -24,6 +25,7 @@ mod oracle;
 mod parameters;
 mod probe;
 mod query;
+mod reach;
 mod refusals;
 mod report;
 mod returning;
@@ -276,7 +278,7 @@ impl Database {
         seconds: u64,
     ) -> Result<Arc<Loaded>, Refusal> {
         let voice = Voice {
-            call: invocation.request_key.hex().chars().take(24).collect(),
+            call: Some(invocation.call_id.clone()),
             user: invocation.user.clone(),
             session: invocation.session.clone(),
             seconds,
