@@ -266,6 +266,12 @@ impl Database {
         }
     }
 
+    /// Why every call is refused, as it was seen last. Nobody is asked.
+    #[must_use]
+    pub fn refused(&self) -> Option<Refusal> {
+        self.known()?.loaded.fit(self.spec.privileged).err()
+    }
+
     fn known(&self) -> Option<Arc<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -338,12 +338,6 @@ async fn made(link: &mut Link, called: &BTreeMap<Name, Vec<Function>>) -> Result
         &[],
     )
     .await?;
-    let foreign: Vec<(i64,)> = rows(
-        link,
-        "SELECT c.oid::pg_catalog.int8 FROM pg_catalog.pg_class c WHERE c.relkind = 'f' LIMIT 400001",
-        &[],
-    )
-    .await?;
     let harmless: BTreeSet<u32> = called
         .values()
         .flatten()
@@ -361,12 +355,23 @@ async fn made(link: &mut Link, called: &BTreeMap<Name, Vec<Function>>) -> Result
         .filter(|(_, function)| !harmless.contains(&number(*function)));
     made.unknown = unknown.map(|(view, _)| number(view)).collect();
     made.generated = generated(link).await?;
-    made.foreign = foreign.into_iter().map(|(table,)| number(table)).collect();
+    made.foreign = foreign(link).await?;
     made.inherits = inherited
         .into_iter()
         .map(|(child, parent)| (number(child), number(parent)))
         .collect();
     Ok(made)
+}
+
+/// Foreign tables, of every schema.
+async fn foreign(link: &mut Link) -> Result<BTreeSet<u32>, Refusal> {
+    let found: Vec<(i64,)> = rows(
+        link,
+        "SELECT c.oid::pg_catalog.int8 FROM pg_catalog.pg_class c WHERE c.relkind = 'f' LIMIT 400001",
+        &[],
+    )
+    .await?;
+    Ok(found.into_iter().map(|(table,)| number(table)).collect())
 }
 
 /// Generated columns, and each column that one is made of. Which of the two it is that depends on the other, the

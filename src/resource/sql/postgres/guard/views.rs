@@ -86,27 +86,16 @@ impl Choice {
             (None, None) => self.shown(select.get("target_list")),
             _ => false,
         };
-        let rest = select.fields.iter().filter(|(name, _)| !SHOWN.contains(name));
-        understood
-            && rest
-                .map(|(_, value)| self.all(value))
-                .fold(true, |all, one| all && one)
+        let mut rest = select.fields.iter().filter(|(name, _)| !SHOWN.contains(name));
+        understood && rest.all(|(_, value)| self.all(value))
     }
 
     /// What is shown decides about nothing, but for subqueries and the order that a window needs.
     fn shown(&mut self, tree: &Tree) -> bool {
         match tree {
             Tree::Node(node) if ["SubLink", "WindowDef", "SelectStmt"].contains(&node.kind) => self.all(tree),
-            Tree::Node(node) => {
-                let fields = node.fields.iter();
-                fields
-                    .map(|(_, value)| self.shown(value))
-                    .fold(true, |all, one| all && one)
-            }
-            Tree::List(items) => items
-                .iter()
-                .map(|one| self.shown(one))
-                .fold(true, |all, one| all && one),
+            Tree::Node(node) => node.fields.iter().all(|(_, value)| self.shown(value)),
+            Tree::List(items) => items.iter().all(|one| self.shown(one)),
             _ => true,
         }
     }
@@ -114,17 +103,8 @@ impl Choice {
     /// Every column below counts.
     fn all(&mut self, tree: &Tree) -> bool {
         match tree {
-            Tree::Node(node) => {
-                let fields = node.fields.iter();
-                self.note(node)
-                    && fields
-                        .map(|(_, value)| self.all(value))
-                        .fold(true, |all, one| all && one)
-            }
-            Tree::List(items) => items
-                .iter()
-                .map(|one| self.all(one))
-                .fold(true, |all, one| all && one),
+            Tree::Node(node) => self.note(node) && node.fields.iter().all(|(_, value)| self.all(value)),
+            Tree::List(items) => items.iter().all(|one| self.all(one)),
             _ => true,
         }
     }
