@@ -72,8 +72,7 @@ impl Choice {
         const SHOWN: [&str; 3] = ["target_list", "larg", "rarg"];
         let sorted = ["sort_clause", "limit_count", "limit_offset", "group_clause"];
         let by_place = |field: &&str| select.list(field).iter().any(has_constant);
-        let counts =
-            counts || !select.list("distinct_clause").is_empty() || sorted.iter().any(|one| by_place(&one));
+        let counts = counts || !select.list("distinct_clause").is_empty() || sorted.iter().any(by_place);
         let arms = (select.node("larg"), select.node("rarg"));
         let understood = match arms {
             (Some(left), Some(right)) => {
