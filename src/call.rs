@@ -411,6 +411,8 @@ pub struct ResourceCard {
 /// A checked request: typed, canonical, and nothing has run.
 #[derive(Debug, Clone)]
 pub struct Invocation {
+    /// Which call it is of: the journal's records carry it, and so does what a target logs of the call.
+    pub call_id: CallId,
     /// The tool's name (built in or declared).
     pub tool: String,
     /// Whose call it is (`<issuer>#<subject>`): what a resource keeps for one user is kept by this.

@@ -27,6 +27,19 @@ pub enum Resource {
     Shell(Box<shell::Folder>),
 }
 
+impl Resource {
+    /// Why every call is refused, as far as that is known without asking anybody.
+    fn refused(&self) -> Option<Refusal> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => database.refused(),
+            #[cfg(feature = "mysql")]
+            Self::Mysql(database) => database.refused(),
+            _ => None,
+        }
+    }
+}
+
 /// The configured resources, by name.
 #[derive(Debug, Default)]
 pub struct Resources(BTreeMap<String, (ResourceCard, Resource)>);
@@ -42,6 +55,31 @@ impl Resources {
                 .map(|(card, resource)| (card.name.clone(), (card, resource)))
                 .collect(),
         )
+    }
+
+    /// Looks at every database whose masks are in the database itself, before anybody asks: one that is not as the
+    /// configuration says is refused from the start, and the log says why. One that does not answer is looked at by the
+    /// first call that reaches it.
+    pub async fn look(&self) {
+        #[cfg(feature = "mysql")]
+        {
+            let each = self.0.iter().filter_map(|(name, (_, resource))| match resource {
+                Resource::Mysql(database) => Some(async move { (name, database.look().await) }),
+                _ => None,
+            });
+            for (resource, looked) in futures::future::join_all(each).await {
+                if let Err(refusal) = looked {
+                    let why = refusal.detail.unwrap_or(refusal.message);
+                    tracing::error!(resource, "refused at start: {why}");
+                }
+            }
+        }
+    }
+
+    /// Each resource, and whether every call to it is refused as it is.
+    pub fn refused(&self) -> impl Iterator<Item = (&str, bool)> {
+        let each = self.0.iter();
+        each.map(|(name, (_, resource))| (name.as_str(), resource.refused().is_some()))
     }
 
     /// What a request would touch, by the adapter that would execute it. Runs nothing.
@@ -177,10 +215,9 @@ impl Resources {
         let mut wanted = self
             .0
             .values()
-            .map(|(card, _)| card)
-            .filter(|card| permit.resources().contains(&card.name))
-            .filter(|card| request.kind.is_none_or(|kind| kind == card.kind))
-            .filter(|card| request.cursor.as_ref().is_none_or(|after| card.name > *after));
+            .filter(|(card, _)| permit.resources().contains(&card.name))
+            .filter(|(card, _)| request.kind.is_none_or(|kind| kind == card.kind))
+            .filter(|(card, _)| request.cursor.as_ref().is_none_or(|after| card.name > *after));
         let resources: Vec<ResourceEntry> = wanted.by_ref().take(limit).map(entry).collect();
         let more = wanted.next().is_some();
         let last = resources.last().map(|entry| entry.name.clone());
@@ -192,11 +229,12 @@ impl Resources {
     }
 }
 
-fn entry(card: &ResourceCard) -> ResourceEntry {
+fn entry((card, resource): &(ResourceCard, Resource)) -> ResourceEntry {
     ResourceEntry {
         name: card.name.clone(),
         kind: card.kind.as_str().to_owned(),
         description: card.description.clone(),
         labels: card.labels.iter().cloned().collect(),
+        unavailable: resource.refused().map(|refusal| refusal.message),
     }
 }

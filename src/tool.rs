@@ -207,6 +207,7 @@ impl Tools {
         let tool = self.find(&arrival.tool, visible)?;
         let typed = self.typed(tool, &arrival.call_id, &arrival.arguments, visible)?;
         Ok(Invocation {
+            call_id: arrival.call_id.clone(),
             user: arrival.principal.user.id(),
             session: arrival.principal.session.id.clone(),
             request_key: request_key(arrival, tool, &typed),

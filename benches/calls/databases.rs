@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, Row};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tollgate::call::request::SqlQuery;
-use tollgate::call::{Action, Hash, Invocation, Limits, Request};
+use tollgate::call::{Action, CallId, Hash, Invocation, Limits, Request};
 use tollgate::clock::{System, World};
 use tollgate::resource::sql::postgres::{Database, Spec};
 use tollgate::resource::sql::{ColumnsDefault, MaskStyle};
@@ -150,6 +150,7 @@ async fn guard(postgres: &Postgres, world: &dyn World, plan: Plan) -> Result<()>
 
 async fn inspect(database: &Database, statement: &str) -> Result<()> {
     let invocation = Invocation {
+        call_id: CallId::new(1, &[7; 10]),
         user: "bench#person".to_owned(),
         session: String::new(),
         tool: "sql_query".to_owned(),

@@ -168,6 +168,7 @@ impl App {
         if let Some(facade) = &self.facade {
             spec.annexes.push(facade.clone());
         }
+        self.gate.resources.look().await;
         let keeper = self.keep_journal();
         let stop = CancellationToken::new();
         let mut tellers = self.tell(stop.clone())?;
@@ -197,6 +198,7 @@ impl App {
     /// What the transport or the journal says.
     pub async fn stdio(self, shutdown: CancellationToken) -> Result<()> {
         use crate::transport::stdio;
+        self.gate.resources.look().await;
         let keeper = self.keep_journal();
         let principal = self.gate.identity.local();
         let spec = stdio::StdioSpec::new(self.world.clone());

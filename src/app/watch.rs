@@ -66,6 +66,14 @@ impl Watching {
             "Credentials of agents that were not accepted.",
         )
         .sample(&[], meter.rejected() as f64);
+        page.family(
+            "tollgate_resource_refused",
+            Kind::Gauge,
+            "1 while every call to a resource is refused, because its database is not as the configuration says or away.",
+        );
+        for (resource, is_refused) in self.gate.resources.refused() {
+            page.sample(&[("resource", resource)], f64::from(u8::from(is_refused)));
+        }
         let (taken, seats) = self.gate.seats.taken();
         page.family("tollgate_seats_taken", Kind::Gauge, "Calls under way.")
             .sample(&[], taken as f64);

@@ -124,6 +124,7 @@ async fn met(ask: Ask, arrival: &Arrival, person: &Person) -> Result<Evidence, R
         cursor: None,
     });
     let invocation = Invocation {
+        call_id: arrival.call_id.clone(),
         user: "local#1@host".to_owned(),
         session: "one".to_owned(),
         tool: arrival.tool.clone(),

@@ -235,6 +235,7 @@ pub(super) fn arrival(world: &dyn World, tool: &str, arguments: &Value) -> Arriv
 
 pub(super) fn invocation(arrival: &Arrival, action: Action) -> (Invocation, Facts) {
     let invocation = Invocation {
+        call_id: arrival.call_id.clone(),
         user: "local#1@host".to_owned(),
         session: "one".to_owned(),
         tool: arrival.tool.clone(),

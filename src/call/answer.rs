@@ -104,6 +104,9 @@ pub struct ResourceEntry {
     pub description: String,
     /// Configured labels.
     pub labels: Vec<String>,
+    /// Why every call to it is refused, while it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
 }
 
 /// `file_list`.

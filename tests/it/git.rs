@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tollgate::call::request::FileRead;
-use tollgate::call::{Action, Code, Hash, Invocation, Limits, Request, Target};
+use tollgate::call::{Action, CallId, Code, Hash, Invocation, Limits, Request, Target};
 use tollgate::resource::git::{DEFAULT_HIDDEN, Repository, Spec};
 
 #[expect(
@@ -59,6 +59,7 @@ fn spec(path: &Path) -> Spec {
 
 fn read(path: &str) -> Invocation {
     Invocation {
+        call_id: CallId::new(1, &[7; 10]),
         user: "local#1@host".to_owned(),
         session: "one".to_owned(),
         tool: "file_read".to_owned(),

@@ -2,6 +2,7 @@
 //! mask stage. What needs the inside is tested beside the adapter.
 
 mod attack;
+mod called;
 mod changes;
 mod catalogue;
 mod changed_twins;
@@ -13,6 +14,8 @@ mod lookup;
 mod lost;
 mod operator;
 mod people;
+mod reached;
+mod standing;
 mod tls;
 mod tokens;
 mod twins;
@@ -87,6 +90,42 @@ impl LastLook for Nothing {
     fn progress<'a>(&'a self, _: &'a str) -> futures::future::BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// A call as it arrives.
+fn asked(
+    id: &CallId,
+    groups: &[&str],
+    request: Request,
+    cancel: &CancellationToken,
+) -> (Invocation, Arrival) {
+    let (tool, action) = match &request {
+        Request::SqlQuery(_) => ("sql_query", Action::SqlRead),
+        Request::SqlSchema(_) => ("sql_schema", Action::Describe),
+        _ => ("sql_execute", Action::SqlWrite),
+    };
+    let user = principal(groups);
+    let invocation = Invocation {
+        call_id: id.clone(),
+        user: user.user.id(),
+        session: String::new(),
+        tool: tool.to_owned(),
+        action,
+        resource: Some("shop".to_owned()),
+        arguments: json!({}),
+        request_key: Hash::of(format!("{request:?}").as_bytes()),
+        request,
+    };
+    let arrival = Arrival {
+        hold: None,
+        call_id: id.clone(),
+        principal: user,
+        transport: Transport::Http,
+        tool: tool.to_owned(),
+        arguments: serde_json::Map::new(),
+        cancel: cancel.clone(),
+    };
+    (invocation, arrival)
 }
 
 fn card() -> ResourceCard {
@@ -209,32 +248,8 @@ impl Stand {
         cancel: &CancellationToken,
         between: impl FnOnce(),
     ) -> Value {
-        let (tool, action) = match &request {
-            Request::SqlQuery(_) => ("sql_query", Action::SqlRead),
-            Request::SqlSchema(_) => ("sql_schema", Action::Describe),
-            _ => ("sql_execute", Action::SqlWrite),
-        };
         let id = CallId::new(1, &[7; 10]);
-        let user = principal(groups);
-        let invocation = Invocation {
-            user: user.user.id(),
-            session: String::new(),
-            tool: tool.to_owned(),
-            action,
-            resource: Some("shop".to_owned()),
-            arguments: json!({}),
-            request_key: Hash::of(format!("{request:?}").as_bytes()),
-            request,
-        };
-        let arrival = Arrival {
-            hold: None,
-            call_id: id.clone(),
-            principal: user,
-            transport: Transport::Http,
-            tool: tool.to_owned(),
-            arguments: serde_json::Map::new(),
-            cancel: cancel.clone(),
-        };
+        let (invocation, arrival) = asked(&id, groups, request, cancel);
         let answered = async {
             let facts = self.resources.inspect(&invocation, cancel).await?;
             let rules = self.policies.current();

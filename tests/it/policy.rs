@@ -131,6 +131,7 @@ impl Call {
                 cancel: CancellationToken::new(),
             },
             invocation: Invocation {
+                call_id: CallId::new(1, &[7; 10]),
                 user: "local#1@host".to_owned(),
                 session: "one".to_owned(),
                 tool: tool.to_owned(),

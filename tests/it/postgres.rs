@@ -1,6 +1,7 @@
 //! PostgreSQL through its public face, against real servers: inspection, a decision by policies, the run, the
 //! mask stage. What needs the inside is tested beside the adapter.
 
+mod called;
 mod catalogue;
 mod classify;
 mod changes;
@@ -15,6 +16,7 @@ mod operator;
 mod oracles;
 mod people;
 mod plans;
+mod reached;
 mod tls;
 mod tokens;
 pub(crate) mod twins;
@@ -100,6 +102,7 @@ fn asked(groups: &[&str], request: Request, cancel: &CancellationToken) -> (Invo
     };
     let user = principal(groups);
     let invocation = Invocation {
+        call_id: CallId::new(1, &[7; 10]),
         user: user.user.id(),
         session: String::new(),
         tool: tool.to_owned(),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use tollgate::call::request::{SqlQuery, SqlSchema};
-use tollgate::call::{Action, Code, Hash, Invocation, Limits, Request, Target};
+use tollgate::call::request::{SqlExecute, SqlQuery, SqlSchema};
+use tollgate::call::{Action, CallId, Code, Hash, Invocation, Limits, Request, Target};
 use tollgate::clock::System;
 use tollgate::resource::sql::sqlite::{Database, Spec};
 use tollgate::resource::sql::{ColumnsDefault, MaskStyle};
@@ -43,6 +43,7 @@ fn spec(folder: &tempfile::TempDir) -> Spec {
 
 fn invocation(action: Action, request: Request) -> Invocation {
     Invocation {
+        call_id: CallId::new(1, &[7; 10]),
         user: "local#1@host".to_owned(),
         session: "one".to_owned(),
         tool: "sql_query".to_owned(),
@@ -131,4 +132,63 @@ async fn what_is_not_a_read_is_refused_before_policy_is_asked() {
         .await
         .unwrap_err();
     assert_eq!(refusal.code, Code::StatementRefused);
+}
+
+/// A policy about a table holds for every view of it.
+#[tokio::test]
+async fn tables_are_those_behind_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = spec(&folder);
+    let file = rusqlite::Connection::open(&spec.path).unwrap();
+    file.execute_batch(
+        "CREATE VIEW cities AS SELECT city FROM people; CREATE VIEW again AS SELECT city FROM cities",
+    )
+    .unwrap();
+    drop(file);
+    let database = Database::open(spec, Arc::new(System::new())).unwrap();
+    let cancel = CancellationToken::new();
+    let facts = database
+        .inspect(&query("SELECT count(*) FROM again"), &cancel)
+        .await;
+    let tables = facts.unwrap().sql.unwrap().tables;
+    assert!(
+        tables.contains("people") && tables.contains("again"),
+        "{tables:?}"
+    );
+}
+
+#[tokio::test]
+async fn two_statements_in_any_argument_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(spec(&folder), Arc::new(System::new())).unwrap();
+    let cancel = CancellationToken::new();
+    let second = "DELETE FROM people";
+    for joint in ["; ", ";", " ;\n", "; --\n", ";/**/", "; COMMIT; "] {
+        for first in [
+            "SELECT 1",
+            "SELECT city FROM people",
+            "DELETE FROM people WHERE id = 1",
+        ] {
+            let text = format!("{first}{joint}{second}");
+            let change = Request::SqlExecute(SqlExecute {
+                resource: "shop".to_owned(),
+                statement: text.clone(),
+                parameters: None,
+                reason: None,
+            });
+            for asked in [query(&text), invocation(Action::SqlWrite, change)] {
+                let refusal = database.inspect(&asked, &cancel).await.unwrap_err();
+                assert_eq!(refusal.code, Code::StatementRefused, "{text}: {refusal:?}");
+            }
+        }
+    }
+    let asked = SqlSchema {
+        resource: "shop".to_owned(),
+        table: Some(format!("people; {second}")),
+    };
+    let facts = database
+        .inspect(&invocation(Action::Describe, Request::SqlSchema(asked)), &cancel)
+        .await
+        .unwrap();
+    assert!(facts.classified.is_empty(), "no table has such a name");
 }

@@ -245,7 +245,9 @@ impl Bench {
         let Value::Object(sent) = arguments.clone() else {
             unreachable!("an object")
         };
+        let call_id = CallId::new(self.clock.now().0, &random);
         let invocation = Invocation {
+            call_id: call_id.clone(),
             user: user.id(),
             session: "one".to_owned(),
             tool: "sql_execute".to_owned(),
@@ -262,7 +264,7 @@ impl Bench {
         };
         Call {
             arrival: Arrival {
-                call_id: CallId::new(self.clock.now().0, &random),
+                call_id,
                 principal: Principal {
                     user,
                     agent: Agent {

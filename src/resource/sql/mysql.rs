@@ -22,12 +22,14 @@ mod ours;
 mod parameters;
 mod probe;
 mod query;
+mod reach;
 mod refusals;
 mod report;
 mod rights;
 mod role;
 mod sampling;
 mod schema;
+mod standing;
 mod tables;
 mod tokens;
 mod unmade;
@@ -142,6 +144,8 @@ pub struct Database {
     writes: Option<Arc<Pool>>,
     world: Arc<dyn World>,
     known: Mutex<Option<Arc<Loaded>>>,
+    /// Why the server could not be looked at, until it was.
+    away: Mutex<Option<Refusal>>,
 }
 
 impl Database {
@@ -168,6 +172,7 @@ impl Database {
             world,
             spec: Arc::new(spec),
             known: Mutex::default(),
+            away: Mutex::default(),
         })
     }
 
@@ -273,7 +278,7 @@ impl Database {
                 let order = query::Order {
                     request: &request,
                     limits,
-                    call: invocation.request_key.hex().chars().take(24).collect(),
+                    call: &invocation.call_id,
                 };
                 let output = query::run(link, &order, &checked).await;
                 self.of_one_catalog(link, version, output).await
@@ -321,6 +326,12 @@ impl Database {
     /// The catalogue as it is now. Tells the server who asks.
     async fn fresh(&self, link: &mut Link, invocation: &Invocation) -> Result<Arc<Loaded>, Refusal> {
         let version = probe::ask(link, &self.spec, &invocation.user).await?;
+        self.of_version(link, version).await
+    }
+
+    /// The catalogue of this version, as the server has it.
+    async fn of_version(&self, link: &mut Link, version: String) -> Result<Arc<Loaded>, Refusal> {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known.filter(|known| known.catalog.version == version) {
             return Ok(known);

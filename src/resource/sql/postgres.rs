@@ -9,6 +9,7 @@
 mod anatomy;
 mod catalog;
 mod change;
+mod choosing;
 mod commit;
 mod ddl;
 mod dependents;
@@ -24,6 +25,7 @@ mod oracle;
 mod parameters;
 mod probe;
 mod query;
+mod reach;
 mod refusals;
 mod report;
 mod returning;
@@ -264,6 +266,12 @@ impl Database {
         }
     }
 
+    /// Why every call is refused, as it was seen last. Nobody is asked.
+    #[must_use]
+    pub fn refused(&self) -> Option<Refusal> {
+        self.known()?.loaded.fit(self.spec.privileged).err()
+    }
+
     fn known(&self) -> Option<Arc<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -276,7 +284,7 @@ impl Database {
         seconds: u64,
     ) -> Result<Arc<Loaded>, Refusal> {
         let voice = Voice {
-            call: invocation.request_key.hex().chars().take(24).collect(),
+            call: Some(invocation.call_id.clone()),
             user: invocation.user.clone(),
             session: invocation.session.clone(),
             seconds,

@@ -326,6 +326,7 @@ fn every_shape_has_its_text_form() {
                 kind: "sqlite".into(),
                 description: "orders".into(),
                 labels: vec!["pii".into(), "prod".into()],
+                unavailable: None,
             }],
         }),
         answer(FileListing {

@@ -89,7 +89,7 @@ async fn without_anything_classified_the_tables_themselves_are_read() {
         &[],
     )
     .await;
-    server.sql("shop", "GRANT SELECT ON shop.* TO reader");
+    server.sql("shop", "GRANT SELECT, SHOW VIEW ON shop.* TO reader");
     let stand = Stand::bare(server, |spec| {
         spec.columns_default = ColumnsDefault::Show;
         spec.columns = PUBLIC

@@ -60,6 +60,7 @@ pub(super) fn execute(statement: &str, parameters: Option<Value>) -> Request {
 fn asked(request: Request, cancel: &CancellationToken) -> (Invocation, Arrival) {
     let user = principal(&["analyst"]);
     let invocation = Invocation {
+        call_id: CallId::new(1, &[7; 10]),
         user: user.user.id(),
         session: String::new(),
         tool: "sql_execute".to_owned(),

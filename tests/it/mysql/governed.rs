@@ -34,7 +34,7 @@ fn printed(folder: &std::path::Path, arguments: &[&str]) -> String {
 }
 
 /// A server with the shop, made ready by what the program prints, and a Tollgate whose resource `records` it is.
-async fn stand() -> (Mysql, Governed) {
+pub(super) async fn stand() -> (Mysql, Governed) {
     let server = server(&[SHOP], &[]).await;
     let (account, password) = WRITES;
     server.sql(

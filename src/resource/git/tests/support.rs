@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{Repository, Spec};
 use crate::call::request::{FileList, FileRead, FileSearch};
-use crate::call::{Action, Code, Facts, Hash, Invocation, Limits, RawOutput, Refusal, Request};
+use crate::call::{Action, CallId, Code, Facts, Hash, Invocation, Limits, RawOutput, Refusal, Request};
 
 pub(super) const LIMITS: Limits = Limits {
     rows: 100_000,
@@ -250,6 +250,7 @@ impl Answer {
 
 pub(super) fn invocation(action: Action, request: Request) -> Invocation {
     Invocation {
+        call_id: CallId::new(1, &[7; 10]),
         user: "local#1@host".to_owned(),
         session: "one".to_owned(),
         tool: "tool".to_owned(),

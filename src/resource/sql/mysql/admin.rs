@@ -12,7 +12,7 @@ use super::ours::{self, There, account, legible};
 use super::probe::{self, GROUND, LEDGER, NOW, PLAN};
 use super::tables::{self, text};
 use super::tokens::{self, DEFINER};
-use super::{Database, Spec, masks, refusals};
+use super::{Database, Spec, masks, reach, refusals};
 use crate::call::{Code, Refusal};
 use crate::resource::sql::address::decoded;
 use crate::secret::Secret;
@@ -122,6 +122,7 @@ async fn views(conn: &mut MySqlConnection, spec: &Spec) -> Result<Views, Refusal
     }
     let folded = tables::folded(conn).await?;
     tables::classify(spec, folded, &mut relations).map_err(unmakeable)?;
+    reach::learn(conn, spec, &mut relations).await?;
     let there = ours::there(conn, spec, &relations).await?;
     let there = there.map_err(unmakeable)?;
     let question = "SELECT Host FROM mysql.user WHERE User = ? ORDER BY Host";
@@ -206,7 +207,10 @@ fn prepared(spec: &Spec) -> Vec<String> {
         canary("縡"),
         format!("CREATE DATABASE IF NOT EXISTS {place} CHARACTER SET utf8mb4"),
         format!("CREATE USER IF NOT EXISTS {DEFINER} ACCOUNT LOCK"),
-        format!("GRANT SELECT ON {}.* TO {DEFINER}", pattern(&spec.database())),
+        format!(
+            "GRANT SELECT, SHOW VIEW ON {}.* TO {DEFINER}",
+            pattern(&spec.database())
+        ),
         format!(
             "CREATE TABLE IF NOT EXISTS {place}.{PLAN} (relation VARCHAR(64) NOT NULL PRIMARY KEY, plan LONGTEXT NOT NULL, \
              made CHAR(64) NOT NULL) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
@@ -265,15 +269,18 @@ fn planned(spec: &Spec, relation: &Relation) -> Result<String, Refusal> {
     ))
 }
 
-/// What columns there are, as the account of the views sees them.
+/// What columns there are, and how views are made, as the account of the masking views sees them.
 fn now(spec: &Spec) -> String {
     let database = literal(&spec.database());
     format!(
         "CREATE OR REPLACE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{NOW} AS\n  \
          SELECT TABLE_NAME AS table_name, ORDINAL_POSITION AS at, COLUMN_NAME AS column_name, COLUMN_TYPE AS column_type,\n    \
          CONCAT_WS('/', IS_NULLABLE, COLUMN_KEY, EXTRA) AS extra\n  \
-         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}{}",
+         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}\n  \
+         UNION ALL SELECT TABLE_NAME, 0, '', {}, ''\n  \
+         FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {database}{}",
         quoted(&spec.views),
+        reach::DIGEST,
         match tokens::wanted(spec) {
             true => tokens::seen(spec),
             false => String::new(),

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::guard::views::Made;
+use super::reach::Closed;
 use crate::call::ClassifiedColumn;
 use crate::resource::sql::MaskStyle;
 
@@ -21,6 +23,8 @@ pub(super) struct Catalog {
     pub(super) folded: bool,
     /// Relations that exist for an agent, by name (lower case where `folded`).
     pub(super) relations: BTreeMap<String, Relation>,
+    /// Views that no statement may name, in the same way, and why.
+    pub(super) closed: BTreeMap<String, Closed>,
 }
 
 /// A table or a view.
@@ -32,6 +36,9 @@ pub(super) struct Relation {
     pub(super) view: bool,
     /// The storage engine of a table (`InnoDB`); views have none.
     pub(super) engine: Option<String>,
+    /// How a view of the database's own is made, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) made: Option<Made>,
     /// In order.
     pub(super) columns: Vec<Column>,
 }

@@ -12,7 +12,7 @@ use super::ground::{Columns, Ground};
 use super::guard::{self, Checked, Chosen, Mode, Which};
 use super::impact::{Bound, Scene};
 use super::keys::RowKey;
-use super::link::{Link, Pool, is_mariadb, quoted};
+use super::link::{Link, Pool, comment, is_mariadb, quoted};
 use super::loader::Loaded;
 use super::oracle::{Around, Deed, Reach};
 use super::{Database, Spec, parameters, probe, refusals, rights, unmade, writing};
@@ -261,10 +261,9 @@ impl<'a> Order<'a> {
         })
     }
 
-    /// `[a-z0-9]`, of our making: stands before the statement in the server's log.
+    /// Stands before everything that is made of the statement.
     fn comment(&self) -> String {
-        let call: String = self.invocation.request_key.hex().chars().take(24).collect();
-        format!("/* tollgate {call} */")
+        comment(&self.invocation.call_id)
     }
 }
 
@@ -453,7 +452,8 @@ impl Database {
 /// Has the server read the text, whose mistakes depend on nothing that is stored; and stops the clock, so that the rows
 /// are chosen at the same time as they are changed.
 async fn prepared(link: &mut Link, plan: &Plan, order: &Order<'_>) -> Result<(), Refusal> {
-    let text = sqlx::AssertSqlSafe(plan.checked.sql.clone()).into_sql_str();
+    let text = format!("{} {}", order.comment(), plan.checked.sql);
+    let text = sqlx::AssertSqlSafe(text).into_sql_str();
     let read = link.conn()?.prepare(text).await;
     if let Err(error) = read {
         return Err(match unmade::number(&error) {

@@ -17,6 +17,7 @@ mod scope;
 mod text;
 mod types;
 mod verify;
+pub(super) mod views;
 mod walk;
 
 #[cfg(any(test, fuzzing))]

@@ -9,7 +9,7 @@ use super::guard::Checked;
 use super::link::{Link, is_mariadb, quoted};
 use super::probe::{self, NOW, PLAN, Texts};
 use super::tables::{self, text};
-use super::{Spec, refusals, role, tokens};
+use super::{Spec, reach, refusals, role, tokens};
 use crate::call::Refusal;
 
 /// One version of a catalogue, and what belongs to it.
@@ -66,10 +66,15 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<
             }
             planned(link, spec, folded).await?
         }
-        false => direct(spec, folded, seen),
+        false => {
+            let mut seen = seen;
+            reach::learn(link.conn()?, spec, &mut seen).await?;
+            direct(spec, folded, seen)
+        }
     };
     let key = |name: String| if folded { name.to_lowercase() } else { name };
-    let catalog = Catalog {
+    let mut catalog = Catalog {
+        closed: BTreeMap::new(),
         version: version.to_owned(),
         database: spec.database(),
         place: spec.place(),
@@ -79,6 +84,7 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<
             .map(|(name, relation)| (key(name), relation))
             .collect(),
     };
+    catalog.closed = reach::closed(&catalog, spec);
     Ok(Loaded {
         catalog,
         findings,
@@ -134,7 +140,12 @@ async fn planned(link: &mut Link, spec: &Spec, folded: bool) -> Result<Found, Re
     let found = compare(spec, folded, &plan, (!blind).then_some(&now), &views)
         .and_then(|found| tokens::installed(spec, &ours, blind).map(|()| found));
     Ok(match found {
-        Ok(relations) => (relations, None),
+        Ok(mut relations) => {
+            if blind {
+                relations.values_mut().for_each(|relation| relation.made = None); // it may be another by now
+            }
+            (relations, None)
+        }
         Err(problem) => (BTreeMap::new(), Some(format!("{problem}; {}", remedy(spec)))),
     })
 }
@@ -174,9 +185,14 @@ fn compare(
             "the masking view {name} has other classes than the configuration"
         ));
     }
-    let Some(now) = now else {
-        return Ok(wanted);
-    };
+    if let Some(now) = now {
+        described(&planned, now)?;
+    }
+    Ok(wanted)
+}
+
+/// Whether tables and views are what they were when the plan was made.
+fn described(planned: &BTreeMap<String, Relation>, now: &[Texts]) -> Result<(), String> {
     let mut columns: BTreeMap<String, Vec<(String, String, bool)>> = BTreeMap::new();
     for row in now {
         let column = (text(row, 1), text(row, 2), !text(row, 3).is_empty());
@@ -190,17 +206,24 @@ fn compare(
                 column.generated,
             )
         };
-        relation.columns.iter().map(each).collect()
+        let made = relation.made.iter();
+        let made = made.map(|made| (String::new(), made.digest.clone(), false));
+        made.chain(relation.columns.iter().map(each)).collect()
     };
-    for (name, relation) in &planned {
-        if columns.remove(name) != Some(of_plan(relation)) {
-            return Err(format!(
-                "{name} has other columns than when its masking view was made"
-            ));
+    for (name, relation) in planned {
+        let mut there = columns.remove(name).unwrap_or_default();
+        if relation.made.is_none() {
+            there.retain(|(column, ..)| !column.is_empty()); // of a view of which nothing is available anyway
+        }
+        if there != of_plan(relation) {
+            return Err(match relation.made.is_some() {
+                true => format!("the view {name} is made otherwise than when its masking view was"),
+                false => format!("{name} has other columns than when its masking view was made"),
+            });
         }
     }
     match columns.keys().next() {
         Some(name) => Err(format!("{name} has no masking view yet")),
-        None => Ok(wanted),
+        None => Ok(()),
     }
 }

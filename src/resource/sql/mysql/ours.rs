@@ -140,7 +140,7 @@ fn reads(line: &str) -> bool {
             object if object.starts_with("FUNCTION ") => only(&["EXECUTE"]),
             object => {
                 let system = system.iter().any(|own| object.starts_with(own));
-                only(&["SELECT", "TRIGGER"]) && object.starts_with('`') && !system
+                only(&["SELECT", "SHOW VIEW", "TRIGGER"]) && object.starts_with('`') && !system
             }
         }
 }
@@ -193,6 +193,7 @@ mod tests {
             ("GRANT USAGE ON *.* TO `tollgate_views`@`localhost`", true),
             ("GRANT SELECT ON `shop`.* TO `tollgate_views`@`localhost`", true),
             ("GRANT SELECT, TRIGGER ON `shop`.* TO `t`@`localhost`", true),
+            ("GRANT SELECT, SHOW VIEW ON `shop`.* TO `t`@`localhost`", true),
             ("GRANT SUPER ON *.* TO `t`@`localhost`", false),
             (
                 "GRANT SELECT ON `shop_tollgate_key`.`tollgate_key` TO `tollgate_views`@`localhost`",

@@ -8,10 +8,10 @@ use sqlx::mysql::{MySqlColumn, MySqlRow};
 use sqlx::{Column, Executor, Row, SqlSafeStr, Statement, TypeInfo};
 
 use super::guard::Checked;
-use super::link::Link;
+use super::link::{Link, comment};
 use super::{parameters, refusals, values};
 use crate::call::request::SqlQuery;
-use crate::call::{ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
+use crate::call::{CallId, ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
 use crate::resource::sql::pages::{Answer, Filling, Head, Page};
 use crate::resource::sql::streams::unwatched;
 
@@ -20,8 +20,7 @@ use crate::resource::sql::streams::unwatched;
 pub(super) struct Order<'a> {
     pub(super) request: &'a SqlQuery,
     pub(super) limits: Limits,
-    /// `[a-z0-9]`, of our making: stands before the statement in the server's log.
-    pub(super) call: String,
+    pub(super) call: &'a CallId,
 }
 
 /// Runs what was checked, in the transaction of the link.
@@ -31,7 +30,7 @@ pub(super) struct Order<'a> {
 pub(super) async fn run(link: &mut Link, order: &Order<'_>, checked: &Checked) -> Result<RawOutput, Refusal> {
     let page = Page::of(order.request, order.limits)?;
     let arguments = parameters::bind(checked, order.request.parameters.as_ref())?;
-    let text = format!("/* tollgate {} */ {}", order.call, checked.sql);
+    let text = format!("{} {}", comment(order.call), checked.sql);
     let statement = order.request.statement.as_str();
     let mut filling = Filling::new(&page);
     link.busy = true;

@@ -128,7 +128,7 @@ impl Database {
                     self.spec.name
                 ),
             ),
-            false => ("SELECT", String::new()),
+            false => ("SELECT, SHOW VIEW", String::new()), // so that what views read is known
         };
         format!(
             "-- As an administrator. '%' is any host: name Tollgate's where you can, in every line.\n\

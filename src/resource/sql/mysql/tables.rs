@@ -36,6 +36,7 @@ pub(super) async fn read(
             name: name.clone(),
             view: text(&row, 1) == "VIEW",
             engine: row.get(2).cloned().flatten(),
+            made: None,
             columns: Vec::new(),
         };
         relations.insert(name, relation);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::guard::Masks;
+use super::reach::Beyond;
 use crate::call::ClassifiedColumn;
 use crate::resource::sql::MaskStyle;
 
@@ -26,6 +27,10 @@ pub(super) struct Catalog {
     pub(super) operators: BTreeSet<String>,
     /// What stands in the place of relations, as the guard read it.
     pub(super) masks: Masks,
+    /// What is reached beside what is named.
+    pub(super) beyond: Beyond,
+    /// Views that no statement may name, by `pg_class.oid`: what is masked chooses their rows.
+    pub(super) closed: BTreeSet<u32>,
 }
 
 /// A table, or what looks like one.
@@ -110,6 +115,13 @@ impl Catalog {
     /// `table.column`, as in the configuration, in policies and in answers.
     pub(super) fn shown_column(&self, relation: &Relation, column: &Column) -> String {
         format!("{}.{}", self.shown(relation), column.name)
+    }
+
+    /// How policies call a relation and all that is reached with it.
+    pub(super) fn reached(&self, relation: &Relation) -> BTreeSet<String> {
+        let mut all = self.beyond.tables(relation.oid);
+        all.insert(self.shown(relation));
+        all
     }
 
     /// The classified columns of a relation.

@@ -219,7 +219,8 @@ impl Plan {
             let relation = relation(loaded, oid).ok_or_else(|| {
                 unmade::out_of_reach().detail("it would change a table that agents do not have")
             })?;
-            self.checked.facts.tables.insert(loaded.catalog.shown(relation));
+            let reached = loaded.catalog.reached(relation);
+            self.checked.facts.tables.extend(reached);
             self.checked
                 .classified
                 .extend(loaded.catalog.classified(relation));

@@ -84,6 +84,9 @@ pub(super) async fn plan(
         emptied: Vec::new(),
     };
     plan.emptied = plan.emptied(loaded)?;
+    let emptied = plan.emptied.iter();
+    let emptied = emptied.flat_map(|table| loaded.catalog.reached(table));
+    plan.definition.facts.tables.extend(emptied);
     plan.tells_nothing(loaded, spec)?;
     plan.runs_nothing(link, spec).await?;
     dependents::may(link, &plan.definition, spec, &definer.account).await?;
@@ -437,7 +440,7 @@ impl Database {
     async fn begin(&self, link: &mut Link, order: &Order<'_>) -> Result<(), Refusal> {
         let invocation = order.invocation;
         let voice = Voice {
-            call: invocation.request_key.hex().chars().take(24).collect(),
+            call: Some(invocation.call_id.clone()),
             user: invocation.user.clone(),
             session: invocation.session.clone(),
             seconds: order.limits.seconds,

@@ -27,6 +27,7 @@ mod shapes;
 mod text;
 mod tree;
 mod verify;
+mod views;
 mod walk;
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub(super) use functions::{FunctionFacts, allowed};
 pub(super) use rewrite::Places;
 pub(super) use text::template;
 pub(super) use verify::Masks;
+pub(super) use views::choice;
 
 use super::catalog::{Catalog, Column, Relation};
 use crate::call::{Action, ClassifiedColumn, Code, Refusal, SqlFacts};
@@ -242,7 +244,9 @@ fn describe(
         sql: written.sql,
         facts: SqlFacts {
             kind: "select".to_owned(),
-            tables: relations().map(|relation| catalog.shown(relation)).collect(),
+            tables: relations()
+                .flat_map(|relation| catalog.reached(relation))
+                .collect(),
             columns: BTreeSet::new(),
             functions: seen.functions.clone(),
             has_where: has_where(root),
@@ -272,6 +276,7 @@ fn describe(
                 name(&mut checked, catalog, relation, column);
             }
         }
+        checked.facts.columns.extend(catalog.beyond.columns(relation.oid));
     }
     checked
 }
@@ -286,6 +291,8 @@ fn name(checked: &mut Checked, catalog: &Catalog, relation: &Relation, column: &
         });
     }
     checked.facts.columns.insert(shown);
+    let same = catalog.beyond.same(relation.oid, &column.name);
+    checked.facts.columns.extend(same);
 }
 
 fn of_change(mut checked: Checked, change: Change, catalog: &Catalog) -> Checked {

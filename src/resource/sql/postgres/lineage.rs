@@ -26,6 +26,8 @@ pub(super) struct Made {
     pub(super) generated: Vec<(Place, i16)>,
     /// Child and parent.
     pub(super) inherits: Vec<(u32, u32)>,
+    /// Foreign tables: what they hold is defined elsewhere, by somebody who need not know of any classes.
+    pub(super) foreign: BTreeSet<u32>,
 }
 
 /// Gives each column its class.
@@ -53,11 +55,14 @@ pub(super) fn classify(
         }
     };
     let unlisted = || Some((UNLISTED.to_owned(), MaskStyle::Constant));
+    let foreign = with_foreign_rows(made);
     for relation in relations.values_mut() {
         let view = is_view(relation);
+        let elsewhere = foreign.contains(&relation.oid);
         for column in &mut relation.columns {
             column.class = match (listed.get(&(relation.oid, column.number)), spec.columns_default) {
                 (Some(class), _) => style(class)?,
+                (None, ColumnsDefault::Show) if elsewhere => unlisted(),
                 // Of a view it is decided below; until then it is nothing that taints.
                 (None, ColumnsDefault::Show) => None,
                 (None, ColumnsDefault::Mask) if view => None,
@@ -91,12 +96,42 @@ pub(super) fn classify(
     Ok(())
 }
 
+/// Foreign tables, and those that have one among their parts: who reads these reads its rows.
+fn with_foreign_rows(made: &Made) -> BTreeSet<u32> {
+    let mut all = made.foreign.clone();
+    let mut open: Vec<u32> = all.iter().copied().collect();
+    while let Some(at) = open.pop() {
+        let parents = made.inherits.iter().filter(|(child, _)| *child == at);
+        open.extend(
+            parents
+                .map(|(_, parent)| *parent)
+                .filter(|parent| all.insert(*parent)),
+        );
+    }
+    all
+}
+
+/// A table with all that inherits from it or that it inherits from, over any number of steps.
+pub(super) fn family(table: u32, made: &Made) -> BTreeSet<u32> {
+    let mut all = BTreeSet::new();
+    let mut open = vec![table];
+    while let Some(at) = open.pop() {
+        if all.insert(at) {
+            for (child, parent) in &made.inherits {
+                open.extend((*child == at).then_some(*parent));
+                open.extend((*parent == at).then_some(*child));
+            }
+        }
+    }
+    all
+}
+
 fn is_view(relation: &Relation) -> bool {
     matches!(relation.kind, RelationKind::View | RelationKind::Materialized)
 }
 
 /// Views, those first that others read.
-fn by_depth(relations: &BTreeMap<u32, Relation>, made: &Made) -> Vec<u32> {
+pub(super) fn by_depth(relations: &BTreeMap<u32, Relation>, made: &Made) -> Vec<u32> {
     let mut order = Vec::new();
     let mut seen = BTreeSet::new();
     let views = relations.values().filter(|relation| is_view(relation));
@@ -114,7 +149,7 @@ fn by_depth(relations: &BTreeMap<u32, Relation>, made: &Made) -> Vec<u32> {
 }
 
 /// Whether anything that a view reads or calls is, or may be, classified. Bases have their classes already.
-fn tainted(view: u32, spec: &Spec, relations: &BTreeMap<u32, Relation>, made: &Made) -> bool {
+pub(super) fn tainted(view: u32, spec: &Spec, relations: &BTreeMap<u32, Relation>, made: &Made) -> bool {
     let mut seen = BTreeSet::new();
     let mut open = vec![view];
     while let Some(at) = open.pop() {
@@ -134,7 +169,7 @@ fn tainted(view: u32, spec: &Spec, relations: &BTreeMap<u32, Relation>, made: &M
             (Some(_), None) => {}
             // A table elsewhere: nobody listed its columns, but its kin may be listed.
             (None, None) => {
-                if spec.columns_default == ColumnsDefault::Mask {
+                if spec.columns_default == ColumnsDefault::Mask || made.foreign.contains(&at) {
                     return true;
                 }
                 for (child, parent) in &made.inherits {
@@ -148,7 +183,10 @@ fn tainted(view: u32, spec: &Spec, relations: &BTreeMap<u32, Relation>, made: &M
 }
 
 /// The configured classes, by column.
-fn listed(spec: &Spec, relations: &BTreeMap<u32, Relation>) -> Result<BTreeMap<Place, String>, String> {
+pub(super) fn listed(
+    spec: &Spec,
+    relations: &BTreeMap<u32, Relation>,
+) -> Result<BTreeMap<Place, String>, String> {
     let mut listed = BTreeMap::new();
     for (written, class) in &spec.columns {
         let parts: Vec<&str> = written.split('.').collect();

@@ -11,7 +11,8 @@ use super::guard::Checked;
 use super::lineage::{self, Made, Place};
 use super::link::Link;
 use super::probe::Moment;
-use super::{Spec, functions, refusals, role, tokens};
+use super::reach::{self, Beyond};
+use super::{Spec, choosing, functions, refusals, role, tokens};
 use crate::call::{Code, Refusal};
 
 /// The most relations, columns and other entries that are kept in memory for a resource.
@@ -108,6 +109,8 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
     columns(link, spec, &mut relations).await?;
     let made = made(link, &called).await?;
     let misfit = lineage::classify(spec, &mut relations, &made).err();
+    let everyone = reach::everyone(link).await?;
+    let closed = choosing::views(link, spec, &relations, (&made, &everyone)).await?;
     let misfit = misfit.or(casts(link, spec).await?);
     let misfit = misfit.or_else(|| tokens::too_few(&relations));
     let tokens::Installed { table, fault } = tokens::installed(link, spec).await?;
@@ -131,8 +134,11 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         functions: called,
         types: types.collect(),
         operators: functions::operators(link, spec).await?,
+        beyond: Beyond::default(),
+        closed,
     };
     keys(link, spec, &mut catalog).await?;
+    catalog.beyond = Beyond::of(link, &everyone, &made, &catalog).await?;
     let (opens, anything) = opens(link, made).await?;
     let own = catalog.functions.keys();
     let own = own.filter(|(schema, _)| schema != "pg_catalog");
@@ -297,7 +303,8 @@ async fn casts(link: &mut Link, spec: &Spec) -> Result<Option<String>, Refusal> 
     }))
 }
 
-/// What relations are made of. Of a view the server records what it reads; what it calls stands in its rule.
+/// What relations are made of. Of a view the server records what it reads, but for its own catalogue; that, and what the
+/// view calls, stands in its rule.
 async fn made(link: &mut Link, called: &BTreeMap<Name, Vec<Function>>) -> Result<Made, Refusal> {
     let read: Vec<(i64, i64)> = rows(
         link,
@@ -305,7 +312,11 @@ async fn made(link: &mut Link, called: &BTreeMap<Name, Vec<Function>>) -> Result
          FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_depend d
             ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid
             AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-         WHERE r.oid >= 16384 AND d.refobjid <> r.ev_class LIMIT 400001",
+         WHERE r.oid >= 16384 AND d.refobjid <> r.ev_class
+         UNION SELECT r.ev_class::pg_catalog.int8, own[1]::pg_catalog.int8
+         FROM pg_catalog.pg_rewrite r,
+            pg_catalog.regexp_matches(r.ev_action::pg_catalog.text, ':relid ([0-9]{1,5}) ', 'g') AS own
+         WHERE r.oid >= 16384 AND own[1] <> '0' AND own[1]::pg_catalog.int8 < 16384 LIMIT 400001",
         &[],
     )
     .await?;
@@ -344,11 +355,23 @@ async fn made(link: &mut Link, called: &BTreeMap<Name, Vec<Function>>) -> Result
         .filter(|(_, function)| !harmless.contains(&number(*function)));
     made.unknown = unknown.map(|(view, _)| number(view)).collect();
     made.generated = generated(link).await?;
+    made.foreign = foreign(link).await?;
     made.inherits = inherited
         .into_iter()
         .map(|(child, parent)| (number(child), number(parent)))
         .collect();
     Ok(made)
+}
+
+/// Foreign tables, of every schema.
+async fn foreign(link: &mut Link) -> Result<BTreeSet<u32>, Refusal> {
+    let found: Vec<(i64,)> = rows(
+        link,
+        "SELECT c.oid::pg_catalog.int8 FROM pg_catalog.pg_class c WHERE c.relkind = 'f' LIMIT 400001",
+        &[],
+    )
+    .await?;
+    Ok(found.into_iter().map(|(table,)| number(table)).collect())
 }
 
 /// Generated columns, and each column that one is made of. Which of the two it is that depends on the other, the

@@ -6,14 +6,14 @@ use sqlx::Row;
 
 use super::link::{Link, quoted};
 use super::{Spec, refusals, tokens};
-use crate::call::{Hash, Refusal, hex};
+use crate::call::{CallId, Hash, Refusal, hex};
 use crate::resource::sql::TokenScope;
 
 /// What a call tells the server of itself, for the length of its transaction.
 #[derive(Debug, Clone)]
 pub(super) struct Voice {
-    /// `[a-z0-9]`, of our making: stands in the server's log.
-    pub(super) call: String,
+    /// `[a-z0-9]`, of our making, and the journal's: stands in the server's log. None for an operator's own questions.
+    pub(super) call: Option<CallId>,
     /// The person, for row-level security.
     pub(super) user: String,
     /// The session, for tokens.
@@ -110,8 +110,9 @@ async fn moment(link: &mut Link, spec: &Spec, voice: &Voice) -> Result<String, R
         _ => None,
     };
     let milliseconds = voice.seconds.saturating_mul(1000).clamp(1, 2_000_000_000);
+    let call = voice.call.as_ref().map_or("", CallId::as_str);
     let settings = [
-        Some(setting("application_name", &format!("tollgate{}", voice.call))),
+        Some(setting("application_name", &format!("tollgate{call}"))),
         Some(setting("statement_timeout", &milliseconds.to_string())),
         person,
         session,

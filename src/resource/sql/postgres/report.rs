@@ -96,7 +96,7 @@ impl Database {
     pub async fn report(&self) -> Result<Report, Refusal> {
         let mut link = self.pool.reading().await?;
         let voice = Voice {
-            call: "doctor".to_owned(),
+            call: None,
             user: String::new(),
             session: String::new(),
             seconds: self.spec.limits.seconds,

@@ -23,7 +23,7 @@ impl Database {
     pub async fn unlisted(&self, look: bool) -> Result<Vec<Unlisted>, Refusal> {
         let mut link = self.pool.reading().await?;
         let voice = Voice {
-            call: "classify".to_owned(),
+            call: None,
             user: String::new(),
             session: String::new(),
             seconds: self.spec.limits.seconds,

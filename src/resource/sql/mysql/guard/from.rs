@@ -174,6 +174,9 @@ impl Walk<'_> {
         }
         let relation = self.relation(&parts)?;
         let key = self.catalog.key(relation);
+        if let Some(why) = self.catalog.closed.get(&key) {
+            return Err(super::refusals::closed(&relation.name, *why));
+        }
         self.relations.insert(key.clone());
         *name = full(&self.catalog.place, &relation.name);
         self.add(called.unwrap_or_else(|| relation.name.clone()), Some(key));

@@ -25,6 +25,7 @@ fn relation(name: &str, classified: &[&str]) -> (String, Relation) {
         name: name.to_owned(),
         view: false,
         engine: Some("InnoDB".to_owned()),
+        made: None,
         columns: ["id", "name", "email", "status"].map(column).to_vec(),
     };
     (name.to_owned(), relation)
@@ -35,6 +36,7 @@ fn relation(name: &str, classified: &[&str]) -> (String, Relation) {
 pub(in crate::resource::sql::mysql) fn statement(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let catalog = Catalog {
+        closed: BTreeMap::new(),
         version: String::new(),
         database: "shop".to_owned(),
         place: "masks".to_owned(),

@@ -1,5 +1,6 @@
 //! What was wrong with a statement, and a way out.
 
+use super::super::reach::Closed;
 use super::lexer::Token;
 use super::{Mode, SEE_SCHEMA, refused};
 use crate::call::{Code, Refusal};
@@ -32,6 +33,26 @@ const NEVER: [&str; 16] = [
 /// The same words whether a relation is not there or not exposed.
 pub(super) fn no_relation(name: &str) -> Refusal {
     refused(format!("There is no table or view `{name}`."), SEE_SCHEMA)
+}
+
+/// A view of the database's own that tells of what is masked, or may.
+pub(super) fn closed(view: &str, why: Closed) -> Refusal {
+    let why = match why {
+        Closed::Chosen => refused(
+            format!(
+                "The view `{view}` chooses or orders its rows by masked columns, so how many there are tells of their \
+                 values."
+            ),
+            "Ask for the tables that it is made of, or have your operator list every column of the view in \
+             [resource.columns].",
+        ),
+        Closed::Unknown => refused(
+            format!("What the view `{view}` reads is not known, so no policy can be asked about it."),
+            "Ask for the tables that it is made of, or have your operator run `tollgate db views NAME --apply` again \
+             (where nothing is classified, the account needs SHOW VIEW).",
+        ),
+    };
+    why.detail("only views that read this database, or tables of another one, in plain words, are understood")
 }
 
 /// This tool only reads.

@@ -427,7 +427,9 @@ impl<'c> Walk<'c> {
             order,
             facts: SqlFacts {
                 kind: "select".to_owned(),
-                tables: relations().map(|relation| relation.name.clone()).collect(),
+                tables: relations()
+                    .flat_map(|relation| self.catalog.reached(relation))
+                    .collect(),
                 functions: self.functions.clone(),
                 ..SqlFacts::default()
             },
@@ -458,6 +460,8 @@ impl<'c> Walk<'c> {
             }
             checked.facts.columns.insert(shown);
         }
+        let used = relations().flat_map(|relation| self.catalog.used(relation));
+        checked.facts.columns.extend(used);
         checked
     }
 }

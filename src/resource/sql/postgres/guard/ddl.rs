@@ -192,7 +192,7 @@ impl<'a> Clerk<'a> {
     /// Notes that the statement is about a relation that exists.
     fn touch(&mut self, relation: &Relation, lock: &'static str) -> &mut Touch {
         let catalog = self.known.catalog;
-        self.found.facts.tables.insert(catalog.shown(relation));
+        self.found.facts.tables.extend(catalog.reached(relation));
         self.found.classified.extend(catalog.classified(relation));
         let touch = self.found.touched.entry(relation.oid).or_default();
         if touch.lock != ACCESS_EXCLUSIVE {

@@ -10,6 +10,17 @@ pub(super) fn no_relation(name: &str) -> Refusal {
     refused(format!("There is no table or view `{name}`."), SEE_SCHEMA)
 }
 
+/// How many rows the view has would tell of what is masked in it.
+pub(super) fn chosen_by_masked(view: &str) -> Refusal {
+    refused(
+        format!(
+            "The view `{view}` chooses or orders its rows by masked columns, so how many there are tells of their values."
+        ),
+        "Ask for the tables that it is made of, or have your operator list every column of the view in \
+         [resource.columns].",
+    )
+}
+
 /// This tool only reads.
 pub(super) fn not_a_select() -> Refusal {
     Refusal::new(

@@ -307,6 +307,9 @@ impl<'a> Walk<'a> {
             let written = schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"));
             super::refusals::no_relation(&written)
         })?;
+        if self.catalog.closed.contains(&relation.oid) {
+            return Err(super::refusals::chosen_by_masked(&self.catalog.shown(relation)));
+        }
         let key = (relation.schema.clone(), relation.name.clone());
         self.seen.relations.insert(key);
         let only = !node.flag("inh");

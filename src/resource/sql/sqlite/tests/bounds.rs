@@ -11,7 +11,7 @@ use super::super::pool::Pool;
 use super::super::query::{self, Order};
 use super::super::{CONNECTIONS, Database, Expected, Spec, facts};
 use super::fixture::{self, LIMITS, Still, Twin, ask, list, refusal, request, rows, shop};
-use crate::call::{Action, Code, Hash, Invocation, Limits, Request};
+use crate::call::{Action, CallId, Code, Hash, Invocation, Limits, Request};
 use crate::clock::{Timestamp, World};
 
 const ENDLESS: &str =
@@ -263,6 +263,7 @@ fn cancelling_ends_a_running_statement_at_the_next_look() {
 
 fn invocation(sql: &str) -> Invocation {
     Invocation {
+        call_id: CallId::new(1, &[7; 10]),
         user: "local#1@host".to_owned(),
         session: "one".to_owned(),
         tool: "sql_query".to_owned(),

@@ -12,6 +12,7 @@ const SCHEMA: &str = include_str!("../../../../../../tests/it/mysql/data/schema.
 /// The catalogue of the cases.
 pub(super) fn catalog() -> Catalog {
     let mut catalog = Catalog {
+        closed: BTreeMap::new(),
         version: "1".to_owned(),
         database: "shop".to_owned(),
         place: "shop_masked".to_owned(),
@@ -42,6 +43,7 @@ pub(super) fn catalog() -> Catalog {
             name: name.clone(),
             view: view.is_some(),
             engine: view.is_none().then(|| "InnoDB".to_owned()),
+            made: None,
             columns,
         };
         catalog.relations.insert(name, relation);

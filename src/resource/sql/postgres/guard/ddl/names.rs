@@ -147,8 +147,13 @@ impl<'a> Clerk<'a> {
 
     /// Names a column in the facts.
     pub(super) fn names(&mut self, relation: &Relation, column: &Column) {
-        let shown = self.known.catalog.shown_column(relation, column);
-        self.found.facts.columns.insert(shown);
+        let catalog = self.known.catalog;
+        self.found
+            .facts
+            .columns
+            .insert(catalog.shown_column(relation, column));
+        let same = catalog.beyond.same(relation.oid, &column.name);
+        self.found.facts.columns.extend(same);
     }
 }
 
