@@ -32,6 +32,9 @@ pub(super) struct Relation {
     pub(super) view: bool,
     /// The storage engine of a table (`InnoDB`); views have none.
     pub(super) engine: Option<String>,
+    /// Its indexes without classified columns, where its masking view was made: the only ones that the view uses. Read
+    /// through another, rows come in the order of what is masked.
+    pub(super) indexes: Vec<String>,
     /// In order.
     pub(super) columns: Vec<Column>,
 }

@@ -139,6 +139,7 @@ mod tests {
             name: "t".to_owned(),
             view: false,
             engine: None,
+            indexes: Vec::new(),
             columns: columns.collect(),
         })
     }

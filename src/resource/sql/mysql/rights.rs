@@ -313,6 +313,7 @@ mod tests {
             name: name.to_owned(),
             view: false,
             engine: None,
+            indexes: Vec::new(),
             columns,
         };
         let customers = relation("customers", vec![column("id", true), column("e, `mail", false)]);

@@ -115,6 +115,7 @@ async fn described(conn: &mut MySqlConnection, spec: &Spec) -> Result<Vec<Unlist
             name,
             view: false,
             engine: None,
+            indexes: Vec::new(),
             columns: Vec::new(),
         });
         relation.columns.push(column(row));

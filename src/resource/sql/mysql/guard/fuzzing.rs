@@ -25,6 +25,7 @@ fn relation(name: &str, classified: &[&str]) -> (String, Relation) {
         name: name.to_owned(),
         view: false,
         engine: Some("InnoDB".to_owned()),
+        indexes: Vec::new(),
         columns: ["id", "name", "email", "status"].map(column).to_vec(),
     };
     (name.to_owned(), relation)

@@ -42,6 +42,7 @@ pub(super) fn catalog() -> Catalog {
             name: name.clone(),
             view: view.is_some(),
             engine: view.is_none().then(|| "InnoDB".to_owned()),
+            indexes: Vec::new(),
             columns,
         };
         catalog.relations.insert(name, relation);
