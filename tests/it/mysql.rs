@@ -1,10 +1,11 @@
 //! MySQL and MariaDB through their public face, against real servers: inspection, a decision by policies, the run, the
 //! mask stage. What needs the inside is tested beside the adapter.
 
+mod analyst;
 mod attack;
-mod changes;
 mod catalogue;
 mod changed_twins;
+mod changes;
 mod classify;
 mod ends;
 mod errors;
@@ -13,6 +14,8 @@ mod lookup;
 mod lost;
 mod operator;
 mod people;
+mod restarts;
+mod served;
 mod tls;
 mod tokens;
 mod twins;

@@ -1,9 +1,10 @@
 //! PostgreSQL through its public face, against real servers: inspection, a decision by policies, the run, the
 //! mask stage. What needs the inside is tested beside the adapter.
 
+mod bypass;
 mod catalogue;
-mod classify;
 mod changes;
+mod classify;
 mod ddl;
 mod ddl_code;
 mod ends;
@@ -15,6 +16,9 @@ mod operator;
 mod oracles;
 mod people;
 mod plans;
+mod restarts;
+mod rights;
+mod served;
 mod tls;
 mod tokens;
 pub(crate) mod twins;
