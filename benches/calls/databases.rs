@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{ConnectOptions, Row};
+use sqlx::{Column, ConnectOptions, Row, TypeInfo};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tollgate::call::request::SqlQuery;
@@ -275,13 +275,23 @@ async fn directly(connection: &mut PgConnection, statement: &str) -> Result<usiz
     let found = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()))
         .fetch_all(connection)
         .await?;
+    // As a client does that knows its columns: by their types, which are those of the first row.
+    let kinds: Vec<&str> = match found.first() {
+        Some(row) => row
+            .columns()
+            .iter()
+            .map(|column| column.type_info().name())
+            .collect(),
+        None => Vec::new(),
+    };
     let mut rows = Vec::with_capacity(found.len());
     for row in &found {
-        let mut cells: Vec<Value> = vec![row.try_get::<i64, _>(0)?.into()];
-        for at in 1..row.len() {
-            cells.push(match row.try_get::<Option<&str>, _>(at) {
-                Ok(text) => text.into(),
-                Err(_) => row.try_get::<f64, _>(at)?.into(),
+        let mut cells = Vec::with_capacity(kinds.len());
+        for (at, kind) in kinds.iter().enumerate() {
+            cells.push(match *kind {
+                "INT8" => row.try_get::<i64, _>(at)?.into(),
+                "FLOAT8" => row.try_get::<f64, _>(at)?.into(),
+                _ => row.try_get::<Option<&str>, _>(at)?.into(),
             });
         }
         rows.push(Value::Array(cells));

@@ -1,27 +1,32 @@
-//! MariaDB: governed rows, and rows of tokens, beside the same rows read directly from behind the same views.
+//! MariaDB: what it costs to check a statement and to write it anew, governed rows, and rows of tokens, beside the same rows read directly from behind the same views.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
-use sqlx::{ConnectOptions, Row};
+use sqlx::{Column, ConnectOptions, Row, TypeInfo};
 use tokio::runtime::Runtime;
-use tollgate::call::Limits;
+use tokio_util::sync::CancellationToken;
+use tollgate::call::request::SqlQuery;
+use tollgate::call::{Action, CallId, Hash, Invocation, Limits, Request};
 use tollgate::clock::{System, World};
 use tollgate::resource::sql::mysql::{Administrator, Database, Spec};
 use tollgate::resource::sql::{ColumnsDefault, MaskStyle, TokenScope};
 use tollgate::secret::Secret;
+use tollgate::telemetry::StageTimes;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::Plan;
-use crate::beside::{many, warm_up};
+use crate::beside::{Call, many, warm_up};
+use crate::load;
 use crate::mysql::{self, Mysql};
 use crate::server::Server;
 use crate::site::Site;
-use crate::table::Times;
-use crate::table::{mebi, millis, table};
+use crate::table::{Times, mebi, micros, millis, table};
 use crate::wire;
 
 /// The account that reads; it opens nothing but this server, which ends with the benchmark.
@@ -36,8 +41,11 @@ pub(crate) fn print(site: &Site, runtime: &Runtime, world: &dyn World, plan: Pla
     let quiet = ["general-log=0", "innodb-buffer-pool-size=128M"];
     let server = runtime.block_on(Mysql::start_with(&quiet));
     fill(&server, plan.rows);
-    runtime.block_on(views(&server))?;
-    rows(site, runtime, &server, world, plan)
+    let database = runtime.block_on(views(&server))?;
+    runtime.block_on(guard(&database, world, plan))?;
+    let config = served(site, &server, plan.rows)?;
+    rows(site, &config, runtime, &server, world, plan)?;
+    together(site, &config, world, plan)
 }
 
 fn fill(server: &Mysql, rows: u64) {
@@ -54,7 +62,7 @@ fn fill(server: &Mysql, rows: u64) {
     );
 }
 
-async fn views(server: &Mysql) -> Result<()> {
+async fn views(server: &Mysql) -> Result<Database> {
     let columns = PUBLIC.map(|column| (column.to_owned(), "public".to_owned()));
     let spec = Spec {
         writer: None,
@@ -83,8 +91,84 @@ async fn views(server: &Mysql) -> Result<()> {
         password: Some(Secret::new(mysql::PASSWORD.to_owned())),
     };
     match database.make_views(&root).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(database),
         Err(refusal) => bail!("{} {:?}", refusal.message, refusal.detail),
+    }
+}
+
+/// A statement of about so many bytes that no cache knows: joins, conditions and groups as an analyst nests them.
+fn statement(bytes: usize, turn: u32) -> String {
+    let mut text = format!("WITH s0 AS (SELECT id, day, sensor, note FROM readings WHERE id > {turn})");
+    let mut step = 0;
+    while text.len() + 170 < bytes {
+        let _ = write!(
+            text,
+            ", s{} AS (SELECT s.id, s.day, s.sensor, count(r.id) AS n, max(r.value) AS top FROM s{step} s LEFT JOIN readings r \
+             ON r.id = s.id AND r.sensor <> 'sensor-{turn}' GROUP BY s.id, s.day, s.sensor)",
+            step + 1
+        );
+        step += 1;
+    }
+    text + &format!(" SELECT id, sensor FROM s{step} ORDER BY sensor LIMIT 10")
+}
+
+/// Inspecting statements that were never seen, and each once more: what is known is not checked again.
+async fn guard(database: &Database, world: &dyn World, plan: Plan) -> Result<()> {
+    let mut rows = Vec::new();
+    for bytes in [170, 430, 2_000, 8_000] {
+        let (mut first, mut again) = (Times::default(), Times::default());
+        let length = statement(bytes, 1_000).len();
+        let stages = StageTimes::new(Arc::new(System::new()));
+        let watched = tracing::subscriber::set_default(tracing_subscriber::registry().with(stages.clone()));
+        for turn in 0..plan.calls.min(500) {
+            let text = statement(bytes, 1_000 + turn);
+            for times in [&mut first, &mut again] {
+                let start = world.monotonic();
+                inspect(database, &text).await?;
+                times.add(world.monotonic() - start);
+            }
+        }
+        drop(watched);
+        let mut times = stages.snapshot().into_iter();
+        let guard = times.find(|time| time.stage == "guard").context("no guard")?;
+        rows.push(vec![
+            format!("{length} bytes"),
+            guard.median.to_string(),
+            guard.p99.to_string(),
+            micros(first.percentile(50)),
+            micros(again.percentile(50)),
+        ]);
+    }
+    table(
+        "MariaDB: guard and rewrite of one statement, µs (aim: p99 under 1,000 for 2 kB)",
+        &["", "p50", "p99", "a whole inspection", "of a known one"],
+        &rows,
+    )
+}
+
+async fn inspect(database: &Database, statement: &str) -> Result<()> {
+    let query = SqlQuery {
+        lookup: None,
+        resource: "lake".to_owned(),
+        statement: statement.to_owned(),
+        parameters: None,
+        limit: None,
+        cursor: None,
+    };
+    let invocation = Invocation {
+        call_id: CallId::new(1, &[7; 10]),
+        user: "bench#person".to_owned(),
+        session: String::new(),
+        tool: "sql_query".to_owned(),
+        action: Action::SqlRead,
+        resource: Some("lake".to_owned()),
+        arguments: json!({}),
+        request_key: Hash::of(statement.as_bytes()),
+        request: Request::SqlQuery(query),
+    };
+    match database.inspect(&invocation, &CancellationToken::new()).await {
+        Ok(_) => Ok(()),
+        Err(refusal) => bail!("{statement}: {} {:?}", refusal.message, refusal.detail),
     }
 }
 
@@ -109,8 +193,14 @@ fn served(site: &Site, server: &Mysql, rows: u64) -> Result<std::path::PathBuf> 
     Ok(config)
 }
 
-fn rows(site: &Site, runtime: &Runtime, server: &Mysql, world: &dyn World, plan: Plan) -> Result<()> {
-    let config = served(site, server, plan.rows)?;
+fn rows(
+    site: &Site,
+    config: &Path,
+    runtime: &Runtime,
+    server: &Mysql,
+    world: &dyn World,
+    plan: Plan,
+) -> Result<()> {
     let url: url::Url = server.url("reader", "bench").parse()?;
     let options = MySqlConnectOptions::new()
         .host("127.0.0.1")
@@ -120,7 +210,7 @@ fn rows(site: &Site, runtime: &Runtime, server: &Mysql, world: &dyn World, plan:
         .database("bench_tollgate")
         .ssl_mode(MySqlSslMode::Disabled);
     let mut direct = runtime.block_on(options.connect())?;
-    let mut gateway = Server::spawn(site, &config)?;
+    let mut gateway = Server::spawn(site, config)?;
     let mut wire = gateway.connect(world)?;
     let mut lines = Vec::new();
     for (name, columns, rows, count) in [
@@ -173,18 +263,44 @@ fn rows(site: &Site, runtime: &Runtime, server: &Mysql, world: &dyn World, plan:
     gateway.stop()
 }
 
+/// As many at once as on PostgreSQL, of the same kind.
+fn together(site: &Site, config: &Path, world: &dyn World, plan: Plan) -> Result<()> {
+    let mut server = Server::spawn(site, config)?;
+    drop(server.connect(world)?);
+    let arguments =
+        json!({"resource": "lake", "statement": "SELECT id, day, sensor FROM readings WHERE id = 1234"});
+    let one = Call::new("one-row sql_query", "sql_query", arguments);
+    load::loaded(
+        "64 sessions at once on MariaDB, which shares the cores",
+        (site, &server, world),
+        plan.load,
+        &[("one-row sql_query", vec![&one])],
+    )?;
+    server.stop()
+}
+
 /// The same rows by sqlx alone, as the text of the same JSON.
 async fn directly(connection: &mut MySqlConnection, statement: &str) -> Result<usize> {
     let found = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()))
         .fetch_all(connection)
         .await?;
+    // As a client does that knows its columns: by their types, which are those of the first row.
+    let kinds: Vec<&str> = match found.first() {
+        Some(row) => row
+            .columns()
+            .iter()
+            .map(|column| column.type_info().name())
+            .collect(),
+        None => Vec::new(),
+    };
     let mut rows = Vec::with_capacity(found.len());
     for row in &found {
-        let mut cells: Vec<Value> = vec![row.try_get::<i64, _>(0)?.into()];
-        for at in 1..row.len() {
-            cells.push(match row.try_get::<Option<&str>, _>(at) {
-                Ok(text) => text.into(),
-                Err(_) => row.try_get::<f64, _>(at)?.into(),
+        let mut cells = Vec::with_capacity(kinds.len());
+        for (at, kind) in kinds.iter().enumerate() {
+            cells.push(match *kind {
+                "BIGINT" => row.try_get::<i64, _>(at)?.into(),
+                "DOUBLE" => row.try_get::<f64, _>(at)?.into(),
+                _ => row.try_get::<Option<&str>, _>(at)?.into(),
             });
         }
         rows.push(Value::Array(cells));

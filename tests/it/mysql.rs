@@ -1,11 +1,12 @@
 //! MySQL and MariaDB through their public face, against real servers: inspection, a decision by policies, the run, the
 //! mask stage. What needs the inside is tested beside the adapter.
 
+mod analyst;
 mod attack;
 mod called;
-mod changes;
 mod catalogue;
 mod changed_twins;
+mod changes;
 mod classify;
 mod ends;
 mod errors;
@@ -16,6 +17,8 @@ mod operator;
 mod people;
 mod reached;
 mod standing;
+mod restarts;
+mod served;
 mod tls;
 mod tokens;
 mod twins;

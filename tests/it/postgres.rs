@@ -2,9 +2,10 @@
 //! mask stage. What needs the inside is tested beside the adapter.
 
 mod called;
+mod bypass;
 mod catalogue;
-mod classify;
 mod changes;
+mod classify;
 mod ddl;
 mod ddl_code;
 mod ends;
@@ -17,6 +18,9 @@ mod oracles;
 mod people;
 mod plans;
 mod reached;
+mod restarts;
+mod rights;
+mod served;
 mod tls;
 mod tokens;
 pub(crate) mod twins;

@@ -3,6 +3,7 @@
 mod approvers;
 mod channels;
 mod copies;
+mod killed;
 mod outages;
 mod refusals;
 mod replicas;

@@ -15,6 +15,8 @@ pub(crate) mod process;
 #[cfg(feature = "postgres")]
 pub(crate) mod proxy;
 pub(crate) mod site;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) mod twins;
 mod until;
 
 pub(crate) use until::until;

@@ -14,13 +14,13 @@ use super::{SHOP, Stand, code};
 use crate::support::until;
 
 /// Takes longer than any test; the numbers are read and not locked each.
-const ENDLESS: &str = "UPDATE orders SET cents = (SELECT COUNT(*) FROM numbers a, numbers b, numbers c WHERE a.n + b.n + c.n = 7)
+pub(super) const ENDLESS: &str = "UPDATE orders SET cents = (SELECT COUNT(*) FROM numbers a, numbers b, numbers c WHERE a.n + b.n + c.n = 7)
     WHERE id = 10";
-const RAISE: &str = "UPDATE orders SET cents = cents + 1 WHERE id = 10";
+pub(super) const RAISE: &str = "UPDATE orders SET cents = cents + 1 WHERE id = 10";
 const NUMBERS: &str =
     "CREATE TABLE numbers (n int PRIMARY KEY); INSERT INTO numbers SELECT seq FROM seq_1_to_20000";
 
-async fn stand(change: impl FnOnce(&mut super::Spec)) -> Stand {
+pub(super) async fn stand(change: impl FnOnce(&mut super::Spec)) -> Stand {
     Stand::changing(&[SHOP, NUMBERS], |spec| {
         spec.columns.insert("numbers.n".to_owned(), "public".to_owned());
         change(spec);
@@ -28,14 +28,14 @@ async fn stand(change: impl FnOnce(&mut super::Spec)) -> Stand {
     .await
 }
 
-fn cents(stand: &Stand) -> String {
+pub(super) fn cents(stand: &Stand) -> String {
     stand.sql("SELECT cents FROM orders WHERE id = 10")
 }
 
 const RUNNING: &str =
     "SELECT id FROM information_schema.processlist WHERE user = 'writer' AND info LIKE '%UPDATE `shop`%'";
 
-async fn running(stand: &Stand) -> String {
+pub(super) async fn running(stand: &Stand) -> String {
     until("the change runs", async || {
         let id = stand.sql(RUNNING);
         (!id.is_empty()).then_some(id)
@@ -43,7 +43,7 @@ async fn running(stand: &Stand) -> String {
     .await
 }
 
-async fn closed(stand: &Stand) {
+pub(super) async fn closed(stand: &Stand) {
     until("nothing is open", async || (stand.open() == "0").then_some(())).await;
 }
 

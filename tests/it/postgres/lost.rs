@@ -15,21 +15,21 @@ use super::{Spec, Stand, code};
 use crate::support::until;
 
 /// Takes longer than any test.
-const ENDLESS: &str = "UPDATE orders SET cents = (SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b)
+pub(super) const ENDLESS: &str = "UPDATE orders SET cents = (SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b)
     WHERE id = 10";
-const RAISE: &str = "UPDATE orders SET cents = cents + 1 WHERE id = 10";
+pub(super) const RAISE: &str = "UPDATE orders SET cents = cents + 1 WHERE id = 10";
 
 /// Statements that the server works at for us.
 const ACTIVE: &str = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND state <> 'idle'";
 
-async fn open(stand: &Stand, many: bool) {
+pub(super) async fn open(stand: &Stand, many: bool) {
     until("as many transactions as there should be", async || {
         ((stand.sql(ACTIVE) != "0") == many).then_some(())
     })
     .await;
 }
 
-fn cents(stand: &Stand) -> String {
+pub(super) fn cents(stand: &Stand) -> String {
     stand.sql("SELECT cents FROM orders WHERE id = 10")
 }
 

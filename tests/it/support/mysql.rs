@@ -176,6 +176,12 @@ impl Mysql {
         }
     }
 
+    /// Tells it to end, at once as a crash does when `hard`; [`Self::stop`] waits for that.
+    pub(crate) fn signal(&self, hard: bool) {
+        let signal = if hard { Signal::KILL } else { Signal::TERM };
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
+    }
+
     /// `mysql://user@127.0.0.1:port/database`, without the secret.
     pub(crate) fn url(&self, user: &str, database: &str) -> String {
         format!("mysql://{user}@127.0.0.1:{}/{database}", self.port)

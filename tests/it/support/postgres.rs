@@ -245,6 +245,11 @@ impl Postgres {
         }
     }
 
+    /// Tells it to break its connections and to shut down; [`Self::stop`] waits for that.
+    pub(crate) fn shut_down(&self) {
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), Signal::INT).unwrap();
+    }
+
     /// `127.0.0.1:port`.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)

@@ -223,6 +223,14 @@ impl Process {
         until("the end of the server", async || self.child.try_wait().unwrap()).await
     }
 
+    /// Waits for its end, and gives all it has said.
+    pub(crate) async fn log_at_end(self) -> String {
+        let log = self.log.clone();
+        let ended = self.exit().await;
+        assert!(ended.success(), "{ended}");
+        String::from_utf8(std::fs::read(log).unwrap()).unwrap()
+    }
+
     /// kill -9.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

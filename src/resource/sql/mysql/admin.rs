@@ -123,6 +123,7 @@ async fn views(conn: &mut MySqlConnection, spec: &Spec) -> Result<Views, Refusal
     let folded = tables::folded(conn).await?;
     tables::classify(spec, folded, &mut relations).map_err(unmakeable)?;
     reach::learn(conn, spec, &mut relations).await?;
+    tables::indexes(conn, &spec.database(), &mut relations).await?;
     let there = ours::there(conn, spec, &relations).await?;
     let there = there.map_err(unmakeable)?;
     let question = "SELECT Host FROM mysql.user WHERE User = ? ORDER BY Host";
@@ -244,8 +245,17 @@ fn view(spec: &Spec, relation: &Relation) -> String {
         true => tokens::join(spec),
         false => String::new(),
     };
+    let classified = relation.columns.iter().any(|column| column.class.is_some());
+    // A view has no indexes of its own.
+    let hint = match classified && !relation.view {
+        true => {
+            let names: Vec<String> = relation.indexes.iter().map(|name| quoted(name)).collect();
+            format!(" USE INDEX ({})", names.join(", "))
+        }
+        false => String::new(),
+    };
     format!(
-        "CREATE OR REPLACE ALGORITHM = MERGE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{} AS\n  SELECT {}\n  FROM {}.{} AS t{key}",
+        "CREATE OR REPLACE ALGORITHM = MERGE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{} AS\n  SELECT {}\n  FROM {}.{} AS t{hint}{key}",
         quoted(&spec.views),
         quoted(&relation.name),
         columns.join(",\n    "),

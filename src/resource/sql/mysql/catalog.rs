@@ -39,6 +39,9 @@ pub(super) struct Relation {
     /// How a view of the database's own is made, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) made: Option<Made>,
+    /// Its indexes without classified columns, where its masking view was made: the only ones that the view uses. Read
+    /// through another, rows come in the order of what is masked.
+    pub(super) indexes: Vec<String>,
     /// In order.
     pub(super) columns: Vec<Column>,
 }

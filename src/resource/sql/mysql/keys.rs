@@ -140,6 +140,7 @@ mod tests {
             view: false,
             engine: None,
             made: None,
+            indexes: Vec::new(),
             columns: columns.collect(),
         })
     }

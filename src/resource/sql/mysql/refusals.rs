@@ -34,6 +34,11 @@ fn by_number(said: &MySqlDatabaseError, statement: &str) -> Refusal {
             "The database does not let the account of this resource do that.",
             format!("Select the columns you need by name. {OPERATOR}"),
         ),
+        1176 => Refusal::new(
+            Code::TargetFailed,
+            "A masking view names an index that is not there any more.",
+            "Ask whoever runs Tollgate to make the masking views again (tollgate db views).",
+        ),
         1205 | 1412 | 3572 => Refusal::new(
             Code::TargetFailed,
             "A table is locked or being changed by somebody else.",
@@ -72,11 +77,11 @@ fn by_number(said: &MySqlDatabaseError, statement: &str) -> Refusal {
 /// Numbers of mistakes in the text itself: syntax, names, arguments, grouping, what may not stand where it stands.
 const MISTAKES: &[u16] = &[
     1047, 1051, 1052, 1054, 1055, 1056, 1057, 1060, 1063, 1064, 1065, 1066, 1103, 1104, 1109, 1110, 1111,
-    1115, 1116, 1117, 1120, 1128, 1140, 1146, 1149, 1176, 1191, 1210, 1214, 1221, 1222, 1234, 1235, 1241,
-    1247, 1248, 1250, 1267, 1270, 1271, 1273, 1253, 1305, 1318, 1327, 1349, 1353, 1390, 1582, 1583, 1584,
-    1585, 1630, 1747, 3029, 3065, 3500, 3573, 3574, 3575, 3576, 3577, 3579, 3580, 3581, 3582, 3583, 3584,
-    3586, 3587, 3588, 3589, 3590, 3591, 3592, 3593, 3594, 3595, 4002, 4004, 4005, 4006, 4015, 4016, 4017,
-    4018, 4019, 4020, 4021, 4022, 4023, 4024, 4078, 4079, 4107,
+    1115, 1116, 1117, 1120, 1128, 1140, 1146, 1149, 1191, 1210, 1214, 1221, 1222, 1234, 1235, 1241, 1247,
+    1248, 1250, 1267, 1270, 1271, 1273, 1253, 1305, 1318, 1327, 1349, 1353, 1390, 1582, 1583, 1584, 1585,
+    1630, 1747, 3029, 3065, 3500, 3573, 3574, 3575, 3576, 3577, 3579, 3580, 3581, 3582, 3583, 3584, 3586,
+    3587, 3588, 3589, 3590, 3591, 3592, 3593, 3594, 3595, 4002, 4004, 4005, 4006, 4015, 4016, 4017, 4018,
+    4019, 4020, 4021, 4022, 4023, 4024, 4078, 4079, 4107,
 ];
 
 /// A mistake in the text.

@@ -314,6 +314,7 @@ mod tests {
             view: false,
             engine: None,
             made: None,
+            indexes: Vec::new(),
             columns,
         };
         let customers = relation("customers", vec![column("id", true), column("e, `mail", false)]);

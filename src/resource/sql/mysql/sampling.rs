@@ -116,6 +116,7 @@ async fn described(conn: &mut MySqlConnection, spec: &Spec) -> Result<Vec<Unlist
             view: false,
             engine: None,
             made: None,
+            indexes: Vec::new(),
             columns: Vec::new(),
         });
         relation.columns.push(column(row));

@@ -18,6 +18,43 @@ const COLUMNS: usize = 400_000;
 /// What nobody listed.
 pub(super) const UNLISTED: &str = "unlisted";
 
+/// The indexes that masking views may use: those of nothing but public columns.
+///
+/// # Errors
+/// `target_failed`.
+pub(super) async fn indexes(
+    conn: &mut MySqlConnection,
+    database: &str,
+    relations: &mut BTreeMap<String, Relation>,
+) -> Result<(), Refusal> {
+    // A part that is an expression has no column's name, and is of nobody knows what.
+    let question =
+        "SELECT TABLE_NAME, INDEX_NAME, COALESCE(COLUMN_NAME, '') FROM information_schema.STATISTICS
+        WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX LIMIT 400001";
+    let mut parts: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    let found = ask(conn, question, database).await?;
+    if found.len() > COLUMNS {
+        return Err(too_large());
+    }
+    for row in found {
+        let index = parts.entry((text(&row, 0), text(&row, 1))).or_default();
+        index.push(text(&row, 2).to_lowercase());
+    }
+    for ((table, index), columns) in parts {
+        let Some(relation) = relations.get_mut(&table) else {
+            continue;
+        };
+        let public = |name: &String| {
+            let mut known = relation.columns.iter();
+            known.any(|column| column.name.to_lowercase() == *name && column.class.is_none())
+        };
+        if columns.iter().all(public) {
+            relation.indexes.push(index);
+        }
+    }
+    Ok(())
+}
+
 /// Every table and view of a database, by its name, no class laid over it yet. What the server cannot describe (a
 /// view of a table that is gone) is left out.
 ///
@@ -37,6 +74,7 @@ pub(super) async fn read(
             view: text(&row, 1) == "VIEW",
             engine: row.get(2).cloned().flatten(),
             made: None,
+            indexes: Vec::new(),
             columns: Vec::new(),
         };
         relations.insert(name, relation);

@@ -41,6 +41,8 @@ pub(super) struct Loaded {
     opens: BTreeMap<u32, BTreeSet<u32>>,
     /// Relations whose opening may open anything: the server copies the text of SQL functions into plans.
     anything: BTreeSet<u32>,
+    /// Tables that an index gives in the order of a classified column.
+    ordered: BTreeSet<u32>,
     /// Checks that were made against it.
     pub(super) checked: Mutex<BTreeMap<Question, Arc<Checked>>>,
 }
@@ -84,6 +86,14 @@ impl Loaded {
         Some(all)
     }
 
+    /// Whether rows of what may be opened could come in the order of a classified column; `None` is anything.
+    pub(super) fn is_ordered(&self, opened: Option<&BTreeSet<u32>>) -> bool {
+        match opened {
+            None => !self.ordered.is_empty(),
+            Some(opened) => !opened.is_disjoint(&self.ordered),
+        }
+    }
+
     /// Whether statements may be sent at all.
     ///
     /// # Errors
@@ -116,6 +126,7 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
     let tokens::Installed { table, fault } = tokens::installed(link, spec).await?;
     let misfit = misfit.or(fault);
     let kinds = kinds(link, spec).await?;
+    let ordered = ordered(link, &relations).await?;
     let types = kinds.iter().map(|(oid, kind)| {
         let (oid, allowed) = (*oid, kind.allowed);
         (kind.name.clone(), Type { oid, allowed })
@@ -152,6 +163,7 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, moment: &Moment) -> Resul
         token_table: table,
         opens,
         anything,
+        ordered,
         checked: Mutex::default(),
     })
 }
@@ -372,6 +384,28 @@ async fn foreign(link: &mut Link) -> Result<BTreeSet<u32>, Refusal> {
     )
     .await?;
     Ok(found.into_iter().map(|(table,)| number(table)).collect())
+}
+
+/// Tables with an index of a classified column, or of an expression, beside something else: found by what stands before
+/// it, or read in the place of the table, rows come in its order.
+async fn ordered(link: &mut Link, relations: &BTreeMap<u32, Relation>) -> Result<BTreeSet<u32>, Refusal> {
+    let found: Vec<(i64, i16)> = rows(
+        link,
+        "SELECT indrelid::pg_catalog.int8, pg_catalog.unnest(indkey::pg_catalog.int2[])
+         FROM pg_catalog.pg_index WHERE indrelid >= 16384 AND indnatts > 1 LIMIT 400001",
+        &[],
+    )
+    .await?;
+    let classified = |(table, at): &(i64, i16)| {
+        let relation = relations.get(&number(*table));
+        relation.is_some_and(|relation| {
+            let mut columns = relation.columns.iter();
+            let masked = columns.any(|column| column.number == *at && column.class.is_some());
+            masked || *at == 0 && relation.columns.iter().any(|column| column.class.is_some())
+        })
+    };
+    let found = found.into_iter().filter(classified);
+    Ok(found.map(|(table, _)| number(table)).collect())
 }
 
 /// Generated columns, and each column that one is made of. Which of the two it is that depends on the other, the

@@ -63,7 +63,8 @@ WITH
       FROM pg_catalog.pg_auth_members
     UNION ALL SELECT 13, oid::pg_catalog.int8,
       pg_catalog.concat_ws('.', rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication, rolinherit)
-      FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)
+      FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER
+    UNION ALL SELECT 14, indexrelid::pg_catalog.int8, xmin::pg_catalog.text FROM pg_catalog.pg_index WHERE indrelid >= 16384)
 SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', part, many, total), '/' ORDER BY part) FROM (
   SELECT part, pg_catalog.count(*) AS many,
     pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat_ws('/', part, at, of), 0)) AS total

@@ -195,3 +195,41 @@ SELECT FORMAT(income, 2), CONV(income, 10, 16), CHAR(income) FROM customers
 SELECT REPEAT('x', income) FROM customers WHERE id = 1
 SELECT SPACE(income) FROM customers WHERE id = 1
 SELECT CONVERT(income, CHAR) FROM customers
+SELECT id, MAKE_SET(1, email) AS x FROM customers ORDER BY id
+SELECT id, EXPORT_SET(income, 'Y', 'N', ',', 8) AS x FROM customers ORDER BY id
+SELECT id, INSERT(email, 1, 2, 'x') AS x FROM customers ORDER BY id
+SELECT id, LENGTH(COMPRESS(email)) AS x FROM customers ORDER BY id
+SELECT id, HEX(AES_ENCRYPT(email, 'k')) AS x FROM customers ORDER BY id
+SELECT id, NATURAL_SORT_KEY(email) AS x FROM customers ORDER BY id
+SELECT id, HEX(WEIGHT_STRING(email)) AS x FROM customers ORDER BY id
+SELECT id, REGEXP_SUBSTR(email, '^[a-m]') AS x FROM customers ORDER BY id
+SELECT id, REGEXP_INSTR(email, 'v') AS x FROM customers ORDER BY id
+SELECT id, email SOUNDS LIKE 'alpha' AS x FROM customers ORDER BY id
+SELECT id, JSON_MERGE_PATCH(profile, '{}') AS x FROM customers ORDER BY id
+SELECT id, JSON_DETAILED(profile) AS x FROM customers ORDER BY id
+SELECT id, JSON_DEPTH(profile), JSON_TYPE(profile), JSON_VALID(profile) FROM customers ORDER BY id
+SELECT id, COERCIBILITY(email), CHARSET(email), COLLATION(email) FROM customers ORDER BY id
+SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY income) OVER () AS x FROM customers
+SELECT id, COUNT(*) OVER (PARTITION BY email) AS x FROM customers ORDER BY id
+SELECT id, SUM(id) OVER (ORDER BY income RANGE BETWEEN 1000 PRECEDING AND CURRENT ROW) AS x FROM customers ORDER BY id
+SELECT c.id, x.n FROM customers c JOIN (SELECT email, count(*) AS n FROM orders GROUP BY email) x ON x.email = c.email ORDER BY c.id
+SELECT id FROM customers WHERE income = (SELECT MAX(income) FROM customers)
+SELECT id FROM customers WHERE income > ANY (SELECT income FROM customers)
+SELECT id FROM customers WHERE email NOT IN (SELECT email FROM orders WHERE email < 'b')
+SELECT CASE WHEN EXISTS (SELECT 1 FROM customers WHERE email LIKE 'alpha%') THEN 'a' ELSE 'b' END AS x
+SELECT IF((SELECT income FROM customers WHERE id = 1) > 10000, 1, 2) AS x
+SELECT id FROM customers ORDER BY CASE WHEN email LIKE 'alpha%' THEN id ELSE -id END
+SELECT id FROM customers ORDER BY FIELD(email, 'alpha3@mail.example', 'bravo4@mail.example'), id
+SELECT DISTINCT LEFT(email, 5) AS x FROM customers
+SELECT COUNT(DISTINCT LEFT(ssn, 4)) AS x FROM customers
+SELECT id, CAST(profile AS CHAR) AS x FROM customers ORDER BY id
+SELECT id, TIMESTAMPDIFF(YEAR, birth, '2026-01-01') AS x FROM employees ORDER BY id
+SELECT salary DIV 1000 AS x, count(*) FROM employees GROUP BY salary DIV 1000
+SELECT e.id, e.salary - m.salary AS x FROM employees e JOIN employees m ON m.id = e.manager_id ORDER BY e.id
+SELECT GROUP_CONCAT(DISTINCT country ORDER BY income) AS x FROM customers
+SELECT id FROM employees WHERE birth > '1970-01-01' ORDER BY id
+SELECT STR_TO_DATE(CONCAT(birth, 'x'), '%Y-%m-%d') AS x FROM employees
+EXPLAIN FORMAT=JSON SELECT id FROM customers WHERE income > 10000
+SHOW FULL COLUMNS FROM customers
+SHOW TABLE STATUS LIKE 'customers'
+SHOW CREATE TABLE shop.customers

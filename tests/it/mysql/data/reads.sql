@@ -115,7 +115,7 @@ masked: WITH big AS (SELECT customer_id, sum(total) AS total FROM orders GROUP B
 masked: WITH customers AS (SELECT * FROM customers WHERE country = 'DE') SELECT customers.email, customers.name FROM customers
 masked: SELECT e.name, m.name AS manager FROM employees e LEFT JOIN employees m ON m.id = e.manager_id
 masked: WITH RECURSIVE chain AS (SELECT id, manager_id, name, 1 AS depth FROM employees WHERE manager_id IS NULL UNION ALL SELECT e.id, e.manager_id, e.name, chain.depth + 1 FROM employees e JOIN chain ON chain.id = e.manager_id) SELECT * FROM chain
-masked: SELECT * FROM customer_overview ORDER BY orders DESC
+masked: SELECT * FROM customer_overview ORDER BY orders DESC, id
 masked: SELECT `Secret` FROM `Mixed Case`
 masked: SELECT a.email = b.email FROM customers a, orders b WHERE a.id = b.customer_id
 masked: SELECT JSON_EXTRACT(profile, '$.a') FROM customers

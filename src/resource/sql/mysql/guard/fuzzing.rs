@@ -26,6 +26,7 @@ fn relation(name: &str, classified: &[&str]) -> (String, Relation) {
         view: false,
         engine: Some("InnoDB".to_owned()),
         made: None,
+        indexes: Vec::new(),
         columns: ["id", "name", "email", "status"].map(column).to_vec(),
     };
     (name.to_owned(), relation)

@@ -27,8 +27,18 @@ pub(super) enum Source {
     Query(BTreeSet<String>),
     /// Something whose columns are not known here: a common table expression, a function.
     Unknown,
-    /// A name for the items from one index to another.
-    Join(usize, usize),
+    /// A name for items.
+    Join(Join),
+}
+
+/// A name for the items from one index to another. Which of their columns a name of its own list stands for depends on
+/// what the joins share: each stands for all of them.
+#[derive(Debug, Clone)]
+pub(super) struct Join {
+    items: (usize, usize),
+    /// Its list of names.
+    renamed: BTreeSet<String>,
+    columns: Columns,
 }
 
 /// The scopes around a node, and the common table expressions it sees.
@@ -76,13 +86,21 @@ impl Scopes<'_> {
         }
     }
 
-    /// Names the items from `first` on together.
-    pub(super) fn join_alias(&mut self, first: usize, alias: &str) {
-        let last = self.len();
+    /// Names the items from `first` on together, and with a list their columns.
+    pub(super) fn join_alias(&mut self, first: usize, alias: &str, names: &[&str]) {
+        let items = (first, self.len());
+        let mut columns = Columns::new();
+        let named = self.levels.last().into_iter().flatten().skip(first);
+        named.for_each(|item| item.all(&mut columns));
+        let join = Join {
+            items,
+            renamed: names.iter().map(|name| (*name).to_owned()).collect(),
+            columns,
+        };
         self.add(Item {
             alias: alias.to_owned(),
             schema: None,
-            source: Source::Join(first, last),
+            source: Source::Join(join),
         });
     }
 
@@ -136,14 +154,8 @@ impl Scopes<'_> {
     pub(super) fn whole(&self, alias: &str, schema: Option<&str>, into: &mut Columns) -> bool {
         let found = self.find(alias, schema);
         for (level, item) in &found {
-            match item.source {
-                Source::Join(first, last) => {
-                    level
-                        .iter()
-                        .take(last)
-                        .skip(first)
-                        .for_each(|item| item.all(into));
-                }
+            match &item.source {
+                Source::Join(join) => join.of(level).for_each(|item| item.all(into)),
                 _ => item.all(into),
             }
         }
@@ -154,14 +166,11 @@ impl Scopes<'_> {
     pub(super) fn field(&self, alias: &str, schema: Option<&str>, name: &str, into: &mut Columns) -> bool {
         let mut certain = None;
         for (level, item) in self.find(alias, schema) {
-            let mut hit = false;
-            match item.source {
-                Source::Join(first, last) => {
-                    for item in level.iter().take(last).skip(first) {
-                        hit |= item.column(name, into);
-                    }
+            let mut hit = item.column(name, into);
+            if let Source::Join(join) = &item.source {
+                for item in join.of(level) {
+                    hit |= item.column(name, into);
                 }
-                _ => hit = item.column(name, into),
             }
             certain.get_or_insert(hit);
         }
@@ -184,6 +193,14 @@ impl Scopes<'_> {
     }
 }
 
+impl Join {
+    /// Its items, of the level that it is in.
+    fn of<'l>(&self, level: &'l [Item]) -> impl Iterator<Item = &'l Item> {
+        let (first, last) = self.items;
+        level.iter().take(last).skip(first)
+    }
+}
+
 impl Item {
     fn all(&self, into: &mut Columns) {
         if let Source::Relation { oid, columns } = &self.source {
@@ -202,7 +219,14 @@ impl Item {
                 found.is_some()
             }
             Source::Query(names) => names.contains(name),
-            Source::Unknown | Source::Join(..) => false,
+            Source::Join(join) => {
+                let renamed = join.renamed.contains(name);
+                if renamed {
+                    into.extend(&join.columns);
+                }
+                renamed
+            }
+            Source::Unknown => false,
         }
     }
 
@@ -211,7 +235,7 @@ impl Item {
             Source::Relation { columns, .. } => columns.iter().any(|(known, _)| known == name),
             Source::Query(names) => names.contains(name),
             Source::Unknown => true,
-            Source::Join(..) => false,
+            Source::Join(join) => join.renamed.contains(name),
         }
     }
 }

@@ -4,6 +4,7 @@ mod changes;
 mod library;
 mod ddl;
 mod masks;
+mod outside;
 mod properties;
 mod queries;
 mod world;

@@ -283,7 +283,8 @@ impl<'a> Walk<'a> {
         self.tree(node.get("quals"))?;
         for alias in ["alias", "join_using_alias"] {
             if let Some(alias) = node.node(alias) {
-                self.scopes.join_alias(first, alias.text("aliasname"));
+                let names = alias.names("colnames").unwrap_or_default();
+                self.scopes.join_alias(first, alias.text("aliasname"), &names);
             }
         }
         Ok(())

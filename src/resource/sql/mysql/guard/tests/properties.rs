@@ -179,7 +179,7 @@ fn item() -> impl Strategy<Value = String> {
     })
 }
 
-fn statement() -> impl Strategy<Value = String> {
+pub(super) fn statement() -> impl Strategy<Value = String> {
     let heads = select(vec![
         "",
         "WITH t AS (SELECT * FROM customers) ",

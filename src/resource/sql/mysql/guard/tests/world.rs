@@ -44,6 +44,7 @@ pub(super) fn catalog() -> Catalog {
             view: view.is_some(),
             engine: view.is_none().then(|| "InnoDB".to_owned()),
             made: None,
+            indexes: Vec::new(),
             columns,
         };
         catalog.relations.insert(name, relation);
