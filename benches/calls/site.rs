@@ -75,7 +75,8 @@ impl Site {
         };
         let asks = "[approval]\nhold_seconds = 0\npending_per_person = 1000\n"; // measured: until people are asked
         site.write("tollgate.toml", "journal.db", asks)?;
-        site.write("decisions.toml", "decisions.db", "")?;
+        let many = "[approval]\nrequests_per_hour = 100000\n";
+        site.write("decisions.toml", "decisions.db", many)?;
         site.write_without_commands()?;
         let bounds = format!("[limits]\nrows = {rows}\nbytes = {}\nseconds = 60\n", 64 << 20);
         site.write("raised.toml", "raised.db", &bounds)?;

@@ -147,14 +147,24 @@ async fn tables_are_those_behind_views() {
     drop(file);
     let database = Database::open(spec, Arc::new(System::new())).unwrap();
     let cancel = CancellationToken::new();
+    for statement in [
+        "SELECT city FROM again",
+        "SELECT count(*) FROM again",
+        "SELECT 1 FROM [Again]",
+        "SELECT count(*) FROM (SELECT 1), 'again'",
+        "SELECT count(*) FROM people JOIN \"again\"",
+    ] {
+        let facts = database.inspect(&query(statement), &cancel).await;
+        let tables = facts.unwrap().sql.unwrap().tables;
+        assert!(
+            tables.contains("people") && tables.contains("again"),
+            "{statement}: {tables:?}"
+        );
+    }
     let facts = database
-        .inspect(&query("SELECT count(*) FROM again"), &cancel)
+        .inspect(&query("SELECT city FROM people WHERE city <> 'again'"), &cancel)
         .await;
-    let tables = facts.unwrap().sql.unwrap().tables;
-    assert!(
-        tables.contains("people") && tables.contains("again"),
-        "{tables:?}"
-    );
+    assert!(!facts.unwrap().sql.unwrap().tables.contains("again"), "a value");
 }
 
 #[tokio::test]

@@ -19,9 +19,16 @@ struct Two {
 
 async fn two() -> Two {
     let folder = tempfile::tempdir().unwrap();
+    let one = async |seed| {
+        let settings = Settings {
+            requests_per_hour: 100_000,
+            ..Settings::default()
+        };
+        Arc::new(bench_with(folder.path(), seed, settings).await)
+    };
     Two {
-        here: Arc::new(bench(folder.path(), 1).await),
-        there: Arc::new(bench(folder.path(), 2).await),
+        here: one(1).await,
+        there: one(2).await,
         _folder: folder,
     }
 }

@@ -330,6 +330,10 @@ async fn an_account_says_no_and_ends_its_link_where_it_was_told() {
     bench.fake.told("ephemerals", "There is no such link").await;
     assert_eq!(bench.links().await.len(), 2);
     bench.fake.press(&heard, &Press::new("U1", "unlink", "4.2")).await;
+    until("one is ended", async || {
+        (bench.links().await.len() == 1).then_some(())
+    })
+    .await;
     bench.fake.press(&told, &Press::new("U1", "unlink", "4.3")).await;
     until("both are ended", async || {
         bench.links().await.is_empty().then_some(())

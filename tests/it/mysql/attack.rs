@@ -278,7 +278,7 @@ async fn an_account_that_somebody_can_use_owns_no_views() {
         (
             "GRANT SELECT ON shop.* TO tollgate_views@localhost WITH GRANT OPTION",
             "REVOKE GRANT OPTION ON shop.* FROM tollgate_views@localhost",
-            "SELECT ON `shop`.*",
+            "SELECT, SHOW VIEW ON `shop`.*",
         ),
     ] {
         stand.sql(change);

@@ -34,7 +34,7 @@ async fn the_person_reaches_the_database_and_the_call_the_servers_log() {
     }
     let log = stand.server.log();
     for what in ["Prepare", "Execute"] {
-        let named = format!(r"{what}\s/\* tollgate [a-z0-9]{{24}} \*/ SELECT .*own_notes");
+        let named = format!(r"{what}\s/\* tollgate [a-z0-9]{{32}} \*/ SELECT .*own_notes");
         assert!(regex::Regex::new(&named).unwrap().is_match(&log), "{what}: {log}");
     }
     // Every call has a connection on which nothing was done before.

@@ -48,6 +48,8 @@ async fn without_views_it_is_refused_at_the_start_and_said_to_be() {
     let maria = server(&[SHOP], &[]).await;
     let mut all = stand(&maria).await;
     let served = all.serve().await;
+    let agent = dan(&all.site);
+    let list = agent.call("list_resources", json!({})).await; // answered when every resource was looked at
     let said = served.log();
     assert!(
         said.contains("refused at start")
@@ -55,8 +57,6 @@ async fn without_views_it_is_refused_at_the_start_and_said_to_be() {
             && said.contains("tollgate db views records --apply"),
         "{said}"
     );
-    let agent = dan(&all.site);
-    let list = agent.call("list_resources", json!({})).await;
     assert!(
         list.to_string().contains("does not fit its database"),
         "before any call has looked: {list}"
@@ -81,9 +81,9 @@ async fn a_server_that_comes_later_is_looked_at_by_the_first_call_that_reaches_i
     let mut all = stand(&maria).await;
     maria.stop(false);
     let served = all.serve().await;
-    assert!(served.log().contains("refused at start"), "{}", served.log());
     let agent = dan(&all.site);
     let (away, code) = told(&agent).await;
+    assert!(served.log().contains("refused at start"), "{}", served.log());
     assert!(away.is_string() && code == "target_failed", "{away}");
     maria.again().await;
     let (_, code) = told(&agent).await;

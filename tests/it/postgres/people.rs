@@ -35,7 +35,7 @@ async fn the_person_reaches_row_level_security_and_the_call_the_servers_log() {
         );
     }
     let log = stand.server.log();
-    let named = regex::Regex::new(r"\[tollgate[a-z0-9]{24}\] LOG: .*DECLARE").unwrap();
+    let named = regex::Regex::new(r"\[tollgate[a-z0-9]{32}\] LOG: .*DECLARE").unwrap();
     assert!(named.is_match(&log), "{log}");
     assert!(!log.contains("[u-1"), "nothing a person is called");
     // Whatever a call has set is gone after it.

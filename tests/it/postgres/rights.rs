@@ -63,6 +63,12 @@ async fn the_server_refuses_exactly_what_reads_a_column_that_the_guard_calls_cla
         may.contains("customers.name") && !may.contains("customers.email"),
         "{may:?}"
     );
+    // What a view reads is read with its owner's rights: the server says nothing of the columns behind it.
+    let views = "SELECT relname FROM pg_class WHERE relkind IN ('v', 'm') AND relnamespace::regnamespace::text IN ('public', 'crm')";
+    let views = stand.sql(views);
+    let views: BTreeSet<&str> = views.lines().collect();
+    let of_view = |column: &str| views.contains(column.split('.').next().unwrap_or_default());
+    assert!(views.contains("customer_overview"), "{views:?}");
     let never = CancellationToken::new();
     let (mut wrong, mut compared, mut denied) = (Vec::new(), 0, 0);
     for statement in all() {
@@ -71,9 +77,11 @@ async fn the_server_refuses_exactly_what_reads_a_column_that_the_guard_calls_cla
             continue;
         };
         let read = facts.sql.unwrap().columns;
+        let through_a_view = read.iter().any(|column| of_view(&short(column)));
         let beyond: Vec<&String> = read
             .iter()
             .filter(|column| !may.contains(&short(column)))
+            .filter(|column| !through_a_view || of_view(&short(column)))
             .collect();
         let script = format!("SET search_path = public, crm; SET timezone = 'UTC'; EXPLAIN {statement}");
         let refused = match stand.server.sql_as(("reader", PASSWORD), "shop", &script) {

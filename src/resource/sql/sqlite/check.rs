@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::bytecode::{self, Opened, Unfit};
+use super::catalog::Kind;
 use super::guard::{Mode, Seen};
 use super::link::Link;
 use super::text::{self, Shape, refused};
@@ -99,7 +100,14 @@ fn prepare(link: &Link, statement: &str, shape: &Shape, watch: &Watch) -> Result
 /// What was seen, as facts.
 pub(super) fn describe(link: &Link, shape: &Shape, seen: Seen, opened: &Opened) -> Checked {
     let catalog = &link.catalog;
-    let relations: BTreeSet<&String> = seen.relations.union(&opened.tables).collect();
+    // The engine does not name a view over a view of which it uses no column: what is called like one counts as one.
+    let is_view = |name: &&String| {
+        let relation = catalog.relations.get(*name);
+        relation.is_some_and(|relation| matches!(relation.kind, Kind::View(_)))
+    };
+    let views = shape.words.keys().chain(&shape.quoted).filter(is_view);
+    let reached = seen.relations.union(&opened.tables);
+    let relations: BTreeSet<&String> = reached.chain(views).collect();
     let touched = || relations.iter().filter_map(|lower| catalog.relations.get(*lower));
     let mut columns = seen.columns;
     if shape.joins_by_name {

@@ -10,7 +10,7 @@ mod compared;
 mod expansion;
 mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use compared::compared;
 pub(super) use template::template;
@@ -45,6 +45,8 @@ pub(super) struct Shape {
     pub(super) joins_by_name: bool,
     /// Every word and quoted name, lower case → as written.
     pub(super) words: BTreeMap<String, String>,
+    /// Strings where a table may stand, in lower case: there they are names.
+    pub(super) quoted: BTreeSet<String>,
 }
 
 /// Refuses a statement with our own words.
@@ -140,6 +142,8 @@ struct Counts {
     all_selects: usize,
     selects: usize,
     wheres: usize,
+    /// Whether a table may come next.
+    table_next: bool,
 }
 
 impl Counts {
@@ -171,8 +175,16 @@ impl Counts {
                 if shape.first.is_empty() && *token != Token::Symbol(';') {
                     shape.first.push('?');
                 }
+                if let (Token::Text(text), true) = (token, self.table_next) {
+                    shape.quoted.insert(text.to_ascii_lowercase());
+                }
             }
         }
+        self.table_next = match token {
+            Token::Symbol(symbol) => matches!(symbol, '(' | ',' | '.'),
+            Token::Word(word) => word.eq_ignore_ascii_case("from") || word.eq_ignore_ascii_case("join"),
+            _ => false,
+        };
     }
 }
 
