@@ -183,3 +183,38 @@ async fn no_index_gives_rows_in_the_order_of_a_masked_column() {
     let plan = one.sql(&explain);
     assert!(plan.contains("Bitmap Index Scan on by_both"), "{plan}");
 }
+
+/// Which rows a LIMIT inside a change takes is the same whatever the masked values are.
+#[tokio::test]
+async fn no_index_gives_a_change_rows_in_the_order_of_a_masked_column() {
+    let twin = async |email: &str| {
+        let script = format!(
+            "INSERT INTO customers SELECT n, repeat('name ', 60), {email} || '@shop.example', 'city ' || n % 2000, '1990-01-01'
+             FROM generate_series(10, 20000) n; CREATE INDEX by_both ON customers (city, email);
+             CREATE TABLE picked (id int PRIMARY KEY); ANALYZE"
+        );
+        let public = |spec: &mut super::Spec| {
+            spec.columns.insert("picked.id".to_owned(), "public".to_owned());
+        };
+        let stand = Stand::changing(&script, public).await;
+        stand.sql("VACUUM customers");
+        stand
+    };
+    let (one, other) = tokio::join!(
+        twin("lpad(n::text, 9, '0')"),
+        twin("lpad((50000 - n)::text, 9, '0')")
+    );
+    let script = "EXPLAIN SELECT id FROM customers WHERE city = 'city 7' LIMIT 3";
+    let plan = one.sql(script);
+    assert!(
+        plan.contains("Index Scan using by_both"),
+        "as the server would: {plan}"
+    );
+    let change = "INSERT INTO picked SELECT id FROM customers WHERE city = 'city 7' LIMIT 3";
+    for stand in [&one, &other] {
+        assert_eq!(stand.change(change).await["status"], "ok");
+    }
+    let picked = "SELECT id FROM picked ORDER BY id";
+    assert_eq!(one.rows(picked).await.as_array().unwrap().len(), 3);
+    assert_eq!(one.rows(picked).await, other.rows(picked).await);
+}

@@ -18,6 +18,8 @@ use crate::call::{Code, Refusal};
 /// The most relations, columns and other entries that are kept in memory for a resource.
 const RELATIONS: usize = 20_000;
 const ENTRIES: usize = 400_000;
+/// Indexes find rows and do not order them: what an index has found is read as it lies in the table.
+const UNORDERED: &str = "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off";
 /// The first number that an object of the database's own can have (`FirstNormalObjectId`).
 pub(super) const OWN: u32 = 16_384;
 
@@ -86,12 +88,25 @@ impl Loaded {
         Some(all)
     }
 
-    /// Whether rows of what may be opened could come in the order of a classified column; `None` is anything.
-    pub(super) fn is_ordered(&self, opened: Option<&BTreeSet<u32>>) -> bool {
-        match opened {
+    /// For the rest of a transaction indexes find rows and do not order them, if rows of what may be opened could come in
+    /// the order of a classified column; `None` is anything.
+    ///
+    /// # Errors
+    /// `target_failed`.
+    pub(super) async fn hide_order(
+        &self,
+        link: &mut Link,
+        opened: Option<&BTreeSet<u32>>,
+    ) -> Result<(), Refusal> {
+        let tells = match opened {
             None => !self.ordered.is_empty(),
             Some(opened) => !opened.is_disjoint(&self.ordered),
+        };
+        if tells {
+            let plans = sqlx::raw_sql(UNORDERED).execute(link.conn()?).await;
+            plans.map_err(|error| refusals::away(&error))?;
         }
+        Ok(())
     }
 
     /// Whether statements may be sent at all.

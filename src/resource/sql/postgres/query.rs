@@ -21,8 +21,6 @@ use crate::resource::sql::streams::unwatched;
 /// Before the checked text. A cursor gives each value as the server's own text, whatever its type, as many rows
 /// at a time as we want, and takes parameters; and one statement alone can be in it, which must be a query.
 const CURSOR: &str = "DECLARE tollgate NO SCROLL CURSOR WITHOUT HOLD FOR ";
-/// Indexes find rows and do not order them: what an index has found is read as it lies in the table.
-const UNORDERED: &str = "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off";
 /// Rows per round trip, at first and at most. They come as they are read, so that many take no more memory than few;
 /// but what a full page has no room for is still sent.
 const FIRST: u64 = 64;
@@ -60,10 +58,7 @@ pub(super) async fn run(
         place: &place,
     };
     let expected = loaded.may_open(&checked.relations, &checked.facts.functions);
-    if loaded.is_ordered(expected.as_ref()) {
-        let plans = sqlx::raw_sql(UNORDERED).execute(link.conn()?).await;
-        plans.map_err(|error| refusals::away(&error))?;
-    }
+    loaded.hide_order(link, expected.as_ref()).await?;
     open(link, order, loaded, checked, asked).await?;
     second_opinion(link, expected.as_ref()).await?;
     let mut answer = collect(link, loaded, &page, asked, expected.as_ref()).await?;

@@ -49,6 +49,11 @@ pub(super) async fn execute(link: &mut Link, asking: &Asking<'_>, returns: bool)
         statement,
         place: &place,
     };
+    // Which rows a LIMIT inside of it takes must not tell of masked values either.
+    let opened = asking
+        .loaded
+        .may_open(&asking.checked.relations, &asking.checked.facts.functions);
+    asking.loaded.hide_order(link, opened.as_ref()).await?;
     let sql = asking.checked.sql.clone();
     // Reading a text depends on nothing that is stored, so its mistakes may be told.
     let text = sqlx::SqlSafeStr::into_sql_str(sqlx::AssertSqlSafe(sql.clone()));
