@@ -30,13 +30,14 @@ const SECRET: &[&str] = &[
     "timed.secret",
     "deeper.secret",
     "chained.parent",
+    "ranked.secret",
 ];
 
 /// The first twin's secrets begin with `alpha`, the other's with `bravo`.
 fn script(first: bool) -> String {
-    let (mark, other, more) = match first {
-        true => ("alpha", 3, 7),
-        false => ("bravo", 4, 8),
+    let (mark, other, more, rank) = match first {
+        true => ("alpha", 3, 7, "seq"),
+        false => ("bravo", 4, 8, "10 - seq"),
     };
     format!(
         "CREATE TABLE accounts (id int PRIMARY KEY, email varchar(50) UNIQUE, ssn varchar(50), code varchar(50), balance int, level int,
@@ -76,6 +77,7 @@ fn script(first: bool) -> String {
          INSERT INTO deeper (id, a, secret) VALUES (1, 0, {more});
          CREATE TABLE links (id int PRIMARY KEY, a int, b int AS (a + 0) STORED UNIQUE); INSERT INTO links (id, a) SELECT seq, seq FROM seq_1_to_9;
          CREATE TABLE chained (id int PRIMARY KEY, parent int, FOREIGN KEY (parent) REFERENCES links (b)); INSERT INTO chained VALUES (1, {other});
+         CREATE TABLE ranked (id int PRIMARY KEY, secret int UNIQUE); INSERT INTO ranked SELECT seq, {rank} FROM seq_1_to_9;
          CREATE TABLE open (id int PRIMARY KEY, word varchar(50), n int); INSERT INTO open VALUES (1, 'x', 1), (2, 'y', 2)"
     )
 }
@@ -146,6 +148,8 @@ const ATTEMPTS: &[&str] = &[
     "+UPDATE parents SET word = '{}' WHERE id < 5",
     "+DELETE FROM open WHERE word = '{}x'",
     "+UPDATE open SET n = 9 WHERE id IN (SELECT id FROM accounts WHERE level > 2) /* {} */",
+    "+INSERT INTO open (id, n) SELECT id + 60, id FROM ranked LIMIT 2 /* {} */",
+    "+UPDATE open SET word = (SELECT GROUP_CONCAT(id) FROM ranked) WHERE id = 2 /* {} */",
     "-INSERT INTO open (id, n) VALUES ('{}', 1)",
     "-UPDATE open SET n = 1 / 0 WHERE id = 1 /* {} */",
     "-INSERT INTO open (id, word) VALUES (1, '{}')",
