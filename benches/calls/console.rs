@@ -108,7 +108,11 @@ impl Reader {
         for (name, path, credential) in [
             ("GET /approvals", "/approvals", &cookies),
             ("GET /approvals?show=waiting", "/approvals?show=waiting", &cookies),
-            ("GET /api/approvals", "/api/approvals", &bearer),
+            (
+                "GET /api/approvals?show=waiting",
+                "/api/approvals?show=waiting",
+                &bearer,
+            ),
         ] {
             let mut times = Times::default();
             for _ in 0..count {
