@@ -616,6 +616,63 @@ async fn a_notice_is_given_by_one_process_at_a_time() {
     assert!(owed(&b).await.is_empty());
 }
 
+/// Of one request a channel hears in order, whichever process tells; what it did not take keeps nothing back.
+#[tokio::test]
+async fn a_channel_hears_of_a_request_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = bench(folder.path(), 1).await;
+    let there = bench(folder.path(), 2).await;
+    let (a, b) = (
+        here.approvals.events().unwrap(),
+        there.approvals.events().unwrap(),
+    );
+    a.open("channel").await.unwrap();
+    let lease = Duration::from_secs(30);
+    let id = here.opened("UPDATE 1").await;
+    let requested = a.undelivered("channel", 9).await.unwrap()[0].0.seq;
+    here.decide("dan", &["dba"], &id, Choice::Approve).await.unwrap();
+    let owed: Vec<u64> = a
+        .undelivered("channel", 9)
+        .await
+        .unwrap()
+        .iter()
+        .map(|one| one.0.seq)
+        .collect();
+    assert!(
+        owed.len() >= 3 && owed[0] == requested,
+        "asked, approved, granted: {owed:?}"
+    );
+    let (first, second) = (owed[1], owed[2]);
+    // Who tells what is urgent first may leave the request itself for later, but not while somebody tells of it.
+    assert!(
+        !b.claim("channel", second, lease).await.unwrap(),
+        "another comes before it"
+    );
+    assert!(a.claim("channel", requested, lease).await.unwrap());
+    assert!(
+        !b.claim("channel", first, lease).await.unwrap(),
+        "the request is being told"
+    );
+    a.unclaim("channel", requested).await.unwrap();
+    assert!(a.claim("channel", first, lease).await.unwrap());
+    assert!(
+        !b.claim("channel", second, lease).await.unwrap(),
+        "the one before it is being told"
+    );
+    // Of another request anything may be told meanwhile.
+    let other = there.opened("UPDATE 2").await;
+    let owed = b.undelivered("channel", 9).await.unwrap();
+    let other = owed.iter().find(|one| one.0.approval == other).unwrap().0.seq;
+    assert!(b.claim("channel", other, lease).await.unwrap());
+    // A failure is waited for by nobody.
+    let how = crate::store::approvals::Delivery::Failed {
+        next_at: u64::MAX / 4,
+        error: "not now".to_owned(),
+    };
+    a.mark("channel", first, &how).await.unwrap();
+    assert!(b.claim("channel", second, lease).await.unwrap());
+}
+
 /// A request that was made a moment before its channel was known is told all the same, and what is over is not.
 #[tokio::test]
 async fn a_new_channel_hears_of_what_waits() {

@@ -235,8 +235,9 @@ impl Tx {
         rows.iter().map(tried).collect()
     }
 
-    /// Takes a notice that is owed at `now` until `until`, to give it: no other process gives it meanwhile. Gives whether
-    /// it was to be had.
+    /// Takes a notice that is owed at `now` until `until`, to give it: no other process gives it meanwhile, nor one that
+    /// comes after it of the same request, so that a channel hears in order. What failed before keeps nothing back, and
+    /// nothing keeps back what everybody has to hear. Gives whether it was to be had.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -247,7 +248,13 @@ impl Tx {
         (now, until): (u64, u64),
     ) -> Result<bool, StoreError> {
         let done = query(
-            "INSERT INTO approval_delivery (channel, event, state, attempts, next_at) VALUES (?1,?2,'failed',0,?4) \
+            "INSERT INTO approval_delivery (channel, event, state, attempts, next_at) \
+             SELECT c.name, e.seq, 'failed', 0, ?4 FROM approval_event e JOIN approval_channel c ON c.name = ?1 \
+             WHERE e.seq = ?2 AND (e.word = 'break_glass' OR NOT EXISTS ( \
+             SELECT 1 FROM approval_event f LEFT JOIN approval_delivery d ON d.channel = c.name AND d.event = f.seq \
+             WHERE f.approval = e.approval AND f.seq < e.seq AND f.seq > c.after AND f.recorded = 1 \
+             AND (d.event IS NULL OR (d.state = 'failed' AND d.attempts = 0)) \
+             AND (f.word <> 'requested' OR d.next_at > ?3))) \
              ON CONFLICT (channel, event) DO UPDATE SET next_at = ?4 \
              WHERE approval_delivery.state = 'failed' AND approval_delivery.next_at <= ?3",
         )

@@ -1,6 +1,8 @@
 //! Channels of two processes on one PostgreSQL: one Slack app with a Socket Mode connection of each, and decisions by
 //! signed callback. Whichever process something comes to, it counts once; when one of them dies, the other goes on.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -85,6 +87,40 @@ fn told(state: &Value, words: &str) -> usize {
         .count()
 }
 
+/// What a killed process had for itself is free after forty seconds: here what it took is moved back.
+fn free(two: &Two) {
+    two.sql("UPDATE tollgate.slack_card SET leased_until = 0");
+    two.sql("UPDATE tollgate.approval_delivery SET next_at = 0 WHERE state <> 'delivered'");
+}
+
+/// Each thread tells in the order in which it happened, whichever process told.
+fn in_order(state: &Value) {
+    let mut threads: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for one in state["messages"].as_array().unwrap() {
+        if let Some(thread) = one["thread_ts"].as_str() {
+            threads
+                .entry(thread)
+                .or_default()
+                .push(one["text"].as_str().unwrap());
+        }
+    }
+    for lines in threads.values() {
+        let starts = [
+            "Approved by test#second",
+            "Enough people approved",
+            "Carried out.",
+        ];
+        assert_eq!(lines.len(), starts.len(), "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .zip(starts)
+                .all(|(line, start)| line.starts_with(start)),
+            "{lines:?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_slack_app_of_two_processes_shows_once_decides_once_and_outlives_one_of_them() {
     let (mut two, fake) = slack(90).await;
@@ -122,17 +158,27 @@ async fn one_slack_app_of_two_processes_shows_once_decides_once_and_outlives_one
     assert_eq!(told(&state, "Approved by test#second"), 4, "each once: {state}");
     assert_eq!(told(&state, "Carried out."), 4);
     assert_eq!(state["ephemerals"], json!([]), "what came again is not answered");
+    in_order(&state);
     // One is killed while a request of the other waits: the other has everything.
     let waiting = {
         let (agent, asked) = (agents[1].clone(), read(100));
         tokio::spawn(async move { agent.call("sql_query", asked).await })
     };
     let card = fake.messages(5).await.remove(4);
+    let kept = format!(
+        "SELECT count(*) FROM tollgate.slack_card WHERE ts = '{}'",
+        card["ts"].as_str().unwrap()
+    );
+    until("it is known whose message it is", async || {
+        (two.sql(&kept) == "1").then_some(())
+    })
+    .await;
     here.kill();
     until("the killed one is gone", async || {
         (fake.state().await["connected"] == json!(1)).then_some(())
     })
     .await;
+    free(&two);
     fake.press(&card, &Press::new("U1", "approve", "9.1")).await;
     let answer = waiting.await.unwrap();
     assert_eq!(envelope(&answer)["status"], "ok", "{answer}");
@@ -164,18 +210,16 @@ async fn what_a_killed_process_owed_the_other_tells_and_escalates() {
     })
     .await;
     here.kill();
-    let _there = two.serve_there().await;
-    fake.connected(1).await;
-    fake.tell("forget", &json!({})).await;
-    // What it had for itself is free after forty seconds: here its lease is moved back, and the request with it.
-    two.sql("UPDATE tollgate.slack_card SET leased_until = 0");
-    two.sql("UPDATE tollgate.approval_delivery SET next_at = 0 WHERE state <> 'delivered'");
-    let card = fake.messages(1).await.remove(0);
-    assert_eq!(card["channel"], CHANNEL);
+    // Nobody decided it for a minute, when the other one looks.
     two.sql(&format!(
         "UPDATE tollgate.approval SET created_at = created_at - 61000 WHERE id = '{id}'"
     ));
+    let _there = two.serve_there().await;
+    fake.connected(1).await;
+    fake.tell("forget", &json!({})).await;
+    free(&two);
     let cards = fake.messages(2).await;
+    assert!(cards.iter().any(|one| one["channel"] == CHANNEL), "{cards:?}");
     let second = cards.iter().find(|one| one["channel"] == ESCALATED).unwrap();
     link(&two, "U1", "second");
     fake.press(second, &Press::new("U1", "approve", "1.1")).await;
