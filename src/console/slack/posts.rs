@@ -194,7 +194,10 @@ impl<'a> Worker<'a> {
         let slack = self.slack;
         slack.api.turn(self.channel).await; // before the lease: the wait is none of it
         let Some(posting) = events.posting(id).await? else {
-            return Ok(false);
+            // Something of it is not on record yet, or never will be: others come first meanwhile.
+            let later = slack.world.now().0.saturating_add(FIRST_WAIT);
+            self.known.insert(id.0.clone(), (Due::Never, later));
+            return Ok(true);
         };
         if posting.state != State::Pending {
             return Ok(false);
