@@ -396,18 +396,6 @@ async fn a_mail_that_was_cut_off_comes_again_as_the_same_and_one_that_nobody_tak
     whole.end().await;
 }
 
-/// Once the channel is known: a new one hears of what comes from then on.
-async fn heard_of(whole: &Whole) {
-    let store = whole.site.dir.path().join("journal.db");
-    until("the channel is known", async || {
-        let store = rusqlite::Connection::open(&store).ok()?;
-        let known = "SELECT count(*) FROM approval_channel";
-        let count: i64 = store.query_row(known, [], |row| row.get(0)).ok()?;
-        (count > 0).then_some(())
-    })
-    .await;
-}
-
 /// Who wants to know us first, and who has no time, say nothing of the mail. Who took it and says nothing more has it: what
 /// comes next is how its request ended.
 #[tokio::test(flavor = "multi_thread")]
@@ -415,7 +403,6 @@ async fn a_mail_that_was_taken_is_not_sent_again_and_one_that_was_not_is() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let whole = Whole::dressed("", POLICY, |site| channel(site, &url, "")).await;
-    heard_of(&whole).await;
     let waiting = asks(&whole, "SELECT count(*) FROM orders");
     let (hello, ok, data) = ("250 mail.example.com\r\n", "250 ok\r\n", "354 go on\r\n");
     says(&listener, &["220 mail\r\n", hello, "530 who are you\r\n"]).await;
