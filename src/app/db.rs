@@ -311,6 +311,13 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
         let said = "tokens are made by our function, and the role cannot read its key";
         add(Level::Ok, said.to_owned(), "");
     }
+    for column in &report.lies_by {
+        add(
+            Level::Note,
+            format!("the table of {column} lies in the order of that masked column (CLUSTER): rows come in it"),
+            "CLUSTER it by an index of public columns, then it lies in their order",
+        );
+    }
     for table in &report.tables {
         columns(table, add);
     }

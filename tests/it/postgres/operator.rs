@@ -133,6 +133,18 @@ async fn the_doctor_says_what_is_wrong_and_the_grants_mend_it() {
     let none = tollgate(&gateway, &["db", "grants", "records", "--write", "nothing"]);
     assert_eq!(none.status.code(), Some(1), "{}", text(&none.stderr));
 
+    // What lies in the order of a masked column shows it, and no statement hides that.
+    let lies = "the table of customers.email lies in the order of that masked column";
+    server.sql("shop", "CREATE INDEX by_mail ON customers (lower(email))");
+    server.sql("shop", "CREATE INDEX by_city ON customers (city)");
+    server.sql("shop", "CLUSTER customers USING by_city");
+    assert!(!doctor(&gateway).1.contains("lies in the order"), "by a public column");
+    server.sql("shop", "CLUSTER customers USING by_mail");
+    let (content, said) = doctor(&gateway);
+    assert!(content && said.contains(lies), "{said}");
+    server.sql("shop", "CLUSTER customers USING customers_pkey");
+    assert!(!doctor(&gateway).1.contains("lies in the order"), "in another order again");
+
     server.sql("shop", "ALTER TABLE customers RENAME COLUMN city TO town");
     let (content, said) = doctor(&gateway);
     assert!(!content && said.contains("customers.city"), "{said}");

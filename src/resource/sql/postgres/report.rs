@@ -40,6 +40,8 @@ pub struct Report {
     pub changes: Vec<Changeable>,
     /// Who changes schemas, if anybody does.
     pub definer: Option<DefinerReport>,
+    /// Masked columns that a table lies in the order of: rows read from it show that order, which nothing hides.
+    pub lies_by: BTreeSet<String>,
 }
 
 /// The role that changes schemas.
@@ -111,6 +113,7 @@ impl Database {
         let read = |row: sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
         let (version, encrypted) = row.and_then(read).map_err(|error| refusals::away(&error))?;
         let changes: Vec<(String, bool)> = loader::rows(&mut link, CHANGEABLE, &self.spec.schemas).await?;
+        let lies_by: Vec<(i64, i16)> = loader::rows(&mut link, CLUSTERED, &self.spec.schemas).await?;
         link.give_back().await;
         let definer = match (&self.spec.definer, &self.defining) {
             (Some(definer), Some(pool)) => Some(definer_report(&self.spec, &definer.account, pool).await),
@@ -118,6 +121,7 @@ impl Database {
         };
         Ok(Report {
             definer,
+            lies_by: masked(&loaded, &lies_by),
             database: address::address(&self.spec.url, super::PORT),
             role: address::decoded(self.spec.url.username()),
             version,
@@ -296,6 +300,32 @@ SELECT d.refobjid::pg_catalog.int8, n.nspname::pg_catalog.text, c.relname::pg_ca
 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'a' LIMIT 400001";
+
+/// Columns of the index that a table was last put in the order of (CLUSTER), those of its expressions too.
+const CLUSTERED: &str = "
+SELECT DISTINCT i.indrelid::pg_catalog.int8, a.attnum
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND (a.attnum = ANY(i.indkey) OR EXISTS (
+    SELECT 1 FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
+      AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))
+WHERE i.indisclustered AND a.attnum > 0 AND n.nspname = ANY($1) LIMIT 400001";
+
+/// The masked ones of these columns, `table.column`.
+fn masked(loaded: &Loaded, columns: &[(i64, i16)]) -> BTreeSet<String> {
+    let catalog = &loaded.catalog;
+    let of = |oid: u32, number: i16| {
+        let relation = catalog.relations.values().find(|relation| relation.oid == oid)?;
+        let column = relation.columns.iter().find(|column| column.number == number)?;
+        column.class.as_ref()?;
+        Some(catalog.shown_column(relation, column))
+    };
+    let columns = columns.iter();
+    columns
+        .filter_map(|(oid, number)| of(u32::try_from(*oid).ok()?, *number))
+        .collect()
+}
 
 fn tables(loaded: &Loaded) -> Vec<Table> {
     let column = |column: &Column| TableColumn {
