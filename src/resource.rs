@@ -38,6 +38,16 @@ impl Resource {
             _ => None,
         }
     }
+
+    async fn look(&self) -> Result<(), Refusal> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => database.look().await,
+            #[cfg(feature = "mysql")]
+            Self::Mysql(database) => database.look().await,
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The configured resources, by name.
@@ -57,21 +67,15 @@ impl Resources {
         )
     }
 
-    /// Looks at every database whose masks are in the database itself, before anybody asks: one that is not as the
-    /// configuration says is refused from the start, and the log says why. One that does not answer is looked at by the
-    /// first call that reaches it.
+    /// Looks at every database of a server before anybody asks: one that is not as the configuration says is refused
+    /// from the start, and the log says why. One that does not answer is looked at by the first call that reaches it.
     pub async fn look(&self) {
-        #[cfg(feature = "mysql")]
-        {
-            let each = self.0.iter().filter_map(|(name, (_, resource))| match resource {
-                Resource::Mysql(database) => Some(async move { (name, database.look().await) }),
-                _ => None,
-            });
-            for (resource, looked) in futures::future::join_all(each).await {
-                if let Err(refusal) = looked {
-                    let why = refusal.detail.unwrap_or(refusal.message);
-                    tracing::error!(resource, "refused at start: {why}");
-                }
+        let each = self.0.iter();
+        let each = each.map(|(name, (_, resource))| async move { (name, resource.look().await) });
+        for (resource, looked) in futures::future::join_all(each).await {
+            if let Err(refusal) = looked {
+                let why = refusal.detail.unwrap_or(refusal.message);
+                tracing::error!(resource, "refused at start: {why}");
             }
         }
     }

@@ -314,7 +314,9 @@ fn findings(report: &crate::resource::sql::postgres::Report, add: &mut Add<'_>) 
     for column in &report.lies_by {
         add(
             Level::Note,
-            format!("the table of {column} lies in the order of that masked column (CLUSTER): rows come in it"),
+            format!(
+                "the table of {column} lies in the order of that masked column (CLUSTER): rows come in it"
+            ),
             "CLUSTER it by an index of public columns, then it lies in their order",
         );
     }

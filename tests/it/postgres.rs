@@ -21,6 +21,7 @@ mod reached;
 mod restarts;
 mod rights;
 mod served;
+mod standing;
 mod tls;
 mod tokens;
 pub(crate) mod twins;

@@ -32,6 +32,7 @@ mod returning;
 mod role;
 mod sampling;
 mod schema;
+mod standing;
 mod tokens;
 mod unmade;
 mod values;
@@ -117,6 +118,8 @@ pub struct Database {
     /// As the account that changes schemas.
     defining: Option<Arc<Pool>>,
     known: Mutex<Option<Arc<Known>>>,
+    /// Why nobody could look when everything started; nothing since somebody could.
+    away: Mutex<Option<Refusal>>,
 }
 
 /// The catalogue as it was seen last.
@@ -143,6 +146,7 @@ impl Database {
             pool: Arc::new(Pool::new(&spec, world)?),
             spec: Arc::new(spec),
             known: Mutex::default(),
+            away: Mutex::default(),
         })
     }
 
@@ -266,12 +270,6 @@ impl Database {
         }
     }
 
-    /// Why every call is refused, as it was seen last. Nobody is asked.
-    #[must_use]
-    pub fn refused(&self) -> Option<Refusal> {
-        self.known()?.loaded.fit(self.spec.privileged).err()
-    }
-
     fn known(&self) -> Option<Arc<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -289,12 +287,17 @@ impl Database {
             session: invocation.session.clone(),
             seconds,
         };
+        self.seen(link, &voice).await
+    }
+
+    async fn seen(&self, link: &mut Link, voice: &Voice) -> Result<Arc<Loaded>, Refusal> {
         let known = self.known();
         let before = known
             .as_ref()
             .map(|known| known.moment.clone())
             .unwrap_or_default();
-        let moment = probe::ask(link, &self.spec, &voice, &before).await?;
+        let moment = probe::ask(link, &self.spec, voice, &before).await?;
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let loaded = match known.filter(|_| moment.version == before.version) {
             Some(known) if moment == before => return Ok(Arc::clone(&known.loaded)),
             Some(known) => Arc::clone(&known.loaded),

@@ -19,7 +19,7 @@ fn change(statement: &str) -> Value {
 }
 
 /// A server with the shop, and a Tollgate whose resource `records` it is.
-async fn stand() -> (Postgres, Governed) {
+pub(super) async fn stand() -> (Postgres, Governed) {
     let server = Postgres::start().await;
     server.sql("postgres", "CREATE DATABASE shop");
     server.sql("shop", SHOP);

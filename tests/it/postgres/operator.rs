@@ -138,12 +138,18 @@ async fn the_doctor_says_what_is_wrong_and_the_grants_mend_it() {
     server.sql("shop", "CREATE INDEX by_mail ON customers (lower(email))");
     server.sql("shop", "CREATE INDEX by_city ON customers (city)");
     server.sql("shop", "CLUSTER customers USING by_city");
-    assert!(!doctor(&gateway).1.contains("lies in the order"), "by a public column");
+    assert!(
+        !doctor(&gateway).1.contains("lies in the order"),
+        "by a public column"
+    );
     server.sql("shop", "CLUSTER customers USING by_mail");
     let (content, said) = doctor(&gateway);
     assert!(content && said.contains(lies), "{said}");
     server.sql("shop", "CLUSTER customers USING customers_pkey");
-    assert!(!doctor(&gateway).1.contains("lies in the order"), "in another order again");
+    assert!(
+        !doctor(&gateway).1.contains("lies in the order"),
+        "in another order again"
+    );
 
     server.sql("shop", "ALTER TABLE customers RENAME COLUMN city TO town");
     let (content, said) = doctor(&gateway);
