@@ -267,6 +267,15 @@ fn mysql_findings(report: &crate::resource::sql::mysql::Report, add: &mut Add<'_
             let remedy = "list them in [resource.columns], as a class or as \"public\"";
             add(Level::Note, text, remedy);
         }
+        if !table.lies_by.is_empty() {
+            let text = format!(
+                "{}: its rows lie in the order of {}, which is masked: whoever reads them sees that order",
+                table.name,
+                table.lies_by.join(", ")
+            );
+            let remedy = "list the columns of the primary key as public, or give the table another key";
+            add(Level::Note, text, remedy);
+        }
     }
 }
 

@@ -102,6 +102,24 @@ async fn the_doctor_says_what_is_wrong_and_grants_and_views_mend_it() {
         "{said}"
     );
 
+    // What lies in the order of a masked column shows it, and no view hides that.
+    assert!(!said.contains("its rows lie in the order"), "{said}");
+    server.sql(
+        "shop",
+        "CREATE TABLE people (email varchar(100), at int, PRIMARY KEY (at, email))",
+    );
+    server.sql(
+        "shop",
+        "CREATE TABLE heap (email varchar(100) PRIMARY KEY) ENGINE = Aria",
+    );
+    printed(&gateway, &[&views[..], &["--apply"]].concat());
+    let (content, said) = doctor(&gateway);
+    assert!(
+        content && said.contains("people: its rows lie in the order of email, at, which is masked"),
+        "{said}"
+    );
+    assert!(!said.contains("heap: its rows"), "{said}");
+
     server.sql("shop", "ALTER TABLE customers RENAME COLUMN city TO town");
     let (content, said) = doctor(&gateway);
     assert!(!content && said.contains("customers has other columns"), "{said}");

@@ -55,6 +55,9 @@ pub struct Table {
     pub name: String,
     /// Columns that nobody listed, and that are masked therefore.
     pub unlisted: Vec<String>,
+    /// Masked columns of its primary key, where rows lie in the order of that: read from the table they show it, which no
+    /// view hides.
+    pub lies_by: Vec<String>,
 }
 
 impl Database {
@@ -141,14 +144,20 @@ impl Database {
 
 fn tables(loaded: &Loaded) -> Vec<Table> {
     let unlisted = |column: &&Column| column.class.as_ref().is_some_and(|(class, _)| class == UNLISTED);
-    let table = |relation: &Relation| Table {
-        name: relation.name.clone(),
-        unlisted: relation
-            .columns
-            .iter()
-            .filter(unlisted)
-            .map(|column| column.name.clone())
-            .collect(),
+    let named = |relation: &Relation, keep: &dyn Fn(&&Column) -> bool| -> Vec<String> {
+        let columns = relation.columns.iter().filter(keep);
+        columns.map(|column| column.name.clone()).collect()
+    };
+    let table = |relation: &Relation| {
+        let engine = relation.engine.as_deref().unwrap_or_default();
+        let by_key = engine.eq_ignore_ascii_case("innodb");
+        Table {
+            name: relation.name.clone(),
+            unlisted: named(relation, &unlisted),
+            lies_by: named(relation, &|column| {
+                by_key && column.primary_key && column.class.is_some()
+            }),
+        }
     };
     loaded.catalog.relations.values().map(table).collect()
 }
