@@ -42,6 +42,10 @@ pub(super) struct Relation {
     /// Its indexes without classified columns, where its masking view was made: the only ones that the view uses. Read
     /// through another, rows come in the order of what is masked.
     pub(super) indexes: Vec<String>,
+    /// Whether it has any other index, by which the server may read it through a view of the database's own: rows come in
+    /// the order of that. A plan that does not say so was made before it was asked.
+    #[serde(default = "yes")]
+    pub(super) ordered: bool,
     /// In order.
     pub(super) columns: Vec<Column>,
 }
@@ -63,6 +67,18 @@ pub(super) struct Column {
     pub(super) generated: bool,
     /// Class and style; `None` is public. A view's unlisted columns are classified whatever the default.
     pub(super) class: Option<(String, MaskStyle)>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Relation {
+    /// Whether its rows lie in the order of its primary key.
+    pub(super) fn lies_by_key(&self) -> bool {
+        let engine = self.engine.as_deref().unwrap_or_default();
+        engine.eq_ignore_ascii_case("innodb")
+    }
 }
 
 impl Catalog {

@@ -141,6 +141,7 @@ mod tests {
             engine: None,
             made: None,
             indexes: Vec::new(),
+            ordered: false,
             columns: columns.collect(),
         })
     }

@@ -22,6 +22,8 @@ pub(super) enum Closed {
     Unknown,
     /// Masked columns choose its rows.
     Chosen,
+    /// Its rows may come in the order of masked columns: our views say which indexes are used, those of others do not.
+    Ordered,
 }
 
 /// Learns how the views among `relations` are made, as far as whoever asks may see it.
@@ -95,9 +97,17 @@ pub(super) fn closed(catalog: &Catalog, spec: &Spec) -> BTreeMap<String, Closed>
             all.insert(key.clone(), Closed::Unknown);
         } else if chosen && !vouched {
             all.insert(key.clone(), Closed::Chosen);
+        } else if !vouched && through.iter().any(|one| one.ordered || reads_elsewhere(one)) {
+            all.insert(key.clone(), Closed::Ordered);
         }
     }
     all
+}
+
+/// Whether it reads tables of another database, whose indexes nobody here knows.
+fn reads_elsewhere(view: &Relation) -> bool {
+    let mut reads = view.made.iter().flat_map(|made| &made.reads);
+    reads.any(|(database, _)| !database.is_empty())
 }
 
 /// Whether masked columns choose the rows of a view itself, and nobody has said what it may tell.

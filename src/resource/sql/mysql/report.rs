@@ -148,16 +148,12 @@ fn tables(loaded: &Loaded) -> Vec<Table> {
         let columns = relation.columns.iter().filter(keep);
         columns.map(|column| column.name.clone()).collect()
     };
-    let table = |relation: &Relation| {
-        let engine = relation.engine.as_deref().unwrap_or_default();
-        let by_key = engine.eq_ignore_ascii_case("innodb");
-        Table {
-            name: relation.name.clone(),
-            unlisted: named(relation, &unlisted),
-            lies_by: named(relation, &|column| {
-                by_key && column.primary_key && column.class.is_some()
-            }),
-        }
+    let table = |relation: &Relation| Table {
+        name: relation.name.clone(),
+        unlisted: named(relation, &unlisted),
+        lies_by: named(relation, &|column| {
+            relation.lies_by_key() && column.primary_key && column.class.is_some()
+        }),
     };
     loaded.catalog.relations.values().map(table).collect()
 }

@@ -315,6 +315,7 @@ mod tests {
             engine: None,
             made: None,
             indexes: Vec::new(),
+            ordered: false,
             columns,
         };
         let customers = relation("customers", vec![column("id", true), column("e, `mail", false)]);

@@ -117,6 +117,7 @@ async fn described(conn: &mut MySqlConnection, spec: &Spec) -> Result<Vec<Unlist
             engine: None,
             made: None,
             indexes: Vec::new(),
+            ordered: false,
             columns: Vec::new(),
         });
         relation.columns.push(column(row));

@@ -58,8 +58,11 @@ pub(super) async fn indexes(
             let mut known = relation.columns.iter();
             known.any(|column| column.name.to_lowercase() == *name && column.class.is_none())
         };
-        if columns.iter().all(public) {
-            relation.indexes.push(index);
+        // In the order of its primary key such a table lies, whoever reads it: `doctor db` says so.
+        let lies = index == "PRIMARY" && relation.lies_by_key();
+        match columns.iter().all(public) {
+            true => relation.indexes.push(index),
+            false => relation.ordered |= !lies,
         }
     }
     Ok(())
@@ -85,6 +88,7 @@ pub(super) async fn read(
             engine: row.get(2).cloned().flatten(),
             made: None,
             indexes: Vec::new(),
+            ordered: false,
             columns: Vec::new(),
         };
         relations.insert(name, relation);

@@ -27,6 +27,7 @@ fn relation(name: &str, classified: &[&str]) -> (String, Relation) {
         engine: Some("InnoDB".to_owned()),
         made: None,
         indexes: Vec::new(),
+        ordered: false,
         columns: ["id", "name", "email", "status"].map(column).to_vec(),
     };
     (name.to_owned(), relation)

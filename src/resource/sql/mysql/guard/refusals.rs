@@ -46,6 +46,14 @@ pub(super) fn closed(view: &str, why: Closed) -> Refusal {
             "Ask for the tables that it is made of, or have your operator list every column of the view in \
              [resource.columns].",
         ),
+        Closed::Ordered => refused(
+            format!(
+                "The view `{view}` reads a table that has an index of masked columns, or one of another database, so the \
+                 order of its rows may tell of their values."
+            ),
+            "Ask for the tables that it is made of, or have your operator list every column of the view in \
+             [resource.columns].",
+        ),
         Closed::Unknown => refused(
             format!("What the view `{view}` reads is not known, so no policy can be asked about it."),
             "Ask for the tables that it is made of, or have your operator run `tollgate db views NAME --apply` again \

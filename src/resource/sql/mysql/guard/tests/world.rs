@@ -45,6 +45,7 @@ pub(super) fn catalog() -> Catalog {
             engine: view.is_none().then(|| "InnoDB".to_owned()),
             made: None,
             indexes: Vec::new(),
+            ordered: false,
             columns,
         };
         catalog.relations.insert(name, relation);
