@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::people::People;
 use super::review::{NotDecided, Reviewer, unrecorded};
-use super::terms::Terms;
+use super::terms::{Terms, readable};
 use super::{Approvals, Event};
 use crate::call::{ApprovalId, Hash, UserKind};
 use crate::clock::Timestamp;
@@ -17,6 +17,8 @@ use crate::store::StoreError;
 use crate::store::approvals::DelegationRow;
 
 const DAY: u64 = 24 * 3_600_000;
+/// After how long a request that cannot be read is looked at again, in milliseconds.
+const AGAIN: u64 = 60_000;
 /// How far ahead a delegation may begin, in milliseconds.
 const AHEAD: u64 = 92 * DAY;
 /// Most delegations of one person that are not over.
@@ -63,6 +65,14 @@ pub struct DelegationCard {
 }
 
 impl Approvals {
+    /// For how many days at most somebody may stand in for another; 0 is never.
+    #[must_use]
+    pub fn delegation_days(&self) -> u32 {
+        self.people
+            .as_ref()
+            .map_or(0, |people| people.settings.delegation_days)
+    }
+
     /// Names somebody to stand in. Needs a fresh sign-in, like a decision. Returns once it is on record.
     ///
     /// # Errors
@@ -225,12 +235,17 @@ impl People {
             if let Some(row) = row
                 && let Some(at) = row.escalate_at.filter(|at| *at <= now)
             {
-                let terms = Terms::read(&row)?;
-                let next = terms.next_escalation(row.created_at, now);
-                if tx.escalated(&id, at, next).await? {
-                    let groups: Vec<&str> = terms.escalated(row.created_at, now).into_iter().collect();
-                    let told = groups.join(", ");
-                    tx.event(&id, now, "escalated", None, Some(&told), None).await?;
+                match readable(Terms::read(&row))? {
+                    Some(terms) => {
+                        let next = terms.next_escalation(row.created_at, now);
+                        if tx.escalated(&id, at, next).await? {
+                            let groups: Vec<&str> =
+                                terms.escalated(row.created_at, now).into_iter().collect();
+                            let told = groups.join(", ");
+                            tx.event(&id, now, "escalated", None, Some(&told), None).await?;
+                        }
+                    }
+                    None => drop(tx.escalated(&id, at, Some(now.saturating_add(AGAIN))).await?),
                 }
             }
             tx.commit().await?;

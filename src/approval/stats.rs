@@ -12,7 +12,7 @@ use candidate::Candidate;
 
 use super::Approvals;
 use super::review::{NotDecided, Reviewer, State, unrecorded};
-use super::terms::{Terms, state};
+use super::terms::{Terms, readable, state};
 use crate::clock::Timestamp;
 use crate::policy::RuleSet;
 use crate::store::approvals::{ApprovalRow, DecidedRow};
@@ -154,7 +154,9 @@ impl Approvals {
         let went_on: HashSet<&str> = broken.iter().map(|one| one.approval.as_str()).collect();
         let (mut asked, mut granted) = (Vec::new(), BTreeMap::new());
         for row in rows {
-            let terms = Terms::read(&row).map_err(unrecorded)?;
+            let Some(terms) = readable(Terms::read(&row)).map_err(unrecorded)? else {
+                continue;
+            };
             if !terms.asks_of(&reviewer.user.groups) && !sees(&row.resource) {
                 continue;
             }

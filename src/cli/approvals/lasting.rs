@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -9,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::{Server, client};
 use crate::cli::out::{Out, Tone};
-use crate::clock::{System, Timestamp, World};
+use crate::clock::moment::Moment;
+use crate::clock::{System, World};
 
 /// What lasts longer than one decision.
 #[derive(Debug, Subcommand)]
@@ -61,46 +63,11 @@ pub(crate) struct Delegate {
     #[arg(long)]
     group: String,
     /// From when on: as --until (without it: now)
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = Moment::from_str)]
     from: Option<Moment>,
     /// Until when: so long from now (8h, 3d), a moment (2026-12-01T09:00Z), or seconds since 1970
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = Moment::from_str)]
     until: Moment,
-}
-
-/// A moment as people write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    /// So many seconds from now.
-    In(u64),
-    /// In seconds since 1970.
-    At(u64),
-}
-
-impl Moment {
-    fn seconds(self, now: Timestamp) -> u64 {
-        match self {
-            Self::In(seconds) => now.seconds().saturating_add(seconds),
-            Self::At(seconds) => seconds,
-        }
-    }
-}
-
-fn moment(text: &str) -> Result<Moment, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Moment::At(seconds));
-    }
-    let whole = text.strip_suffix('Z').into_iter();
-    let mut whole = whole.flat_map(|start| ["", ".000", ":00.000"].map(|rest| format!("{start}{rest}Z")));
-    if let Some(at) = whole.find_map(|text| Timestamp::parse(&text)) {
-        return Ok(Moment::At(at.seconds()));
-    }
-    match crate::cli::keys::duration(text) {
-        Ok(long) => Ok(Moment::In(long.as_secs())),
-        Err(_) => {
-            Err("give a time from now with m, h or d (8h), or a moment of UTC (2026-12-01T09:00Z)".to_owned())
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -452,34 +419,4 @@ fn stats(out: &mut Out, answer: &Value) -> Result<()> {
     };
     out.line(&words)?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Moment, moment};
-
-    #[test]
-    fn a_moment_is_written_as_people_say_it() {
-        for (text, means) in [
-            ("8h", Moment::In(28_800)),
-            ("3d", Moment::In(259_200)),
-            ("2026-12-01T09:00Z", Moment::At(1_796_115_600)),
-            ("2026-12-01T09:00:00Z", Moment::At(1_796_115_600)),
-            ("2026-12-01T09:00:00.000Z", Moment::At(1_796_115_600)),
-            ("1796115600", Moment::At(1_796_115_600)),
-        ] {
-            assert_eq!(moment(text), Ok(means), "{text}");
-        }
-        for wrong in [
-            "",
-            "tomorrow",
-            "8x",
-            "2026-12-01",
-            "2026-13-01T09:00Z",
-            "-8h",
-            "Z",
-        ] {
-            assert!(moment(wrong).is_err(), "{wrong}");
-        }
-    }
 }
