@@ -15,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::identity::SERVICE;
 use crate::store::StoreError;
 use crate::store::approvals::DelegationRow;
+use crate::store::rows::Tx;
 
 const DAY: u64 = 24 * 3_600_000;
 /// After how long a request that cannot be read is looked at again, in milliseconds.
@@ -81,15 +82,15 @@ impl Approvals {
         let people = self.people.as_ref().ok_or(NotDecided::Unknown)?;
         people.signed_in(reviewer)?;
         let row = people.delegation(reviewer, wish)?;
+        let mut tx = people.rows.read().await.map_err(unrecorded)?;
+        people.has_room(&mut tx, &row).await?;
+        tx.commit().await.map_err(unrecorded)?;
+        // On record before it counts; if it cannot be made after that, the record tells of one that never did. Nothing is held
+        // meanwhile: where the store is a file, the journal could not be written to it.
+        people.tell(&row, "delegated", &reviewer.user.id()).await?;
         let mut tx = people.rows.write().await.map_err(unrecorded)?;
-        let user = &reviewer.user;
-        let before = tx.delegations_by(&user.issuer, &user.subject, people.now()).await;
-        if before.map_err(unrecorded)?.len() >= MOST {
-            return Err(no(format!("you have named {MOST} people already; end one first")));
-        }
+        people.has_room(&mut tx, &row).await?;
         tx.delegate(&row).await.map_err(unrecorded)?;
-        // On record before it counts. If the commit fails after that, the record tells of one that never did.
-        people.tell(&row, "delegated", &user.id()).await?;
         tx.commit().await.map_err(unrecorded)?;
         Ok(card(&row, &reviewer.user.id(), people.now()))
     }
@@ -125,15 +126,21 @@ impl Approvals {
     pub async fn end_delegation(&self, reviewer: &Reviewer, id: &str) -> Result<(), NotDecided> {
         let people = self.people.as_ref().ok_or(NotDecided::Unknown)?;
         let (now, who) = (people.now(), reviewer.user.id());
-        let mut tx = people.rows.write().await.map_err(unrecorded)?;
+        let mut tx = people.rows.read().await.map_err(unrecorded)?;
         let rows = tx.latest_delegations(now, LISTED).await.map_err(unrecorded)?;
+        tx.commit().await.map_err(unrecorded)?;
         let row = rows.into_iter().find(|row| row.id == id);
         let row = row.ok_or(NotDecided::Unknown)?;
         let held = card(&row, &who, now);
         if held.by != who && held.to != who {
             return Err(NotDecided::Unknown);
         }
-        if !held.may_end || !tx.end_delegation(id, now, &who).await.map_err(unrecorded)? {
+        if !held.may_end {
+            return Err(NotDecided::Final("over"));
+        }
+        people.tell(&row, "delegation_ended", &who).await?; // with nothing held, as above
+        let mut tx = people.rows.write().await.map_err(unrecorded)?;
+        if !tx.end_delegation(id, now, &who).await.map_err(unrecorded)? {
             return Err(NotDecided::Final("over"));
         }
         // What was agreed to for a while by it is over with it.
@@ -142,7 +149,6 @@ impl Approvals {
             ended.map_err(unrecorded)?;
             people.drop_uses(&mut tx, &grant).await.map_err(unrecorded)?;
         }
-        people.tell(&row, "delegation_ended", &who).await?;
         tx.commit().await.map_err(unrecorded)?;
         people.wake();
         people.record(None).await.map_err(|_| NotDecided::Unrecorded)
@@ -189,6 +195,15 @@ impl People {
             ended_at: None,
             ended_by: None,
         })
+    }
+
+    /// Whether its maker may name one more.
+    async fn has_room(&self, tx: &mut Tx, row: &DelegationRow) -> Result<(), NotDecided> {
+        let before = tx.delegations_by(&row.issuer, &row.subject, self.now()).await;
+        if before.map_err(unrecorded)?.len() >= MOST {
+            return Err(no(format!("you have named {MOST} people already; end one first")));
+        }
+        Ok(())
     }
 
     /// Puts what is no transition of a request on record.

@@ -246,7 +246,7 @@ async fn a_workspace_that_is_limited_is_left_alone_and_one_that_talks_garbage_is
     bench.fake.tell("fault", &limit).await;
     let second = bench.reads("another", READ);
     bench.fake.press(&card, &Press::new("U1", "approve", "1.1")).await;
-    bench.fake.refused("users.info", 1).await;
+    bench.fake.refused("auth.test", 1).await;
     bench.fake.tell("disconnect", &json!({})).await;
     bench.fake.refused("apps.connections.open", 2).await;
     bench.fake.refused(POSTS, 3).await;

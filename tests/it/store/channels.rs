@@ -313,8 +313,17 @@ async fn what_nobody_decides_goes_from_step_to_step() {
     let shown = fake.messages(1).await;
     assert_eq!(shown[0]["channel"], CHANNEL);
     let later = format!("UPDATE tollgate.approval SET created_at = created_at - 61000 WHERE id = '{id}'");
+    let kept = async |count: u32| {
+        let all = "SELECT count(*) FROM tollgate.slack_card WHERE ts IS NOT NULL";
+        until("it is known whose message it is", async || {
+            (two.sql(all) == count.to_string()).then_some(())
+        })
+        .await;
+    };
     // Which channel is due when is known to a process from the time when it first looked: so another one looks.
+    kept(1).await;
     drop(here);
+    free(&two);
     two.sql(&later);
     let there = two.serve_there().await;
     let shown = fake.messages(2).await;
@@ -327,7 +336,9 @@ async fn what_nobody_decides_goes_from_step_to_step() {
         (&shown[2]["channel"], request_of(&shown[2])),
         (&json!(CHANNEL), looked)
     );
+    kept(3).await;
     drop(there);
+    free(&two);
     two.sql(&later);
     let _there = two.serve_there().await;
     fake.connected(1).await;
