@@ -16,7 +16,7 @@ use super::terms::{Terms, readable, state};
 use crate::clock::Timestamp;
 use crate::policy::RuleSet;
 use crate::store::StoreError;
-use crate::store::approvals::{ApprovalRow, DecidedRow};
+use crate::store::approvals::{ApprovalRow, BreakGlassRow, DecidedRow};
 
 /// Most requests that are looked at, newest first.
 const LOOKED_AT: u32 = 20_000;
@@ -189,7 +189,12 @@ impl Approvals {
             let is_broken = went_on.contains(row.id.as_str());
             asked.push(Counted::of(row, terms, decisions, is_broken).map_err(unrecorded)?);
         }
-        let broken: Vec<_> = broken.iter().filter(|one| sees(&one.resource)).collect();
+        let is_theirs = |row: &BreakGlassRow| {
+            let terms = serde_json::from_str::<Terms>(&row.terms);
+            terms.is_ok_and(|terms| terms.asks_of(&reviewer.user.groups))
+        };
+        let broken = broken.iter().filter(|one| sees(&one.resource) || is_theirs(one));
+        let broken: Vec<_> = broken.collect();
         Ok(Stats {
             since: asked
                 .iter()

@@ -240,7 +240,7 @@ fn grants(out: &mut Out, answer: &Value) -> Result<()> {
             if stands { Tone::Careful } else { Tone::Plain },
             &text(card, "id"),
             &format!(
-                "{} · {} on {} for {} through {} · {} of {} uses left · until {} · free {}",
+                "{} · {} on {} for {} through {} · {} of {} uses left · until {}{} · {}",
                 text(card, "state"),
                 text(card, "tool"),
                 text(card, "resource"),
@@ -249,7 +249,11 @@ fn grants(out: &mut Out, answer: &Value) -> Result<()> {
                 text(card, "uses_left"),
                 text(card, "uses"),
                 text(card, "ends_at"),
-                text(card, "free"),
+                match card.get("rows").and_then(Value::as_u64) {
+                    Some(rows) => format!(" · at most {rows} rows each"),
+                    None => String::new(),
+                },
+                freed(card),
             ),
         )?;
     }
@@ -361,6 +365,16 @@ fn proposal(out: &mut Out, proposal: &Value) -> Result<()> {
     Ok(())
 }
 
+/// What a reviewer freed, by name.
+fn freed(card: &Value) -> String {
+    let names = card.get("free").and_then(Value::as_array);
+    let names: Vec<&str> = names.into_iter().flatten().filter_map(Value::as_str).collect();
+    match names.is_empty() {
+        true => "nothing is free".to_owned(),
+        false => format!("free: {}", names.join(", ")),
+    }
+}
+
 fn stats(out: &mut Out, answer: &Value) -> Result<()> {
     out.heading(&format!("Since {}", text(answer, "since")))?;
     for rule in all(answer, "rules") {
@@ -407,7 +421,7 @@ fn stats(out: &mut Out, answer: &Value) -> Result<()> {
     }
     let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
     let words = match count("break_glass") {
-        0 => "No request went on without approval.".to_owned(),
+        0 => "None of these requests went on without approval.".to_owned(),
         1 => format!(
             "1 request went on without approval; to review: {}.",
             count("break_glass_unreviewed")

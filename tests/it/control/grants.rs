@@ -344,7 +344,8 @@ async fn a_stand_in_is_named_by_a_form_of_ours_after_a_fresh_sign_in_alone() {
     for origin in [None, Some("null"), Some("https://evil.example")] {
         assert_eq!(send(with(&mine, right), origin).await.0, 403, "{origin:?}");
     }
-    let said: &[(&[(&str, &str)], u16, &str)] = &[
+    type Wrong<'a> = (&'a [(&'static str, &'static str)], u16, &'static str);
+    let said: &[Wrong<'_>] = &[
         (
             &[("to", "demo#second"), ("from", ""), ("until", "3d")],
             400,

@@ -6,7 +6,7 @@ use tollgate::clock::{System, World};
 
 use super::{change, changed, dan, pending, wait};
 use crate::support::governed::Governed;
-use crate::support::process::{records, verify};
+use crate::support::process::{records, signed_in, verify};
 use crate::support::site::envelope;
 
 fn raise(by: u32) -> Value {
@@ -27,7 +27,7 @@ async fn governed(approval: &str) -> Governed {
     let text = std::fs::read_to_string(&policies).unwrap();
     let marked = text.replace(
         "@approval(\"1 dba\")",
-        "@approval(\"1 dba\")\n@break_glass(\"dba\")",
+        "@approval(\"1 dba\")\n@break_glass(\"dba\")\n@grantable(\"30m, 5 uses\")",
     );
     assert_ne!(marked, text);
     std::fs::write(&policies, marked).unwrap();
@@ -80,6 +80,49 @@ async fn somebody_stands_in_until_it_is_taken_back() {
     assert_eq!(verify(&all.site, &[])["problem_count"], json!(0));
 }
 
+/// At a terminal: what may be freed has the names that `approve` takes, and what was approved for a while says what is free.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_says_what_may_be_approved_for_a_while_and_how() {
+    let mut all = governed("").await;
+    all.site.issuer.at_the_browser("lea", &["dba"]);
+    let _server = all.serve().await;
+    let agent = dan(&all.site);
+    let id = pending(&agent.call("sql_execute", raise(7)).await);
+    let (code, shown, notes) = signed_in(&all.site, &["approvals", "show", &id]).await;
+    assert_eq!(code, 0, "{notes}");
+    for words in [
+        "You may approve it for a while",
+        "--minutes 30 at most, --uses 5 at most, --rows 1 at most",
+        "--free \"literal 1\" frees {\"integer\":\"7\"}",
+        "--free \"literal 2\" frees {\"integer\":\"1\"}",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let lea = all.person("lea", &["dba"]);
+    let sheet = lea.asked().await;
+    let action = sheet["action_sha256"].as_str().unwrap();
+    let wish = [
+        "--minutes",
+        "10",
+        "--uses",
+        "2",
+        "--rows",
+        "1",
+        "--free",
+        "literal 2",
+    ];
+    let asked = [&["approvals", "approve", &id, "--action", action], &wish[..]].concat();
+    let (code, said, notes) = signed_in(&all.site, &asked).await;
+    assert!(code == 0 && said.contains("granted"), "{said}{notes}");
+    changed(&agent.call("approval_wait", wait(&id)).await, 1);
+    let (_, listed, _) = signed_in(&all.site, &["approvals", "grants"]).await;
+    let listed = listed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        listed.contains("2 of 2 uses left") && listed.contains("at most 1 rows each · free: literal 2"),
+        "{listed}"
+    );
+}
+
 /// The glass was broken, and its request is long gone when somebody reviews it: that is on record all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_glass_is_reviewed_also_when_its_request_is_gone() {
@@ -95,6 +138,18 @@ async fn broken_glass_is_reviewed_also_when_its_request_is_gone() {
         .await;
     assert_eq!(status, 200, "{card}");
     changed(&agent.call("approval_wait", wait(&id)).await, 1);
+    let broken = async |who: &str| -> (Value, Value) {
+        let (status, stats) = all
+            .person(who, &["dba"])
+            .api(Method::GET, "/../stats", None)
+            .await;
+        assert_eq!(status, 200, "{stats}");
+        (
+            stats["break_glass"].clone(),
+            stats["break_glass_unreviewed"].clone(),
+        )
+    };
+    assert_eq!(broken("lea").await, (json!(1), json!(1)), "she is asked about it");
     // What was settled long ago goes, in time; its broken glass stays.
     let store = rusqlite::Connection::open(all.site.dir.path().join("journal.db")).unwrap();
     store.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
@@ -117,6 +172,7 @@ async fn broken_glass_is_reviewed_also_when_its_request_is_gone() {
     assert_eq!(status, 409, "{said}");
     let (_, listed) = lea.api(Method::GET, "/../break-glass", None).await;
     assert_eq!(listed["break_glass"][0]["review"], "agreed by phone", "{listed}");
+    assert_eq!(broken("lea").await, (json!(1), json!(0)));
     assert!(
         !server.log().contains("the journal cannot be written"),
         "{}",
