@@ -1,5 +1,7 @@
 //! Time and randomness, as parameters: nothing else in Tollgate may ask the system for them.
 
+pub mod moment;
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.

@@ -68,6 +68,17 @@ pub enum StoreError {
     Database(sqlx::Error),
 }
 
+impl StoreError {
+    /// Whether it says something of what was read, and nothing of the store: other rows can be read.
+    #[must_use]
+    pub const fn is_of_a_row(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged(_) | Self::Database(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+        )
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         // Primary result codes of SQLite, <https://www.sqlite.org/rescode.html>, whose extended codes carry the

@@ -53,6 +53,10 @@ impl GrantDesk for Lasting {
         Box::pin(self.0.approvals.delegate(reviewer, wish))
     }
 
+    fn delegation_days(&self) -> u32 {
+        self.0.approvals.delegation_days()
+    }
+
     fn end_delegation<'a>(
         &'a self,
         reviewer: &'a Reviewer,

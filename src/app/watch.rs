@@ -168,11 +168,14 @@ impl Watching {
         page.family(
             "tollgate_notices",
             Kind::Gauge,
-            "Notices that a channel has not taken: failed (tried again) and dead (given up).",
+            "Notices and messages that a channel has not taken: failed (tried again) and dead (given up).",
         );
         for (channel, failed, dead) in &waiting.notices {
-            page.sample(&[("channel", channel), ("state", "failed")], *failed as f64)
-                .sample(&[("channel", channel), ("state", "dead")], *dead as f64);
+            let kind = channel.split(' ').next().unwrap_or_default();
+            for (state, count) in [("failed", *failed), ("dead", *dead)] {
+                let labels = [("channel", channel.as_str()), ("kind", kind), ("state", state)];
+                page.sample(&labels, count as f64);
+            }
         }
     }
 

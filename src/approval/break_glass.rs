@@ -112,8 +112,10 @@ impl Approvals {
         let people = self.people.as_ref().ok_or(NotDecided::Unknown)?;
         people.signed_in(reviewer)?;
         let words = reason_of(words)?;
-        let mut tx = people.rows.write().await.map_err(unrecorded)?;
+        let mut tx = people.rows.read().await.map_err(unrecorded)?;
         let row = tx.broken_glass(&id.0).await.map_err(unrecorded)?;
+        let is_there = tx.row(&id.0).await.map_err(unrecorded)?.is_some();
+        tx.commit().await.map_err(unrecorded)?;
         let row = row.ok_or(NotDecided::Unknown)?;
         if row.issuer == reviewer.user.issuer && row.subject == reviewer.user.subject {
             return Err(NotDecided::OwnRequest);
@@ -122,17 +124,24 @@ impl Approvals {
             return Err(NotDecided::Unknown); // reviewed or not is nothing for strangers
         }
         let (now, by) = (people.now(), reviewer.user.id());
+        if row.reviewed_by.is_some() {
+            return Err(NotDecided::Final("reviewed"));
+        }
+        if !is_there {
+            // Its request is gone by now, and no event of it can be kept: on record first, with nothing held, because the
+            // journal may be in the same file.
+            let event = late_review(&row, now, &by, &words);
+            people.note(&event).await.map_err(|_| NotDecided::Unrecorded)?;
+        }
+        let mut tx = people.rows.write().await.map_err(unrecorded)?;
         if !tx.reviewed(&id.0, now, &by, &words).await.map_err(unrecorded)? {
             return Err(NotDecided::Final("reviewed"));
         }
-        if tx.row(&id.0).await.map_err(unrecorded)?.is_some() {
+        if is_there {
             let told = tx
                 .event(&id.0, now, "reviewed", Some(&by), Some(&words), None)
                 .await;
             told.map_err(unrecorded)?;
-        } else {
-            let event = late_review(&row, now, &by, &words); // its request is gone by now
-            people.note(&event).await.map_err(|_| NotDecided::Unrecorded)?;
         }
         people.finish(tx, Ok(()), id).await
     }

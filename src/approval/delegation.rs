@@ -8,15 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use super::people::People;
 use super::review::{NotDecided, Reviewer, unrecorded};
-use super::terms::Terms;
+use super::terms::{Terms, readable};
 use super::{Approvals, Event};
 use crate::call::{ApprovalId, Hash, UserKind};
 use crate::clock::Timestamp;
 use crate::identity::SERVICE;
 use crate::store::StoreError;
 use crate::store::approvals::DelegationRow;
+use crate::store::rows::Tx;
 
 const DAY: u64 = 24 * 3_600_000;
+/// After how long a request that cannot be read is looked at again, in milliseconds.
+const AGAIN: u64 = 60_000;
 /// How far ahead a delegation may begin, in milliseconds.
 const AHEAD: u64 = 92 * DAY;
 /// Most delegations of one person that are not over.
@@ -63,6 +66,14 @@ pub struct DelegationCard {
 }
 
 impl Approvals {
+    /// For how many days at most somebody may stand in for another; 0 is never.
+    #[must_use]
+    pub fn delegation_days(&self) -> u32 {
+        self.people
+            .as_ref()
+            .map_or(0, |people| people.settings.delegation_days)
+    }
+
     /// Names somebody to stand in. Needs a fresh sign-in, like a decision. Returns once it is on record.
     ///
     /// # Errors
@@ -71,15 +82,15 @@ impl Approvals {
         let people = self.people.as_ref().ok_or(NotDecided::Unknown)?;
         people.signed_in(reviewer)?;
         let row = people.delegation(reviewer, wish)?;
+        let mut tx = people.rows.read().await.map_err(unrecorded)?;
+        people.has_room(&mut tx, &row).await?;
+        tx.commit().await.map_err(unrecorded)?;
+        // On record before it counts; if it cannot be made after that, the record tells of one that never did. Nothing is held
+        // meanwhile: where the store is a file, the journal could not be written to it.
+        people.tell(&row, "delegated", &reviewer.user.id()).await?;
         let mut tx = people.rows.write().await.map_err(unrecorded)?;
-        let user = &reviewer.user;
-        let before = tx.delegations_by(&user.issuer, &user.subject, people.now()).await;
-        if before.map_err(unrecorded)?.len() >= MOST {
-            return Err(no(format!("you have named {MOST} people already; end one first")));
-        }
+        people.has_room(&mut tx, &row).await?;
         tx.delegate(&row).await.map_err(unrecorded)?;
-        // On record before it counts. If the commit fails after that, the record tells of one that never did.
-        people.tell(&row, "delegated", &user.id()).await?;
         tx.commit().await.map_err(unrecorded)?;
         Ok(card(&row, &reviewer.user.id(), people.now()))
     }
@@ -115,15 +126,21 @@ impl Approvals {
     pub async fn end_delegation(&self, reviewer: &Reviewer, id: &str) -> Result<(), NotDecided> {
         let people = self.people.as_ref().ok_or(NotDecided::Unknown)?;
         let (now, who) = (people.now(), reviewer.user.id());
-        let mut tx = people.rows.write().await.map_err(unrecorded)?;
+        let mut tx = people.rows.read().await.map_err(unrecorded)?;
         let rows = tx.latest_delegations(now, LISTED).await.map_err(unrecorded)?;
+        tx.commit().await.map_err(unrecorded)?;
         let row = rows.into_iter().find(|row| row.id == id);
         let row = row.ok_or(NotDecided::Unknown)?;
         let held = card(&row, &who, now);
         if held.by != who && held.to != who {
             return Err(NotDecided::Unknown);
         }
-        if !held.may_end || !tx.end_delegation(id, now, &who).await.map_err(unrecorded)? {
+        if !held.may_end {
+            return Err(NotDecided::Final("over"));
+        }
+        people.tell(&row, "delegation_ended", &who).await?; // with nothing held, as above
+        let mut tx = people.rows.write().await.map_err(unrecorded)?;
+        if !tx.end_delegation(id, now, &who).await.map_err(unrecorded)? {
             return Err(NotDecided::Final("over"));
         }
         // What was agreed to for a while by it is over with it.
@@ -132,7 +149,6 @@ impl Approvals {
             ended.map_err(unrecorded)?;
             people.drop_uses(&mut tx, &grant).await.map_err(unrecorded)?;
         }
-        people.tell(&row, "delegation_ended", &who).await?;
         tx.commit().await.map_err(unrecorded)?;
         people.wake();
         people.record(None).await.map_err(|_| NotDecided::Unrecorded)
@@ -181,6 +197,15 @@ impl People {
         })
     }
 
+    /// Whether its maker may name one more.
+    async fn has_room(&self, tx: &mut Tx, row: &DelegationRow) -> Result<(), NotDecided> {
+        let before = tx.delegations_by(&row.issuer, &row.subject, self.now()).await;
+        if before.map_err(unrecorded)?.len() >= MOST {
+            return Err(no(format!("you have named {MOST} people already; end one first")));
+        }
+        Ok(())
+    }
+
     /// Puts what is no transition of a request on record.
     async fn tell(&self, row: &DelegationRow, word: &str, by: &str) -> Result<(), NotDecided> {
         let (from, until) = (
@@ -225,12 +250,17 @@ impl People {
             if let Some(row) = row
                 && let Some(at) = row.escalate_at.filter(|at| *at <= now)
             {
-                let terms = Terms::read(&row)?;
-                let next = terms.next_escalation(row.created_at, now);
-                if tx.escalated(&id, at, next).await? {
-                    let groups: Vec<&str> = terms.escalated(row.created_at, now).into_iter().collect();
-                    let told = groups.join(", ");
-                    tx.event(&id, now, "escalated", None, Some(&told), None).await?;
+                match readable(Terms::read(&row))? {
+                    Some(terms) => {
+                        let next = terms.next_escalation(row.created_at, now);
+                        if tx.escalated(&id, at, next).await? {
+                            let groups: Vec<&str> =
+                                terms.escalated(row.created_at, now).into_iter().collect();
+                            let told = groups.join(", ");
+                            tx.event(&id, now, "escalated", None, Some(&told), None).await?;
+                        }
+                    }
+                    None => drop(tx.escalated(&id, at, Some(now.saturating_add(AGAIN))).await?),
                 }
             }
             tx.commit().await?;

@@ -17,7 +17,7 @@ use super::people::{People, failed, millis};
 use super::repeatable;
 use super::review::{NotDecided, State};
 use super::shape::Shape;
-use super::terms::{Asked, Sealed, Terms, Under, all_met, requester};
+use super::terms::{Asked, Sealed, Terms, Under, all_met, readable, requester};
 use super::words;
 use crate::call::{Effect, Hash, Unmet, User};
 use crate::policy::{Ask, RuleSet};
@@ -516,7 +516,7 @@ impl People {
     /// Withdraws what is granted and not yet spent under a grant that is over.
     pub(super) async fn drop_uses(&self, tx: &mut Tx, grant: &str) -> Result<(), StoreError> {
         for row in tx.granted_open().await? {
-            let under = Terms::read(&row)?.grant;
+            let under = readable(Terms::read(&row))?.and_then(|terms| terms.grant);
             if under.is_some_and(|under| under.id == grant) {
                 let (word, now) = (State::Cancelled.as_str(), self.now());
                 if tx.shift(&row.id, &row.state, word, &over(now)).await? {

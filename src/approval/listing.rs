@@ -12,7 +12,7 @@ use super::people::is_over;
 use super::review::{Card, NotDecided, Reviewer, State, drawn, unrecorded};
 use super::stand::{Acting, View};
 use super::stronger::would_do;
-use super::terms::{Sealed, Terms};
+use super::terms::{Sealed, Terms, readable};
 use crate::call::{ApprovalId, User, UserKind};
 use crate::clock::Timestamp;
 use crate::policy::RuleSet;
@@ -167,7 +167,9 @@ impl Approvals {
         let mut decisions = tx.decisions_of(&ids).await.map_err(unrecorded)?; // one question for the page
         let mut items = Vec::new();
         for row in &rows {
-            let terms = Terms::read(row).map_err(unrecorded)?;
+            let Some(terms) = readable(Terms::read(row)).map_err(unrecorded)? else {
+                continue;
+            };
             if View::of(&acting, rules, row, &terms).is_shown() {
                 let theirs = decisions.remove(&row.id).unwrap_or_default();
                 let drawn = drawn(theirs, &acting, rules, row, &terms);

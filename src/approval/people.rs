@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::ahead::Measured;
 use super::events::{Event, Ledger, Unrecorded, spent_by};
 use super::review::State;
-use super::terms::{Sealed, state};
+use super::terms::{Sealed, readable, state};
 use super::words;
 use crate::call::{ApprovalId, Arrival, CallId, Pending, Refusal, Unmet};
 use crate::clock::{Timestamp, World};
@@ -320,7 +320,10 @@ impl People {
         tx.commit().await?;
         let mut due = Vec::new();
         for row in rows {
-            let Some(sealed) = Sealed::read(&row)?.filter(|_| self.may_try(&row)) else {
+            if !self.may_try(&row) {
+                continue;
+            }
+            let Some(sealed) = readable(Sealed::read(&row))?.flatten() else {
                 continue;
             };
             let mut random = [0; 10];

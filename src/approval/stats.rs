@@ -12,10 +12,11 @@ use candidate::Candidate;
 
 use super::Approvals;
 use super::review::{NotDecided, Reviewer, State, unrecorded};
-use super::terms::{Terms, state};
+use super::terms::{Terms, readable, state};
 use crate::clock::Timestamp;
 use crate::policy::RuleSet;
-use crate::store::approvals::{ApprovalRow, DecidedRow};
+use crate::store::StoreError;
+use crate::store::approvals::{ApprovalRow, BreakGlassRow, DecidedRow};
 
 /// Most requests that are looked at, newest first.
 const LOOKED_AT: u32 = 20_000;
@@ -116,6 +117,24 @@ impl Counted {
         self.row.granted_at.is_some() && self.state != State::Refused && !self.is_broken
     }
 
+    fn of(
+        row: ApprovalRow,
+        terms: Terms,
+        decisions: Vec<DecidedRow>,
+        is_broken: bool,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            state: state(&row)?,
+            row,
+            risky: candidate::risky(&terms),
+            rules: terms.asks.into_iter().map(|one| one.id).collect(),
+            decisions,
+            facts: terms.facts,
+            counts: terms.counts,
+            is_broken,
+        })
+    }
+
     /// When people were done with it, in milliseconds after it was made.
     fn took(&self) -> Option<u64> {
         let last = self.decisions.iter().map(|one| one.at).max();
@@ -154,32 +173,28 @@ impl Approvals {
         let went_on: HashSet<&str> = broken.iter().map(|one| one.approval.as_str()).collect();
         let (mut asked, mut granted) = (Vec::new(), BTreeMap::new());
         for row in rows {
-            let terms = Terms::read(&row).map_err(unrecorded)?;
+            let Some(terms) = readable(Terms::read(&row)).map_err(unrecorded)? else {
+                continue;
+            };
             if !terms.asks_of(&reviewer.user.groups) && !sees(&row.resource) {
                 continue;
             }
-            let risky = candidate::risky(&terms);
-            let ids: Vec<String> = terms.asks.into_iter().map(|one| one.id).collect();
             if terms.grant.is_some() {
-                for id in ids {
-                    *granted.entry(id).or_insert(0) += 1;
+                for one in terms.asks {
+                    *granted.entry(one.id).or_insert(0) += 1;
                 }
                 continue;
             }
             let decisions = by_request.remove(&row.id).unwrap_or_default();
             let is_broken = went_on.contains(row.id.as_str());
-            asked.push(Counted {
-                state: state(&row).map_err(unrecorded)?,
-                row,
-                rules: ids,
-                decisions,
-                facts: terms.facts,
-                counts: terms.counts,
-                risky,
-                is_broken,
-            });
+            asked.push(Counted::of(row, terms, decisions, is_broken).map_err(unrecorded)?);
         }
-        let broken: Vec<_> = broken.iter().filter(|one| sees(&one.resource)).collect();
+        let is_theirs = |row: &BreakGlassRow| {
+            let terms = serde_json::from_str::<Terms>(&row.terms);
+            terms.is_ok_and(|terms| terms.asks_of(&reviewer.user.groups))
+        };
+        let broken = broken.iter().filter(|one| sees(&one.resource) || is_theirs(one));
+        let broken: Vec<_> = broken.collect();
         Ok(Stats {
             since: asked
                 .iter()

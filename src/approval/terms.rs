@@ -329,3 +329,14 @@ pub(super) fn due(created: u64, escalation: &Escalation) -> u64 {
 fn damaged(row: &ApprovalRow, error: &serde_json::Error) -> StoreError {
     StoreError::Damaged(format!("approval {}: {error}", row.id))
 }
+
+/// What was read of one of several requests: one that cannot be read is set aside, so that it keeps no other back.
+pub(super) fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(error) if error.is_of_a_row() => {
+            tracing::error!("approvals: set aside: {error}");
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::load;
 use super::out::{Out, Tone};
 use crate::app::{self, KeyChange};
+use crate::clock::moment::duration;
 use crate::clock::{System, Timestamp, World};
 use crate::console::keys::described;
 use crate::identity::services::{Key, KeyState, KeyText, Terms};
@@ -170,48 +171,4 @@ fn list(keys: &[Key], now: Timestamp, out: &mut Out) -> Result<()> {
         out.remark(2, &format!("made by {}, last used {used}", key.made_by))?;
     }
     Ok(())
-}
-
-/// `90d`, `24h`, `30m`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "give a whole number with m, h or d, such as 24h".to_owned();
-    let seconds = match text.chars().next_back() {
-        Some('m') => 60,
-        Some('h') => 3_600,
-        Some('d') => 86_400,
-        _ => return Err(wrong()),
-    };
-    let number = text.get(..text.len() - 1).unwrap_or_default();
-    let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let number: Option<u64> = number.parse().ok().filter(|_| plain);
-    let whole = number.and_then(|number| number.checked_mul(seconds));
-    whole.map(Duration::from_secs).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::duration;
-
-    #[test]
-    fn a_time_is_a_number_with_its_unit() {
-        assert_eq!(duration("90d"), Ok(Duration::from_secs(90 * 86_400)));
-        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
-        assert_eq!(duration("0m"), Ok(Duration::ZERO));
-        for wrong in [
-            "",
-            "d",
-            "7",
-            "-1d",
-            "+1d",
-            "1.5h",
-            "1 d",
-            "1w",
-            "99999999999999999999d",
-            "12é",
-        ] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
 }

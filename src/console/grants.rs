@@ -2,6 +2,8 @@
 //!
 //! Revoking a grant and ending a delegation take rights away and need no fresh sign-in; what gives a right does.
 
+mod standing;
+
 use std::fmt::Write;
 
 use futures::future::BoxFuture;
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
 use super::front::{Asked, Front};
-use super::html::{exact, text, when};
+use super::html::{exact, query, text, when};
 use super::problem::Problem;
 use super::sessions::Seated;
 use crate::approval::break_glass::BrokenGlass;
@@ -35,6 +37,7 @@ pub trait GrantDesk: Send + Sync + std::fmt::Debug {
         reviewer: &'a Reviewer,
         wish: &'a Delegate,
     ) -> BoxFuture<'a, Result<DelegationCard, NotDecided>>;
+    fn delegation_days(&self) -> u32;
     fn end_delegation<'a>(
         &'a self,
         reviewer: &'a Reviewer,
@@ -156,8 +159,9 @@ pub(super) async fn page(front: &Front, place: Place, asked: Asked) -> Result<An
     let desk = desk(front)?;
     let acts = match place {
         Place::Grants => false,
+        Place::Delegations => true,
         Place::Revoke(_) | Place::EndDelegation(_) | Place::Break(_) | Place::Review(_) => true,
-        Place::Delegations | Place::Broken | Place::Stats => return Err(Problem::not_found()),
+        Place::Broken | Place::Stats => return Err(Problem::not_found()),
     };
     if !acts {
         asked.only(&[Method::GET, Method::HEAD])?;
@@ -180,10 +184,11 @@ async fn act(front: &Front, desk: &dyn GrantDesk, place: Place, asked: Asked) ->
     let fields = super::pages::form(front, asked).await?;
     let field = |name| super::pages::field(&fields, name);
     let (word, id) = match &place {
-        Place::Revoke(id) => ("revoke", id),
-        Place::EndDelegation(id) => ("end-delegation", id),
-        Place::Review(id) => ("review", id),
-        Place::Break(id) => ("break-glass", id),
+        Place::Revoke(id) => ("revoke", id.as_str()),
+        Place::Delegations => ("delegate", ""),
+        Place::EndDelegation(id) => ("end-delegation", id.as_str()),
+        Place::Review(id) => ("review", id.as_str()),
+        Place::Break(id) => ("break-glass", id.as_str()),
         _ => return Err(Problem::not_found()),
     };
     let seen = if word == "break-glass" {
@@ -203,14 +208,19 @@ async fn act(front: &Front, desk: &dyn GrantDesk, place: Place, asked: Asked) ->
     } else {
         "/grants".to_owned()
     };
-    let gives = matches!(place, Place::Break(_) | Place::Review(_));
+    let gives = matches!(place, Place::Break(_) | Place::Review(_) | Place::Delegations);
     if gives && front.fresh(&reviewer).is_err() {
         return Ok(answer::see(&back)); // which says so
     }
-    let named = ApprovalId(id.clone());
+    let named = ApprovalId(id.to_owned());
     match &place {
         Place::Revoke(id) => desk.revoke(&reviewer, id).await?,
         Place::EndDelegation(id) => desk.end_delegation(&reviewer, id).await?,
+        Place::Delegations => {
+            for wish in standing::wishes(&fields, front.spec.world.now())? {
+                desk.delegate(&reviewer, &wish).await?;
+            }
+        }
         Place::Review(_) => {
             desk.review_broken_glass(&reviewer, &named, field("words")?)
                 .await?
@@ -350,31 +360,22 @@ async fn overview(
         }
         out.push_str("</li>");
     }
-    out.push_str("</ul></section><section><h2>Standing in</h2><ul class=\"list\">");
-    let delegations = desk.delegations(reviewer).await?;
-    if delegations.is_empty() {
-        out.push_str("<li>Nobody stands in for anybody in a group of yours.</li>");
-    }
-    for card in &delegations {
-        let _ = write!(
-            out,
-            "<li class=\"request\"><p><bdi>{}</bdi> for <bdi>{}</bdi> in <bdi>{}</bdi> <span class=\"state\">{}</span></p>\
-             <p class=\"faint\">from {} until {}</p>",
-            text(&card.to),
-            text(&card.by),
-            text(&card.group),
-            card.state,
-            when(&card.from),
-            when(&card.until),
-        );
-        if card.may_end {
-            let path = format!("/delegations/{}/end", card.id);
-            button(&mut out, &path, &token("end-delegation", &card.id), "End it");
-        }
-        out.push_str("</li>");
-    }
     out.push_str("</ul></section>");
-    broken(&mut out, &desk.broken_glass(reviewer).await?, token);
+    let delegations = desk.delegations(reviewer).await?;
+    standing::list(&mut out, &delegations, |id| token("end-delegation", id));
+    let names = token("delegate", "");
+    standing::form(&mut out, front, reviewer, (desk.delegation_days(), &names));
+    let all = desk.broken_glass(reviewer).await?;
+    broken(&mut out, &all, front.fresh(reviewer).is_ok(), token);
+    if all.iter().any(|one| one.may_review) && front.fresh(reviewer).is_err() {
+        again(
+            &mut out,
+            front,
+            reviewer,
+            "Closing a review",
+            "Sign in again to close a review",
+        );
+    }
     Ok(out)
 }
 
@@ -428,7 +429,23 @@ fn grant(out: &mut String, card: &GrantCard) {
     }
 }
 
-fn broken(out: &mut String, all: &[BrokenGlass], token: impl Fn(&str, &str) -> String) {
+/// Why there is no form here, and how to have it.
+fn again(out: &mut String, front: &Front, reviewer: &Reviewer, what: &str, words: &str) {
+    let asked = [
+        ("issuer", reviewer.user.issuer.as_str()),
+        ("again", "1"),
+        ("back", "/grants"),
+    ];
+    let _ = write!(
+        out,
+        "<p>{what} needs a sign-in within the last {} seconds, so that it is you and not an open browser.</p>\
+         <p><a href=\"/sign-in?{}\">{words}</a></p>",
+        front.spec.max_age,
+        query(&asked)
+    );
+}
+
+fn broken(out: &mut String, all: &[BrokenGlass], is_fresh: bool, token: impl Fn(&str, &str) -> String) {
     if all.is_empty() {
         return;
     }
@@ -453,7 +470,7 @@ fn broken(out: &mut String, all: &[BrokenGlass], token: impl Fn(&str, &str) -> S
         } else {
             out.push_str("<p><strong>Nobody has reviewed it.</strong></p>");
         }
-        if one.may_review {
+        if one.may_review && is_fresh {
             let id = &one.approval;
             let _ = write!(
                 out,

@@ -200,6 +200,8 @@ enum Failure {
     Busy(u16),
     /// A mail server that never takes it.
     Refused(u16),
+    /// The store has its request and cannot read it.
+    Unread,
 }
 
 impl Failure {
@@ -227,6 +229,7 @@ impl std::fmt::Display for Failure {
         match self {
             Self::Status(status, _) => write!(f, "it answered HTTP {status}"),
             Self::Unsent(why) => f.write_str(why),
+            Self::Unread => f.write_str("its request cannot be read from the store"),
             Self::Busy(code) | Self::Refused(code) => write!(f, "it answered SMTP {code}"),
         }
     }
@@ -306,7 +309,16 @@ impl Teller {
             if !events.claim(&self.channel.name, event.seq, CLAIM).await? {
                 continue; // another process gives it
             }
-            let sent = match self.give(events, &event).await? {
+            let given = match self.give(events, &event).await {
+                Err(error) if error.is_of_a_row() => {
+                    if before == 0 {
+                        tracing::error!(channel = self.channel.name, "a notice is set aside: {error}");
+                    }
+                    Ok(Given::Sent(Err(Failure::Unread)))
+                }
+                given => given,
+            };
+            let sent = match given? {
                 Given::NotYet => break,
                 Given::Later => continue, // its lease is the wait
                 Given::Nothing => {
@@ -392,7 +404,7 @@ impl Teller {
         let (gone, asked) = match failure {
             Failure::Status(status, after) => (status == 410, after.unwrap_or(0)),
             Failure::Refused(_) => (true, 0),
-            Failure::Unsent(_) | Failure::Busy(_) => (false, 0),
+            Failure::Unsent(_) | Failure::Busy(_) | Failure::Unread => (false, 0),
         };
         if attempts >= ATTEMPTS || gone {
             return Delivery::Dead { error };

@@ -10,6 +10,7 @@ mod grants;
 mod interrupted;
 mod otlp;
 mod rows;
+mod standing;
 mod watched;
 
 use rusqlite::Connection;

@@ -5,6 +5,7 @@ mod backlog;
 pub(crate) mod fake;
 mod faults;
 mod official;
+mod rare;
 mod signed;
 mod states;
 mod whole;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -9,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::{Server, client};
 use crate::cli::out::{Out, Tone};
-use crate::clock::{System, Timestamp, World};
+use crate::clock::moment::Moment;
+use crate::clock::{System, World};
 
 /// What lasts longer than one decision.
 #[derive(Debug, Subcommand)]
@@ -61,46 +63,11 @@ pub(crate) struct Delegate {
     #[arg(long)]
     group: String,
     /// From when on: as --until (without it: now)
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = Moment::from_str)]
     from: Option<Moment>,
     /// Until when: so long from now (8h, 3d), a moment (2026-12-01T09:00Z), or seconds since 1970
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = Moment::from_str)]
     until: Moment,
-}
-
-/// A moment as people write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    /// So many seconds from now.
-    In(u64),
-    /// In seconds since 1970.
-    At(u64),
-}
-
-impl Moment {
-    fn seconds(self, now: Timestamp) -> u64 {
-        match self {
-            Self::In(seconds) => now.seconds().saturating_add(seconds),
-            Self::At(seconds) => seconds,
-        }
-    }
-}
-
-fn moment(text: &str) -> Result<Moment, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Moment::At(seconds));
-    }
-    let whole = text.strip_suffix('Z').into_iter();
-    let mut whole = whole.flat_map(|start| ["", ".000", ":00.000"].map(|rest| format!("{start}{rest}Z")));
-    if let Some(at) = whole.find_map(|text| Timestamp::parse(&text)) {
-        return Ok(Moment::At(at.seconds()));
-    }
-    match crate::cli::keys::duration(text) {
-        Ok(long) => Ok(Moment::In(long.as_secs())),
-        Err(_) => {
-            Err("give a time from now with m, h or d (8h), or a moment of UTC (2026-12-01T09:00Z)".to_owned())
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -273,7 +240,7 @@ fn grants(out: &mut Out, answer: &Value) -> Result<()> {
             if stands { Tone::Careful } else { Tone::Plain },
             &text(card, "id"),
             &format!(
-                "{} · {} on {} for {} through {} · {} of {} uses left · until {} · free {}",
+                "{} · {} on {} for {} through {} · {} of {} uses left · until {}{} · {}",
                 text(card, "state"),
                 text(card, "tool"),
                 text(card, "resource"),
@@ -282,7 +249,11 @@ fn grants(out: &mut Out, answer: &Value) -> Result<()> {
                 text(card, "uses_left"),
                 text(card, "uses"),
                 text(card, "ends_at"),
-                text(card, "free"),
+                match card.get("rows").and_then(Value::as_u64) {
+                    Some(rows) => format!(" · at most {rows} rows each"),
+                    None => String::new(),
+                },
+                freed(card),
             ),
         )?;
     }
@@ -394,6 +365,16 @@ fn proposal(out: &mut Out, proposal: &Value) -> Result<()> {
     Ok(())
 }
 
+/// What a reviewer freed, by name.
+fn freed(card: &Value) -> String {
+    let names = card.get("free").and_then(Value::as_array);
+    let names: Vec<&str> = names.into_iter().flatten().filter_map(Value::as_str).collect();
+    match names.is_empty() {
+        true => "nothing is free".to_owned(),
+        false => format!("free: {}", names.join(", ")),
+    }
+}
+
 fn stats(out: &mut Out, answer: &Value) -> Result<()> {
     out.heading(&format!("Since {}", text(answer, "since")))?;
     for rule in all(answer, "rules") {
@@ -440,7 +421,7 @@ fn stats(out: &mut Out, answer: &Value) -> Result<()> {
     }
     let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
     let words = match count("break_glass") {
-        0 => "No request went on without approval.".to_owned(),
+        0 => "None of these requests went on without approval.".to_owned(),
         1 => format!(
             "1 request went on without approval; to review: {}.",
             count("break_glass_unreviewed")
@@ -452,34 +433,4 @@ fn stats(out: &mut Out, answer: &Value) -> Result<()> {
     };
     out.line(&words)?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Moment, moment};
-
-    #[test]
-    fn a_moment_is_written_as_people_say_it() {
-        for (text, means) in [
-            ("8h", Moment::In(28_800)),
-            ("3d", Moment::In(259_200)),
-            ("2026-12-01T09:00Z", Moment::At(1_796_115_600)),
-            ("2026-12-01T09:00:00Z", Moment::At(1_796_115_600)),
-            ("2026-12-01T09:00:00.000Z", Moment::At(1_796_115_600)),
-            ("1796115600", Moment::At(1_796_115_600)),
-        ] {
-            assert_eq!(moment(text), Ok(means), "{text}");
-        }
-        for wrong in [
-            "",
-            "tomorrow",
-            "8x",
-            "2026-12-01",
-            "2026-13-01T09:00Z",
-            "-8h",
-            "Z",
-        ] {
-            assert!(moment(wrong).is_err(), "{wrong}");
-        }
-    }
 }

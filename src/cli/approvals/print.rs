@@ -64,6 +64,7 @@ pub(super) fn sheet(out: &mut Out, sheet: &Value) -> Result<()> {
         let part = |place: usize| one.get(place).and_then(Value::as_str).unwrap_or_default();
         out.item(Tone::Plain, "-", &format!("{} ({})", part(1), part(0)))?;
     }
+    offer(out, sheet)?;
     let history = sheet.get("history").and_then(Value::as_array);
     out.heading("So far")?;
     for one in history.into_iter().flatten() {
@@ -104,6 +105,28 @@ fn effect(out: &mut Out, sheet: &Value) -> Result<()> {
     }
     block(out, effect)?;
     terms(out, sheet)
+}
+
+/// For how long and how often it may be approved, where it may be for a while, and what may be freed by which name.
+fn offer(out: &mut Out, sheet: &Value) -> Result<()> {
+    let decides = sheet.get("may_decide").and_then(Value::as_bool) == Some(true);
+    let Some(offer) = sheet.get("offer").filter(|offer| decides && !offer.is_null()) else {
+        return Ok(());
+    };
+    out.heading("You may approve it for a while (approve … --minutes N --uses N)")?;
+    let number = |name: &str| offer.get(name).and_then(Value::as_u64);
+    let rows = match (number("rows"), offer.get("needs_rows").and_then(Value::as_bool)) {
+        (Some(rows), _) => format!(", --rows {rows} at most"),
+        (None, Some(true)) => ", --rows needed where you free something".to_owned(),
+        (None, _) => String::new(),
+    };
+    let (minutes, uses) = (number("minutes").unwrap_or(0), number("uses").unwrap_or(0));
+    let most = format!("--minutes {minutes} at most, --uses {uses} at most{rows}");
+    out.item(Tone::Plain, "-", &most)?;
+    for (name, value) in offer.get("free").and_then(Value::as_object).into_iter().flatten() {
+        out.item(Tone::Plain, "-", &format!("--free \"{name}\" frees {value}"))?;
+    }
+    Ok(())
 }
 
 /// What an approval allows beyond the plain case.

@@ -17,9 +17,11 @@ pub(super) fn body(front: &Front, insight: &dyn Insight, who: &Reviewer) -> Stri
         .collect();
     let mut out = format!(
         "<h1>You</h1><section><dl><dt>Person</dt><dd><bdi>{}</bdi></dd><dt>Signed in at</dt><dd>{}</dd>\
+         <dt>As others write you</dt><dd><code>{}</code></dd>\
          <dt>Groups</dt><dd>{}</dd><dt>Last proved it is you</dt><dd>{}</dd><dt>Class of that sign-in</dt><dd>{}</dd></dl>",
         text(&user.subject),
         text(&user.issuer),
+        text(&user.id()),
         if groups.is_empty() {
             "none".to_owned()
         } else {

@@ -32,6 +32,8 @@ const READ: usize = 64;
 /// For how long it is remembered that a request does not belong in a channel, in milliseconds: policy may put it there
 /// later, and another process may be the one that hears of it.
 const ELSEWHERE: u64 = 60_000;
+/// For how long a request that cannot be read is set aside, in milliseconds.
+const ASIDE: u64 = 10_000;
 /// How long one process has a message to itself, in milliseconds: longer than all its requests may take.
 const LEASE: u64 = 40_000;
 /// How long one process has a notice to itself: as long.
@@ -89,6 +91,8 @@ struct Worker<'a> {
     is_open: bool,
     /// Requests without a message here: whether they belong here, and until when that is so.
     known: HashMap<String, (Due, u64)>,
+    /// Requests that cannot be read, and were said to be so.
+    unreadable: HashSet<String>,
     /// Until when the channel is left alone, because Slack was away or says it is too much.
     quiet: u64,
     failures: u32,
@@ -102,6 +106,7 @@ impl<'a> Worker<'a> {
             name: format!("slack {channel}"),
             is_open: false,
             known: HashMap::new(),
+            unreadable: HashSet::new(),
             quiet: 0,
             failures: 0,
         }
@@ -119,7 +124,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Shows one request and tells of one transition. Gives whether there may be more to do at once.
+    /// Tells of one transition and shows one request, in this order: an alarm waits for nothing that is new, and what became
+    /// of requests goes in turn with it. Gives whether there may be more to do at once.
     async fn look(&mut self) -> Result<bool, StoreError> {
         let Some(events) = self.slack.parts.approvals.events() else {
             return Ok(false);
@@ -128,8 +134,8 @@ impl<'a> Worker<'a> {
             events.open(&self.name).await?;
             self.is_open = true;
         }
-        let shown = !self.is_quiet() && self.show_one(events).await?;
         let told = !self.is_quiet() && self.tell(events).await?;
+        let shown = !self.is_quiet() && self.show_one(events).await?;
         Ok(!self.is_quiet() && (shown || told))
     }
 
@@ -168,7 +174,14 @@ impl<'a> Worker<'a> {
             .retain(|id, (_, until)| there.contains(id) && *until > now);
         let new: Vec<&String> = ids.iter().filter(|id| !self.known.contains_key(*id)).collect();
         for id in new.into_iter().take(READ) {
-            if let Some(posting) = events.posting(&ApprovalId(id.clone())).await? {
+            let posting = match events.posting(&ApprovalId(id.clone())).await {
+                Ok(posting) => posting,
+                Err(error) => {
+                    self.unreadable(id, error)?;
+                    continue;
+                }
+            };
+            if let Some(posting) = posting {
                 let due = self.slack.spec.due(&posting, self.channel);
                 let until = match due {
                     Due::Never => now.saturating_add(ELSEWHERE),
@@ -189,11 +202,32 @@ impl<'a> Worker<'a> {
         self.put(events, &ApprovalId(id.clone())).await
     }
 
+    /// Sets one request aside that cannot be read, for a while, and says so once: the others are shown and told of. What says
+    /// something of the store is handed back.
+    fn unreadable(&mut self, id: &str, error: StoreError) -> Result<(), StoreError> {
+        if !error.is_of_a_row() {
+            return Err(error);
+        }
+        let later = self.slack.world.now().0.saturating_add(ASIDE);
+        self.known.insert(id.to_owned(), (Due::Never, later));
+        if self.unreadable.len() >= WITHOUT as usize {
+            self.unreadable.clear();
+        }
+        if self.unreadable.insert(id.to_owned()) {
+            tracing::error!(channel = self.channel, "a request is set aside: {error}");
+        }
+        Ok(())
+    }
+
     /// Shows a request that has no message here. Gives whether that was tried. Where it fails it stays owed.
     async fn put(&mut self, events: Events<'_>, id: &ApprovalId) -> Result<bool, StoreError> {
         let slack = self.slack;
         slack.api.turn(self.channel).await; // before the lease: the wait is none of it
-        let Some(posting) = events.posting(id).await? else {
+        let posting = match events.posting(id).await {
+            Ok(posting) => posting,
+            Err(error) => return self.unreadable(&id.0, error).map(|()| true),
+        };
+        let Some(posting) = posting else {
             // Something of it is not on record yet, or never will be: others come first meanwhile.
             let later = slack.world.now().0.saturating_add(FIRST_WAIT);
             self.known.insert(id.0.clone(), (Due::Never, later));
@@ -233,12 +267,19 @@ impl<'a> Worker<'a> {
     async fn tell(&mut self, events: Events<'_>) -> Result<bool, StoreError> {
         let mut done = 0;
         for (event, before) in events.urgent_first(&self.name, AT_ONCE).await? {
-            let Some(posting) = events.posting(&event.approval).await? else {
-                continue; // not on record yet; or gone, and its events with it
+            let posting = match events.posting(&event.approval).await {
+                Ok(Some(posting)) => Ok(posting),
+                Ok(None) => continue, // not on record yet; or gone, and its events with it
+                Err(error) => Err(self.unreadable(&event.approval.0, error)?),
             };
             if !events.claim(&self.name, event.seq, CLAIM).await? {
                 continue; // another process tells of it: twice is one alarm too many
             }
+            let Ok(posting) = posting else {
+                let how = after(self.slack, Some(&unread()), before + 1, true);
+                events.mark(&self.name, event.seq, &how).await?;
+                continue;
+            };
             let fared = match self.deliver(&event, &posting).await? {
                 Told::Busy => {
                     events.unclaim(&self.name, event.seq).await?;
@@ -322,6 +363,15 @@ pub(super) fn after(slack: &Slack, fault: Option<&Fault>, attempts: u32, is_open
             next_at: wait(slack, fault, attempts),
             error: fault.to_string(),
         },
+    }
+}
+
+/// What keeps a notice of a request back that cannot be read: it is tried again like everything else, so that it is told
+/// once somebody has mended the store.
+pub(super) fn unread() -> Fault {
+    Fault::Later {
+        why: "its request cannot be read from the store".to_owned(),
+        wait: None,
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::api::Fault;
-use super::posts::{CLAIM, after, more, next};
+use super::posts::{CLAIM, after, more, next, unread};
 use super::words::{head, inert, shown};
 use super::{Slack, card};
 use crate::approval::review::Posting;
@@ -130,13 +130,20 @@ async fn look(slack: &Slack, events: Events<'_>, is_open: &mut bool) -> Result<b
     }
     let mut done = 0;
     for (event, before) in events.undelivered(REQUESTERS, AT_ONCE).await? {
-        let Some(posting) = events.posting(&event.approval).await? else {
-            continue; // not on record yet
+        let posting = match events.posting(&event.approval).await {
+            Ok(Some(posting)) => Some(posting),
+            Ok(None) => continue,                      // not on record yet
+            Err(error) if error.is_of_a_row() => None, // every channel says so
+            Err(error) => return Err(error),
         };
         if !events.claim(REQUESTERS, event.seq, CLAIM).await? {
             continue;
         }
-        let how = match tell_requester(slack, &event, &posting).await? {
+        let told = match &posting {
+            Some(posting) => tell_requester(slack, &event, posting).await?,
+            None => Some(Err(unread())),
+        };
+        let how = match told {
             None => Delivery::Passed,
             Some(fared) => after(slack, fared.as_ref().err(), before + 1, false),
         };

@@ -373,8 +373,12 @@ impl Tx {
                 _ => waiting.granted = count,
             }
         }
+        // A message of Slack's is owed by its row and not by a notice, for as long as its request waits.
         let rows = query(
-            "SELECT c.name, count(CASE WHEN d.state = 'failed' AND d.attempts > 0 THEN 1 END), count(CASE WHEN d.state = 'dead' THEN 1 END) \
+            "SELECT c.name, count(CASE WHEN d.state = 'failed' AND d.attempts > 0 THEN 1 END) + (SELECT count(*) \
+             FROM slack_card s JOIN approval a ON a.id = s.approval \
+             WHERE s.ts IS NULL AND s.attempts > 0 AND a.state = 'pending' AND 'slack ' || s.channel = c.name), \
+             count(CASE WHEN d.state = 'dead' THEN 1 END) \
              FROM approval_channel c LEFT JOIN approval_delivery d ON d.channel = c.name GROUP BY c.name ORDER BY c.name",
         )
         .fetch_all(&mut self.conn)

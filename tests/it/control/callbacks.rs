@@ -216,6 +216,113 @@ async fn without_its_key_every_answer_is_the_same_and_nothing_is_decided() {
     whole.end().await;
 }
 
+/// Signed is not enough. What can be read in two ways is read in none, what one notice said does not go with what another said,
+/// and nothing of it uses anything up.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_signed_and_says_two_things_decides_nothing_and_spends_nothing() {
+    let whole = portal(POLICY).await;
+    let waiting = asks(&whole, "SELECT count(*) FROM orders", json!({}));
+    let first = told(&whole, 0).await;
+    let another = asks(&whole, "SELECT 1 FROM orders", json!({}));
+    let second = told(&whole, 1).await;
+    let right = approval(&first, "test#second").to_string();
+    let open = right.strip_suffix('}').unwrap();
+    let (nested, nonce) = ("[".repeat(4_000), &first["callback"]["nonce"]);
+    let bodies = [
+        format!("{open},\"decision\":\"refuse\"}}"),
+        format!("{open},\"decision\":\"approve\"}}"),
+        format!("{open},\"on_behalf\":\"test#third\"}}"),
+        format!("{open},\"nonce\":{nonce}}}"),
+        format!("{open},\"reason\":{nested}{}}}", nested.replace('[', "]")),
+        format!("{open},\"reason\":\"it is fine\"}}"),
+        format!("{open},\"groups\":[\"dba\"]}}"),
+        format!("{right}{right}"),
+        format!("[{right}]"),
+        format!("\u{feff}{right}"),
+        right.replace("\"approve\"", "\"APPROVE\""),
+        right.replace("\"approve\"", "[\"approve\"]"),
+        "null".to_owned(),
+    ];
+    let messages = bodies
+        .iter()
+        .map(|body| message(&first, &json!(null), json!({"body": body})));
+    for ((status, problem), body) in send(messages.collect()).await.iter().zip(&bodies) {
+        assert_eq!(*status, 400, "{body}: {problem}");
+    }
+    // What another notice said: its nonce, its request, its action, its deadline.
+    let mut swapped = Vec::new();
+    for (member, value) in [
+        ("nonce", &second["callback"]["nonce"]),
+        ("approval", &second["approval"]),
+        ("action_sha256", &second["action_sha256"]),
+        ("decide_by", &json!("2099-01-01T00:00:00.000Z")),
+    ] {
+        let mut said = approval(&first, "test#second");
+        said[member] = value.clone();
+        swapped.push(message(&first, &said, json!({})));
+    }
+    for (status, problem) in send(swapped).await {
+        assert_eq!(
+            (status, &problem["type"]),
+            (409, &json!("urn:tollgate:problem:changed")),
+            "{problem}"
+        );
+    }
+    // Of all that nothing was used up: both are decided by what their own notices said. What a proxy made of the content type
+    // is no part of what was signed.
+    let plain = json!({"type": "text/plain"});
+    for (told, waits) in [(&first, waiting), (&second, another)] {
+        let taken = send(vec![message(told, &approval(told, "test#second"), plain.clone())]).await;
+        assert_eq!(taken[0].0, 200, "{taken:?}");
+        let answer = waits.await.unwrap();
+        assert_eq!(answer["structuredContent"]["status"], "ok", "{answer}");
+    }
+    whole.end().await;
+}
+
+/// One request that cannot be read from the store: its notice is owed, and those of others are given.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_of_a_request_that_cannot_be_read_is_owed_and_keeps_no_other_back() {
+    let whole = portal(POLICY).await;
+    let waiting = asks(&whole, "SELECT count(*) FROM orders", json!({}));
+    let id = told(&whole, 0).await["approval"].as_str().unwrap().to_owned();
+    let store = rusqlite::Connection::open(whole.site.dir.path().join("journal.db")).unwrap();
+    store.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+    let kept: String = store
+        .query_row("SELECT terms FROM approval WHERE id = ?1", [&id], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    let write = |terms: &str| {
+        let done = store.execute("UPDATE approval SET terms = ?2 WHERE id = ?1", [&id, terms]);
+        assert_eq!(done.unwrap(), 1);
+    };
+    write("{");
+    let told_of = "INSERT INTO approval_event (approval, at, word, words, recorded) VALUES (?1, 1, 'escalated', 'dba', 1)";
+    assert_eq!(store.execute(told_of, [&id]).unwrap(), 1);
+    let owed = "SELECT count(*) FROM approval_delivery d JOIN approval_event e ON e.seq = d.event \
+                WHERE e.word = 'escalated' AND d.state = 'failed' AND d.attempts > 0 AND d.error LIKE '%cannot be read%'";
+    until("it is owed", async || {
+        let count: u32 = store.query_row(owed, [], |row| row.get(0)).unwrap();
+        (count == 1).then_some(())
+    })
+    .await;
+    let another = asks(&whole, "SELECT 1 FROM orders", json!({}));
+    assert!(told(&whole, 1).await["callback"]["nonce"].is_string());
+    write(&kept);
+    until("what was owed is told", async || {
+        let received = whole.received.lock().unwrap();
+        let escalated = received
+            .iter()
+            .find(|(_, body)| body.contains("\"approval.escalated\""))?;
+        escalated.1.contains(&id).then_some(())
+    })
+    .await;
+    waiting.abort();
+    another.abort();
+    whole.end().await;
+}
+
 /// What wants its page is told without what it takes to decide; and what somebody's words would do, they do not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_high_risk_or_does_not_fit_is_told_and_not_put_to_it() {

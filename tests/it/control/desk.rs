@@ -16,7 +16,7 @@ use crate::support::site::root;
 use crate::support::until;
 
 const TAB: char = '\u{e004}';
-const ENTER: &str = "\u{e007}";
+pub(super) const ENTER: &str = "\u{e007}";
 
 fn request() -> String {
     format!("/approvals/{ID}")
@@ -289,7 +289,7 @@ async fn axe_finds_nothing_serious_where_people_sign_in_and_out_and_where_nothin
 }
 
 /// Tabs on until the focus is on something whose HTML begins so.
-async fn tab_to(browser: &chromium::Browser<'_>, begins: &str) {
+pub(super) async fn tab_to(browser: &chromium::Browser<'_>, begins: &str) {
     let mut seen = Vec::new();
     for _ in 0..80 {
         browser.press(&TAB.to_string()).await;

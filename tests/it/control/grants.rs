@@ -13,8 +13,8 @@ use tollgate::approval::stats::Stats;
 use tollgate::call::{ApprovalId, Approver};
 use tollgate::console::grants::GrantDesk;
 
-use super::desk::{faults, keep, scheme, sign_in, usual_with, width};
-use super::place::{HOSTILE, ID, Place};
+use super::desk::{ENTER, faults, keep, scheme, sign_in, tab_to, usual_with, width};
+use super::place::{Browser, HOSTILE, ID, Place, form, place as leads_to};
 use crate::facade::chromium::{self, Driver};
 
 const GRANT: &str = "gggggggggggggggggggggggggggggggg";
@@ -104,10 +104,19 @@ impl GrantDesk for Lasting {
     }
     fn delegate<'a>(
         &'a self,
-        _: &'a Reviewer,
-        _: &'a Delegate,
+        by: &'a Reviewer,
+        wish: &'a Delegate,
     ) -> BoxFuture<'a, Result<DelegationCard, NotDecided>> {
-        self.note("delegated".to_owned(), delegation())
+        if wish.to == by.user.id() {
+            let why = "you cannot stand in for yourself".to_owned();
+            return Box::pin(ready(Err(NotDecided::NotOffered(why))));
+        }
+        let long = wish.until - wish.from.unwrap_or(wish.until - 3 * 86_400);
+        let (by, Delegate { to, group, .. }) = (by.user.id(), wish);
+        self.note(format!("{by} named {to} in {group} for {long} s"), delegation())
+    }
+    fn delegation_days(&self) -> u32 {
+        7
     }
     fn end_delegation<'a>(&'a self, _: &'a Reviewer, id: &'a str) -> BoxFuture<'a, Result<(), NotDecided>> {
         self.note(format!("ended {id}"), ())
@@ -256,4 +265,147 @@ async fn what_lasts_is_ended_and_given_by_the_forms_of_its_pages() {
         [("demo#third".to_owned(), Choice::ApproveFor(wish))]
     );
     browser.close().await;
+}
+
+/// By keyboard alone, with scripts switched off: who, in which group, until when.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_keyboard_alone_a_person_names_somebody_to_stand_in() {
+    let (place, lasting) = place().await;
+    let driver = Driver::start();
+    let browser = driver.browser().await;
+    sign_in(&browser, &place, "/grants", "third").await;
+    tab_to(&browser, "<a class=\"skip\"").await;
+    tab_to(&browser, "<input id=\"to\"").await;
+    browser.press("demo#second").await;
+    tab_to(&browser, "<input type=\"checkbox\" name=\"group\" value=\"dba\"").await;
+    let chosen = browser.run("return document.activeElement.checked").await;
+    assert_eq!(chosen, true, "the one group there is");
+    tab_to(&browser, "<input id=\"until\"").await;
+    let said = "const one = document.activeElement; \
+                return one.labels[0].textContent + '; ' + document.getElementById(one.getAttribute('aria-describedby')).textContent";
+    let said = browser.run(said).await.to_string();
+    assert!(
+        said.contains("Until when") && said.contains("3d") && said.contains("at most 7 days"),
+        "{said}"
+    );
+    browser.press("3d").await;
+    tab_to(&browser, "<button>Name them").await;
+    browser.press(ENTER).await;
+    let done = crate::support::until("somebody is named", async || {
+        lasting.done.lock().unwrap().first().cloned()
+    })
+    .await;
+    browser.at(&format!("{}/grants", place.url)).await;
+    assert!(
+        done.starts_with("demo#third named demo#second in dba for"),
+        "{done}"
+    );
+    browser.close().await;
+}
+
+/// Without a browser's help: the form counts for its session and its purpose alone, and only after a fresh sign-in; what it says
+/// wrongly is said back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stand_in_is_named_by_a_form_of_ours_after_a_fresh_sign_in_alone() {
+    let (place, lasting) = place().await;
+    let (mut browser, mut other) = (Browser::default(), Browser::default());
+    let (_, html) = browser.sign_in(&place, "/grants", "third").await;
+    let (_, theirs) = other.sign_in(&place, "/grants", "second").await;
+    let (address, ours) = (format!("{}/delegations", place.url), Some(place.url.as_str()));
+    let token = |html: &str, form_of: &str| {
+        let fields = form(html, form_of);
+        fields.into_iter().find(|(name, _)| name == "token").unwrap().1
+    };
+    let end = format!("/delegations/{}/end", "d".repeat(32));
+    let mine = token(&html, "/delegations");
+    let with = |token: &str, more: &[(&'static str, &'static str)]| {
+        let mut fields = vec![("token".to_owned(), token.to_owned())];
+        fields.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        fields
+    };
+    let right: &[(&str, &str)] = &[
+        ("to", " demo#second "),
+        ("group", "dba"),
+        ("from", "2099-12-01T09:00Z"),
+        ("until", "2099-12-03T09:00Z"),
+    ];
+    let mut send = async |fields: Vec<(String, String)>, origin: Option<&str>| {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let answer = browser.submit(&address, &fields, origin).await;
+        let leads = leads_to(&answer, &address);
+        (answer.status().as_u16(), leads, answer.text().await.unwrap())
+    };
+    for token in ["", &token(&theirs, "/delegations"), &token(&html, &end)] {
+        assert_eq!(send(with(token, right), ours).await.0, 403, "{token}");
+    }
+    for origin in [None, Some("null"), Some("https://evil.example")] {
+        assert_eq!(send(with(&mine, right), origin).await.0, 403, "{origin:?}");
+    }
+    type Wrong<'a> = (&'a [(&'static str, &'static str)], u16, &'static str);
+    let said: &[Wrong<'_>] = &[
+        (
+            &[("to", "demo#second"), ("from", ""), ("until", "3d")],
+            400,
+            "at least one of your groups",
+        ),
+        (
+            &[
+                ("to", "demo#second"),
+                ("group", "dba"),
+                ("from", ""),
+                ("until", ""),
+            ],
+            400,
+            "It has to end",
+        ),
+        (
+            &[
+                ("to", "demo#second"),
+                ("group", "dba"),
+                ("from", "soon"),
+                ("until", "3d"),
+            ],
+            400,
+            "From when on: give a time",
+        ),
+        (
+            &[
+                ("to", "demo#third"),
+                ("group", "dba"),
+                ("from", ""),
+                ("until", "3d"),
+            ],
+            422,
+            "stand in for yourself",
+        ),
+    ];
+    for (fields, status, words) in said {
+        let (answered, _, text) = send(with(&mine, fields), ours).await;
+        assert!(answered == *status && text.contains(words), "{answered}: {text}");
+    }
+    assert!(lasting.done.lock().unwrap().is_empty());
+    let mut both = right.to_vec();
+    both.push(("group", "security"));
+    let (status, leads, _) = send(with(&mine, &both), ours).await;
+    assert_eq!((status, leads), (303, Some(format!("{}/grants", place.url))));
+    let named = |group: &str| format!("demo#third named demo#second in {group} for 172800 s");
+    assert_eq!(*lasting.done.lock().unwrap(), [named("dba"), named("security")]);
+    // The sign-in grows old: nothing is named, and the page says how to go on.
+    place.world.by(301);
+    let (status, leads, _) = send(with(&mine, right), ours).await;
+    assert_eq!((status, leads), (303, Some(format!("{}/grants", place.url))));
+    assert_eq!(lasting.done.lock().unwrap().len(), 2);
+    let (_, html) = browser.open(&format!("{}/grants", place.url)).await;
+    assert!(
+        html.contains("Sign in again to name somebody") && html.contains("Sign in again to close a review"),
+        "{html}"
+    );
+    assert!(
+        !html.contains("action=\"/delegations\"") && !html.contains("/review\"") && html.contains(&end),
+        "what takes a right away needs no fresh sign-in: {html}"
+    );
+    assert_eq!(browser.get(&address).await.status(), 405);
 }

@@ -238,6 +238,189 @@ async fn what_a_killed_process_owed_the_other_tells_and_escalates() {
     assert_eq!(fake.messages(2).await.len(), 2);
 }
 
+/// Whoever was too slow for its lease takes its message back: the one that counts is the other one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_second_message_is_taken_back_and_the_other_one_decides() {
+    let (mut two, fake) = slack(0).await;
+    let here = two.serve_here().await;
+    let there = two.serve_there().await;
+    fake.connected(2).await;
+    link(&two, "U1", "second");
+    let [agent, _] = agents(&two, "asker");
+    let said = |words: &str| -> usize {
+        let logs = [&here, &there].into_iter();
+        logs.map(|one| one.log().matches(words).count()).sum()
+    };
+    // Either of both posts first, and hears nothing of it until the other one has posted too. Where that takes longer than a
+    // request to Slack may, it is not this that was seen, and there is another round.
+    for round in 0..10 {
+        let before = fake.messages(0).await.len();
+        let given_up = said("no answer in time");
+        fake.fault("chat.postMessage", "held", 1).await;
+        let id = crate::effects::pending(&agent.call("sql_query", read(round)).await);
+        fake.messages(before + 1).await;
+        free(&two);
+        fake.messages(before + 2).await;
+        let kept = format!("SELECT ts FROM tollgate.slack_card WHERE approval = '{id}' AND ts IS NOT NULL");
+        let counts = until("one of them counts", async || {
+            let ts = two.sql(&kept);
+            (!ts.is_empty()).then_some(ts)
+        })
+        .await;
+        fake.tell("release", &json!({})).await;
+        let late = until("what became of the late one", async || {
+            let late = said("came too late") > 0;
+            (late || said("no answer in time") > given_up).then_some(late)
+        })
+        .await;
+        if !late {
+            continue;
+        }
+        let deleted = until("it is taken back", async || {
+            fake.state().await["deleted"].get(0).cloned()
+        })
+        .await;
+        assert_ne!(deleted["ts"], json!(counts));
+        assert_eq!(request_of(&deleted), id, "both were about the same request");
+        let cards = fake.messages(before + 1).await;
+        let of_it: Vec<_> = cards.iter().filter(|card| request_of(card) == id).collect();
+        assert_eq!(of_it.len(), 1, "{of_it:#?}");
+        assert_eq!(of_it[0]["ts"], json!(counts));
+        fake.press(of_it[0], &Press::new("U1", "approve", "1.1")).await;
+        until("it is approved", async || {
+            (decisions(&two, &id) == "1").then_some(())
+        })
+        .await;
+        return;
+    }
+    panic!("nobody was ever late");
+}
+
+/// Step by step: the first channel, after one time the second, after another the third with its user group; whichever process
+/// looks, and each is shown once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_decides_goes_from_step_to_step() {
+    let (mut two, fake) = slack(0).await;
+    let last = "C0000000005";
+    two.configure(|text| {
+        format!(
+            "{text}escalate_after_seconds = 60\nescalate_routes = {{ dba = [\"{ESCALATED}\", \"{last} S0000000006\"] }}\n"
+        )
+    });
+    let here = two.serve_here().await;
+    let [agent, agent_there] = agents(&two, "asker");
+    let id = crate::effects::pending(&agent.call("sql_query", read(1)).await);
+    let shown = fake.messages(1).await;
+    assert_eq!(shown[0]["channel"], CHANNEL);
+    let later = format!("UPDATE tollgate.approval SET created_at = created_at - 61000 WHERE id = '{id}'");
+    let kept = async |count: u32| {
+        let all = "SELECT count(*) FROM tollgate.slack_card WHERE ts IS NOT NULL";
+        until("it is known whose message it is", async || {
+            (two.sql(all) == count.to_string()).then_some(())
+        })
+        .await;
+    };
+    // Which channel is due when is known to a process from the time when it first looked: so another one looks.
+    kept(1).await;
+    drop(here);
+    free(&two);
+    two.sql(&later);
+    let there = two.serve_there().await;
+    let shown = fake.messages(2).await;
+    assert_eq!(shown[1]["channel"], ESCALATED);
+    assert!(!shown[1].to_string().contains("S0000000006"), "{shown:#?}");
+    // A look at the step after that found nothing to show.
+    let looked = crate::effects::pending(&agent_there.call("sql_query", read(2)).await);
+    let shown = fake.messages(3).await;
+    assert_eq!(
+        (&shown[2]["channel"], request_of(&shown[2])),
+        (&json!(CHANNEL), looked)
+    );
+    kept(3).await;
+    drop(there);
+    free(&two);
+    two.sql(&later);
+    let _there = two.serve_there().await;
+    fake.connected(1).await;
+    let shown = fake.messages(4).await;
+    assert_eq!(
+        (&shown[3]["channel"], request_of(&shown[3])),
+        (&json!(last), id.clone())
+    );
+    assert!(
+        shown[3].to_string().contains("S0000000006"),
+        "the group is called: {shown:#?}"
+    );
+    link(&two, "U1", "second");
+    fake.press(&shown[3], &Press::new("U1", "approve", "1.1")).await;
+    until("it is approved", async || {
+        (decisions(&two, &id) == "1").then_some(())
+    })
+    .await;
+    let answer = agent_there
+        .call("approval_wait", json!({"approval_id": id}))
+        .await;
+    assert_eq!(envelope(&answer)["status"], "ok", "{answer}");
+    for card in shown.iter().filter(|card| request_of(card) == id) {
+        fake.says(&card["ts"], "Carried out").await;
+    }
+    assert_eq!(fake.messages(4).await.len(), 4);
+}
+
+/// Who watches the server sees how many requests Slack does not show, beside the notices that it does not take.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_slack_does_not_show_are_counted() {
+    let (mut two, fake) = slack(0).await;
+    let port = crate::support::site::Site::free_port()
+        .await
+        .local_addr()
+        .unwrap()
+        .port();
+    two.configure(|text| {
+        let listen = format!("[server]\nmetrics_listen = \"127.0.0.1:{port}\"\n");
+        text.replacen("[server]\n", &listen, 1)
+    });
+    let _here = two.serve_here().await;
+    let notices = async |state: &str| -> f64 {
+        let http = tollgate::app::http_client().unwrap();
+        let page = http
+            .get(format!("http://127.0.0.1:{port}/metrics"))
+            .send()
+            .await
+            .unwrap();
+        let page = crate::peers::script("metrics.py", json!(page.text().await.unwrap())).await;
+        let labels = json!({"channel": format!("slack {CHANNEL}"), "kind": "slack", "state": state});
+        let samples = page["tollgate_notices"].as_array().unwrap();
+        let mut found = samples.iter().filter(|one| one[0] == labels);
+        let count = found.next().unwrap_or_else(|| panic!("no {labels}: {samples:?}"))[1]
+            .as_f64()
+            .unwrap();
+        assert!(found.next().is_none(), "{labels} twice");
+        count
+    };
+    fake.connected(1).await;
+    fake.fault("chat.postMessage", "channel_not_found", 1_000).await;
+    let [agent, _] = agents(&two, "asker");
+    for number in 0..2 {
+        let _ = crate::effects::pending(&agent.call("sql_query", read(number)).await);
+    }
+    until("both are counted", async || {
+        (notices("failed").await == 2.0).then_some(())
+    })
+    .await;
+    assert_eq!(
+        notices("dead").await,
+        0.0,
+        "while a request waits it is not given up"
+    );
+    fake.tell("forget", &json!({})).await;
+    fake.messages(2).await;
+    until("nothing is owed any more", async || {
+        (notices("failed").await == 0.0).then_some(())
+    })
+    .await;
+}
+
 fn key(number: u8) -> String {
     format!("whsec_{}", STANDARD.encode([number; 32]))
 }

@@ -16,7 +16,7 @@ def send(message):
     at = now + datetime.timedelta(seconds=message.get("later", 0))
     body = message["body"]
     headers = {
-        "content-type": "application/json",
+        "content-type": message.get("type", "application/json"),
         "webhook-id": message["id"],
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": Webhook(message["secret"]).sign(message["id"], at, body),

@@ -8,7 +8,7 @@ import { WebSocketServer } from 'ws';
 
 const BOT = 'Bearer xoxb-test';
 const APP = 'Bearer xapp-test';
-const state = { messages: [], ephemerals: [], views: [], calls: [], acks: [], greeted: 0, deleted: [], limited: 0, refused: [] };
+const state = { messages: [], ephemerals: [], views: [], calls: [], acks: [], greeted: 0, deleted: [], limited: 0, refused: [], early: [] };
 const users = new Map();
 let faults = [];
 let clock = 1700000000;
@@ -17,6 +17,10 @@ const sockets = [];
 let counts = false;
 const posted = new Map();
 let turn = 0;
+// What was limited until when: who asks before that has not waited.
+const limits = new Map();
+// Answers that wait for a test to let them go.
+let held = [];
 
 // What Slack refuses of a message for its size: its documented bounds, and the one it has on all blocks together
 // (slackapi/bolt-js#2509, #2867), which nothing on the client's side knows.
@@ -87,10 +91,13 @@ function answer(response, status, value, headers = {}) {
 
 function api(request, response, method, text) {
   state.calls.push(method);
-  const fault = faults.find((one) => one.times > 0 && one.method === method && text.includes(one.match ?? ''));
+  const limit = method === 'chat.postMessage' ? `${method} ${parsed(request, text).channel}` : method;
+  if ((limits.get(limit) ?? 0) > Date.now() + 20) state.early.push(limit);
+  const fault = faults.find((one) => one.times > 0 && [method, '*'].includes(one.method) && text.includes(one.match ?? ''));
   if (fault) {
     fault.times -= 1;
     state.refused.push(method);
+    if (fault.kind === '429') limits.set(limit, Date.now() + 1000 * Number(fault.after ?? '1'));
     if (fault.kind === '429') return answer(response, 429, { ok: false, error: 'ratelimited' }, { 'retry-after': fault.after ?? '1' });
     if (fault.kind === '500') return answer(response, 500, 'upstream');
     if (fault.kind === 'garbage') return answer(response, 200, '<html>\u0000');
@@ -99,6 +106,11 @@ function api(request, response, method, text) {
     if (fault.kind === 'taken') {
       methods[method](parsed(request, text), request.headers.host);
       return request.socket.destroy();
+    }
+    // It takes the message, and says so when the test lets it.
+    if (fault.kind === 'held') {
+      const said = { ok: true, ...methods[method](parsed(request, text), request.headers.host) };
+      return held.push(() => answer(response, 200, said));
     }
     return answer(response, 200, { ok: false, error: fault.kind });
   }
@@ -126,6 +138,7 @@ function control(response, what, body) {
   if (what === 'fault') faults.push({ times: 1, ...body });
   if (what === 'count') counts = true;
   if (what === 'forget') faults = [];
+  if (what === 'release') held.splice(0).forEach((goes) => goes());
   if (what === 'user') users.set(body.id, body);
   if (what === 'send') {
     // Each envelope goes to one connection, in turn; `again` sends the very same to the next one.
