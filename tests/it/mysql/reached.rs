@@ -237,7 +237,10 @@ async fn a_view_that_calls_a_function_of_its_own_database_is_refused_until_it_is
     let stand = Stand::new(old).await;
     let (code, words) = stand.refused("SELECT count(*) FROM veterans").await;
     assert_eq!(code, "statement_refused", "{words}");
-    assert!(words.contains("chooses or orders its rows by masked columns"), "{words}");
+    assert!(
+        words.contains("chooses or orders its rows by masked columns"),
+        "{words}"
+    );
     let listed = Stand::with(old, |spec| {
         spec.columns.insert("veterans.id".to_owned(), "public".to_owned());
     })
