@@ -18,6 +18,7 @@ mod people;
 mod reached;
 mod standing;
 mod restarts;
+mod reuse;
 mod served;
 mod tls;
 mod tokens;

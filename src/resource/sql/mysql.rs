@@ -15,6 +15,7 @@ mod impact;
 mod keys;
 mod link;
 mod loader;
+mod looks;
 mod lookup;
 mod masks;
 mod oracle;
@@ -40,6 +41,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -52,8 +54,9 @@ use crate::policy::Permit;
 use crate::secret::Secret;
 pub use admin::{Administrator, Views};
 use guard::{Checked, Mode};
-use link::{Link, Pool};
+use link::Pool;
 use loader::Loaded;
+use looks::Looks;
 pub use report::{Changes, Report, Table};
 
 /// The most texts whose check is kept, and the longest that is.
@@ -144,6 +147,7 @@ pub struct Database {
     writes: Option<Arc<Pool>>,
     world: Arc<dyn World>,
     known: Mutex<Option<Arc<Loaded>>>,
+    looks: Looks,
     /// Why the server could not be looked at, until it was.
     away: Mutex<Option<Refusal>>,
 }
@@ -172,6 +176,7 @@ impl Database {
             world,
             spec: Arc::new(spec),
             known: Mutex::default(),
+            looks: Looks::default(),
             away: Mutex::default(),
         })
     }
@@ -185,12 +190,7 @@ impl Database {
         invocation: &Invocation,
         cancel: &CancellationToken,
     ) -> Result<Facts, Refusal> {
-        let work = async {
-            let mut link = self.pool.reading().await?;
-            let fresh = self.fresh(&mut link, invocation).await;
-            link.keep().await;
-            self.facts(&*fresh?, invocation).await
-        };
+        let work = async { self.facts(&*self.fresh().await?, invocation).await };
         bounded(work, self.spec.limits.seconds, cancel).await
     }
 
@@ -217,12 +217,25 @@ impl Database {
         let expected = Expected::of(facts)?;
         let limits = permit.limits();
         let work = async {
-            let mut link = self.pool.reading().await?;
-            let outcome = self
-                .in_transaction(&mut link, invocation, &expected, limits)
-                .await;
-            link.give_back().await;
-            outcome
+            let loaded = match self.known_as(&expected) {
+                Some(known) => known, // is it still so? that is asked when the statement has run
+                None => self.fresh().await?,
+            };
+            loaded.fit(self.spec.privileged)?;
+            expected.matches_version(&loaded.catalog.version)?;
+            match &invocation.request {
+                Request::SqlQuery(request) => {
+                    let known = (&*loaded, &expected);
+                    self.query(invocation, request, known, limits).boxed().await
+                }
+                Request::SqlSchema(wanted) => {
+                    let schema = schema::answer(&loaded.catalog, wanted, limits)?;
+                    let output = RawOutput::new(schema);
+                    let output = output.map_err(|error| Refusal::internal(format!("mysql schema: {error}")));
+                    self.of_one_catalog(&loaded, output).await
+                }
+                _ => Err(not_for_a_database()),
+            }
         };
         bounded(work, limits.seconds, cancel).await
     }
@@ -245,73 +258,53 @@ impl Database {
         self.try_change(&order, cancel).await
     }
 
-    async fn in_transaction(
+    /// What a query gives. It is run on a connection that no other call has meanwhile, and that another may have later
+    /// if nothing can have been left on it.
+    async fn query(
         &self,
-        link: &mut Link,
         invocation: &Invocation,
-        expected: &Expected,
+        request: &SqlQuery,
+        (loaded, expected): (&Loaded, &Expected),
         limits: Limits,
     ) -> Result<RawOutput, Refusal> {
-        let known = self.known_as(expected);
-        let loaded = match (&invocation.request, known) {
-            // What the server has is asked when the statement has run, and again only costs as much as it does.
-            (Request::SqlQuery(_), Some(known)) => {
-                probe::tell(link, &self.spec, &invocation.user).await?;
-                known
-            }
-            _ => self.fresh(link, invocation).await?,
-        };
-        loaded.fit(self.spec.privileged)?;
-        let version = &loaded.catalog.version;
-        expected.matches_version(version)?;
-        match &invocation.request {
-            Request::SqlQuery(request) => {
-                let checked = checked(&loaded, &*asked::with(request, "")?)?;
-                expected.matches(&checked.facts, &checked.classified)?;
-                let known = |name: &String| loaded.catalog.relation(name).is_some();
-                if !checked.relations.iter().all(known) {
-                    return Err(Refusal::internal(
-                        "mysql: a relation that does not exist was let through",
-                    ));
-                }
-                let request = lookup::bound(link, request, &checked, &self.spec).await?;
-                let order = query::Order {
-                    request: &request,
-                    limits,
-                    call: &invocation.call_id,
-                };
-                let output = query::run(link, &order, &checked).await;
-                self.of_one_catalog(link, version, output).await
-            }
-            Request::SqlSchema(wanted) => {
-                let schema = schema::answer(&loaded.catalog, wanted, limits)?;
-                RawOutput::new(schema).map_err(|error| Refusal::internal(format!("mysql schema: {error}")))
-            }
-            _ => Err(not_for_a_database()),
+        let checked = checked(loaded, &*asked::with(request, "")?)?;
+        expected.matches(&checked.facts, &checked.classified)?;
+        let known = |name: &String| loaded.catalog.relation(name).is_some();
+        if !checked.relations.iter().all(known) {
+            return Err(Refusal::internal(
+                "mysql: a relation that does not exist was let through",
+            ));
         }
+        let mut link = self.pool.reading().await?;
+        let read = async {
+            probe::tell(&mut link, &self.spec, &invocation.user).await?;
+            let request = lookup::bound(&mut link, request, &checked, &self.spec).await?;
+            let order = query::Order {
+                request: &request,
+                limits,
+                call: &invocation.call_id,
+            };
+            query::run(&mut link, &order, &checked).await
+        };
+        let read = read.await;
+        let read = self.of_one_catalog(loaded, read).await;
+        match read.is_ok() && !loaded.catalog.calls(&checked.relations) {
+            true => link.rest().await,
+            false => link.give_back().await,
+        }
+        read
     }
 
     /// What a statement gave, if the catalogue is still that which it was checked against. Definitions are not part
-    /// of what a transaction sees; what is used is locked until it ends. So what is as it was before is what the
-    /// statement was run with, and nothing of another run leaves, not even what was wrong with it.
+    /// of what a transaction sees; what is used is locked until it ends, which it has not. So what is as it was before is
+    /// what the statement was run with, and nothing of another run leaves, not even what was wrong with it.
     async fn of_one_catalog(
         &self,
-        link: &mut Link,
-        version: &str,
+        loaded: &Loaded,
         output: Result<RawOutput, Refusal>,
     ) -> Result<RawOutput, Refusal> {
-        let now = match link.busy {
-            false => probe::version(link, &self.spec).await,
-            // A connection with rows that nobody takes does not listen, so another one asks.
-            true => {
-                let mut other = self.pool.beside().await?;
-                let now = probe::version(&mut other, &self.spec).await;
-                other.keep().await;
-                now
-            }
-        };
-        match now {
-            Ok(now) if now == version => output,
+        match self.fresh().await {
+            Ok(now) if now.catalog.version == loaded.catalog.version => output,
             Ok(_) => Err(schema_changed()),
             Err(away) => Err(output.err().unwrap_or(away)),
         }
@@ -321,30 +314,6 @@ impl Database {
     fn known_as(&self, expected: &Expected) -> Option<Arc<Loaded>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         known.filter(|known| expected.matches_version(&known.catalog.version).is_ok())
-    }
-
-    /// The catalogue as it is now. Tells the server who asks.
-    async fn fresh(&self, link: &mut Link, invocation: &Invocation) -> Result<Arc<Loaded>, Refusal> {
-        let version = probe::ask(link, &self.spec, &invocation.user).await?;
-        self.of_version(link, version).await
-    }
-
-    /// The catalogue of this version, as the server has it.
-    async fn of_version(&self, link: &mut Link, version: String) -> Result<Arc<Loaded>, Refusal> {
-        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = known.filter(|known| known.catalog.version == version) {
-            return Ok(known);
-        }
-        let loaded = Arc::new(loader::load(link, &self.spec, &version).await?);
-        if probe::version(link, &self.spec).await? != version {
-            return Err(schema_changed()); // half of it may be of the time before
-        }
-        if let Some(problem) = &loaded.misfit {
-            tracing::warn!(resource = self.spec.name, "closed: {problem}");
-        }
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&loaded));
-        Ok(loaded)
     }
 
     async fn facts(&self, loaded: &Loaded, invocation: &Invocation) -> Result<Facts, Refusal> {

@@ -269,3 +269,25 @@ async fn where_nothing_is_classified_the_account_sees_itself_how_views_are_made(
     let (code, _) = stand.refused("SELECT id FROM two").await;
     assert_eq!(code, "statement_refused", "of a view that no agent has");
 }
+
+/// The server keeps such a call without the name of the database, like one of its own functions but for the backticks.
+#[tokio::test]
+async fn a_view_that_calls_a_function_of_its_own_database_is_refused_until_it_is_listed() {
+    let old = "CREATE FUNCTION is_old(which int) RETURNS int READS SQL DATA
+            RETURN (SELECT born < '1975-01-01' FROM customers WHERE id = which);
+        CREATE VIEW veterans AS SELECT id FROM customers WHERE is_old(id);
+        CREATE USER IF NOT EXISTS 'tollgate_views'@'localhost' ACCOUNT LOCK;
+        GRANT EXECUTE ON FUNCTION shop.is_old TO 'tollgate_views'@'localhost'";
+    let stand = Stand::new(old).await;
+    let (code, words) = stand.refused("SELECT count(*) FROM veterans").await;
+    assert_eq!(code, "statement_refused", "{words}");
+    assert!(
+        words.contains("chooses or orders its rows by masked columns"),
+        "{words}"
+    );
+    let listed = Stand::with(old, |spec| {
+        spec.columns.insert("veterans.id".to_owned(), "public".to_owned());
+    })
+    .await;
+    assert_eq!(listed.rows("SELECT id FROM veterans").await, json!([[3]]));
+}

@@ -15,7 +15,7 @@ use super::keys::RowKey;
 use super::link::{Link, Pool, comment, is_mariadb, quoted};
 use super::loader::Loaded;
 use super::oracle::{Around, Deed, Reach};
-use super::{Database, Spec, parameters, probe, refusals, rights, unmade, writing};
+use super::{Database, Spec, parameters, refusals, rights, unmade, writing};
 use crate::call::answer::Changed;
 use crate::call::request::{Parameters, SqlExecute};
 use crate::call::{Effect, Facts, Invocation, LastLook, Limits, MaskCounts, Probe, RawOutput, Refusal};
@@ -369,10 +369,7 @@ impl Database {
 
     /// Checks everything again beside the transaction, does the change, and finds what it did.
     async fn attempt(&self, order: &Order<'_>, measures: bool) -> Result<(Link, Made), Refusal> {
-        let mut beside = self.pool.reading().await?;
-        let loaded = self.fresh(&mut beside, order.invocation).await;
-        beside.give_back().await;
-        let loaded = loaded?;
+        let loaded = self.fresh().await?;
         loaded.fit(self.spec.privileged)?;
         order.expected.matches_version(&loaded.catalog.version)?;
         let (pool, _) = self.writer()?;
@@ -439,10 +436,7 @@ impl Database {
         if Ground::read(link, &self.spec).await? != plan.ground {
             return Err(schema_changed());
         }
-        let mut other = self.pool.beside().await?; // its moment is now
-        let now = probe::version(&mut other, &self.spec).await;
-        other.give_back().await;
-        match now? == loaded.catalog.version {
+        match self.fresh().await?.catalog.version == loaded.catalog.version {
             true => Ok(()),
             false => Err(schema_changed()),
         }

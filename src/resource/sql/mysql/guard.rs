@@ -7,6 +7,7 @@
 mod change;
 mod compared;
 mod expressions;
+mod form;
 mod from;
 mod functions;
 mod grammar;

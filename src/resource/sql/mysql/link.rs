@@ -1,6 +1,9 @@
-//! Connections: few, each for one statement of an agent and then closed. Nothing of a call can be left on one, because
-//! the driver has no way to reset a connection; a new one is made ready while nobody waits. One on which nothing but our
-//! own questions were asked is used again.
+//! Connections: few, each for one call at a time, and none with anything left of the call before.
+//!
+//! The driver has no way to reset a connection. So one is used again only where nothing can have been left on it: by a
+//! statement that read, to its end, without a function of the database's own. Whether it is as it was made is asked all the
+//! same, before anybody else has it: settings, variables, locks. Every other one is closed, and a new one is made ready
+//! while nobody waits.
 //!
 //! What is prepared stays prepared until the connection ends (`persistent`, the driver's default): to close a statement is
 //! a packet that no answer follows, and behind it the next question waits for the server's delayed acknowledgement
@@ -22,6 +25,8 @@ use crate::resource::sql::address::{decoded, host};
 const CONNECTIONS: usize = 8;
 /// Statements of one connection that stay prepared: more than one call has, so that none is closed on the way.
 const PREPARED: usize = 64;
+/// Statements of agents that a connection may have had, each with a text of its own, before another takes its place.
+const USES: usize = PREPARED - 16;
 /// How long the server may take to let us in, or to hear that a statement is to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A connection as old as this is closed: the server and firewalls forget one that nobody wanted, and some rights of an
@@ -30,6 +35,17 @@ const IDLE: Duration = Duration::from_secs(300);
 /// What the guard's reading rests on. Nothing that changes what a quotation mark, a bar, a backslash or a space
 /// after a function's name means.
 const SQL_MODE: &str = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
+
+/// What a session is like.
+const KEPT: &str = "@@sql_mode, @@time_zone, @@lock_wait_timeout, @@innodb_lock_wait_timeout, @@wait_timeout, \
+    @@sql_select_limit, @@sql_safe_updates, @@sql_auto_is_null, @@default_week_format, @@div_precision_increment, \
+    @@group_concat_max_len, @@lc_time_names, @@autocommit, @@max_statement_time, @@idle_transaction_timeout, \
+    @@tx_isolation, @@tx_read_only, @@character_set_client, @@character_set_connection, @@character_set_results, \
+    @@collation_connection, @@last_insert_id, @@foreign_key_checks, @@optimizer_switch, \
+    COALESCE(CURRENT_ROLE(), ''), COALESCE(DATABASE(), '')";
+
+/// How a transaction begins that can change nothing and that sees one moment.
+const READING: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 /// The oldest versions with everything that is asked for.
 const OLDEST_MARIADB: (u32, u32) = (10, 5);
@@ -41,7 +57,10 @@ pub(super) struct Pool {
     seconds: u64,
     world: Arc<dyn World>,
     turns: Arc<Semaphore>,
-    fresh: Mutex<Vec<Session>>,
+    /// Those that nobody has.
+    idle: Mutex<Vec<Session>>,
+    /// The variable that holds the person.
+    person: Option<String>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -50,7 +69,7 @@ impl std::fmt::Debug for Pool {
     }
 }
 
-/// One connection, nothing of a call done on it yet.
+/// One connection.
 struct Session {
     conn: MySqlConnection,
     /// The name of a lock that it alone holds: by it the server tells which connection this is, also where a proxy
@@ -60,6 +79,10 @@ struct Session {
     version: String,
     /// When it signed in.
     since: Duration,
+    /// What it was like when it was made, where that can be told: a server of MariaDB with such locks.
+    made: Option<String>,
+    /// Transactions that it has begun for calls.
+    uses: usize,
 }
 
 /// A connection that is lent to one call. Dropped with a statement under way, it has the server end that.
@@ -80,7 +103,8 @@ impl Pool {
             seconds: spec.limits.seconds,
             world,
             turns: Arc::new(Semaphore::new(CONNECTIONS)),
-            fresh: Mutex::default(),
+            idle: Mutex::default(),
+            person: spec.session.clone(),
         })
     }
 
@@ -89,21 +113,26 @@ impl Pool {
     /// # Errors
     /// `target_failed` when there is no way to the server.
     pub(super) async fn reading(self: &Arc<Self>) -> Result<Link, Refusal> {
-        let mut link = self.link().await?;
-        let begun = async {
-            let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-            sqlx::raw_sql(begin)
-                .execute(link.conn()?)
-                .await
-                .map_err(|error| refusals::away(&error))
-        };
-        match begun.await {
-            Ok(_) => Ok(link),
-            Err(error) => {
-                link.session = None; // what it was is closed
-                Err(error)
+        let turn = self.turn().await?;
+        while let Some(session) = self.waiting() {
+            let mut link = self.lend(session, None);
+            if link.begin().await.is_ok() {
+                link.turn = Some(turn);
+                return Ok(link);
             }
+            link.session = None; // the server has been away meanwhile
         }
+        let mut link = self.lend(self.connect().await?, turn);
+        if let Err(error) = link.begin().await {
+            link.session = None; // what it was is closed
+            return Err(refusals::away(&error));
+        }
+        Ok(link)
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        turn.map_err(|_| Refusal::internal("mysql: closed"))
     }
 
     /// A connection that has nothing begun.
@@ -111,8 +140,7 @@ impl Pool {
     /// # Errors
     /// `target_failed` when there is no way to the server.
     pub(super) async fn link(self: &Arc<Self>) -> Result<Link, Refusal> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.map_err(|_| Refusal::internal("mysql: closed"))?;
+        let turn = self.turn().await?;
         while let Some(mut session) = self.waiting() {
             // The server may have been away meanwhile.
             if matches!(
@@ -131,11 +159,18 @@ impl Pool {
     /// # Errors
     /// `target_failed` when there is no way to the server.
     pub(super) async fn beside(self: &Arc<Self>) -> Result<Link, Refusal> {
-        let session = match self.waiting() {
-            Some(session) => session,
-            None => self.connect().await?,
-        };
-        Ok(self.lend(session, None))
+        match self.waiting() {
+            Some(session) => Ok(self.lend(session, None)),
+            None => self.anew().await,
+        }
+    }
+
+    /// The same, made for it.
+    ///
+    /// # Errors
+    /// `target_failed` when there is no way to the server.
+    pub(super) async fn anew(self: &Arc<Self>) -> Result<Link, Refusal> {
+        Ok(self.lend(self.connect().await?, None))
     }
 
     fn lend(self: &Arc<Self>, session: Session, turn: impl Into<Option<OwnedSemaphorePermit>>) -> Link {
@@ -149,9 +184,9 @@ impl Pool {
 
     fn waiting(&self) -> Option<Session> {
         let now = self.world.monotonic();
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        fresh.retain(|session| now.saturating_sub(session.since) < IDLE);
-        fresh.pop()
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|session| now.saturating_sub(session.since) < IDLE);
+        idle.pop()
     }
 
     /// A connection of another account to the same server, with the same meaning of texts; it may change things.
@@ -192,6 +227,8 @@ impl Pool {
                 lock,
                 version,
                 since,
+                made: None,
+                uses: 0,
             };
             Ok((session, ()))
         };
@@ -213,7 +250,44 @@ impl Pool {
                 Err(_) => return Err(refusals::silent()),
             }
         }
+        if mariadb {
+            session.made = tokio::time::timeout(PATIENCE, self.like(&mut session))
+                .await
+                .ok()
+                .flatten();
+        }
         Ok(session)
+    }
+
+    /// Ends what was begun, and tells what the connection is like then: all that a statement could have left on it, and
+    /// what the next one's meaning and bounds rest on. None where it has more locks than its own, or cannot tell.
+    ///
+    /// Numbers by chance begin anew, so that nobody knows them from those of another call.
+    async fn like(&self, session: &mut Session) -> Option<String> {
+        let lock = literal(session.lock.as_ref()?);
+        let mut seeds = [0; 8];
+        self.world.random(&mut seeds);
+        let [one, other] =
+            [seeds.first_chunk::<4>()?, seeds.last_chunk::<4>()?].map(|half| u32::from_le_bytes(*half) >> 2);
+        let (person, beside) = match &self.person {
+            Some(name) => (
+                format!("SET @{} = NULL; ", quoted(name)),
+                format!(" WHERE VARIABLE_NAME <> {}", literal(name)),
+            ),
+            None => Default::default(),
+        };
+        let question = format!(
+            "ROLLBACK; {person}SET rand_seed1 = {one}, rand_seed2 = {other}; \
+             SELECT RELEASE_ALL_LOCKS(), GET_LOCK({lock}, 0), CONCAT_WS('/', {KEPT}, \
+             (SELECT COUNT(*) FROM information_schema.USER_VARIABLES{beside}))"
+        );
+        let asked = sqlx::raw_sql(sqlx::AssertSqlSafe(question));
+        let row = asked.fetch_one(&mut session.conn).await.ok()?;
+        let number = |at: usize| row.try_get_unchecked::<i64, _>(at).ok();
+        match (number(0)?, number(1)?) {
+            (1, 1) => row.try_get_unchecked(2).ok(),
+            _ => None,
+        }
     }
 
     /// Puts a connection by for the next call, if the server gives one.
@@ -224,9 +298,9 @@ impl Pool {
     }
 
     fn put_by(&self, session: Session) {
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        if fresh.len() < CONNECTIONS {
-            fresh.push(session);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < CONNECTIONS {
+            idle.push(session);
         }
     }
 }
@@ -268,6 +342,30 @@ impl Link {
 }
 
 impl Link {
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        let session = self.session.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        session.uses += 1;
+        let begun = sqlx::raw_sql(READING).execute(&mut session.conn);
+        match tokio::time::timeout(PATIENCE, begun).await {
+            Ok(begun) => begun.map(drop),
+            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        }
+    }
+
+    /// Gives back a connection on which a statement has read to its end that can have left nothing: if that is so, the
+    /// next call may have it. What the call had locked is free when this returns.
+    pub(super) async fn rest(mut self) {
+        let fits = |session: &&mut Session| session.made.is_some() && session.uses < USES;
+        let Some(session) = self.session.as_mut().filter(fits).filter(|_| !self.busy) else {
+            return self.give_back().await;
+        };
+        let like = tokio::time::timeout(PATIENCE, self.pool.like(session)).await;
+        let same = like.is_ok_and(|like| like.is_some() && like == session.made);
+        if let Some(session) = self.session.take_if(|_| same) {
+            self.pool.put_by(session);
+        } // else dropped
+    }
+
     /// Whether nothing of what was done is left in the server.
     async fn undone(&mut self) -> bool {
         match &mut self.session {
@@ -279,11 +377,9 @@ impl Link {
         }
     }
 
-    /// Gives back a connection on which no statement of an agent was run: the next call may have it.
-    pub(super) async fn keep(mut self) {
-        if !self.undone().await {
-            return; // dropped
-        }
+    /// Gives back a connection on which nothing was begun, and only our own questions were answered: the next call may
+    /// have it.
+    pub(super) fn keep(mut self) {
         if let Some(session) = self.session.take() {
             self.pool.put_by(session);
         }

@@ -227,3 +227,21 @@ fn described(planned: &BTreeMap<String, Relation>, now: &[Texts]) -> Result<(), 
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An empty catalogue of this version.
+    pub(in crate::resource::sql::mysql) fn loaded(version: &str) -> Arc<Loaded> {
+        Arc::new(Loaded {
+            catalog: Catalog {
+                version: version.to_owned(),
+                ..Catalog::default()
+            },
+            findings: Vec::new(),
+            misfit: None,
+            checked: Mutex::default(),
+        })
+    }
+}

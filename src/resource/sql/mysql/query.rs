@@ -9,7 +9,8 @@ use sqlx::{Column, Executor, Row, SqlSafeStr, Statement, TypeInfo};
 
 use super::guard::Checked;
 use super::link::{Link, comment};
-use super::{parameters, refusals, values};
+use super::values::{self, Kind};
+use super::{parameters, refusals};
 use crate::call::request::SqlQuery;
 use crate::call::{CallId, ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
 use crate::resource::sql::pages::{Answer, Filling, Head, Page};
@@ -65,13 +66,15 @@ async fn collect(
     first: u64,
 ) -> Result<Ended, Refusal> {
     let mut passed = 0;
+    let mut kinds: Option<Vec<Kind>> = None;
     loop {
         match rows.try_next().await {
             Ok(None) => return Ok(Ended::Here),
             Err(error) => return Ok(Ended::Failed(error)),
             Ok(Some(_)) if passed < first => passed += 1,
             Ok(Some(row)) => {
-                take(filling, &row)?;
+                let kinds = kinds.get_or_insert_with(|| Kind::of_columns(&row));
+                take(filling, &row, kinds)?;
                 if filling.answer.truncated {
                     return Ok(Ended::Full);
                 }
@@ -80,8 +83,12 @@ async fn collect(
     }
 }
 
-fn take(filling: &mut Filling<'_>, row: &MySqlRow) -> Result<(), Refusal> {
-    filling.take(|| head(row.columns()), row.len(), |at| values::of_row(row, at))
+fn take(filling: &mut Filling<'_>, row: &MySqlRow, kinds: &[Kind]) -> Result<(), Refusal> {
+    let cell = |at: usize| {
+        let kind = kinds.get(at).ok_or_else(values::unreadable)?;
+        values::of_kind(row, at, *kind)
+    };
+    filling.take(|| head(row.columns()), row.len(), cell)
 }
 
 fn head(columns: &[MySqlColumn]) -> Head {

@@ -153,6 +153,13 @@ impl Catalog {
         all
     }
 
+    /// Whether any of these relations calls, over any number of steps, what is not the server's own; or may.
+    pub(super) fn calls(&self, names: &BTreeSet<String>) -> bool {
+        let calls = |one: &Relation| one.view && one.made.as_ref().is_none_or(|made| made.calls);
+        let mut all = names.iter().map(|name| self.relation(name));
+        all.any(|relation| relation.is_none_or(|relation| self.through(relation).into_iter().any(calls)))
+    }
+
     /// Whether a view reads something of the same database that no statement has: another view that is not there for
     /// agents.
     fn lacks(&self, view: &Relation) -> bool {

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, probe};
+use super::Database;
 use crate::call::Refusal;
 use crate::resource::sql::bounds::bounded;
 
@@ -19,17 +19,7 @@ impl Database {
     /// `target_failed`, with what to do for the operator: why every call is refused, or that there is no way to the
     /// server.
     pub async fn look(&self) -> Result<(), Refusal> {
-        let work = async {
-            let mut link = self.pool.reading().await?;
-            let looked = async {
-                let version = probe::ask(&mut link, &self.spec, "").await?;
-                self.of_version(&mut link, version).await
-            };
-            let looked = looked.await;
-            link.keep().await;
-            looked
-        };
-        match bounded(work, PATIENCE, &CancellationToken::new()).await {
+        match bounded(self.fresh(), PATIENCE, &CancellationToken::new()).await {
             Ok(loaded) => loaded.fit(self.spec.privileged),
             Err(refusal) => {
                 *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());

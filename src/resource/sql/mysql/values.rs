@@ -2,10 +2,53 @@
 
 use serde_json::{Value, json};
 use sqlx::mysql::{MySql, MySqlRow, MySqlTypeInfo};
-use sqlx::{Decode, Row, Type, TypeInfo, ValueRef};
+use sqlx::{Column, Decode, Row, Type, TypeInfo};
 
 use crate::call::Refusal;
 use crate::resource::sql::pages::{EXACT, bytes};
+
+/// How the values of a column are written: told by its type, once for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Null,
+    Unsigned,
+    Signed,
+    Bits,
+    Float,
+    Double,
+    Date,
+    Moment,
+    Time,
+    Text,
+    Bytes,
+}
+
+impl Kind {
+    fn of(kind: &MySqlTypeInfo) -> Self {
+        match kind.name() {
+            "NULL" => Self::Null,
+            "YEAR" => Self::Unsigned,
+            "BIT" => Self::Bits,
+            "FLOAT" => Self::Float,
+            "DOUBLE" => Self::Double,
+            "DATE" => Self::Date,
+            "DATETIME" | "TIMESTAMP" => Self::Moment,
+            "TIME" => Self::Time,
+            "GEOMETRY" => Self::Bytes,
+            "DECIMAL" | "JSON" | "SET" | "ENUM" => Self::Text,
+            _ if <u64 as Type<MySql>>::compatible(kind) => Self::Unsigned,
+            _ if <i64 as Type<MySql>>::compatible(kind) => Self::Signed,
+            _ if <str as Type<MySql>>::compatible(kind) => Self::Text,
+            _ => Self::Bytes,
+        }
+    }
+
+    /// Those of a row's columns.
+    pub(super) fn of_columns(row: &MySqlRow) -> Vec<Self> {
+        let columns = row.columns().iter();
+        columns.map(|column| Self::of(column.type_info())).collect()
+    }
+}
 
 /// A value as it travels: integers beyond ±2^53 and decimals are strings; dates, also those that are zero, and times,
 /// also those beyond a day, are the server's own text; bytes and geometries are {"base64": …, "bytes": n}.
@@ -13,12 +56,20 @@ use crate::resource::sql::pages::{EXACT, bytes};
 /// # Errors
 /// `internal`: it is not of the form that its type has.
 pub(super) fn of_row(row: &MySqlRow, at: usize) -> Result<Value, Refusal> {
+    let column = row.columns().get(at).ok_or_else(unreadable)?;
+    of_kind(row, at, Kind::of(column.type_info()))
+}
+
+/// The same, of a column whose kind is known.
+///
+/// # Errors
+/// As [`of_row`].
+pub(super) fn of_kind(row: &MySqlRow, at: usize, kind: Kind) -> Result<Value, Refusal> {
     let raw = row.try_get_raw(at).map_err(|_| unreadable())?;
-    let kind = raw.type_info().into_owned();
     // The driver takes zero dates for NULL; their bytes are there.
     match <&[u8] as Decode<MySql>>::decode(raw) {
         Err(_) => Ok(Value::Null),
-        Ok(found) => render(found, &kind).ok_or_else(unreadable),
+        Ok(found) => render(found, kind).ok_or_else(unreadable),
     }
 }
 
@@ -26,30 +77,27 @@ pub(super) fn unreadable() -> Refusal {
     Refusal::internal("mysql: a row that is none")
 }
 
-fn render(found: &[u8], kind: &MySqlTypeInfo) -> Option<Value> {
-    Some(match kind.name() {
-        "NULL" => Value::Null,
-        "YEAR" => unsigned(found)?,
-        "BIT" => {
+fn render(found: &[u8], kind: Kind) -> Option<Value> {
+    Some(match kind {
+        Kind::Null => Value::Null,
+        Kind::Unsigned => unsigned(found)?,
+        Kind::Signed => signed(found)?,
+        Kind::Bits => {
             let bits = found.iter().try_fold(0_u64, |all, byte| {
                 all.checked_mul(256)?.checked_add(u64::from(*byte))
             });
             exact(bits?)
         }
-        "FLOAT" => {
+        Kind::Float => {
             let real = f32::from_le_bytes(found.try_into().ok()?);
             number(real.to_string().parse().ok()?) // as short as it can be written
         }
-        "DOUBLE" => number(f64::from_le_bytes(found.try_into().ok()?)),
-        "DATE" => Value::String(date(found.split_first()?.1, false)?),
-        "DATETIME" | "TIMESTAMP" => Value::String(date(found.split_first()?.1, true)?),
-        "TIME" => Value::String(time(found.split_first()?.1)?),
-        "GEOMETRY" => bytes(found),
-        "DECIMAL" | "JSON" | "SET" | "ENUM" => text(found),
-        _ if <u64 as Type<MySql>>::compatible(kind) => unsigned(found)?,
-        _ if <i64 as Type<MySql>>::compatible(kind) => signed(found)?,
-        _ if <str as Type<MySql>>::compatible(kind) => text(found),
-        _ => bytes(found),
+        Kind::Double => number(f64::from_le_bytes(found.try_into().ok()?)),
+        Kind::Date => Value::String(date(found.split_first()?.1, false)?),
+        Kind::Moment => Value::String(date(found.split_first()?.1, true)?),
+        Kind::Time => Value::String(time(found.split_first()?.1)?),
+        Kind::Text => text(found),
+        Kind::Bytes => bytes(found),
     })
 }
 

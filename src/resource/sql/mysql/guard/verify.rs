@@ -5,9 +5,9 @@
 
 use std::cell::Cell;
 
-use serde_json::Value;
 use sqlparser::ast::Statement;
 
+use super::form::Form;
 use super::lexer::{self, Kind, Token};
 use super::text;
 use super::walk::Walk;
@@ -92,8 +92,8 @@ pub(super) fn printed(tree: &Statement, walk: &Walk<'_>) -> Result<Vec<Token>, R
         walk,
         targets: Cell::new(0),
     };
-    let value = serde_json::to_value(&again).map_err(|_| broken("a tree without a form"))?;
-    seal.tree(&value)?;
+    let form = Form::of(&again).map_err(|_| broken("a tree without a form"))?;
+    seal.tree(&form)?;
     seal.words(&tokens)?;
     Ok(tokens)
 }
@@ -107,23 +107,23 @@ struct Seal<'w, 'c> {
 
 impl Seal<'_, '_> {
     /// Every table of the tree, wherever it is.
-    fn tree(&self, value: &Value) -> Result<(), Refusal> {
-        match value {
-            Value::Array(items) => items.iter().try_for_each(|item| self.tree(item)),
-            Value::Object(fields) => {
+    fn tree(&self, form: &Form) -> Result<(), Refusal> {
+        match form {
+            Form::Items(items) => items.iter().try_for_each(|item| self.tree(item)),
+            Form::Fields(fields) => {
                 for (field, inner) in fields {
-                    match (field.as_str(), inner) {
-                        ("Table", Value::Object(table)) => self.table(table.get("name"))?,
-                        ("relation", Value::Object(factor)) => {
+                    match (*field, inner) {
+                        ("Table", Form::Fields(_)) => self.table(inner.get("name"))?,
+                        ("relation", Form::Fields(factor)) => {
                             let known = ["Table", "Derived", "NestedJoin", "JsonTable"];
-                            if factor.keys().any(|kind| !known.contains(&kind.as_str())) {
+                            if factor.iter().any(|(kind, _)| !known.contains(kind)) {
                                 return Err(broken("a source of another kind"));
                             }
                         }
-                        ("into" | "for_clause", Value::Object(_)) => {
+                        ("into" | "for_clause", Form::Fields(_)) => {
                             return Err(broken("a clause that writes"));
                         }
-                        ("locks" | "pipe_operators", Value::Array(items)) if !items.is_empty() => {
+                        ("locks" | "pipe_operators", Form::Items(items)) if !items.is_empty() => {
                             return Err(broken("a clause that locks"));
                         }
                         _ => {}
@@ -132,21 +132,21 @@ impl Seal<'_, '_> {
                 }
                 Ok(())
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+            Form::Plain | Form::Text(_) => Ok(()),
         }
     }
 
-    fn table(&self, name: Option<&Value>) -> Result<(), Refusal> {
-        let parts = name
-            .and_then(Value::as_array)
-            .ok_or_else(|| broken("a table without a name"))?;
+    fn table(&self, name: Option<&Form>) -> Result<(), Refusal> {
+        let Some(Form::Items(parts)) = name else {
+            return Err(broken("a table without a name"));
+        };
         let mut names = Vec::with_capacity(parts.len());
         for part in parts {
             let ident = part
                 .get("Identifier")
                 .ok_or_else(|| broken("a table of another name"))?;
-            let text = ident.get("value").and_then(Value::as_str);
-            let quoted = ident.get("quote_style").and_then(Value::as_str) == Some("`");
+            let text = ident.get("value").and_then(Form::text);
+            let quoted = ident.get("quote_style").and_then(Form::text) == Some("`");
             names.push((text.unwrap_or(""), quoted));
         }
         match names.as_slice() {

@@ -92,7 +92,8 @@ pub(in crate::resource::sql::mysql) fn read(
             Part::Word(word) if word == "FROM" && depth == 0 => shows = false,
             Part::Names(names) => {
                 let columns = reader.columns(names, &called)?;
-                made.calls |= names.len() > 1 && reader.is_call(at);
+                // One of the view's own database may have no database's name before it.
+                made.calls |= reader.is_call(at);
                 if counts || !shows {
                     made.by.extend(columns.iter().cloned());
                 }
@@ -353,6 +354,11 @@ mod tests {
         let tables = [("", "orders"), ("hr", "salaries")].map(|(one, two)| (one.to_owned(), two.to_owned()));
         assert_eq!(found.reads, BTreeSet::from(tables));
         assert!(found.calls);
+        let own = made("select `f`() AS `f` from `shop`.`orders` `o`").unwrap();
+        assert!(own.calls, "a function of the view's own database");
+        let none =
+            made("select count(`o`.`id`) AS `n` from `shop`.`orders` `o` where `o`.`id` in (1,2)").unwrap();
+        assert!(!none.calls);
         for definition in [
             "",
             "select `x`.`id` AS `id` from `elsewhere`.`x`",

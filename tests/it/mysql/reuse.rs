@@ -1,0 +1,214 @@
+//! Connections are used again, and nothing of one call is on one that another has; looks at the catalogue are shared.
+
+use serde_json::json;
+
+use super::{Stand, code, query};
+
+/// Views that leave something on the connection, and one that tells what it finds there. What a function of the
+/// database's own leaves, and what one of the server's own does.
+const LEAVING: &str = "
+CREATE TABLE shade (n int); INSERT INTO shade VALUES (1);
+CREATE FUNCTION leave_variable() RETURNS int NO SQL RETURN @left := 7;
+CREATE FUNCTION leave_id() RETURNS bigint NO SQL RETURN LAST_INSERT_ID(77);
+CREATE FUNCTION leave_lock() RETURNS int NO SQL RETURN GET_LOCK('left', 0);
+CREATE FUNCTION see_variable() RETURNS int NO SQL RETURN @left;
+CREATE FUNCTION see_lock() RETURNS int NO SQL RETURN IS_USED_LOCK('left') <=> CONNECTION_ID();
+CREATE FUNCTION see_other() RETURNS int NO SQL RETURN IS_USED_LOCK('other') <=> CONNECTION_ID();
+CREATE FUNCTION see_shade() RETURNS int READS SQL DATA RETURN (SELECT COUNT(*) FROM shade);
+DELIMITER //
+CREATE FUNCTION leave_warning() RETURNS int NO SQL BEGIN
+  SIGNAL SQLSTATE '01000' SET MESSAGE_TEXT = 'left'; RETURN 1;
+END//
+CREATE FUNCTION leave_shade() RETURNS int MODIFIES SQL DATA BEGIN
+  CREATE TEMPORARY TABLE IF NOT EXISTS shade (n int); RETURN 1;
+END//
+CREATE FUNCTION leave_setting() RETURNS int NO SQL BEGIN
+  SET SESSION sql_select_limit = 1; RETURN 1;
+END//
+CREATE FUNCTION see_warnings() RETURNS int NO SQL BEGIN
+  DECLARE many int; GET DIAGNOSTICS many = NUMBER; RETURN many;
+END//
+DELIMITER ;
+CREATE VIEW leaving AS SELECT leave_variable() AS v, leave_id() AS i, leave_lock() AS l, leave_warning() AS w;
+CREATE VIEW shading AS SELECT leave_shade() AS s;
+CREATE VIEW setting AS SELECT leave_setting() AS s;
+CREATE VIEW counting AS SELECT LAST_INSERT_ID(78) AS i;
+CREATE VIEW locking AS SELECT GET_LOCK('other', 0) AS l;
+CREATE VIEW seen AS SELECT see_variable() AS v, see_lock() AS l, see_other() AS o, see_shade() AS s, see_warnings() AS w;
+CREATE VIEW id AS SELECT LAST_INSERT_ID() AS i;
+CREATE USER IF NOT EXISTS 'tollgate_views'@'localhost' ACCOUNT LOCK;
+";
+
+const COLUMNS: [&str; 14] = [
+    "leaving.v",
+    "leaving.i",
+    "leaving.l",
+    "leaving.w",
+    "shading.s",
+    "setting.s",
+    "counting.i",
+    "locking.l",
+    "seen.v",
+    "seen.l",
+    "seen.o",
+    "seen.s",
+    "seen.w",
+    "id.i",
+];
+
+async fn stand() -> Stand {
+    let functions = [
+        "leave_variable",
+        "leave_id",
+        "leave_lock",
+        "leave_warning",
+        "leave_shade",
+        "leave_setting",
+        "see_variable",
+        "see_lock",
+        "see_other",
+        "see_shade",
+        "see_warnings",
+    ];
+    let grants = functions
+        .map(|name| format!("GRANT EXECUTE ON FUNCTION shop.{name} TO 'tollgate_views'@'localhost';"));
+    Stand::with(&format!("{LEAVING}{}", grants.concat()), |spec| {
+        for column in COLUMNS {
+            spec.columns.insert(column.to_owned(), "public".to_owned());
+        }
+    })
+    .await
+}
+
+/// The connections on which statements of agents were run, in their order, with the statements.
+fn run(stand: &Stand) -> Vec<(String, String)> {
+    let calls = regex::Regex::new(r"(?m)(\d+) Execute\s/\* tollgate [a-z0-9]+ \*/ (.*)$").unwrap();
+    let log = stand.server.log();
+    let found = calls.captures_iter(&log);
+    found
+        .map(|found| (found[1].to_owned(), found[2].to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn nothing_of_a_call_is_on_the_connection_of_another() {
+    let stand = stand().await;
+    let seen = "SELECT v, l, o, s, w FROM seen";
+    let clean = json!([[null, 0, 0, 1, 0]]);
+    for round in 0..4 {
+        for leaves in [
+            "SELECT v, i, l FROM leaving",
+            "SELECT w FROM leaving",
+            "SELECT s FROM setting",
+            "SELECT i FROM counting",
+            "SELECT l FROM locking",
+        ] {
+            stand.rows(leaves).await;
+            assert_eq!(
+                stand.rows("SELECT id FROM orders ORDER BY id").await,
+                json!([[10], [11], [12]])
+            );
+            assert_eq!(stand.rows(seen).await, clean, "{round}: {leaves}");
+            assert_eq!(stand.rows("SELECT i FROM id").await, json!([[0]]), "{leaves}");
+            assert_eq!(stand.rows("SELECT count(*) FROM orders").await, json!([[3]]));
+        }
+    }
+    // A table of its own is nothing that a transaction can make which only reads.
+    let answer = stand.query("SELECT s FROM shading").await;
+    assert_eq!(code(&answer), "wrong_tool", "{answer}");
+    assert_eq!(stand.rows(seen).await, clean);
+    // Where something was left, nothing was run any more.
+    let run = run(&stand);
+    for (at, (connection, statement)) in run.iter().enumerate() {
+        let left = ["leaving", "shading", "setting", "counting", "locking", "seen"];
+        if left.iter().any(|view| statement.contains(&format!("`{view}`"))) {
+            let mut later = run[at + 1..].iter();
+            assert!(
+                later.all(|(other, _)| other != connection),
+                "{statement}: {run:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_only_read_is_used_again_and_a_failed_one_is_not() {
+    let stand = stand().await;
+    for _ in 0..20 {
+        assert_eq!(stand.rows("SELECT count(*) FROM orders").await, json!([[3]]));
+    }
+    let many = run(&stand);
+    let mut connections: Vec<&String> = many.iter().map(|(connection, _)| connection).collect();
+    connections.sort();
+    connections.dedup();
+    assert!(connections.len() < many.len(), "{many:?}");
+    let fails = stand
+        .query("SELECT id, (SELECT customer_id FROM orders) AS one FROM customers")
+        .await;
+    assert_ne!(fails["status"], "ok", "{fails}");
+    for _ in 0..20 {
+        assert_eq!(stand.rows("SELECT count(*) FROM orders").await, json!([[3]]));
+    }
+    let all = run(&stand);
+    let (failed, later) = all[many.len()..].split_first().unwrap();
+    assert!(failed.1.contains("customer_id"), "{failed:?}");
+    assert!(
+        later.iter().all(|(connection, _)| *connection != failed.0),
+        "{all:?}"
+    );
+}
+
+/// Numbers by chance are not those that follow from what another call had.
+#[tokio::test]
+async fn chance_begins_anew_on_every_connection() {
+    let stand = stand().await;
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        all.push(stand.rows("SELECT RAND()").await.to_string());
+    }
+    let log = stand.server.log();
+    let seeds = regex::Regex::new(r"SET rand_seed1 = (\d+), rand_seed2 = (\d+)").unwrap();
+    let mut seeds: Vec<&str> = seeds.find_iter(&log).map(|found| found.as_str()).collect();
+    let many = seeds.len();
+    seeds.sort_unstable();
+    seeds.dedup();
+    assert!(many > 1 && seeds.len() == many, "{seeds:?}");
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 20);
+}
+
+#[tokio::test]
+async fn calls_that_come_at_once_share_their_looks() {
+    let stand = Stand::new("").await;
+    let looks = || stand.server.log().matches("SHOW GRANTS;").count();
+    assert_eq!(stand.rows("SELECT count(*) FROM orders").await, json!([[3]]));
+    let before = looks();
+    let calls = (0..40).map(|_| stand.query("SELECT count(*) FROM orders"));
+    for answer in futures::future::join_all(calls).await {
+        assert_eq!(answer["data"]["rows"], json!([[3]]), "{answer}");
+    }
+    let made = looks() - before;
+    // All come before any look has ended: one that is under way, and one that is for all the others.
+    assert!(
+        (1..=42).contains(&made),
+        "{made} for 40 inspections and 40 statements"
+    );
+}
+
+/// Between any two calls of the same statement, which is known by then, and on a connection that is used again.
+#[tokio::test]
+async fn what_is_made_otherwise_is_seen_by_the_next_call() {
+    let stand = Stand::new("").await;
+    let statement = "SELECT email FROM customers WHERE id = 1";
+    for _ in 0..3 {
+        assert_eq!(stand.rows(statement).await, json!([["***"]]));
+        stand.sql("CREATE OR REPLACE VIEW shop_tollgate.customers AS SELECT * FROM shop.customers");
+        assert!(stand.closed().await.contains("is not the one that was made"));
+        let answer = stand.ask(query(statement)).await;
+        assert_eq!(code(&answer), "target_failed", "{answer}");
+        assert!(!answer.to_string().contains("one@"), "{answer}");
+        stand.sql("DROP VIEW shop_tollgate.customers");
+        stand.make_views().await;
+    }
+}
