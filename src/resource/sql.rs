@@ -4,6 +4,8 @@
 mod address;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod bounds;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod deep;
 mod lookup;
 #[cfg(feature = "mysql")]
 pub mod mysql;

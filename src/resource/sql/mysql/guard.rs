@@ -33,14 +33,12 @@ use sqlparser::parser::ParserError;
 
 use super::catalog::Catalog;
 use crate::call::{Action, ClassifiedColumn, Code, Refusal, SqlFacts};
+use crate::resource::sql::deep::deep;
 use lexer::{Kind, Token};
 use walk::Walk;
 
 /// Where people find what exists.
 const SEE_SCHEMA: &str = "Call sql_schema to see the tables, views and columns you can read.";
-
-/// The stack for a statement: the grammar, its printer and its drop follow the tree by recursion.
-const STACK: usize = 128 << 20;
 
 /// Refuses a statement with our own words.
 fn refused(message: impl Into<String>, suggestion: impl Into<String>) -> Refusal {
@@ -129,15 +127,8 @@ pub(super) fn check(
 ) -> Result<Checked, Refusal> {
     let tokens = text::read(statement, named)?;
     refusals::words(&tokens, mode)?;
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().stack_size(STACK);
-        let running = builder.spawn_scoped(scope, || checked(&tokens, catalog, mode));
-        match running.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(done)) => done,
-            Ok(Err(_)) => Err(broken("a statement was not read to its end")),
-            Err(_) => Err(Refusal::internal("mysql guard: no thread to read a statement on")),
-        }
-    })
+    let done = deep(|| checked(&tokens, catalog, mode));
+    done.unwrap_or_else(|| Err(broken("a statement was not read to its end")))
 }
 
 fn checked(tokens: &[Token], catalog: &Catalog, mode: Mode) -> Result<Checked, Refusal> {

@@ -18,8 +18,6 @@ pub(super) const MAX_SENT: usize = 1_000_000;
 const MAX_DEPTH: usize = 200;
 /// How many tokens a statement may have.
 const MAX_TOKENS: usize = 20_000;
-/// The stack for what may be deep: a token makes at most one level of what the grammar recurses over.
-const STACK: usize = 128 << 20;
 /// What a statement is split for when it has too many tokens or brackets.
 const SPLIT: &str = "Split it; bind lists as one array parameter: WHERE id = ANY($1).";
 
@@ -340,14 +338,12 @@ enum Unparsed {
     Deep,
 }
 
-/// Runs what follows a statement as deep as it is on a stack that holds it, once for all of it: one that is this
-/// thread's for as long, since another thread would have to be woken.
+/// Runs what follows a statement as deep as it is on a stack that holds it, once for all of it.
 ///
 /// # Errors
 /// What `work` says; `statement_refused` when it ended in a panic.
 pub(super) fn deep<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
-    let held = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    stacker::grow(STACK, held).unwrap_or_else(|_| Err(too_deep()))
+    crate::resource::sql::deep::deep(work).unwrap_or_else(|| Err(too_deep()))
 }
 
 fn too_deep() -> Refusal {
