@@ -4,7 +4,6 @@
 //! waits into one transaction (group commit). Each record is a leaf of an RFC 6962 Merkle tree whose
 //! head is signed now and then. Reading: [`list`], [`show`], [`replay`], [`export`], [`verify`].
 
-mod canonical;
 mod entry;
 pub mod export;
 pub mod hindsight;

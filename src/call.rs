@@ -7,6 +7,7 @@
 
 pub mod answer;
 mod approved;
+pub(crate) mod canonical;
 pub mod effect;
 mod facts;
 pub mod refusal;
@@ -137,9 +138,13 @@ pub fn hex(bytes: &[u8]) -> String {
 /// The canonical bytes of a JSON value (JCS, RFC 8785): sorted keys, no white space, one form per number.
 #[must_use]
 pub fn canonical(value: &Value) -> Vec<u8> {
-    // JCS can only fail for a number that JSON cannot hold, and `Value` cannot hold one either; the
-    // fallback is still canonical for us because `Value`'s maps are sorted.
-    serde_json_canonicalizer::to_vec(value).unwrap_or_else(|_| value.to_string().into_bytes())
+    let mut bytes = Vec::with_capacity(128);
+    match canonical::write(value, &mut bytes) {
+        Ok(()) => bytes,
+        // It can only fail for a number that JSON cannot hold, and `Value` cannot hold one either; the
+        // fallback is still canonical for us because `Value`'s maps are sorted.
+        Err(_) => value.to_string().into_bytes(),
+    }
 }
 
 /// How a call reached us.

@@ -13,8 +13,7 @@ use flate2::write::ZlibEncoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::canonical;
-use crate::call::Hash;
+use crate::call::{Hash, canonical};
 use crate::clock::World;
 use crate::mask::Masked;
 

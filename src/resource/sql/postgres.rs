@@ -160,13 +160,17 @@ impl Database {
         cancel: &CancellationToken,
     ) -> Result<Facts, Refusal> {
         let work = async {
-            let mut link = self.pool.reading().await?;
+            let mut link = self.reading(invocation, self.spec.limits.seconds).await?;
             let fresh = self.fresh(&mut link, invocation, self.spec.limits.seconds).await;
             let facts = match fresh {
                 Ok(fresh) => self.facts(&mut link, &fresh, invocation).await,
                 Err(refusal) => Err(refusal),
             };
-            link.give_back().await;
+            match &invocation.request {
+                // Nothing of what the agent wrote was sent.
+                Request::SqlQuery(_) | Request::SqlSchema(_) => link.give_back_as_it_was().await,
+                _ => link.give_back().await,
+            }
             let template = match &invocation.request {
                 Request::SqlQuery(query) => guard::template(&query.statement),
                 Request::SqlExecute(change) => guard::template(&change.statement),
@@ -203,7 +207,7 @@ impl Database {
         }
         let expected = Expected::of(facts)?;
         let work = async {
-            let mut link = self.pool.reading().await?;
+            let mut link = self.reading(invocation, limits.seconds).await?;
             let outcome = self
                 .in_transaction(&mut link, invocation, &expected, limits, permit.reveal())
                 .await;
@@ -274,6 +278,12 @@ impl Database {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A connection in a transaction that only reads, and that the server knows whose it is.
+    async fn reading(&self, invocation: &Invocation, seconds: u64) -> Result<Link, Refusal> {
+        let hello = probe::hello(&self.spec, &Voice::of(invocation, seconds));
+        self.pool.reading_with(&hello).await
+    }
+
     /// The catalogue as the link's transaction sees it. Tells the server whose call this is.
     async fn fresh(
         &self,
@@ -281,13 +291,7 @@ impl Database {
         invocation: &Invocation,
         seconds: u64,
     ) -> Result<Arc<Loaded>, Refusal> {
-        let voice = Voice {
-            call: Some(invocation.call_id.clone()),
-            user: invocation.user.clone(),
-            session: invocation.session.clone(),
-            seconds,
-        };
-        self.seen(link, &voice).await
+        self.seen(link, &Voice::of(invocation, seconds)).await
     }
 
     async fn seen(&self, link: &mut Link, voice: &Voice) -> Result<Arc<Loaded>, Refusal> {

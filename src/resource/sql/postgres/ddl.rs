@@ -438,13 +438,7 @@ impl Database {
 
     /// Tells the server whose call it is, and looks at the role.
     async fn begin(&self, link: &mut Link, order: &Order<'_>) -> Result<(), Refusal> {
-        let invocation = order.invocation;
-        let voice = Voice {
-            call: Some(invocation.call_id.clone()),
-            user: invocation.user.clone(),
-            session: invocation.session.clone(),
-            seconds: order.limits.seconds,
-        };
+        let voice = Voice::of(order.invocation, order.limits.seconds);
         probe::ask(link, &self.spec, &voice, &Moment::default()).await?;
         let excess = role::excess(link).await?;
         if !excess.is_empty() && !self.spec.privileged {

@@ -54,6 +54,8 @@ struct Session {
 /// A connection that is lent to one call. Dropped with a statement under way, it has the server end that.
 pub(super) struct Link {
     session: Option<Session>,
+    /// What the server answered to the question that its transaction began with.
+    heard: Option<String>,
     turn: Option<OwnedSemaphorePermit>,
     pool: Arc<Pool>,
 }
@@ -77,7 +79,18 @@ impl Pool {
     pub(super) async fn reading(self: &Arc<Self>) -> Result<Link, Refusal> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| Refusal::internal("postgres: closed"))?;
-        self.lend(Some(turn), READING).await
+        self.lend(Some(turn), READING, None).await
+    }
+
+    /// The same, and with it, in the one round trip, a question of ours whose answer [`Link::heard`] gives: one
+    /// column of one row.
+    ///
+    /// # Errors
+    /// As [`Self::reading`].
+    pub(super) async fn reading_with(self: &Arc<Self>, question: &str) -> Result<Link, Refusal> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| Refusal::internal("postgres: closed"))?;
+        self.lend(Some(turn), READING, Some(question)).await
     }
 
     /// The connections of the account that changes schemas.
@@ -99,7 +112,7 @@ impl Pool {
     pub(super) async fn defining(self: &Arc<Self>) -> Result<Link, Refusal> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| Refusal::internal("postgres: closed"))?;
-        self.lend(Some(turn), DEFINING).await
+        self.lend(Some(turn), DEFINING, None).await
     }
 
     /// A connection in a transaction that can change what the role may, and the turn of a second one beside it.
@@ -111,7 +124,7 @@ impl Pool {
         let turns = Arc::clone(&self.turns).acquire_many_owned(2).await;
         let mut turns = turns.map_err(|_| Refusal::internal("postgres: closed"))?;
         let second = turns.split(1);
-        let link = self.lend(Some(turns), CHANGING).await?;
+        let link = self.lend(Some(turns), CHANGING, None).await?;
         Ok((link, Beside(second)))
     }
 
@@ -125,7 +138,7 @@ impl Pool {
             .filter(|c| c.is_ascii_hexdigit() || *c == '-')
             .collect();
         let begin = format!("{READING}; SET TRANSACTION SNAPSHOT '{told}'");
-        self.lend(turn.0, &begin).await
+        self.lend(turn.0, &begin, None).await
     }
 
     /// A connection beside the turns, for one question that cannot wait.
@@ -133,28 +146,30 @@ impl Pool {
     /// # Errors
     /// As [`Self::reading`].
     pub(super) async fn asking(self: &Arc<Self>) -> Result<Link, Refusal> {
-        self.lend(None, READING).await
+        self.lend(None, READING, None).await
     }
 
     async fn lend(
         self: &Arc<Self>,
         turn: Option<OwnedSemaphorePermit>,
         begin: &str,
+        question: Option<&str>,
     ) -> Result<Link, Refusal> {
         let mut link = Link {
             session: None,
+            heard: None,
             turn,
             pool: Arc::clone(self),
         };
         while let Some(session) = self.rested() {
             link.session = Some(session);
-            if link.begin(begin).await.is_ok() {
+            if link.begin(begin, question).await.is_ok() {
                 return Ok(link);
             }
             link.session = None; // the server has been away meanwhile
         }
         link.session = Some(self.connect().await?);
-        let begun = link.begin(begin).await;
+        let begun = link.begin(begin, question).await;
         begun.map_err(|error| refusals::away(&error))?;
         Ok(link)
     }
@@ -164,6 +179,13 @@ impl Pool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|(_, since)| now.saturating_sub(*since) < IDLE);
         idle.pop().map(|(session, _)| session)
+    }
+
+    fn rest(&self, mut session: Session) {
+        session.conn.shrink_buffers();
+        let since = self.world.monotonic();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push((session, since));
     }
 
     async fn connect(&self) -> Result<Session, Refusal> {
@@ -194,12 +216,24 @@ impl Link {
         session.ok_or_else(|| Refusal::internal("postgres: no connection"))
     }
 
-    async fn begin(&mut self, how: &str) -> Result<(), sqlx::Error> {
+    /// What the question that the transaction began with was answered; once.
+    pub(super) fn heard(&mut self) -> Option<String> {
+        self.heard.take()
+    }
+
+    async fn begin(&mut self, how: &str, question: Option<&str>) -> Result<(), sqlx::Error> {
+        self.heard = None;
         let Some(session) = &mut self.session else {
             return Err(sqlx::Error::PoolClosed);
         };
-        let begin = sqlx::raw_sql(sqlx::AssertSqlSafe(how.to_owned()));
-        begin.execute(&mut session.conn).await?;
+        let Some(question) = question else {
+            let begin = sqlx::raw_sql(sqlx::AssertSqlSafe(how.to_owned()));
+            begin.execute(&mut session.conn).await?;
+            return Ok(());
+        };
+        let begin = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("{how}; {question}")));
+        let row = begin.fetch_one(&mut session.conn).await?;
+        self.heard = Some(row.try_get(0)?);
         Ok(())
     }
 
@@ -208,38 +242,44 @@ impl Link {
     /// # Errors
     /// What [`refusals::away`] makes of it.
     pub(super) async fn look_anew(&mut self) -> Result<(), Refusal> {
-        let begun = self.begin(&format!("ROLLBACK; {READING}")).await;
+        let begun = self.begin(&format!("ROLLBACK; {READING}"), None).await;
         begun.map_err(|error| refusals::away(&error))
     }
 
     /// Nothing of the call is under way any more: undoes all of it, so that no lock stays, and keeps the
     /// connection if it then forgets all that it knows.
     pub(super) async fn give_back(mut self) {
-        let undone = match &mut self.session {
-            Some(session) => {
-                let undo = sqlx::raw_sql("ROLLBACK").execute(&mut session.conn);
-                matches!(tokio::time::timeout(PATIENCE, undo).await, Ok(Ok(_)))
-            }
-            None => return,
+        let Some(mut session) = self.undo().await else {
+            return;
         };
-        let (session, turn) = (self.session.take(), self.turn.take());
-        let pool = Arc::clone(&self.pool);
-        let (Some(mut session), true) = (session, undone) else {
-            return; // closed: the server undoes it
-        };
+        let (turn, pool) = (self.turn.take(), Arc::clone(&self.pool));
         let forget = async move {
             let forget = sqlx::raw_sql("DISCARD ALL").execute(&mut session.conn);
             if matches!(tokio::time::timeout(PATIENCE, forget).await, Ok(Ok(_))) {
-                session.conn.shrink_buffers();
-                let since = pool.world.monotonic();
-                let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-                idle.push((session, since));
+                pool.rest(session);
             }
             drop(turn);
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(forget);
         }
+    }
+
+    /// The same where nothing was sent but questions of our own, with what is set for the length of the transaction:
+    /// with that undone there is nothing to forget.
+    pub(super) async fn give_back_as_it_was(mut self) {
+        if let Some(session) = self.undo().await {
+            self.pool.rest(session);
+        }
+    }
+
+    /// Undoes all that the call has done, so that no lock stays. `None`: the server undoes it, when it sees the
+    /// connection closed.
+    async fn undo(&mut self) -> Option<Session> {
+        let session = self.session.as_mut()?;
+        let undo = sqlx::raw_sql("ROLLBACK").execute(&mut session.conn);
+        let undone = matches!(tokio::time::timeout(PATIENCE, undo).await, Ok(Ok(_)));
+        self.session.take().filter(|_| undone)
     }
 }
 

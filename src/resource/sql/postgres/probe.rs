@@ -6,7 +6,7 @@ use sqlx::Row;
 
 use super::link::{Link, quoted};
 use super::{Spec, refusals, tokens};
-use crate::call::{CallId, Hash, Refusal, hex};
+use crate::call::{CallId, Hash, Invocation, Refusal, hex};
 use crate::resource::sql::TokenScope;
 
 /// What a call tells the server of itself, for the length of its transaction.
@@ -20,6 +20,18 @@ pub(super) struct Voice {
     pub(super) session: String,
     /// Seconds that one statement may take.
     pub(super) seconds: u64,
+}
+
+impl Voice {
+    /// Of a call whose statements may take so many seconds.
+    pub(super) fn of(invocation: &Invocation, seconds: u64) -> Self {
+        Self {
+            call: Some(invocation.call_id.clone()),
+            user: invocation.user.clone(),
+            session: invocation.session.clone(),
+            seconds,
+        }
+    }
 }
 
 /// A moment of the server, and what the catalogue was then.
@@ -80,7 +92,10 @@ pub(super) async fn ask(
     voice: &Voice,
     known: &Moment,
 ) -> Result<Moment, Refusal> {
-    let snapshot = moment(link, spec, voice).await?;
+    let snapshot = match link.heard() {
+        Some(snapshot) => snapshot, // it was told when its transaction began
+        None => moment(link, spec, voice).await?,
+    };
     if !snapshot.is_empty() && snapshot == known.snapshot {
         return Ok(known.clone());
     }
@@ -94,10 +109,19 @@ pub(super) async fn ask(
 }
 
 /// Says whose call it is, and gives which transactions it sees; nothing on a standby, whose snapshots do not tell.
+async fn moment(link: &mut Link, spec: &Spec, voice: &Voice) -> Result<String, Refusal> {
+    let row = sqlx::raw_sql(sqlx::AssertSqlSafe(hello(spec, voice)))
+        .fetch_one(link.conn()?)
+        .await;
+    let snapshot = row.and_then(|row| row.try_get(0));
+    snapshot.map_err(|error| refusals::away(&error))
+}
+
+/// What says it.
 ///
 /// With parameters it would take two round trips, so its values stand in it: as hexadecimal digits, which cannot be
 /// anything else.
-async fn moment(link: &mut Link, spec: &Spec, voice: &Voice) -> Result<String, Refusal> {
+pub(super) fn hello(spec: &Spec, voice: &Voice) -> String {
     let person = spec.session.as_ref().map(|variable| {
         // Two plain names with a point, as the configuration has made sure.
         setting(&variable.replace('\'', ""), &voice.user.replace('\0', ""))
@@ -119,15 +143,10 @@ async fn moment(link: &mut Link, spec: &Spec, voice: &Voice) -> Result<String, R
         session,
     ];
     let settings: String = settings.into_iter().flatten().collect();
-    let text = format!(
+    format!(
         "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '' ELSE pg_catalog.concat_ws('@',
              pg_catalog.pg_current_snapshot(), pg_catalog.pg_postmaster_start_time()) END{settings}"
-    );
-    let row = sqlx::raw_sql(sqlx::AssertSqlSafe(text))
-        .fetch_one(link.conn()?)
-        .await;
-    let snapshot = row.and_then(|row| row.try_get(0));
-    snapshot.map_err(|error| refusals::away(&error))
+    )
 }
 
 /// One more column, which sets a variable for the length of the transaction.

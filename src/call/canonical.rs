@@ -1,5 +1,5 @@
-//! Canonical JSON (RFC 8785) of a value that is there already, written as it goes: an answer may be large, and the
-//! library that does the rest of it allocates for every token and keeps whole objects back.
+//! Canonical JSON (RFC 8785) of a value that is there already, written as it goes: an answer may be large, records
+//! have many small members, and the library allocates for every token and keeps whole objects back.
 //!
 //! Both write the same bytes, which a test holds them to.
 
@@ -14,7 +14,7 @@ const EXACT: u64 = 1 << 53;
 ///
 /// # Errors
 /// Those of `out`.
-pub(super) fn write(value: &Value, out: &mut impl Write) -> Result<()> {
+pub(crate) fn write(value: &Value, out: &mut impl Write) -> Result<()> {
     match value {
         Value::Null => out.write_all(b"null"),
         Value::Bool(true) => out.write_all(b"true"),
@@ -39,7 +39,7 @@ pub(super) fn write(value: &Value, out: &mut impl Write) -> Result<()> {
 ///
 /// # Errors
 /// Those of `out`.
-pub(super) fn text(text: &str, out: &mut impl Write) -> Result<()> {
+pub(crate) fn text(text: &str, out: &mut impl Write) -> Result<()> {
     serde_json::to_writer(&mut *out, text).map_err(Error::from)
 }
 
