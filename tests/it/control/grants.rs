@@ -220,11 +220,11 @@ async fn what_lasts_is_ended_and_given_by_the_forms_of_its_pages() {
         "{html}"
     );
     browser
-        .click(&format!("form[action='/grants/{GRANT}/revoke'] button"))
+        .follow(&format!("form[action='/grants/{GRANT}/revoke'] button"))
         .await;
     browser.at(&format!("{}/grants", place.url)).await;
     browser
-        .click(&format!(
+        .follow(&format!(
             "form[action='/delegations/{}/end'] button",
             "d".repeat(32)
         ))
@@ -232,7 +232,7 @@ async fn what_lasts_is_ended_and_given_by_the_forms_of_its_pages() {
     browser.at(&format!("{}/grants", place.url)).await;
     browser.write(&format!("#review-{ID}"), "agreed by phone").await;
     browser
-        .click(&format!("form[action='/break-glass/{ID}/review'] button"))
+        .follow(&format!("form[action='/break-glass/{ID}/review'] button"))
         .await;
     browser.at(&format!("{}/grants", place.url)).await;
     crate::support::until("all three are noted", async || {

@@ -160,15 +160,39 @@ impl Browser<'_> {
         .await
     }
 
+    /// Does something with what this selector finds, and gives that: where the page was another one by then, nothing was
+    /// done, and it is found again.
+    async fn with(&self, css: &str, what: &str, body: &Value) -> String {
+        until(css, async || {
+            let element = self.find(css).await;
+            let address = format!("{}/element/{element}/{what}", self.url);
+            let answer = self.http.post(address).json(body).send().await.unwrap();
+            let answer: Value = answer.json().await.unwrap();
+            match answer["value"]["error"].as_str() {
+                None => Some(element),
+                Some("stale element reference") => None,
+                Some(_) => panic!("{what} {css}: {answer}"),
+            }
+        })
+        .await
+    }
+
     pub(crate) async fn click(&self, css: &str) {
-        let element = self.find(css).await;
-        self.post(&format!("element/{element}/click"), &json!({})).await;
+        self.with(css, "click", &json!({})).await;
+    }
+
+    /// Clicks on what leads to another page, which may have the same address, and waits until it is there.
+    pub(crate) async fn follow(&self, css: &str) {
+        let element = self.with(css, "click", &json!({})).await;
+        until("the page is another one", async || {
+            let name = self.get(&format!("element/{element}/name")).await;
+            name.get("error").map(drop)
+        })
+        .await;
     }
 
     pub(crate) async fn write(&self, css: &str, text: &str) {
-        let element = self.find(css).await;
-        self.post(&format!("element/{element}/value"), &json!({"text": text}))
-            .await;
+        self.with(css, "value", &json!({"text": text})).await;
     }
 
     /// Waits until the page is one that begins so, and gives its address.
