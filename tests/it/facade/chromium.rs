@@ -30,9 +30,15 @@ impl Drop for Driver {
 }
 
 impl Driver {
-    /// Starts it on a port of its choice. A missing one is a failure, never a skipped test.
-    #[expect(clippy::disallowed_methods, reason = "the driver is another program")]
+    /// Starts it on a port of its choice, which it takes for both families of addresses: where somebody has that one of the
+    /// second by then, it ends, and another is tried. A missing driver is a failure, never a skipped test.
     pub(crate) fn start() -> Self {
+        let started = (0..10).find_map(|_| Self::try_start());
+        started.expect("the driver did not start, ten times")
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the driver is another program")]
+    fn try_start() -> Option<Self> {
         let mut process = std::process::Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -42,22 +48,21 @@ impl Driver {
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let port = loop {
             let mut line = String::new();
-            assert_ne!(
-                output.read_line(&mut line).unwrap(),
-                0,
-                "the driver did not start"
-            );
+            if output.read_line(&mut line).unwrap() == 0 {
+                process.wait().unwrap();
+                return None;
+            }
             if let Some((_, rest)) = line.split_once("successfully on port ") {
                 break rest.trim().trim_end_matches('.').to_owned();
             }
         };
         tollgate::identity::install_tls_provider();
-        Self {
+        Some(Self {
             process,
             _output: output,
             url: format!("http://127.0.0.1:{port}"),
             http: Client::builder().no_proxy().tls_certs_only([]).build().unwrap(),
-        }
+        })
     }
 
     /// A fresh browser: no cookies, nobody signed in.
