@@ -126,7 +126,7 @@ enum Command {
     Token(login::Token),
     /// Check configuration, tools and policies, and say what this set-up does not protect against
     Check(check::Check),
-    /// Ask identity providers whether they are as the configuration says, with what to do
+    /// Ask identity providers, databases and the mail server whether they are as the configuration says, with what to do
     #[command(subcommand)]
     Doctor(doctor::Doctor),
     /// Prepare databases for what agents may read

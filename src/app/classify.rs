@@ -12,6 +12,8 @@ use crate::call::{MaskCounts, Refusal};
 use crate::clock::{System, World};
 use crate::config::{Config, Kind};
 use crate::mask::Mask;
+#[cfg(feature = "postgres")]
+use crate::resource::sql::postgres::Look;
 use crate::resource::sql::sqlite;
 use crate::resource::sql::{ColumnsDefault, Unlisted};
 
@@ -24,8 +26,9 @@ pub struct Classified {
     pub unlisted: Vec<String>,
 }
 
-/// Looks at the columns of a resource that nobody listed. `look` reads some of their values as well: of MySQL and MariaDB
-/// only `by` an administrator, since the account of the resource sees masks.
+/// Looks at the columns of a resource that nobody listed. `look` reads some of their values as well: of a server `by` an
+/// administrator, if there is one, since the role of the resource sees what it is granted, and the account of a MySQL
+/// resource masks.
 ///
 /// # Errors
 /// No such database, or no way to it.
@@ -35,16 +38,17 @@ pub async fn db_classify(
     by: Option<ViewsBy<'_>>,
     look: bool,
 ) -> Result<Classified> {
+    let administered = by.is_some();
     let found = unlisted(config, name, by, look).await?;
     Ok(Classified {
-        text: proposal(config, name, &found),
+        text: proposal(config, name, &found, administered),
         unlisted: found.into_iter().map(|one| one.column).collect(),
     })
 }
 
 /// As if nothing unlisted were shown: otherwise a column that nobody listed looks like one that is public.
 async fn unlisted(config: &Config, name: &str, by: Option<ViewsBy<'_>>, look: bool) -> Result<Vec<Unlisted>> {
-    #[cfg(not(feature = "mysql"))]
+    #[cfg(not(any(feature = "postgres", feature = "mysql")))]
     let _ = by;
     let world: Arc<dyn World> = Arc::new(System::new());
     let said =
@@ -70,6 +74,16 @@ async fn unlisted(config: &Config, name: &str, by: Option<ViewsBy<'_>>, look: bo
         Some(Kind::Postgres(postgres)) => {
             let mut postgres = postgres.clone();
             postgres.columns_default = ColumnsDefault::Mask;
+            let look = match (look, &by) {
+                (false, _) => Look::Away,
+                (true, None) => Look::AsRole,
+                (true, Some(_)) => Look::AsAdministrator,
+            };
+            if let Some(by) = by {
+                let set = postgres.url.set_username(by.name);
+                set.map_err(|()| anyhow::anyhow!("--as: not an account"))?;
+                postgres.password = by.password.map(super::db::reference).transpose()?;
+            }
             let database = super::databases::postgres_database(config, name, &postgres, &world)?;
             database.unlisted(look).await.map_err(said)
         }
@@ -307,12 +321,19 @@ fn quoted(name: &str) -> String {
 }
 
 /// Lines for the configuration.
-fn proposal(config: &Config, name: &str, found: &[Unlisted]) -> String {
+fn proposal(config: &Config, name: &str, found: &[Unlisted], administered: bool) -> String {
     let mask = super::mask();
     let mut text = format!(
         "# `{name}`: {} columns that nobody listed. Proposals, to be reviewed.\n",
         found.len()
     );
+    let unread = found.iter().filter(|one| one.samples.count().is_none()).count();
+    if unread > 0 && !administered {
+        let _ = writeln!(
+            text,
+            "# Of {unread} of them no value could be read: --as names an administrator who looks at them."
+        );
+    }
     let (mut lines, mut classes) = (String::new(), BTreeSet::new());
     for one in found {
         let column = quoted(&one.column);

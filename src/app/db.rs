@@ -16,6 +16,8 @@ use anyhow::{Result, bail};
 use super::Examined;
 use crate::config::{Config, Kind};
 use crate::identity::doctor::{Finding, Findings, Level};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use crate::secret::SecretRef;
 
 /// The statements that give the role or account of a resource what it needs to read, to change `write`, and
 /// nothing else; and the role of `ddl` what it needs to change what the tables of `ddl` are.
@@ -72,21 +74,21 @@ pub struct ViewsBy<'a> {
 /// What is wrong with the reference to the password.
 #[cfg(feature = "mysql")]
 pub(super) fn administrator(by: ViewsBy<'_>) -> Result<crate::resource::sql::mysql::Administrator> {
-    use crate::secret::SecretRef;
-
-    let password = match by.password {
-        None => None,
-        Some(reference) => {
-            let reference = SecretRef::parse(reference);
-            let reference =
-                reference.map_err(|error| anyhow::anyhow!("password: {error}; {}", error.remedy()))?;
-            Some(super::identity::resolved(&reference)?)
-        }
-    };
+    let reference = by.password.map(reference).transpose()?;
+    let password = reference.as_ref().map(super::identity::resolved);
     Ok(crate::resource::sql::mysql::Administrator {
         name: by.name.to_owned(),
-        password,
+        password: password.transpose()?,
     })
+}
+
+/// Where an administrator's password is.
+///
+/// # Errors
+/// What is wrong with the reference.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) fn reference(text: &str) -> Result<SecretRef> {
+    SecretRef::parse(text).map_err(|error| anyhow::anyhow!("password: {error}; {}", error.remedy()))
 }
 
 /// The statements that make the masking views of a resource; with `apply` they are run as well.

@@ -29,13 +29,13 @@ pub(crate) enum Db {
     /// Propose classes for columns that nobody listed, from their names, types, comments and some of their values
     ///
     /// Lines for [resource.columns], each with its reason and never with a value. Up to 200 rows of each table are looked
-    /// at, as whom the configuration names: of PostgreSQL, what that role may read. The account of a MySQL or MariaDB
-    /// resource sees masks, so there values are looked at with --as, and --check without it needs the masking views. Nothing
-    /// is changed.
+    /// at: of a server as the administrator that --as names, or else as the role of the resource, which sees what it is
+    /// granted (and of MySQL and MariaDB masks alone: there --check without --as needs the masking views). Nothing is
+    /// changed. For example: tollgate db classify shop --as postgres --password env:ADMIN_PASSWORD
     Classify {
         /// The resource, of kind "postgres", "mysql" or "sqlite"
         name: String,
-        /// Of MySQL and MariaDB: the administrator's account, who sees the tables
+        /// Of a server: the administrator's account, who sees the tables
         #[arg(long = "as", value_name = "ACCOUNT", env = "TOLLGATE_DB_ADMIN")]
         account: Option<String>,
         /// Where the administrator's password is: env:NAME or file:/path

@@ -1,6 +1,7 @@
 //! Looks at everything a configuration relies on: that it is there, and that nobody else could change
 //! it. A folder counts like the files in it, because whoever may write it may replace them.
 
+use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -49,9 +50,11 @@ impl Need {
     }
 }
 
-/// Looks at everything a configuration relies on.
+/// Looks at everything a configuration relies on. What is wrong with a folder that several things lie in is said once.
 pub(super) fn check(file: &Path, needs: &[Need], problems: &mut Problems<'_>) {
+    let mut told = BTreeSet::new();
     if let Err(exposure) = unwritable(file) {
+        told.insert(exposure.to_string());
         problems.whole(exposure.to_string(), exposure.remedy);
     }
     for need in needs {
@@ -64,7 +67,9 @@ pub(super) fn check(file: &Path, needs: &[Need], problems: &mut Problems<'_>) {
             Role::Repository => present(&need.path, "git init --bare, or correct the path"),
             Role::Database => present(&need.path, "correct the path; Tollgate makes no databases"),
         };
-        if let Err(exposure) = found {
+        if let Err(exposure) = found
+            && told.insert(exposure.to_string())
+        {
             problems.at(need.span.clone(), exposure.to_string(), exposure.remedy);
         }
     }

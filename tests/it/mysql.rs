@@ -19,6 +19,7 @@ mod reached;
 mod standing;
 mod restarts;
 mod reuse;
+mod rights;
 mod served;
 mod tls;
 mod tokens;

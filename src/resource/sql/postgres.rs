@@ -57,6 +57,7 @@ use link::{Link, Pool};
 use loader::Loaded;
 use probe::{Moment, Voice};
 pub use report::{Changeable, DefinerReport, Report, Table, TableColumn};
+pub use sampling::Look;
 
 /// For `crate::fuzzing`.
 #[cfg(any(test, fuzzing))]

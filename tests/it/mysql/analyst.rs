@@ -14,7 +14,7 @@ use crate::support::until;
 const ANALYST: &str = include_str!("data/analyst.sql");
 
 /// Ordinary statements, by the tables they name: those of `analyst.sql` have classified columns.
-fn statements() -> Vec<&'static str> {
+pub(super) fn statements() -> Vec<&'static str> {
     let analyst = ANALYST.lines().filter(|line| !line.starts_with("--"));
     reads().into_iter().chain(analyst).collect()
 }

@@ -169,6 +169,7 @@ async fn what_a_postgres_role_may_read_is_looked_at_and_comments_are_read() {
     assert!(!text.contains("alas"), "{text}");
     assert_snapshot!(text, @r#"
     # `shop`: 10 columns that nobody listed. Proposals, to be reviewed.
+    # Of 7 of them no value could be read: --as names an administrator who looks at them.
 
     [classes]
     email = "constant"
@@ -191,6 +192,93 @@ async fn what_a_postgres_role_may_read_is_looked_at_and_comments_are_read() {
     let check = classify(folder.path(), "shop", &["--check"]);
     assert_eq!(check.status.code(), Some(1));
     assert!(said(&check).contains("shop: nobody classified closed.email"));
+}
+
+/// Whoever owns a table may have functions called by reading it. None of them gets an administrator's rights.
+#[tokio::test]
+async fn an_administrator_looks_at_everything_and_runs_nothing_of_anybodys() {
+    let server = Postgres::start().await;
+    server.sql("postgres", "CREATE DATABASE shop");
+    server.sql(
+        "shop",
+        &format!(
+            "CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE keeper LOGIN PASSWORD '{PASSWORD}' IN ROLE pg_read_all_data;
+             {TABLE}; {ROWS};
+             CREATE FUNCTION ran(text) RETURNS text LANGUAGE plpgsql AS
+                $$BEGIN RAISE LOG 'a trap ran as %', current_user; RETURN $1; END$$;
+             CREATE TYPE mood AS ENUM ('glad', 'sad');
+             CREATE FUNCTION told(mood) RETURNS text LANGUAGE sql AS $$SELECT public.ran('glad')$$;
+             CREATE CAST (mood AS text) WITH FUNCTION told(mood) AS ASSIGNMENT;
+             CREATE TABLE moods (mood mood); INSERT INTO moods VALUES ('glad');
+             CREATE TABLE rowwise (shade text); INSERT INTO rowwise VALUES ('teal');
+             CREATE POLICY mine ON rowwise USING (ran('x') = 'x'); ALTER TABLE rowwise ENABLE ROW LEVEL SECURITY;
+             CREATE VIEW seen AS SELECT ran(contact) AS contact FROM people"
+        ),
+    );
+    let folder = site("");
+    write(folder.path(), "password", PASSWORD);
+    let config = std::fs::read_to_string(folder.path().join("tollgate.toml")).unwrap();
+    let file = folder.path().join("password").display().to_string();
+    let resource = format!(
+        "[[resource]]\nname = \"shop\"\nkind = \"postgres\"\nurl = \"{}\"\npassword = \"file:{file}\"\n",
+        server.url("reader", "shop"),
+    );
+    write(folder.path(), "tollgate.toml", &format!("{config}{resource}"));
+    let by = |more: &[&str]| {
+        let password = format!("file:{file}");
+        let by = ["--as", "keeper", "--password", &password];
+        classify(folder.path(), "shop", &[&by, more].concat())
+    };
+    let text = said(&by(&[]));
+    assert!(!VALUES.iter().any(|value| text.contains(value)), "{text}");
+    assert_snapshot!(text, @r#"
+    # `shop`: 11 columns that nobody listed. Proposals, to be reviewed.
+
+    [classes]
+    card = "constant"
+    email = "constant"
+    free_text = "constant"
+    phone = "constant"
+
+    [resource.columns]
+    # "moods.mood" = "…"  # public.mood and nothing speaks for a class: no detector hit any of 1 samples
+    "people.contact" = "email"  # the detector `email` hit 2 of 3 samples
+    "people.id" = "public"  # a key made of numbers (integer); no detector hit any of 3 samples
+    # "people.listed" = "…"  # text and nothing speaks for a class: no detector hit any of 3 samples
+    "people.paid_with" = "card"  # the detector `payment-card` hit 1 of 3 samples
+    "people.phone_number" = "phone"  # its name says `phone`
+    "people.remarks" = "free_text"  # its name says `remarks`
+    # "people.shade" = "…"  # text and nothing speaks for a class: no detector hit any of 3 samples
+    "people.vip" = "public"  # a type that says little by itself (boolean); no detector hit any of 2 samples
+    # "rowwise.shade" = "…"  # text and nothing speaks for a class: its values could not be read
+    # "seen.contact" = "…"  # text and nothing speaks for a class: its values could not be read
+    "#);
+    assert_eq!(by(&["--check"]).status.code(), Some(1));
+    assert!(!server.log().contains("a trap ran as keeper"), "{}", server.log());
+    // The traps are traps: the one who may be had to run them does.
+    server.sql("shop", "GRANT SELECT ON seen TO reader");
+    server
+        .sql_as(("reader", PASSWORD), "shop", "SELECT contact FROM seen")
+        .unwrap();
+    assert!(server.log().contains("a trap ran as reader"), "{}", server.log());
+    // Nobody gets in with a wrong name, and a password that is not there is named.
+    let stranger = classify(
+        folder.path(),
+        "shop",
+        &["--as", "nobody", "--password", &format!("file:{file}")],
+    );
+    let missing = classify(
+        folder.path(),
+        "shop",
+        &["--as", "keeper", "--password", "env:NOT_THERE"],
+    );
+    let error = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        (stranger.status.code(), missing.status.code()),
+        (Some(1), Some(1))
+    );
+    assert!(error(&missing).contains("NOT_THERE"), "{}", error(&missing));
+    assert!(!error(&stranger).contains(PASSWORD), "{}", error(&stranger));
 }
 
 /// Who may name a table or a type writes no line of the configuration.
