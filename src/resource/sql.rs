@@ -13,10 +13,13 @@ pub mod mysql;
 mod pages;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod servers;
 pub mod sqlite;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod streams;
 pub(crate) mod tokens;
+mod unmade;
 pub(crate) mod unlisted;
 
 pub use tokens::{TokenKey, TokenKeyError, TokenScope};

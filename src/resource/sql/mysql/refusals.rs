@@ -6,6 +6,8 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use crate::call::{Code, Refusal};
 use crate::resource::sql::bounds::{plain, timed_out};
+use crate::resource::sql::servers::{self, unavailable};
+pub(super) use crate::resource::sql::servers::{misfit, silent};
 
 const SEE_SCHEMA: &str = "Call sql_schema to see the tables, views and columns you can read.";
 const OPERATOR: &str = "Tell your operator the call_id.";
@@ -145,90 +147,24 @@ pub(super) fn is_missing(error: &sqlx::Error) -> bool {
     said(error).is_some_and(|said| matches!(said.number(), 1044 | 1049 | 1142 | 1146 | 1356 | 1449))
 }
 
-/// There is no way to the server, or it broke off. What the driver says is for the operator, and only its kind: the
-/// server may have put anything into it.
+/// There is no way to the server, or it broke off.
 pub(super) fn away(error: &sqlx::Error) -> Refusal {
     let number = said(error).map(MySqlDatabaseError::number);
-    let (kind, retry) = match error {
-        sqlx::Error::Database(_) => (
-            format!("error {}", number.unwrap_or_default()),
-            matches!(
-                number,
-                Some(1040 | 1053 | 1129 | 1152 | 1203 | 1205 | 1317 | 1927 | 1969 | 3024)
-            ),
-        ),
-        sqlx::Error::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => {
-            (error.kind().to_string(), true)
-        }
-        // What the other side shows of itself is told as data that is invalid.
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) => (
-            "TLS: the server has none, or its certificate is not vouched for, or is for another name"
-                .to_owned(),
-            false,
-        ),
-        sqlx::Error::Protocol(_) => ("the server speaks something else".to_owned(), false),
-        sqlx::Error::Configuration(_) => (
-            "configuration: an account that signs in with its password itself needs TLS".to_owned(),
-            false,
-        ),
-        _ => ("the connection failed".to_owned(), true),
-    };
-    let refusal = match retry {
-        true => unavailable(),
-        false => Refusal::new(
-            Code::TargetFailed,
-            "The database server does not let this resource in.",
-            OPERATOR,
-        ),
-    };
-    refusal.detail(kind)
-}
-
-fn unavailable() -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The database server cannot be reached, or broke off.",
-        AGAIN,
-    )
-    .retry()
-}
-
-/// The server took the connection and said nothing.
-pub(super) fn silent() -> Refusal {
-    unavailable().detail("no answer while connecting")
+    let passes = matches!(
+        number,
+        Some(1040 | 1053 | 1129 | 1152 | 1203 | 1205 | 1317 | 1927 | 1969 | 3024)
+    );
+    servers::away(error, (format!("error {}", number.unwrap_or_default()), passes))
 }
 
 /// The server is older than what this was made for.
 pub(super) fn too_old() -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The database server is too old for this resource.",
-        OPERATOR,
-    )
-    .detail("MariaDB 10.5 or MySQL 8.0 or later is needed")
+    servers::too_old("MariaDB 10.5 or MySQL 8.0 or later is needed")
 }
 
 /// The account can do more than it should; nothing is sent in its name.
 pub(super) fn privileged(findings: &[String]) -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The database account of this resource can do more than an agent may, so no statement is sent.",
-        OPERATOR,
-    )
-    .detail(format!(
-        "{}; use an account of its own (`tollgate db grants NAME` prints one), or set privileged = true",
-        findings.join("; ")
-    ))
-}
-
-/// The configuration, the masking views and the tables do not fit one another.
-pub(super) fn misfit(problem: &str) -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The configuration of this resource does not fit its database, so no statement is sent.",
-        OPERATOR,
-    )
-    .detail(problem)
+    servers::privileged("account", findings)
 }
 
 /// This version only reads.

@@ -6,9 +6,8 @@ use sqlx::mysql::MySqlDatabaseError;
 use super::refusals;
 use crate::call::{Code, Refusal};
 use crate::resource::sql::bounds::timed_out;
-
-/// Rows that one change may touch, over all tables.
-pub(super) const MAX_CHANGED: usize = 10_000;
+pub(super) use crate::resource::sql::servers::{MAX_CHANGED, gives_a_mask, lost, not_measured, too_much};
+pub(super) use crate::resource::sql::unmade::{approval_first, busy, unknown};
 
 fn refused(message: impl Into<String>, suggestion: impl Into<String>) -> Refusal {
     Refusal::new(Code::StatementRefused, message, suggestion)
@@ -43,54 +42,12 @@ pub(super) fn failed(error: &sqlx::Error, measures: bool) -> Refusal {
     refusal.detail(format!("error {number}"))
 }
 
-/// The one answer to whatever stood in the way of a measurement.
-pub(super) fn not_measured() -> Refusal {
-    Refusal::new(
-        Code::LimitExceeded,
-        format!(
-            "What this change would do could not be established, so nobody can be asked about it and nothing was \
-             changed. A change may touch at most {MAX_CHANGED} rows."
-        ),
-        "Check the statement with sql_query (its WHERE, its keys, its values), and change fewer rows at a time.",
-    )
-}
-
-/// More than anybody could look at.
-pub(super) fn too_much() -> Refusal {
-    Refusal::new(
-        Code::LimitExceeded,
-        format!("The change touches more than {MAX_CHANGED} rows; nothing was changed."),
-        "Change fewer rows at a time.",
-    )
-}
-
 /// A constraint, or the like.
 pub(super) fn not_possible() -> Refusal {
     refused(
         "The database does not allow this change (a constraint, or a value that does not fit); nothing was changed.",
         "Check keys, references and values with sql_schema and sql_query.",
     )
-}
-
-/// Only people may let an oracle be asked.
-pub(super) fn approval_first() -> Refusal {
-    Refusal::new(
-        Code::NotPermitted,
-        "Whether this change succeeds could tell something of a masked value, so people have to approve it before it \
-         is tried, and no policy asks them.",
-        "Leave masked columns that are unique, referenced or checked out of the change, or ask your operator for a \
-         policy with @approval.",
-    )
-}
-
-/// Somebody else holds what it needs, or was faster.
-pub(super) fn busy() -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The database is in use by somebody else; nothing was changed.",
-        "Send the call again in a moment.",
-    )
-    .retry()
 }
 
 /// The same words for whatever is in the way, so that they do not tell what it is.
@@ -133,15 +90,6 @@ pub(super) fn not_mariadb() -> Refusal {
     refused(
         "This server is only read: changes with a known effect need MariaDB.",
         "Send one SELECT with sql_query; make the change another way.",
-    )
-}
-
-/// A value of the change is what answers show in place of one.
-pub(super) fn gives_a_mask() -> Refusal {
-    refused(
-        "A value of the change is a mask, as answers show it in place of a value: writing it would overwrite what it \
-         hides.",
-        "Give only the columns you have a new value for, and leave the masked ones out.",
     )
 }
 
@@ -213,25 +161,4 @@ pub(super) fn key_given(table: &str) -> Refusal {
         format!("The change gives the primary key of `{table}` another value."),
         "Send an INSERT of the new row and a DELETE of the old one.",
     )
-}
-
-/// The connection was lost while the change was made final, and the server itself says that it was not.
-pub(super) fn lost() -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The connection to the database was lost before the change was final; the database says that nothing was \
-         changed.",
-        "Send the call again in a moment.",
-    )
-    .retry()
-}
-
-/// A COMMIT of which nobody can say whether it happened.
-pub(super) fn unknown(why: &str) -> Refusal {
-    Refusal::new(
-        Code::OutcomeUnknown,
-        "The database failed while the change was being made final; it is not known whether it is there.",
-        "Do not repeat it. Look with sql_query, and tell your operator the call_id.",
-    )
-    .detail(format!("COMMIT: {why}"))
 }

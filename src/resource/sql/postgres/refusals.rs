@@ -6,6 +6,8 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use crate::call::{Code, Refusal};
 use crate::resource::sql::bounds::{plain, timed_out};
+use crate::resource::sql::servers::{self, unavailable};
+pub(super) use crate::resource::sql::servers::{misfit, silent};
 
 const SEE_SCHEMA: &str = "Call sql_schema to see the tables, views and columns you can read.";
 const OPERATOR: &str = "Tell your operator the call_id.";
@@ -155,82 +157,23 @@ fn position(said: &PgDatabaseError, asked: Asked<'_>) -> String {
     }
 }
 
-/// There is no way to the server, or it broke off. What the driver says is for the operator, and only its kind:
-/// the server may have put anything into it.
+/// There is no way to the server, or it broke off.
 pub(super) fn away(error: &sqlx::Error) -> Refusal {
-    let (kind, retry) = match error {
-        sqlx::Error::Database(_) => (
-            said(error).map_or("the server refused".to_owned(), |said| {
-                format!("SQLSTATE {}", said.code())
-            }),
-            said(error).is_some_and(|said| matches!(said.code().get(..2), Some("08" | "53" | "57"))),
-        ),
-        sqlx::Error::Io(error) => (format!("{}", error.kind()), true),
-        sqlx::Error::Tls(_) => (
-            "TLS: the server has none, or its certificate is not vouched for, or is for another name"
-                .to_owned(),
-            false,
-        ),
-        sqlx::Error::Protocol(_) => ("the server speaks something else".to_owned(), false),
-        sqlx::Error::Configuration(_) => ("configuration".to_owned(), false),
-        _ => ("the connection failed".to_owned(), true),
-    };
-    let refusal = match retry {
-        true => unavailable(),
-        false => Refusal::new(
-            Code::TargetFailed,
-            "The database server does not let this resource in.",
-            OPERATOR,
-        ),
-    };
-    refusal.detail(kind)
-}
-
-fn unavailable() -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The database server cannot be reached, or broke off.",
-        AGAIN,
-    )
-    .retry()
-}
-
-/// The server took the connection and said nothing.
-pub(super) fn silent() -> Refusal {
-    unavailable().detail("no answer while connecting")
+    let code = said(error).map_or("none", PgDatabaseError::code);
+    let passes = matches!(code.get(..2), Some("08" | "53" | "57"));
+    servers::away(error, (format!("SQLSTATE {code}"), passes))
 }
 
 /// The server is older than what this was made for.
 pub(super) fn too_old() -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The database server is too old for this resource.",
-        OPERATOR,
+    servers::too_old(
+        "PostgreSQL 14 or later is needed: older ones do not end statements whose client is gone",
     )
-    .detail("PostgreSQL 14 or later is needed: older ones do not end statements whose client is gone")
 }
 
 /// The role can do more than it should; nothing is sent in its name.
 pub(super) fn privileged(findings: &[String]) -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The database role of this resource can do more than an agent may, so no statement is sent.",
-        OPERATOR,
-    )
-    .detail(format!(
-        "{}; use a role of its own (`tollgate db grants NAME` prints one), or set privileged = true",
-        findings.join("; ")
-    ))
-}
-
-/// The configuration does not fit what is there.
-pub(super) fn misfit(problem: &str) -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The configuration of this resource does not fit its database, so no statement is sent.",
-        OPERATOR,
-    )
-    .detail(problem)
+    servers::privileged("role", findings)
 }
 
 /// Words of the server's own messages about a statement (`parse_*.c`, `scan.l`, `analyze.c`, `functioncmds.c`),

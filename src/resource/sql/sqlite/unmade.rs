@@ -6,6 +6,8 @@ use super::impact::{self, Unmeasured};
 use super::watch::{self, Watch};
 use super::{refusals, text};
 use crate::call::{Code, Refusal};
+use crate::resource::sql::unmade;
+pub(super) use crate::resource::sql::unmade::{approval_first, busy};
 
 /// A change that failed while it was made.
 fn failed(error: &rusqlite::Error, watch: &Watch) -> Refusal {
@@ -92,34 +94,8 @@ pub(super) fn not_the_same() -> Refusal {
     )
 }
 
-/// Only people may let an oracle be asked.
-pub(super) fn approval_first() -> Refusal {
-    Refusal::new(
-        Code::NotPermitted,
-        "Whether this change succeeds could tell something of a masked value, so people have to approve it before it \
-         is tried, and no policy asks them.",
-        "Leave masked columns that are unique, referenced or checked out of the change, or ask your operator for a \
-         policy with @approval.",
-    )
-}
-
-/// Somebody else holds the file.
-pub(super) fn busy() -> Refusal {
-    Refusal::new(
-        Code::TargetFailed,
-        "The database is in use by somebody else; nothing was changed.",
-        "Send the call again in a moment.",
-    )
-    .retry()
-}
-
 /// A COMMIT that failed in a way that leaves open whether it happened.
 pub(super) fn unknown(error: &rusqlite::Error) -> Refusal {
     let code = error.sqlite_error().map_or(0, |error| error.extended_code);
-    Refusal::new(
-        Code::OutcomeUnknown,
-        "The database failed while the change was being made final; it is not known whether it is there.",
-        "Do not repeat it. Look with sql_query, and tell your operator the call_id.",
-    )
-    .detail(format!("COMMIT: SQLite result code {code}"))
+    unmade::unknown(&format!("SQLite result code {code}"))
 }
