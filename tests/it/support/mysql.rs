@@ -100,6 +100,29 @@ fn succeed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// A script as the server understands it: what MariaDB alone has, MySQL has by other names or as a text.
+fn of_server(script: &str) -> String {
+    if !is_mysql() {
+        return script.to_owned();
+    }
+    let numbers = "(WITH RECURSIVE s (seq) AS (SELECT $1 UNION ALL SELECT seq + 1 FROM s WHERE seq < $2) SELECT seq FROM s) AS numbers";
+    let mut said = script.to_owned();
+    for (there, here) in [
+        (r"\bseq_([0-9]+)_to_([0-9]+)\b", numbers),
+        (r"\buuid([,)])", "char(36)$1"),
+        (r"\binet6([,)])", "varchar(39)$1"),
+        (r"\bmax_statement_time = 0\.5", "max_execution_time = 500"),
+        (r"\bmysql\.global_priv\b", "mysql.user"),
+    ] {
+        let there = regex::Regex::new(there).unwrap();
+        said = there.replace_all(&said, here).into_owned();
+    }
+    match said.contains(" RECURSIVE s (seq) ") {
+        true => format!("SET SESSION cte_max_recursion_depth = 1000000; {said}"),
+        false => said,
+    }
+}
+
 /// A folder in which the server may write.
 fn folder() -> TempDir {
     let dir = tempfile::Builder::new().prefix("my").tempdir().unwrap();
@@ -215,7 +238,14 @@ impl Mysql {
             command.arg(format!("--{setting}"));
         }
         command.args(match is_mysql() {
-            true => ["--skip-log-bin", "--mysqlx=OFF", "--secure-file-priv=", "--innodb-redo-log-capacity=8M"].as_slice(),
+            true => [
+                "--skip-log-bin",
+                "--mysqlx=OFF",
+                "--secure-file-priv=",
+                "--innodb-redo-log-capacity=8M",
+                "--explain-format=TRADITIONAL",
+            ]
+            .as_slice(),
             false => &["--aria-pagecache-buffer-size=8M", "--innodb-log-file-size=4M"],
         });
         for setting in &self.settings {
@@ -299,6 +329,7 @@ impl Mysql {
     }
 
     fn client(arguments: &[&str], script: &str) -> Result<String, String> {
+        let script = of_server(script);
         let mut client = client();
         client
             .env_clear()
