@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check fuzz
+.PHONY: help demo test newer bench check fuzz
 
 # Passed to the program behind a target: make demo ARGS=--serve, make test ARGS=policy
 ARGS ?=
@@ -19,6 +19,10 @@ demo: ## play a short agent session on real data; ARGS=--serve leaves it running
 test: ## every test, with everything they need; ARGS selects by name
 	@scripts/setup test
 	@scripts/test $(ARGS)
+
+newer: ## tests against a newer server than this machine has; ARGS=mysql, mariadb, postgresql-17 or postgresql-18
+	@scripts/setup test
+	@scripts/newer $(ARGS)
 
 bench: ## each governed call beside the same work done directly
 	@scripts/setup test

@@ -12,6 +12,7 @@ use tollgate::call::Request;
 use tollgate::call::request::SqlQuery;
 
 use super::{Stand, code, query};
+use crate::support::mysql::is_mysql;
 use crate::support::until;
 
 /// Takes longer than any test.
@@ -219,7 +220,10 @@ async fn nobody_else_s_statement_is_ended() {
             .port(port(&other))
             .username("reader")
             .password(super::PASSWORD)
-            .ssl_mode(MySqlSslMode::Disabled);
+            .ssl_mode(match is_mysql() {
+                true => MySqlSslMode::Required, // it asks for the password itself
+                false => MySqlSslMode::Disabled,
+            });
         let bystander = loop {
             let mut conn = options.connect().await.unwrap();
             let id: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()")

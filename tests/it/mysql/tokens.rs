@@ -245,7 +245,7 @@ async fn what_makes_tokens_is_as_it_was_made_or_the_resource_is_closed() {
     let before = stand.rows(all).await;
     stand.make_views().await;
     assert_eq!(stand.rows(all).await, before, "a key that is there stays");
-    let body = "RETURN CONCAT('tok_', MD5(held))";
+    let body = "RETURN CONCAT('tok_', LEFT(SHA2(held, 256), 32))";
     let again = "GRANT EXECUTE ON FUNCTION shop_tollgate.tollgate_token TO tollgate_views@localhost";
     let forged = "DROP FUNCTION shop_tollgate.tollgate_token; CREATE DEFINER = 'tollgate_views'@'localhost' FUNCTION \
         shop_tollgate.tollgate_token(of_class VARBINARY(1000), held LONGBLOB) RETURNS VARCHAR(36) DETERMINISTIC";
@@ -289,7 +289,7 @@ async fn what_makes_tokens_is_as_it_was_made_or_the_resource_is_closed() {
         bare.rows("SELECT email FROM customers WHERE id = 1").await,
         json!([["***"]])
     );
-    let many = "SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'shop_tollgate'";
+    let many = "SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'shop_tollgate' AND ROUTINE_NAME = 'tollgate_token'";
     assert_eq!(bare.sql(many), "0");
 }
 
@@ -359,8 +359,8 @@ async fn token_columns_answer_exactly_what_the_token_tells() {
     let (inner, outer) = pads.split_once('\t').unwrap();
     for table in ["customers", "orders"] {
         shown.sql(&format!(
-            "UPDATE {table} SET email = CONCAT('tok_', LEFT(SHA2(CONCAT(UNHEX('{outer}'), UNHEX(SHA2(CONCAT(UNHEX('{inner}'), X'00', 'email', \
-             X'00', email), 256))), 256), 32))"
+            "UPDATE {table} SET email = CONCAT('tok_', LEFT(SHA2(CONCAT(UNHEX('{outer}'), UNHEX(SHA2(CONCAT(UNHEX('{inner}'), X'00', CAST('email' AS BINARY), \
+             X'00', CAST(email AS BINARY)), 256))), 256), 32))"
         ));
     }
     let chance = regex::Regex::new(

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{SHOP, Stand, code, with};
+use crate::support::mysql::is_mysql;
 
 /// A column's type, a value as SQL, and how it arrives.
 fn kinds() -> Vec<(&'static str, &'static str, Value)> {
-    vec![
+    let mut all = vec![
         ("tinyint", "-128", json!(-128)),
         ("tinyint(1)", "1", json!(1)),
         ("tinyint(1) unsigned", "200", json!(200)),
@@ -79,7 +80,12 @@ fn kinds() -> Vec<(&'static str, &'static str, Value)> {
         ("int", "NULL", json!(null)),
         ("text", "NULL", json!(null)),
         ("date", "NULL", json!(null)),
-    ]
+    ];
+    if is_mysql() {
+        let bytes = json!({"base64": "AACAPwAAAEA=", "bytes": 8});
+        all.push(("vector(2)", "STRING_TO_VECTOR('[1,2]')", bytes));
+    }
+    all
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate::call::Request;
 
 use super::{PASSWORD, SHOP, Stand, database, query, root, server};
+use crate::support::mysql::is_mysql;
 
 /// Every type that a mask may have to stand for, each with a value that must not be seen.
 const KINDS: &str = "CREATE TABLE kinds (id int PRIMARY KEY,
@@ -194,6 +195,9 @@ async fn what_is_not_as_the_configuration_asks_is_closed_with_what_to_do() {
             "REVOKE SELECT ON shop.* FROM PUBLIC",
         ),
     ] {
+        if is_mysql() && change.contains("PUBLIC") {
+            continue; // it has no such role
+        }
         stand.sql(change);
         let said = stand.closed().await;
         let word = word.replace("GRANT", "SELECT (`id`) on `shop`.`orders`");

@@ -278,4 +278,15 @@ async fn what_the_server_makes_of_a_classified_column_is_classified() {
         stand.rows("SELECT domain FROM domains LIMIT 1").await,
         json!([["***"]])
     );
+    // One that is made whenever it is read, where the server has such.
+    let kind = stand.sql(
+        "SELECT CASE WHEN current_setting('server_version_num')::int >= 180000 THEN 'VIRTUAL' ELSE 'STORED' END",
+    );
+    stand.sql(&format!(
+        "ALTER TABLE customers ADD COLUMN loud text GENERATED ALWAYS AS (upper(email)) {kind}; GRANT SELECT ON customers TO reader"
+    ));
+    assert_eq!(
+        stand.rows("SELECT loud, name FROM customers WHERE id = 1").await,
+        json!([["***", "Customer One"]])
+    );
 }

@@ -114,7 +114,9 @@ async fn its_token_is_never_shown_or_ordered() {
     );
     assert_eq!(ids(&stand, asked).await, json!([]));
     let log = stand.server.log();
-    let texts = log.lines().filter(|line| !line.contains("parameters:"));
+    let texts = log
+        .lines()
+        .filter(|line| !line.to_lowercase().contains("parameters:"));
     assert!(texts.clone().count() > 0 && !texts.clone().any(|line| line.contains(value)));
     let debug = format!("{:?}", by_email("SELECT id FROM customers WHERE email = :lookup"));
     assert!(!debug.contains("two@shop"), "{debug}");

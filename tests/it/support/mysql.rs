@@ -1,11 +1,16 @@
 //! A MariaDB server of the test's own, with Debian's programs: a copy of a data folder that is made once.
+//!
+//! `TOLLGATE_TEST_MYSQLD` names another server's program, of MariaDB or of MySQL, to be started instead; its client lies
+//! where Debian puts it, in `../bin` from there (`scripts/newer` brings both).
 
+use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::{Seek, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
@@ -28,12 +33,54 @@ pub(crate) struct Mysql {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the programs of a real server")]
-fn program(name: &str) -> Command {
+fn program(name: impl AsRef<OsStr>) -> Command {
     Command::new(name)
 }
 
+/// What is started.
+struct Server {
+    program: PathBuf,
+    /// What it says it is, if it is not the machine's own.
+    version: Option<String>,
+}
+
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| match std::env::var_os("TOLLGATE_TEST_MYSQLD") {
+        Some(named) => Server {
+            version: Some(succeed(program(&named).arg("--version"))),
+            program: named.into(),
+        },
+        None => Server {
+            program: "mariadbd".into(),
+            version: None,
+        },
+    })
+}
+
+/// Whether the tests run against MySQL itself, which lacks some of what MariaDB has.
+pub(crate) fn is_mysql() -> bool {
+    let version = server().version.as_ref();
+    version.is_some_and(|version| !version.contains("MariaDB"))
+}
+
+/// The folder above the server's, where it is not the machine's own.
+fn above() -> Option<&'static Path> {
+    server().version.as_ref()?;
+    server().program.parent()?.parent()
+}
+
+/// A program beside the server.
+fn beside(name: &str) -> PathBuf {
+    above().map_or_else(|| name.into(), |above| above.join("bin").join(name))
+}
+
+fn client() -> Command {
+    program(beside(if is_mysql() { "mysql" } else { "mariadb" }))
+}
+
 /// One of the server's programs, as somebody who may run it, and who does not outlive this process.
-fn as_server(name: &str) -> Command {
+fn as_server(name: impl AsRef<OsStr>) -> Command {
     let mut command = program("setpriv");
     command.args(["--pdeathsig", "KILL"]);
     if geteuid().is_root() {
@@ -53,6 +100,29 @@ fn succeed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// A script as the server understands it: what MariaDB alone has, MySQL has by other names or as a text.
+fn of_server(script: &str) -> String {
+    if !is_mysql() {
+        return script.to_owned();
+    }
+    let numbers = "(WITH RECURSIVE s (seq) AS (SELECT $1 UNION ALL SELECT seq + 1 FROM s WHERE seq < $2) SELECT seq FROM s) AS numbers";
+    let mut said = script.to_owned();
+    for (there, here) in [
+        (r"\bseq_([0-9]+)_to_([0-9]+)\b", numbers),
+        (r"\buuid([,)])", "char(36)$1"),
+        (r"\binet6([,)])", "varchar(39)$1"),
+        (r"\bmax_statement_time = 0\.5", "max_execution_time = 500"),
+        (r"\bmysql\.global_priv\b", "mysql.user"),
+    ] {
+        let there = regex::Regex::new(there).unwrap();
+        said = there.replace_all(&said, here).into_owned();
+    }
+    match said.contains(" RECURSIVE s (seq) ") {
+        true => format!("SET SESSION cte_max_recursion_depth = 1000000; {said}"),
+        false => said,
+    }
+}
+
 /// A folder in which the server may write.
 fn folder() -> TempDir {
     let dir = tempfile::Builder::new().prefix("my").tempdir().unwrap();
@@ -63,19 +133,39 @@ fn folder() -> TempDir {
     dir
 }
 
+/// What makes the data of a server with nothing in it, in which `root` needs no password on this machine.
+fn install() -> Command {
+    if is_mysql() {
+        let mut install = as_server(&server().program);
+        install.args(["--no-defaults", "--initialize-insecure"]);
+        return install;
+    }
+    let mut install = as_server(beside("mariadb-install-db"));
+    install.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
+    install.args(["--skip-test-db", "--innodb-log-file-size=4M"]);
+    if let Some(above) = above() {
+        install.arg(format!("--basedir={}", above.display()));
+    }
+    install
+}
+
 /// The data that every test copies, made by whichever test comes first.
 fn template() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let lock = File::create(tmp.join("mariadb.lock")).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
-    let template = tmp.join("mariadb-data");
+    let template = match &server().version {
+        // By what it says: the program behind a name may have become another.
+        Some(version) => {
+            let version: String = version.chars().filter(char::is_ascii_alphanumeric).collect();
+            tmp.join(format!("mysql-data-{version}"))
+        }
+        None => tmp.join("mariadb-data"),
+    };
     if !template.exists() {
         let dir = folder();
         let data = dir.path().join("data");
-        let mut install = as_server("mariadb-install-db");
-        install.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
-        install.args(["--skip-test-db", "--innodb-log-file-size=4M"]);
-        succeed(install.arg(format!("--datadir={}", data.display())));
+        succeed(install().arg(format!("--datadir={}", data.display())));
         let half = tmp.join("mariadb-half");
         let _ = std::fs::remove_dir_all(&half);
         succeed(program("cp").arg("-a").args([&data, &half]));
@@ -109,7 +199,7 @@ impl Mysql {
         };
         server.again().await;
         let root = format!(
-            "CREATE OR REPLACE USER root@127.0.0.1 IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION"
+            "DROP USER IF EXISTS root@127.0.0.1; CREATE USER root@127.0.0.1 IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION"
         );
         server.sql("mysql", &root);
         server
@@ -126,7 +216,7 @@ impl Mysql {
             .create(true)
             .open(self.path("errors"))
             .unwrap();
-        let mut command = as_server("mariadbd");
+        let mut command = as_server(&server().program);
         command.arg("--no-defaults");
         for setting in [
             &format!("datadir={}", self.path("data").display()),
@@ -139,16 +229,25 @@ impl Mysql {
             "skip-name-resolve",
             "general-log=1",
             "innodb-buffer-pool-size=16M",
-            "innodb-log-file-size=4M",
             "innodb-flush-log-at-trx-commit=2",
             "innodb-buffer-pool-load-at-startup=0",
             "innodb-buffer-pool-dump-at-shutdown=0",
             "key-buffer-size=1M",
-            "aria-pagecache-buffer-size=8M",
             "max-connections=60",
         ] {
             command.arg(format!("--{setting}"));
         }
+        command.args(match is_mysql() {
+            true => [
+                "--skip-log-bin",
+                "--mysqlx=OFF",
+                "--secure-file-priv=",
+                "--innodb-redo-log-capacity=8M",
+                "--explain-format=TRADITIONAL",
+            ]
+            .as_slice(),
+            false => &["--aria-pagecache-buffer-size=8M", "--innodb-log-file-size=4M"],
+        });
         for setting in &self.settings {
             command.arg(format!("--{setting}"));
         }
@@ -204,7 +303,7 @@ impl Mysql {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(script.as_bytes()).unwrap();
         file.rewind().unwrap();
-        let mut client = program("mariadb");
+        let mut client = client();
         client
             .env_clear()
             .args(["--no-defaults", "--batch", "--user=root"]);
@@ -230,7 +329,8 @@ impl Mysql {
     }
 
     fn client(arguments: &[&str], script: &str) -> Result<String, String> {
-        let mut client = program("mariadb");
+        let script = of_server(script);
+        let mut client = client();
         client
             .env_clear()
             .args(["--no-defaults", "--batch", "--skip-column-names"]);

@@ -31,8 +31,12 @@ fn program(name: &str) -> Command {
     Command::new(name)
 }
 
-/// The newest version there is.
+/// The newest version there is, or the one whose programs are in the folder that `TOLLGATE_TEST_PG_BIN` names
+/// (`scripts/newer`).
 fn binaries() -> PathBuf {
+    if let Some(named) = std::env::var_os("TOLLGATE_TEST_PG_BIN") {
+        return named.into();
+    }
     let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL: run scripts/setup test");
     let versions = versions.map(|entry| entry.unwrap().path().join("bin"));
     let mut versions: Vec<_> = versions.filter(|bin| bin.join("initdb").exists()).collect();

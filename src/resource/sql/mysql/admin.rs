@@ -9,7 +9,7 @@ use sqlx::mysql::MySqlConnection;
 use super::catalog::Relation;
 use super::link::{literal, quoted};
 use super::ours::{self, There, account, legible};
-use super::probe::{self, GROUND, LEDGER, NOW, PLAN};
+use super::probe::{self, CATALOGUE, GROUND, LEDGER, NOW, PLAN};
 use super::tables::{self, text};
 use super::tokens::{self, DEFINER};
 use super::{Database, Spec, masks, reach, refusals};
@@ -177,7 +177,7 @@ fn statements(
         all.push((view(spec, relation), names.clone()));
         all.push((planned(spec, relation)?, names));
     }
-    all.push(plain(now(spec)));
+    all.extend(now(spec, there.mysql).into_iter().map(plain));
     for account in accounts {
         let views = pattern(&spec.views);
         all.push(plain(format!(
@@ -280,20 +280,38 @@ fn planned(spec: &Spec, relation: &Relation) -> Result<String, Refusal> {
 }
 
 /// What columns there are, and how views are made, as the account of the masking views sees them.
-fn now(spec: &Spec) -> String {
+fn now(spec: &Spec, mysql: bool) -> Vec<String> {
     let database = literal(&spec.database());
-    format!(
-        "CREATE OR REPLACE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{NOW} AS\n  \
-         SELECT TABLE_NAME AS table_name, ORDINAL_POSITION AS at, COLUMN_NAME AS column_name, COLUMN_TYPE AS column_type,\n    \
+    let seen = format!(
+        "SELECT TABLE_NAME AS table_name, ORDINAL_POSITION AS at, COLUMN_NAME AS column_name, COLUMN_TYPE AS column_type,\n    \
          CONCAT_WS('/', IS_NULLABLE, COLUMN_KEY, EXTRA) AS extra\n  \
          FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}\n  \
          UNION ALL SELECT TABLE_NAME, 0, '', {}, ''\n  \
          FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {database}{}",
-        quoted(&spec.views),
         reach::DIGEST,
         match tokens::wanted(spec) {
             true => tokens::seen(spec),
             false => String::new(),
         }
-    )
+    );
+    let place = quoted(&spec.views);
+    let view =
+        format!("CREATE OR REPLACE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {place}.{NOW} AS\n  ");
+    if !mysql {
+        return vec![view + &seen];
+    }
+    let function = format!("{place}.{CATALOGUE}");
+    vec![
+        format!("DROP FUNCTION IF EXISTS {function}"),
+        format!(
+            "CREATE DEFINER = {DEFINER} FUNCTION {function}() RETURNS JSON\n  NOT DETERMINISTIC READS SQL DATA SQL SECURITY DEFINER\n  \
+             RETURN (SELECT JSON_ARRAYAGG(JSON_ARRAY(table_name, at, column_name, column_type, extra)) FROM (\n  {seen}) AS seen)"
+        ),
+        format!("GRANT EXECUTE ON FUNCTION {function} TO {DEFINER}"),
+        format!(
+            "{view}SELECT table_name, at, column_name, column_type, extra FROM JSON_TABLE({function}(), '$[*]' COLUMNS (\n    \
+             table_name VARCHAR(64) PATH '$[0]', at BIGINT PATH '$[1]', column_name VARCHAR(64) PATH '$[2]',\n    \
+             column_type LONGTEXT PATH '$[3]', extra VARCHAR(1000) PATH '$[4]')) AS seen"
+        ),
+    ]
 }

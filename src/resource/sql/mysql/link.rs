@@ -212,7 +212,7 @@ impl Pool {
         let name = format!("tollgate-{}", hex(&name));
         let since = self.world.monotonic();
         let connecting = async {
-            let mut conn = options.connect().await?;
+            let mut conn = sign_in(options).await?;
             let question = sqlx::query("SELECT VERSION()");
             let version: String = question.fetch_one(&mut conn).await?.try_get_unchecked(0)?;
             let question = sqlx::query("SELECT GET_LOCK(?, 0)");
@@ -398,7 +398,7 @@ impl Drop for Link {
         runtime.spawn(async move {
             let end = async {
                 let lock = session.lock.as_ref().ok_or(sqlx::Error::RowNotFound)?;
-                let mut other = pool.options.connect().await?;
+                let mut other = sign_in(&pool.options).await?;
                 let question = sqlx::query("SELECT IS_USED_LOCK(?)");
                 let row = question.bind(lock).fetch_one(&mut other).await?;
                 // Nobody: it has ended, or this is another server than the one that it is on.
@@ -447,6 +447,20 @@ fn options(spec: &Spec) -> Result<MySqlConnectOptions, String> {
     }
     // The driver would log statements, and what is bound to them.
     Ok(options.disable_statement_logging())
+}
+
+/// Signs in.
+///
+/// Nothing that is said on this machine is encrypted, but MySQL asks for the password itself where it does not remember an
+/// account (`caching_sha2_password`): that goes over TLS. With whatever certificate, as no authority was named.
+async fn sign_in(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
+    match (options.connect().await, options.get_ssl_mode()) {
+        // The driver's word for that, and it has not sent it.
+        (Err(sqlx::Error::Configuration(_)), MySqlSslMode::Disabled) => {
+            options.clone().ssl_mode(MySqlSslMode::Required).connect().await
+        }
+        (signed_in, _) => signed_in,
+    }
 }
 
 /// What a session begins with, each one statement.

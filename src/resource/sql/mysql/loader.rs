@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::catalog::{Catalog, Relation};
 use super::guard::Checked;
-use super::link::{Link, is_mariadb, quoted};
+use super::link::{Link, quoted};
 use super::probe::{self, NOW, PLAN, Texts};
 use super::tables::{self, text};
 use super::{Spec, reach, refusals, role, tokens};
@@ -135,17 +135,10 @@ async fn planned(link: &mut Link, spec: &Spec, folded: bool) -> Result<Found, Re
     let views = probe::texts(link.conn()?, question.to_owned(), &[&spec.views]).await;
     let views = views.map_err(|error| refusals::away(&error))?;
     let views: BTreeMap<String, String> = views.iter().map(|row| (text(row, 0), text(row, 1))).collect();
-    // A server whose descriptions are of whoever asks, also in a view, has nothing to compare with.
-    let blind = now.is_empty() && !is_mariadb(link.version());
-    let found = compare(spec, folded, &plan, (!blind).then_some(&now), &views)
-        .and_then(|found| tokens::installed(spec, &ours, blind).map(|()| found));
+    let found = compare(spec, folded, &plan, &now, &views)
+        .and_then(|found| tokens::installed(spec, &ours).map(|()| found));
     Ok(match found {
-        Ok(mut relations) => {
-            if blind {
-                relations.values_mut().for_each(|relation| relation.made = None); // it may be another by now
-            }
-            (relations, None)
-        }
+        Ok(relations) => (relations, None),
         Err(problem) => (BTreeMap::new(), Some(format!("{problem}; {}", remedy(spec)))),
     })
 }
@@ -162,7 +155,7 @@ fn compare(
     spec: &Spec,
     folded: bool,
     plan: &[Texts],
-    now: Option<&Vec<Texts>>,
+    now: &[Texts],
     views: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, Relation>, String> {
     let mut planned: BTreeMap<String, Relation> = BTreeMap::new();
@@ -185,9 +178,7 @@ fn compare(
             "the masking view {name} has other classes than the configuration"
         ));
     }
-    if let Some(now) = now {
-        described(&planned, now)?;
-    }
+    described(&planned, now)?;
     Ok(wanted)
 }
 

@@ -16,10 +16,14 @@ const INTEGERS: [&str; 5] = ["tinyint", "smallint", "mediumint", "int", "bigint"
 /// key of tokens alone.
 pub(super) fn expression(table: &str, column: &Column) -> String {
     let name = format!("{table}.{}", quoted(&column.name));
-    let Some((class, style)) = &column.class else {
-        return name;
-    };
     let kind = column.data_type.as_str();
+    let Some((class, style)) = &column.class else {
+        // The driver does not know how MySQL sends these.
+        return match kind {
+            "vector" => format!("CAST({name} AS BINARY)"),
+            _ => name,
+        };
+    };
     let (text, integer) = (TEXTS.contains(&kind), INTEGERS.contains(&kind));
     if let (MaskStyle::Token(_), Some(made)) = (style, tokens::expression(&name, class, column)) {
         return made;

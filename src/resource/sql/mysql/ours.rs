@@ -7,7 +7,7 @@ use sqlx::mysql::MySqlConnection;
 
 use super::catalog::Relation;
 use super::link::{is_mariadb, literal, numbers, quoted};
-use super::probe::{self, GROUND, LEDGER, NOW, PLAN, text};
+use super::probe::{self, CATALOGUE, GROUND, LEDGER, NOW, PLAN, text};
 use super::tokens::{self, DEFINER, FUNCTION, OWNER};
 use super::{Spec, refusals};
 use crate::call::Refusal;
@@ -22,6 +22,8 @@ pub(super) struct There {
     pub(super) views: Vec<String>,
     /// The body of the function that makes tokens, and whose it is.
     pub(super) function: Option<(String, String)>,
+    /// Whether the server is MySQL itself.
+    pub(super) mysql: bool,
 }
 
 /// Looks at what is there.
@@ -64,21 +66,40 @@ pub(super) async fn there(
             views.push(name);
         }
     }
+    let function = function(conn, spec, FUNCTION).await?;
+    let version = ask(conn, "SELECT VERSION()", &[]).await?;
+    let version = version.first().map(|row| text(row, 0)).unwrap_or_default();
+    let mysql = !is_mariadb(&version);
+    if tokens::wanted(spec) && !mysql && numbers(&version) < RANDOM_BYTES {
+        return Ok(Err(
+            "tokens need MariaDB 10.10 or later, which can make their key; give the classes another mask"
+                .to_owned(),
+        ));
+    }
+    let catalogue = self::function(conn, spec, CATALOGUE).await?;
+    if mysql && catalogue.is_some_and(|(_, other)| other != OWNER) {
+        return Ok(Err(format!(
+            "{}.{CATALOGUE} is somebody else's function: drop it, or name another database in views",
+            spec.views
+        )));
+    }
+    Ok(Ok(There {
+        views,
+        function,
+        mysql,
+    }))
+}
+
+/// The body of a function in the database of the views, and whose it is.
+async fn function(
+    conn: &mut MySqlConnection,
+    spec: &Spec,
+    name: &str,
+) -> Result<Option<(String, String)>, Refusal> {
     let question = "SELECT ROUTINE_DEFINITION, DEFINER FROM information_schema.ROUTINES \
         WHERE ROUTINE_SCHEMA = ? AND ROUTINE_NAME = ? AND ROUTINE_TYPE = 'FUNCTION'";
-    let function = ask(conn, question, &[&spec.views, FUNCTION]).await?;
-    let function = function.first().map(|row| (text(row, 0), text(row, 1)));
-    if tokens::wanted(spec) {
-        let version = ask(conn, "SELECT VERSION()", &[]).await?;
-        let version = version.first().map(|row| text(row, 0)).unwrap_or_default();
-        if is_mariadb(&version) && numbers(&version) < RANDOM_BYTES {
-            return Ok(Err(
-                "tokens need MariaDB 10.10 or later, which can make their key; give the classes another mask"
-                    .to_owned(),
-            ));
-        }
-    }
-    Ok(Ok(There { views, function }))
+    let found = ask(conn, question, &[&spec.views, name]).await?;
+    Ok(found.first().map(|row| (text(row, 0), text(row, 1))))
 }
 
 /// The names in the plan of an earlier run; none where it cannot be read as ours.

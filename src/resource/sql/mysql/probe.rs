@@ -13,6 +13,9 @@ use crate::call::{Hash, Refusal};
 pub(super) const PLAN: &str = "tollgate_plan";
 /// The view there that shows, with the rights of its definer, what columns the tables have now.
 pub(super) const NOW: &str = "tollgate_now";
+/// On MySQL the function there that this view has it from: what a view reads of the server's own descriptions is there
+/// what whoever asks may see, what a function reads is what its owner may.
+pub(super) const CATALOGUE: &str = "tollgate_catalogue";
 /// The view there of what is around tables, for changes.
 pub(super) const GROUND: &str = "tollgate_ground";
 /// The table there in which a change leaves a note until it is known to be final.
@@ -136,9 +139,10 @@ pub(super) async fn version(link: &mut Link, spec: &Spec) -> Result<String, Refu
     Ok(Hash::of(format!("{all:?}\n{}", spec.laid_over()).as_bytes()).hex())
 }
 
-/// How many rows of a part there are, and a sum of what they are.
+/// How many rows of a part there are, and a sum of what they are. MySQL has no MD5 of its own any more (9.6).
 fn digest(part: &str) -> String {
-    let half = |side| format!("CAST(SUM(CAST(CONV({side}(MD5(one), 15), 16, 10) AS UNSIGNED)) AS CHAR)");
+    let half =
+        |side| format!("CAST(SUM(CAST(CONV({side}(SHA2(one, 256), 15), 16, 10) AS UNSIGNED)) AS CHAR)");
     format!(
         "SELECT COUNT(*), {}, {} FROM (SELECT {part}) AS part",
         half("LEFT"),

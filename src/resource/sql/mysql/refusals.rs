@@ -78,17 +78,17 @@ fn by_number(said: &MySqlDatabaseError, statement: &str) -> Refusal {
 
 /// Numbers of mistakes in the text itself: syntax, names, arguments, grouping, what may not stand where it stands.
 const MISTAKES: &[u16] = &[
-    1047, 1051, 1052, 1054, 1055, 1056, 1057, 1060, 1063, 1064, 1065, 1066, 1103, 1104, 1109, 1110, 1111,
-    1115, 1116, 1117, 1120, 1128, 1140, 1146, 1149, 1191, 1210, 1214, 1221, 1222, 1234, 1235, 1241, 1247,
-    1248, 1250, 1267, 1270, 1271, 1273, 1253, 1305, 1318, 1327, 1349, 1353, 1390, 1582, 1583, 1584, 1585,
-    1630, 1747, 3029, 3065, 3500, 3573, 3574, 3575, 3576, 3577, 3579, 3580, 3581, 3582, 3583, 3584, 3586,
-    3587, 3588, 3589, 3590, 3591, 3592, 3593, 3594, 3595, 4002, 4004, 4005, 4006, 4015, 4016, 4017, 4018,
-    4019, 4020, 4021, 4022, 4023, 4024, 4078, 4079, 4107,
+    1046, 1047, 1051, 1052, 1054, 1055, 1056, 1057, 1060, 1063, 1064, 1065, 1066, 1103, 1104, 1109, 1110,
+    1111, 1115, 1116, 1117, 1120, 1128, 1140, 1146, 1149, 1191, 1210, 1214, 1221, 1222, 1234, 1235, 1241,
+    1247, 1248, 1250, 1267, 1270, 1271, 1273, 1253, 1305, 1318, 1327, 1349, 1353, 1390, 1582, 1583, 1584,
+    1585, 1630, 1747, 3029, 3065, 3500, 3573, 3574, 3575, 3576, 3577, 3579, 3580, 3581, 3582, 3583, 3584,
+    3586, 3587, 3588, 3589, 3590, 3591, 3592, 3593, 3594, 3595, 4002, 4004, 4005, 4006, 4015, 4016, 4017,
+    4018, 4019, 4020, 4021, 4022, 4023, 4024, 4078, 4079, 4107,
 ];
 
 /// A mistake in the text.
 fn not_understood(said: &MySqlDatabaseError, statement: &str) -> Refusal {
-    let message = match plain(said.message(), statement, SERVER_WORDS) {
+    let message = match said.number() != 1046 && plain(said.message(), statement, SERVER_WORDS) {
         true => format!(
             "The server cannot read the statement: {}.",
             said.message().trim_end_matches('.')
@@ -98,6 +98,10 @@ fn not_understood(said: &MySqlDatabaseError, statement: &str) -> Refusal {
     let suggestion = match said.number() {
         1055 | 1140 => "Name every column of the SELECT list in GROUP BY.".to_owned(),
         1267 | 1270 | 1271 => "Compare with COLLATE, so that both sides have one collation.".to_owned(),
+        1210 => {
+            "Correct it. On MySQL, JSON_TABLE takes a column of a view as CAST(column AS JSON).".to_owned()
+        }
+        1046 => "Use another function: MySQL has no MD5, SHA and SHA1 any more (SHA2 it has).".to_owned(),
         _ => format!("Correct it. {SEE_SCHEMA}"),
     };
     Refusal::new(Code::StatementRefused, message, suggestion)
@@ -110,7 +114,8 @@ fn known(number: u16) -> &'static str {
         1146 => ": there is no such table or view",
         1054 => ": there is no such column",
         1052 => ": a column's name is ambiguous",
-        1305 | 1630 => ": there is no such function",
+        // No statement has a table's name without its database; a function's it can be.
+        1046 | 1305 | 1630 => ": there is no such function",
         1582 => ": a function has another number of arguments",
         1241 | 1222 => ": rows of different numbers of columns",
         1267 | 1270 | 1271 => ": texts of different collations are compared",

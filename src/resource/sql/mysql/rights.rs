@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::admin::pattern;
 use super::catalog::{Catalog, Relation};
-use super::link::{Link, literal, quoted};
+use super::link::{Link, is_mariadb, literal, quoted};
 use super::loader::{self, Loaded};
 use super::probe::{self, LEDGER, Texts};
 use super::{Database, Spec, Writer, ground, refusals, unmade};
@@ -209,6 +209,9 @@ impl Database {
         };
         let mut link = self.pool.reading().await?;
         let loaded = async {
+            if !is_mariadb(link.version()) {
+                return Err(unmade::not_mariadb());
+            }
             let version = probe::ask(&mut link, &self.spec, "").await?;
             loader::load(&mut link, &self.spec, &version).await
         };

@@ -207,12 +207,11 @@ pub(super) fn seen(spec: &Spec) -> String {
     )
 }
 
-/// What is wrong with the function or its key, by what [`seen`] gave; of a `blind` server, which shows no definitions to
-/// a view, only the key.
+/// What is wrong with the function or its key, by what [`seen`] gave.
 ///
 /// # Errors
 /// In words for the operator.
-pub(super) fn installed(spec: &Spec, now: &[Texts], blind: bool) -> Result<(), String> {
+pub(super) fn installed(spec: &Spec, now: &[Texts]) -> Result<(), String> {
     if !wanted(spec) {
         return Ok(());
     }
@@ -221,7 +220,7 @@ pub(super) fn installed(spec: &Spec, now: &[Texts], blind: bool) -> Result<(), S
         rows.find(|row| text(row, 1) == what).map(|row| text(row, 2))
     };
     let expected = format!("{}/DEFINER/{OWNER}", body(spec));
-    if !blind && found(FUNCTION).is_none_or(|made| made != expected) {
+    if found(FUNCTION).is_none_or(|made| made != expected) {
         return Err(format!(
             "the function {}.{FUNCTION} is not the one of this version",
             spec.views

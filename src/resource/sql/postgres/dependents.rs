@@ -71,7 +71,7 @@ UNION SELECT 'column', g.objid::pg_catalog.int8, g.objsubid::pg_catalog.int8, ''
   FROM gone g WHERE g.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND g.objsubid <> 0
 UNION SELECT 'constraint', k.oid::pg_catalog.int8, k.conrelid::pg_catalog.int8, '', k.conname::pg_catalog.text, ''
   FROM gone g JOIN pg_catalog.pg_constraint k ON k.oid = g.objid
-  WHERE g.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+  WHERE g.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.contype <> 'n'
 UNION SELECT 'trigger', t.oid::pg_catalog.int8, t.tgrelid::pg_catalog.int8, '', t.tgname::pg_catalog.text, ''
   FROM gone g JOIN pg_catalog.pg_trigger t ON t.oid = g.objid AND NOT t.tgisinternal
   WHERE g.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
@@ -248,14 +248,15 @@ impl Dependents {
     }
 }
 
-/// Everything of the database's own that a schema change could take away or bring, but for what belongs to sessions.
+/// Everything of the database's own that a schema change could take away or bring, but for what belongs to sessions, and
+/// for NOT NULL, which is a part of its column (and since PostgreSQL 18 a constraint as well).
 const OBJECTS: &str = "
 SELECT 'relation', c.oid::pg_catalog.int8, n.nspname || '.' || c.relname
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.oid >= 16384 AND c.relkind IN ('r','p','v','m','f','S','i','I') AND c.relpersistence <> 't'
     AND n.nspname <> 'pg_toast'
 UNION ALL SELECT 'constraint', oid::pg_catalog.int8, conrelid::pg_catalog.text || '.' || conname
-  FROM pg_catalog.pg_constraint WHERE oid >= 16384 AND conrelid <> 0
+  FROM pg_catalog.pg_constraint WHERE oid >= 16384 AND conrelid <> 0 AND contype <> 'n'
 UNION ALL SELECT 'policy', oid::pg_catalog.int8, polrelid::pg_catalog.text || '.' || polname FROM pg_catalog.pg_policy
 UNION ALL SELECT 'trigger', oid::pg_catalog.int8, tgrelid::pg_catalog.text || '.' || tgname
   FROM pg_catalog.pg_trigger WHERE NOT tgisinternal

@@ -277,6 +277,8 @@ dangerous: SELECT pg_hba_file_rules()
 dangerous: SELECT pg_show_all_settings()
 dangerous: SELECT set_config('role', 'postgres', true)
 dangerous: SELECT current_setting('data_directory')
+dangerous: SELECT system_user
+dangerous: SELECT pg_catalog.system_user()
 dangerous: SELECT nextval('s')
 dangerous: SELECT setval('s', 1)
 dangerous: SELECT currval('s')

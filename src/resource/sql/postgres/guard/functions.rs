@@ -26,7 +26,7 @@ const HARMLESS: [&str; 4] = ["clock_timestamp", "gen_random_uuid", "random", "ti
 
 /// Stable or immutable ones, and volatile ones for the record, that read tables, files, settings, the
 /// catalogue, statistics or other sessions, that take locks or time, or that make a statement of a text.
-const DENIED: [&str; 48] = [
+const DENIED: [&str; 49] = [
     "col_description",
     "currtid2",
     "current_query",
@@ -65,6 +65,7 @@ const DENIED: [&str; 48] = [
     "setval",
     "shobj_description",
     "suppress_redundant_updates_trigger",
+    "system_user",
     "table_to_xml",
     "table_to_xml_and_xmlschema",
     "table_to_xmlschema",
