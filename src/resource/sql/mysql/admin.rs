@@ -9,7 +9,7 @@ use sqlx::mysql::MySqlConnection;
 use super::catalog::Relation;
 use super::link::{literal, quoted};
 use super::ours::{self, There, account, legible};
-use super::probe::{self, GROUND, LEDGER, NOW, PLAN};
+use super::probe::{self, GROUND, KINDS, MADE, MAKER, MARK, NOW, PLAN, RESERVED};
 use super::tables::{self, text};
 use super::tokens::{self, DEFINER};
 use super::{Database, Spec, masks, reach, refusals};
@@ -107,7 +107,7 @@ async fn views(conn: &mut MySqlConnection, spec: &Spec) -> Result<Views, Refusal
         ));
     }
     let mut relations = tables::read(conn, &spec.database()).await?;
-    let reserved = |name: &&String| [PLAN, NOW, GROUND, LEDGER].contains(&name.to_lowercase().as_str());
+    let reserved = |name: &&String| RESERVED.contains(&name.to_lowercase().as_str());
     if let Some(name) = relations.keys().find(reserved) {
         return Err(unmakeable(format!(
             "the database has a table {name}, a name that Tollgate needs"
@@ -158,8 +158,10 @@ fn statements(
         let made = tokens::statements(spec, there.function.as_ref()).map_err(unmakeable)?;
         all.extend(made.into_iter().map(plain));
     }
+    let (wanted, mut stays) = (looked(spec), vec![GROUND]);
+    stays.extend(wanted.iter().map(|(name, _)| *name));
     for name in &there.views {
-        if !relations.contains_key(name) && ![NOW, GROUND].contains(&name.as_str()) {
+        if !relations.contains_key(name) && !stays.contains(&name.as_str()) {
             let drop = format!("DROP VIEW IF EXISTS {place}.{}", quoted(name));
             all.push((drop, vec![name.clone()]));
         }
@@ -177,7 +179,12 @@ fn statements(
         all.push((view(spec, relation), names.clone()));
         all.push((planned(spec, relation)?, names));
     }
-    all.push(plain(now(spec)));
+    all.extend(wanted.into_iter().map(|(name, shows)| {
+        plain(format!(
+            "CREATE OR REPLACE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {} AS\n  {shows}",
+            probe::ours(spec, name)
+        ))
+    }));
     for account in accounts {
         let views = pattern(&spec.views);
         all.push(plain(format!(
@@ -279,21 +286,27 @@ fn planned(spec: &Spec, relation: &Relation) -> Result<String, Refusal> {
     ))
 }
 
-/// What columns there are, and how views are made, as the account of the masking views sees them.
-fn now(spec: &Spec) -> String {
+/// The views that calls look at: what columns there are, how views are made, and what makes tokens, as the account of the
+/// masking views sees it. Each is of one kind of thing: what is put together (UNION) the server writes down first, whatever
+/// is asked of it.
+fn looked(spec: &Spec) -> Vec<(&'static str, String)> {
     let database = literal(&spec.database());
-    format!(
-        "CREATE OR REPLACE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {}.{NOW} AS\n  \
-         SELECT TABLE_NAME AS table_name, ORDINAL_POSITION AS at, COLUMN_NAME AS column_name, COLUMN_TYPE AS column_type,\n    \
+    let columns = format!(
+        "SELECT TABLE_NAME AS table_name, ORDINAL_POSITION AS at, COLUMN_NAME AS column_name, COLUMN_TYPE AS column_type,\n    \
          CONCAT_WS('/', IS_NULLABLE, COLUMN_KEY, EXTRA) AS extra\n  \
-         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}\n  \
-         UNION ALL SELECT TABLE_NAME, 0, '', {}, ''\n  \
-         FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {database}{}",
-        quoted(&spec.views),
-        reach::DIGEST,
-        match tokens::wanted(spec) {
-            true => tokens::seen(spec),
-            false => String::new(),
-        }
-    )
+         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}"
+    );
+    let views = format!(
+        "SELECT TABLE_NAME AS table_name, {} AS digest\n  FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {database}",
+        reach::DIGEST
+    );
+    let kinds = format!(
+        "SELECT TABLE_NAME AS table_name, TABLE_TYPE AS kind\n  FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database}"
+    );
+    let mut all = vec![(NOW, columns), (MADE, views), (KINDS, kinds)];
+    if tokens::wanted(spec) {
+        all.push((MAKER, tokens::maker(spec)));
+        all.push((MARK, tokens::mark(spec)));
+    }
+    all
 }
