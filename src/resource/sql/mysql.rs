@@ -31,6 +31,7 @@ mod role;
 mod sampling;
 mod schema;
 mod standing;
+mod still;
 mod tables;
 mod tokens;
 mod unmade;
@@ -215,7 +216,7 @@ impl Database {
         }
         let _ = approved; // for what its keys are: the last look compares
         let expected = Expected::of(facts)?;
-        let limits = permit.limits();
+        let (limits, asked_people) = (permit.limits(), permit.is_approved());
         let work = async {
             let loaded = match self.known_as(&expected) {
                 Some(known) => known, // is it still so? that is asked when the statement has run
@@ -225,7 +226,8 @@ impl Database {
             expected.matches_version(&loaded.catalog.version)?;
             match &invocation.request {
                 Request::SqlQuery(request) => {
-                    let known = (&*loaded, &expected);
+                    // While people were asked, anything may have changed.
+                    let known = (&*loaded, &expected, asked_people);
                     self.query(invocation, request, known, limits).boxed().await
                 }
                 Request::SqlSchema(wanted) => {
@@ -264,7 +266,7 @@ impl Database {
         &self,
         invocation: &Invocation,
         request: &SqlQuery,
-        (loaded, expected): (&Loaded, &Expected),
+        (loaded, expected, looked_long_ago): (&Loaded, &Expected, bool),
         limits: Limits,
     ) -> Result<RawOutput, Refusal> {
         let checked = checked(loaded, &*asked::with(request, "")?)?;
@@ -287,9 +289,15 @@ impl Database {
             query::run(&mut link, &order, &checked).await
         };
         let read = read.await;
+        let reuse = !loaded.catalog.calls(&checked.relations);
+        let question = still::question(loaded, &checked, &self.spec, link.version());
+        let plain = reuse && !link.busy && !looked_long_ago && request.lookup.is_none();
+        if let (true, Some(question), Ok(_)) = (plain, question, &read) {
+            return self.still_the_same(link, loaded, &question, read?).await;
+        }
         let read = self.of_one_catalog(loaded, read).await;
-        match read.is_ok() && !loaded.catalog.calls(&checked.relations) {
-            true => link.rest().await,
+        match read.is_ok() && reuse {
+            true => drop(link.rest("").await),
             false => link.give_back().await,
         }
         read

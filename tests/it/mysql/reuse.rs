@@ -1,6 +1,8 @@
 //! Connections are used again, and nothing of one call is on one that another has; looks at the catalogue are shared.
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tollgate::call::Request;
 
 use super::{Stand, code, query};
 
@@ -210,5 +212,91 @@ async fn what_is_made_otherwise_is_seen_by_the_next_call() {
         assert!(!answer.to_string().contains("one@"), "{answer}");
         stand.sql("DROP VIEW shop_tollgate.customers");
         stand.make_views().await;
+    }
+}
+
+/// The whole catalogue is looked at when a call comes; once it is known what a statement's part of it looks like from its
+/// transaction, that alone is asked when the statement has run.
+#[tokio::test]
+async fn what_a_statement_used_is_asked_where_it_ran() {
+    let stand = Stand::new("").await;
+    let never = CancellationToken::new();
+    let statement = "SELECT id, city, email FROM customers WHERE id = 1";
+    let asked = |what: &str| stand.server.log().matches(what).count();
+    let (all, part) = ("SHOW GRANTS;", "WHERE table_name = 'customers'");
+    for (change, undo) in [
+        (
+            "ALTER TABLE customers CHANGE city away varchar(50), CHANGE email city varchar(100), CHANGE away email varchar(50)",
+            "ALTER TABLE customers CHANGE email away varchar(50), CHANGE city email varchar(100), CHANGE away city varchar(50)",
+        ),
+        (
+            "CREATE OR REPLACE VIEW shop_tollgate.customers AS SELECT * FROM shop.customers",
+            "DROP VIEW shop_tollgate.customers",
+        ),
+        (
+            "RENAME TABLE customers TO former; CREATE TABLE customers AS SELECT id, email AS name, name AS email, email AS city, \
+             born FROM former",
+            "DROP TABLE customers; RENAME TABLE former TO customers",
+        ),
+    ] {
+        let shown = stand.rows(statement).await;
+        assert_eq!(shown, json!([[1, "Oslo", "***"]]));
+        let before = (asked(all), asked(part));
+        assert_eq!(stand.rows(statement).await, shown);
+        assert_eq!(
+            (asked(all), asked(part)),
+            (before.0 + 1, before.1 + 1),
+            "{change}"
+        );
+        let changed = || {
+            stand.sql(change);
+        };
+        let request = Request::SqlQuery(query(statement));
+        let answer = stand.call_with(&["analyst"], request, &never, changed).await;
+        assert_eq!(code(&answer), "target_failed", "{change}: {answer}");
+        assert_eq!(answer["refusal"]["retry"], json!(true), "{answer}");
+        assert!(!answer.to_string().contains("one@"), "{change}: {answer}");
+        stand.sql(undo);
+        stand.make_views().await;
+    }
+}
+
+/// What its digest does not tell of a view is told by its text: one call is refused, and the next one looks at all of it.
+#[tokio::test]
+async fn a_part_that_looks_otherwise_is_learned_anew() {
+    let stand = Stand::new("").await;
+    let statement = "SELECT id FROM orders WHERE id = 10";
+    for _ in 0..2 {
+        assert_eq!(stand.rows(statement).await, json!([[10]]));
+    }
+    let made = stand.sql("SHOW CREATE VIEW shop_tollgate.orders");
+    let made = made.split('\t').nth(1).unwrap();
+    let other = made.replacen(
+        "CREATE ALGORITHM=MERGE",
+        "CREATE OR REPLACE ALGORITHM=UNDEFINED",
+        1,
+    );
+    assert_ne!(other, made);
+    stand.sql(&other);
+    let answer = stand.query(statement).await;
+    assert_eq!(answer["refusal"]["retry"], json!(true), "{answer}");
+    for _ in 0..2 {
+        assert_eq!(stand.rows(statement).await, json!([[10]]));
+    }
+}
+
+/// Connections that had signed in before stay, so the server is asked.
+#[tokio::test]
+async fn a_locked_account_is_noticed_at_once() {
+    let stand = Stand::new("").await;
+    for _ in 0..3 {
+        assert_eq!(
+            stand.rows("SELECT id FROM orders WHERE id = 10").await,
+            json!([[10]])
+        );
+        stand.sql("ALTER USER reader ACCOUNT LOCK");
+        let said = stand.closed().await;
+        assert!(said.contains("the account is locked"), "{said}");
+        stand.sql("ALTER USER reader ACCOUNT UNLOCK");
     }
 }

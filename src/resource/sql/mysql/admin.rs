@@ -9,7 +9,7 @@ use sqlx::mysql::MySqlConnection;
 use super::catalog::Relation;
 use super::link::{literal, quoted};
 use super::ours::{self, There, account, legible};
-use super::probe::{self, CATALOGUE, GROUND, LEDGER, NOW, PLAN};
+use super::probe::{self, CATALOGUE, GROUND, KINDS, MADE, MAKER, MARK, NOW, PLAN, RESERVED};
 use super::tables::{self, text};
 use super::tokens::{self, DEFINER};
 use super::{Database, Spec, masks, reach, refusals};
@@ -107,7 +107,7 @@ async fn views(conn: &mut MySqlConnection, spec: &Spec) -> Result<Views, Refusal
         ));
     }
     let mut relations = tables::read(conn, &spec.database()).await?;
-    let reserved = |name: &&String| [PLAN, NOW, GROUND, LEDGER].contains(&name.to_lowercase().as_str());
+    let reserved = |name: &&String| RESERVED.contains(&name.to_lowercase().as_str());
     if let Some(name) = relations.keys().find(reserved) {
         return Err(unmakeable(format!(
             "the database has a table {name}, a name that Tollgate needs"
@@ -158,8 +158,14 @@ fn statements(
         let made = tokens::statements(spec, there.function.as_ref()).map_err(unmakeable)?;
         all.extend(made.into_iter().map(plain));
     }
+    let wanted = looked(spec);
+    let mut stays: Vec<&str> = wanted.iter().map(|one| one.name).collect();
+    stays.push(GROUND);
+    if tokens::wanted(spec) {
+        stays.push(MARK);
+    }
     for name in &there.views {
-        if !relations.contains_key(name) && ![NOW, GROUND].contains(&name.as_str()) {
+        if !relations.contains_key(name) && !stays.contains(&name.as_str()) {
             let drop = format!("DROP VIEW IF EXISTS {place}.{}", quoted(name));
             all.push((drop, vec![name.clone()]));
         }
@@ -177,7 +183,7 @@ fn statements(
         all.push((view(spec, relation), names.clone()));
         all.push((planned(spec, relation)?, names));
     }
-    all.extend(now(spec, there.mysql).into_iter().map(plain));
+    all.extend(shown(spec, &wanted, there.mysql).into_iter().map(plain));
     for account in accounts {
         let views = pattern(&spec.views);
         all.push(plain(format!(
@@ -279,39 +285,110 @@ fn planned(spec: &Spec, relation: &Relation) -> Result<String, Refusal> {
     ))
 }
 
-/// What columns there are, and how views are made, as the account of the masking views sees them.
-fn now(spec: &Spec, mysql: bool) -> Vec<String> {
+/// A view that calls look at.
+struct Looked {
+    name: &'static str,
+    /// Its columns and their types.
+    columns: &'static [(&'static str, &'static str)],
+    /// What it shows of the server's own descriptions.
+    shows: String,
+}
+
+/// The views that calls look at: what columns there are, how views are made, and what makes tokens, as the account of the
+/// masking views sees it. Each is of one kind of thing: what is put together (UNION) the server writes down first, whatever
+/// is asked of it.
+fn looked(spec: &Spec) -> Vec<Looked> {
+    const TABLE: (&str, &str) = ("table_name", "VARCHAR(64)");
     let database = literal(&spec.database());
-    let seen = format!(
+    let columns = format!(
         "SELECT TABLE_NAME AS table_name, ORDINAL_POSITION AS at, COLUMN_NAME AS column_name, COLUMN_TYPE AS column_type,\n    \
          CONCAT_WS('/', IS_NULLABLE, COLUMN_KEY, EXTRA) AS extra\n  \
-         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}\n  \
-         UNION ALL SELECT TABLE_NAME, 0, '', {}, ''\n  \
-         FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {database}{}",
-        reach::DIGEST,
-        match tokens::wanted(spec) {
-            true => tokens::seen(spec),
-            false => String::new(),
-        }
+         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {database}"
     );
-    let place = quoted(&spec.views);
-    let view =
-        format!("CREATE OR REPLACE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {place}.{NOW} AS\n  ");
-    if !mysql {
-        return vec![view + &seen];
+    let views = format!(
+        "SELECT TABLE_NAME AS table_name, {} AS digest\n  FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {database}",
+        reach::DIGEST
+    );
+    let kinds = format!(
+        "SELECT TABLE_NAME AS table_name, TABLE_TYPE AS kind\n  FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database}"
+    );
+    let of = |name, columns, shows| Looked { name, columns, shows };
+    let mut all = vec![
+        of(
+            NOW,
+            &[
+                TABLE,
+                ("at", "BIGINT"),
+                ("column_name", "VARCHAR(64)"),
+                ("column_type", "LONGTEXT"),
+                ("extra", "VARCHAR(1000)"),
+            ],
+            columns,
+        ),
+        of(MADE, &[TABLE, ("digest", "LONGTEXT")], views),
+        of(KINDS, &[TABLE, ("kind", "VARCHAR(64)")], kinds),
+    ];
+    if tokens::wanted(spec) {
+        all.push(of(MAKER, &[("made", "LONGTEXT")], tokens::maker(spec)));
     }
-    let function = format!("{place}.{CATALOGUE}");
+    all
+}
+
+/// What makes these views: on MySQL from what one function gives, which is asked for each by its name.
+fn shown(spec: &Spec, looked: &[Looked], mysql: bool) -> Vec<String> {
+    let view = |name: &str, shows: &str| {
+        let place = probe::ours(spec, name);
+        format!("CREATE OR REPLACE DEFINER = {DEFINER} SQL SECURITY DEFINER VIEW {place} AS\n  {shows}")
+    };
+    let function = probe::ours(spec, CATALOGUE);
+    let mut all = match mysql {
+        true => catalogue(&function, looked),
+        false => Vec::new(),
+    };
+    all.extend(looked.iter().map(|one| match mysql {
+        true => view(one.name, &listed(&function, one)),
+        false => view(one.name, &one.shows),
+    }));
+    if tokens::wanted(spec) {
+        all.push(view(MARK, &tokens::mark(spec)));
+    }
+    all
+}
+
+/// The function: a list of rows of what is asked for.
+fn catalogue(function: &str, looked: &[Looked]) -> Vec<String> {
+    let each = looked.iter().map(|one| {
+        let names: Vec<&str> = one.columns.iter().map(|(name, _)| *name).collect();
+        format!(
+            "WHEN {} THEN (SELECT JSON_ARRAYAGG(JSON_ARRAY({})) FROM (\n  {}) AS seen)",
+            literal(one.name),
+            names.join(", "),
+            one.shows
+        )
+    });
+    let each: Vec<String> = each.collect();
     vec![
         format!("DROP FUNCTION IF EXISTS {function}"),
         format!(
-            "CREATE DEFINER = {DEFINER} FUNCTION {function}() RETURNS JSON\n  NOT DETERMINISTIC READS SQL DATA SQL SECURITY DEFINER\n  \
-             RETURN (SELECT JSON_ARRAYAGG(JSON_ARRAY(table_name, at, column_name, column_type, extra)) FROM (\n  {seen}) AS seen)"
+            "CREATE DEFINER = {DEFINER} FUNCTION {function}(what VARCHAR(64)) RETURNS JSON\n  \
+             NOT DETERMINISTIC READS SQL DATA SQL SECURITY DEFINER\n  RETURN CASE what {} END",
+            each.join("\n  ")
         ),
         format!("GRANT EXECUTE ON FUNCTION {function} TO {DEFINER}"),
-        format!(
-            "{view}SELECT table_name, at, column_name, column_type, extra FROM JSON_TABLE({function}(), '$[*]' COLUMNS (\n    \
-             table_name VARCHAR(64) PATH '$[0]', at BIGINT PATH '$[1]', column_name VARCHAR(64) PATH '$[2]',\n    \
-             column_type LONGTEXT PATH '$[3]', extra VARCHAR(1000) PATH '$[4]')) AS seen"
-        ),
     ]
+}
+
+/// What reads such a list as a table.
+fn listed(function: &str, one: &Looked) -> String {
+    let names: Vec<&str> = one.columns.iter().map(|(name, _)| *name).collect();
+    let columns = one.columns.iter().enumerate();
+    let columns: Vec<String> = columns
+        .map(|(at, (name, kind))| format!("{name} {kind} PATH '$[{at}]'"))
+        .collect();
+    format!(
+        "SELECT {} FROM JSON_TABLE({function}({}), '$[*]' COLUMNS (\n    {})) AS seen",
+        names.join(", "),
+        literal(one.name),
+        columns.join(", ")
+    )
 }

@@ -131,15 +131,16 @@ pub(super) fn check(
     done.unwrap_or_else(|| Err(broken("a statement was not read to its end")))
 }
 
-fn checked(tokens: &[Token], catalog: &Catalog, mode: Mode) -> Result<Checked, Refusal> {
-    let mut tree = grammar::parse(&text::skeleton(tokens)).map_err(|error| match error {
+fn checked(tokens: &[Token<'_>], catalog: &Catalog, mode: Mode) -> Result<Checked, Refusal> {
+    let skeleton = text::skeleton(tokens);
+    let mut tree = grammar::parse(&skeleton).map_err(|error| match error {
         ParserError::RecursionLimitExceeded => refused(
             "The statement is nested too deeply.",
             "Split it into several statements.",
         ),
         ParserError::TokenizerError(said) | ParserError::ParserError(said) => refusals::unreadable(&said),
     })?;
-    verify::nothing_lost(tokens, &tree)?;
+    verify::nothing_lost(&skeleton, &tree)?;
     let mut walk = Walk::new(catalog, mode, tokens);
     let change = match (&mut tree, mode) {
         (Statement::Query(query), Mode::Query) => {
@@ -149,8 +150,8 @@ fn checked(tokens: &[Token], catalog: &Catalog, mode: Mode) -> Result<Checked, R
         (_, Mode::Query) => return Err(refusals::not_a_select()),
         (tree, Mode::Change) => Some(walk.change(tree, tokens)?),
     };
-    let printed = verify::printed(&tree, &walk)?;
-    let sending = sent(tokens, &printed)?;
+    let print = tree.to_string();
+    let sending = sent(tokens, verify::printed(&print, &tree, &walk)?)?;
     let sql = text::written(&sending, |token| text::literal(&token.text));
     if sql.len() > text::MAX_SENT {
         return Err(refused(
@@ -159,7 +160,7 @@ fn checked(tokens: &[Token], catalog: &Catalog, mode: Mode) -> Result<Checked, R
         ));
     }
     // By the server's rules, what is sent is what was printed, with each string in its place.
-    if lexer::scan(&sql, &[]).ok() != Some(renumbered(&sent(tokens, &printed)?)) {
+    if lexer::scan(&sql, &[]).ok().as_ref() != Some(&sending) {
         return Err(broken("what would be sent is not what was printed"));
     }
     let order = tokens.iter().filter_map(|token| match token.kind {
@@ -179,34 +180,18 @@ fn checked(tokens: &[Token], catalog: &Catalog, mode: Mode) -> Result<Checked, R
 }
 
 /// The tokens of the print with each string as it was.
-fn sent(tokens: &[Token], printed: &[Token]) -> Result<Vec<Token>, Refusal> {
-    let is_text = |token: &&Token| token.kind == Kind::Text;
+fn sent<'t>(tokens: &[Token<'t>], printed: Vec<Token<'t>>) -> Result<Vec<Token<'t>>, Refusal> {
+    let is_text = |token: &&Token<'_>| token.kind == Kind::Text;
     let mut strings = tokens.iter().filter(is_text);
-    let mut sent = Vec::with_capacity(printed.len());
-    for token in printed {
-        sent.push(match token.kind {
-            Kind::Text => strings
-                .next()
-                .ok_or_else(|| broken("a string was added"))?
-                .clone(),
-            _ => token.clone(),
-        });
+    let mut sent = printed;
+    for token in sent.iter_mut().filter(|token| token.kind == Kind::Text) {
+        *token = strings
+            .next()
+            .ok_or_else(|| broken("a string was added"))?
+            .clone();
     }
     match strings.next() {
         None => Ok(sent),
         Some(_) => Err(broken("a string was lost")),
     }
-}
-
-/// Parameters numbered as they stand.
-fn renumbered(tokens: &[Token]) -> Vec<Token> {
-    let mut next = 0_usize;
-    let each = tokens.iter().cloned().map(|mut token| {
-        if let Kind::Parameter(number) = &mut token.kind {
-            *number = next;
-            next += 1;
-        }
-        token
-    });
-    each.collect()
 }

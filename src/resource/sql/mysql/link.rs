@@ -12,7 +12,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -251,19 +251,18 @@ impl Pool {
             }
         }
         if mariadb {
-            session.made = tokio::time::timeout(PATIENCE, self.like(&mut session))
-                .await
-                .ok()
-                .flatten();
+            let like = tokio::time::timeout(PATIENCE, self.like(&mut session, "")).await;
+            session.made = like.ok().flatten().and_then(|(_, like)| like);
         }
         Ok(session)
     }
 
-    /// Ends what was begun, and tells what the connection is like then: all that a statement could have left on it, and
-    /// what the next one's meaning and bounds rest on. None where it has more locks than its own, or cannot tell.
+    /// What is asked first, in what was begun. Then ends that, and tells what the connection is like: all that a statement
+    /// could have left on it, and what the next one's meaning and bounds rest on; none where it has more locks than its own.
+    /// All in one text. None where the server does not answer.
     ///
     /// Numbers by chance begin anew, so that nobody knows them from those of another call.
-    async fn like(&self, session: &mut Session) -> Option<String> {
+    async fn like(&self, session: &mut Session, first: &str) -> Option<(Vec<MySqlRow>, Option<String>)> {
         let lock = literal(session.lock.as_ref()?);
         let mut seeds = [0; 8];
         self.world.random(&mut seeds);
@@ -277,17 +276,19 @@ impl Pool {
             None => Default::default(),
         };
         let question = format!(
-            "ROLLBACK; {person}SET rand_seed1 = {one}, rand_seed2 = {other}; \
+            "{first}ROLLBACK; {person}SET rand_seed1 = {one}, rand_seed2 = {other}; \
              SELECT RELEASE_ALL_LOCKS(), GET_LOCK({lock}, 0), CONCAT_WS('/', {KEPT}, \
              (SELECT COUNT(*) FROM information_schema.USER_VARIABLES{beside}))"
         );
         let asked = sqlx::raw_sql(sqlx::AssertSqlSafe(question));
-        let row = asked.fetch_one(&mut session.conn).await.ok()?;
+        let mut rows = asked.fetch_all(&mut session.conn).await.ok()?;
+        let row = rows.pop()?;
         let number = |at: usize| row.try_get_unchecked::<i64, _>(at).ok();
-        match (number(0)?, number(1)?) {
+        let like = match (number(0)?, number(1)?) {
             (1, 1) => row.try_get_unchecked(2).ok(),
             _ => None,
-        }
+        };
+        Some((rows, like))
     }
 
     /// Puts a connection by for the next call, if the server gives one.
@@ -353,17 +354,33 @@ impl Link {
     }
 
     /// Gives back a connection on which a statement has read to its end that can have left nothing: if that is so, the
-    /// next call may have it. What the call had locked is free when this returns.
-    pub(super) async fn rest(mut self) {
+    /// next call may have it. What the call had locked is free when this returns. Gives what is asked `first`, within the
+    /// transaction; none where the server does not answer.
+    pub(super) async fn rest(mut self, first: &str) -> Option<Vec<MySqlRow>> {
         let fits = |session: &&mut Session| session.made.is_some() && session.uses < USES;
         let Some(session) = self.session.as_mut().filter(fits).filter(|_| !self.busy) else {
-            return self.give_back().await;
+            let rows = self.asked(first).await;
+            self.give_back().await;
+            return rows;
         };
-        let like = tokio::time::timeout(PATIENCE, self.pool.like(session)).await;
-        let same = like.is_ok_and(|like| like.is_some() && like == session.made);
+        let like = tokio::time::timeout(PATIENCE, self.pool.like(session, first)).await;
+        let (rows, like) = like.ok().flatten()?; // else dropped
+        let same = like.is_some() && like == session.made;
         if let Some(session) = self.session.take_if(|_| same) {
             self.pool.put_by(session);
         } // else dropped
+        Some(rows)
+    }
+
+    /// What our own questions give, in what was begun; none where they cannot be asked.
+    pub(super) async fn asked(&mut self, questions: &str) -> Option<Vec<MySqlRow>> {
+        let session = self.session.as_mut().filter(|_| !self.busy)?;
+        if questions.is_empty() {
+            return Some(Vec::new());
+        }
+        let asked = sqlx::raw_sql(sqlx::AssertSqlSafe(questions.to_owned()));
+        let asked = asked.fetch_all(&mut session.conn);
+        tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()
     }
 
     /// Whether nothing of what was done is left in the server.

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use super::catalog::{Catalog, Relation};
 use super::guard::Checked;
-use super::link::{Link, quoted};
-use super::probe::{self, NOW, PLAN, Texts};
+use super::link::Link;
+use super::probe::{self, MADE, MAKER, MARK, NOW, PLAN, Texts};
 use super::tables::{self, text};
 use super::{Spec, reach, refusals, role, tokens};
-use crate::call::Refusal;
+use crate::call::{Hash, Refusal};
 
 /// One version of a catalogue, and what belongs to it.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ pub(super) struct Loaded {
     pub(super) misfit: Option<String>,
     /// Checks that were made against it.
     pub(super) checked: Mutex<BTreeMap<Question, Arc<Checked>>>,
+    /// What it looks like in the words of [`probe::short`], where these tell it from every other.
+    pub(super) short: Option<Hash>,
+    /// What parts of it look like from a statement's transaction, by what asks for them.
+    pub(super) shapes: Mutex<BTreeMap<String, Hash>>,
 }
 
 /// A statement, and the names of its parameters.
@@ -72,6 +76,10 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<
             direct(spec, folded, seen)
         }
     };
+    let misfit = match probe::locked(link).await? {
+        true => Some("the account is locked".to_owned()),
+        false => misfit,
+    };
     let key = |name: String| if folded { name.to_lowercase() } else { name };
     let mut catalog = Catalog {
         closed: BTreeMap::new(),
@@ -90,6 +98,8 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<
         findings,
         misfit,
         checked: Mutex::default(),
+        short: None,
+        shapes: Mutex::default(),
     })
 }
 
@@ -105,20 +115,27 @@ fn direct(spec: &Spec, folded: bool, mut relations: BTreeMap<String, Relation>) 
 
 /// What the plan says, if it is what the configuration and the tables say now and the views are those it made.
 async fn planned(link: &mut Link, spec: &Spec, folded: bool) -> Result<Found, Refusal> {
-    let place = quoted(&spec.views);
-    let plan = format!("SELECT relation, plan, made FROM {place}.{}", quoted(PLAN));
-    let now = format!(
-        "SELECT table_name, column_name, column_type, IF(extra LIKE '% GENERATED%', 'made', '')
-         FROM {place}.{} ORDER BY table_name, at",
-        quoted(NOW)
-    );
-    let mut both = Vec::new();
-    for question in [plan, now] {
+    let mut questions = vec![
+        ("relation, plan, made", PLAN, ""),
+        // How a view is made comes before its columns, as where it has no name and no place.
+        ("table_name, '', digest, ''", MADE, ""),
+        (
+            "table_name, column_name, column_type, IF(extra LIKE '% GENERATED%', 'made', '')",
+            NOW,
+            " ORDER BY table_name, at",
+        ),
+    ];
+    if tokens::wanted(spec) {
+        questions.extend([("made", MAKER, ""), ("token", MARK, "")]);
+    }
+    let mut all = Vec::new();
+    for (what, of, order) in questions {
+        let question = format!("SELECT {what} FROM {}{order}", probe::ours(spec, of));
         match probe::texts(link.conn()?, question, &[]).await {
-            Ok(rows) => both.push(rows),
+            Ok(rows) => all.push(rows),
             Err(error) if refusals::is_missing(&error) => {
                 let problem = format!(
-                    "the masking views are not in the database {}; {}",
+                    "the masking views are not in the database {}, or an earlier version made them; {}",
                     spec.views,
                     remedy(spec)
                 );
@@ -127,16 +144,18 @@ async fn planned(link: &mut Link, spec: &Spec, folded: bool) -> Result<Found, Re
             Err(error) => return Err(refusals::away(&error)),
         }
     }
-    let (now, plan) = (both.pop().unwrap_or_default(), both.pop().unwrap_or_default());
-    // What has no table's name is told of the function that makes tokens.
-    let (ours, now): (Vec<Texts>, Vec<Texts>) = now.into_iter().partition(|row| text(row, 0).is_empty());
+    let mut all = all.into_iter();
+    let mut next = || all.next().unwrap_or_default();
+    let (plan, mut now) = (next(), next());
+    now.extend(next());
+    let (maker, mark) = (next(), next());
     let question = "SELECT TABLE_NAME, SHA2(CONCAT_WS('\n', VIEW_DEFINITION, SECURITY_TYPE, DEFINER), 256)
         FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ?";
     let views = probe::texts(link.conn()?, question.to_owned(), &[&spec.views]).await;
     let views = views.map_err(|error| refusals::away(&error))?;
     let views: BTreeMap<String, String> = views.iter().map(|row| (text(row, 0), text(row, 1))).collect();
     let found = compare(spec, folded, &plan, &now, &views)
-        .and_then(|found| tokens::installed(spec, &ours).map(|()| found));
+        .and_then(|found| tokens::installed(spec, &maker, &mark).map(|()| found));
     Ok(match found {
         Ok(relations) => (relations, None),
         Err(problem) => (BTreeMap::new(), Some(format!("{problem}; {}", remedy(spec)))),
@@ -233,6 +252,8 @@ pub(super) mod tests {
             findings: Vec::new(),
             misfit: None,
             checked: Mutex::default(),
+            short: None,
+            shapes: Mutex::default(),
         })
     }
 }

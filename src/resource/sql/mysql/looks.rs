@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use futures::FutureExt;
 
+use super::link::Link;
 use super::loader::{self, Loaded};
 use super::{Database, probe};
 use crate::call::Refusal;
@@ -55,22 +56,30 @@ impl Database {
     /// On a connection of its own, outside of every transaction: what a snapshot holds is not what is there now.
     async fn look_now(&self) -> Result<Arc<Loaded>, Refusal> {
         let mut link = self.pool.beside().await?;
-        let version = match probe::version(&mut link, &self.spec).await {
-            Ok(version) => version,
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let other = match self.other(&mut link, known.as_deref()).await {
+            Ok(other) => other,
             // The server may have been away since the connection was put by.
             Err(_) => {
                 drop(link);
                 link = self.pool.anew().await?;
-                probe::version(&mut link, &self.spec).await?
+                self.other(&mut link, known.as_deref()).await?
             }
         };
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = known.filter(|known| known.catalog.version == version) {
-            link.keep();
-            return Ok(known);
+        let version = match (other, known) {
+            (None, Some(known)) => {
+                link.keep();
+                return Ok(known);
+            }
+            (Some(version), _) => version,
+            (None, None) => return Err(Refusal::internal("mysql: what is not known cannot be the same")),
+        };
+        let mut loaded = loader::load(&mut link, &self.spec, &version).await?;
+        if loaded.misfit.is_none() {
+            loaded.short = probe::short(&mut link, &self.spec, &loaded.catalog).await?;
         }
-        let loaded = Arc::new(loader::load(&mut link, &self.spec, &version).await?);
+        let loaded = Arc::new(loaded);
         if probe::version(&mut link, &self.spec).await? != version {
             return Err(schema_changed()); // half of it may be of the time before
         }
@@ -80,6 +89,20 @@ impl Database {
         }
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&loaded));
         Ok(loaded)
+    }
+
+    /// The version of what is there, if it is not what is known. What was not told from every other by less dear words is
+    /// told by all of them; what looks otherwise in the former is read anew, so that these are those of now.
+    async fn other(&self, link: &mut Link, known: Option<&Loaded>) -> Result<Option<String>, Refusal> {
+        let short = known.and_then(|known| Some((known, known.short?)));
+        if let Some((known, short)) = short
+            && probe::short(link, &self.spec, &known.catalog).await? == Some(short)
+        {
+            return Ok(None);
+        }
+        let version = probe::version(link, &self.spec).await?;
+        let same = known.is_some_and(|known| known.short.is_none() && known.catalog.version == version);
+        Ok((!same).then_some(version))
     }
 }
 

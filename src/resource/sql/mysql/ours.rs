@@ -7,7 +7,7 @@ use sqlx::mysql::MySqlConnection;
 
 use super::catalog::Relation;
 use super::link::{is_mariadb, literal, numbers, quoted};
-use super::probe::{self, CATALOGUE, GROUND, LEDGER, NOW, PLAN, text};
+use super::probe::{self, CATALOGUE, LEDGER, PLAN, RESERVED, text};
 use super::tokens::{self, DEFINER, FUNCTION, OWNER};
 use super::{Spec, refusals};
 use crate::call::Refusal;
@@ -55,7 +55,7 @@ pub(super) async fn there(
             // Somebody may have put another in the place of one that the plan has.
             _ => is_view && (owner == OWNER || planned.contains(&name)),
         };
-        let reserved = [PLAN, NOW, GROUND, LEDGER].contains(&name.as_str());
+        let reserved = RESERVED.contains(&name.as_str());
         if !ours && (reserved || relations.contains_key(&name)) {
             return Ok(Err(format!(
                 "{}.{name} is there and is somebody else's: drop it, or name another database in views",

@@ -5,21 +5,35 @@ use futures::TryStreamExt;
 use sqlx::mysql::{MySql, MySqlConnection, MySqlRow};
 use sqlx::{Decode, Row};
 
-use super::link::{Link, literal, quoted};
-use super::{Spec, refusals};
+use super::catalog::Catalog;
+use super::link::{Link, is_mariadb, literal, quoted};
+use super::{Spec, refusals, tokens};
 use crate::call::{Hash, Refusal};
 
 /// The table of the plan that the masking views were made by, in their database.
 pub(super) const PLAN: &str = "tollgate_plan";
 /// The view there that shows, with the rights of its definer, what columns the tables have now.
 pub(super) const NOW: &str = "tollgate_now";
-/// On MySQL the function there that this view has it from: what a view reads of the server's own descriptions is there
+/// The view there of how the database's own views are made now. One of its own, as each of these is, so that the server
+/// merges them into what asks: what is put together it would first write down.
+pub(super) const MADE: &str = "tollgate_made";
+/// The view there of what is a table and what is a view: cheaper to ask than how views are made, where there are none.
+pub(super) const KINDS: &str = "tollgate_kinds";
+/// The view there of the function that makes tokens, and that of a token, which tells one key from another.
+pub(super) const MAKER: &str = "tollgate_maker";
+pub(super) const MARK: &str = "tollgate_mark";
+/// On MySQL the function there that such views have it from: what a view reads of the server's own descriptions is there
 /// what whoever asks may see, what a function reads is what its owner may.
 pub(super) const CATALOGUE: &str = "tollgate_catalogue";
 /// The view there of what is around tables, for changes.
 pub(super) const GROUND: &str = "tollgate_ground";
 /// The table there in which a change leaves a note until it is known to be final.
 pub(super) const LEDGER: &str = "tollgate_ledger";
+/// Names that no table may have.
+pub(super) const RESERVED: [&str; 8] = [PLAN, NOW, MADE, KINDS, MAKER, MARK, GROUND, LEDGER];
+
+/// Up to so many masking views are asked for one by one; of more, the server's own table of views costs less.
+const ONE_BY_ONE: usize = 8;
 
 /// Parts of the catalogue that a check rests on: what of which rows, where. Each is a question of its own about one
 /// database: asked about two, or as one with others, the server looks through all there are, or puts what it finds on disk
@@ -31,8 +45,14 @@ const COLUMNS: &str = "CONCAT_WS('/', TABLE_NAME, ORDINAL_POSITION, COLUMN_NAME,
 const VIEWS: &str = "CONCAT_WS('/', TABLE_NAME, VIEW_DEFINITION, SECURITY_TYPE, DEFINER) AS one \
     FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ";
 
+/// How the account may sign in, and whether it is locked: MariaDB tells everybody of themselves.
+const ACCOUNT: &str = "SHOW CREATE USER";
+
 /// What the account may do.
 const GRANTS: &str = "SHOW GRANTS";
+
+/// A column of a table, as the account of the masking views sees it now.
+pub(super) const COLUMN: &str = "CONCAT_WS('/', table_name, at, column_name, column_type, extra) AS one";
 
 /// The databases that the account may see: those on which it has any right, whoever that was given to.
 const DATABASES: &str = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME";
@@ -104,30 +124,59 @@ pub(super) async fn tell(link: &mut Link, spec: &Spec, user: &str) -> Result<(),
 /// # Errors
 /// What [`refusals::away`] makes of it.
 pub(super) async fn version(link: &mut Link, spec: &Spec) -> Result<String, Refusal> {
-    let (database, views) = (literal(&spec.database()), literal(&spec.views));
-    let mut parts = vec![format!("{TABLES}{database}"), format!("{COLUMNS}{database}")];
-    match spec.behind_views() {
-        // What columns a masking view has follows from how it is made and from what its table is now.
-        true => {
-            let whole = |name| format!("{}.{}", quoted(&spec.views), quoted(name));
-            parts.push(format!("{TABLES}{views}"));
-            parts.push(format!("{VIEWS}{views}"));
-            let plan = whole(PLAN);
-            parts.push(format!("CONCAT_WS('/', relation, plan, made) AS one FROM {plan}"));
-            let now = "CONCAT_WS('/', table_name, at, column_name, column_type, extra) AS one";
-            parts.push(format!("{now} FROM {}", whole(NOW)));
-        }
-        false => parts.push(format!("{VIEWS}{database}")),
+    let questions = parts(spec).iter().map(|part| digest(part)).collect();
+    let seen = asked(link, spec, questions).await?;
+    Ok(Hash::of(format!("{seen:?}\n{}", spec.laid_over()).as_bytes()).hex())
+}
+
+/// A digest of the same things in less dear words, which says only whether they are still those of a catalogue that is known:
+/// its masking views are asked for by name; and where it has no views of the database's own, that there are none. None where
+/// there are no such words.
+///
+/// # Errors
+/// What [`refusals::away`] makes of it.
+pub(super) async fn short(link: &mut Link, spec: &Spec, known: &Catalog) -> Result<Option<Hash>, Refusal> {
+    if !spec.behind_views() || !is_mariadb(link.version()) {
+        return Ok(None);
     }
-    let parts: Vec<String> = parts.iter().map(|part| digest(part)).collect();
-    let question = format!("{GRANTS}; {DATABASES}; {}", parts.join("; "));
+    let mut questions = Vec::new();
+    let mut parts = parts(spec);
+    let relations = || known.relations.values();
+    if relations().all(|relation| !relation.view) {
+        parts.retain(|part| !part.ends_with(&ours(spec, MADE)));
+        let views = ours(spec, KINDS);
+        questions.push(format!(
+            "SELECT table_name FROM {views} WHERE kind <> 'BASE TABLE'"
+        ));
+    }
+    if known.relations.len() <= ONE_BY_ONE {
+        parts.retain(|part| !part.starts_with(VIEWS));
+        let shown = relations().map(|relation| format!("SHOW CREATE VIEW {}", ours(spec, &relation.name)));
+        questions.extend(shown);
+    }
+    questions.extend(parts.iter().map(|part| digest(part)));
+    let seen = asked(link, spec, questions).await?;
+    Ok(Some(Hash::of(format!("{seen:?}").as_bytes())))
+}
+
+/// What these questions give, after those about the account's rights, and before the others that are of no database.
+async fn asked(link: &mut Link, spec: &Spec, of_databases: Vec<String>) -> Result<Vec<Texts>, Refusal> {
+    let mut questions = vec![GRANTS.to_owned(), DATABASES.to_owned()];
+    questions.extend(of_databases);
+    if spec.behind_views() && tokens::wanted(spec) {
+        questions.push(format!("SELECT token FROM {}", ours(spec, MARK)));
+    }
+    if is_mariadb(link.version()) {
+        questions.push(ACCOUNT.to_owned());
+    }
+    let question = questions.join("; ");
     let mut all: Vec<Texts> = Vec::new();
     let mut rows = sqlx::raw_sql(sqlx::AssertSqlSafe(question)).fetch(link.conn()?);
     loop {
         match rows.try_next().await {
             Ok(Some(found)) => all.push(row(&found).map_err(|error| refusals::away(&error))?),
             Ok(None) => break,
-            // The last of them, about views that nobody has made yet.
+            // Of those about views, which nobody has made yet: what stands before them is seen.
             Err(error) if spec.behind_views() && refusals::is_missing(&error) => {
                 all.push(vec![None]);
                 break;
@@ -135,8 +184,39 @@ pub(super) async fn version(link: &mut Link, spec: &Spec) -> Result<String, Refu
             Err(error) => return Err(refusals::away(&error)),
         }
     }
-    drop(rows);
-    Ok(Hash::of(format!("{all:?}\n{}", spec.laid_over()).as_bytes()).hex())
+    Ok(all)
+}
+
+/// Of what there has to be a digest. Behind views the account sees no table, so that their names are enough; what columns
+/// a masking view has follows from how it is made and from what its table is now.
+fn parts(spec: &Spec) -> Vec<String> {
+    let (database, views) = (literal(&spec.database()), literal(&spec.views));
+    let tables = format!("{TABLES}{database}");
+    match spec.behind_views() {
+        true => vec![
+            tables,
+            format!("{VIEWS}{views}"),
+            format!(
+                "CONCAT_WS('/', relation, plan, made) AS one FROM {}",
+                ours(spec, PLAN)
+            ),
+            format!("{COLUMN} FROM {}", ours(spec, NOW)),
+            format!(
+                "CONCAT_WS('/', table_name, digest) AS one FROM {}",
+                ours(spec, MADE)
+            ),
+        ],
+        false => vec![
+            tables,
+            format!("{COLUMNS}{database}"),
+            format!("{VIEWS}{database}"),
+        ],
+    }
+}
+
+/// The full name of what is ours in the database of the views.
+pub(super) fn ours(spec: &Spec, name: &str) -> String {
+    format!("{}.{}", quoted(&spec.views), quoted(name))
 }
 
 /// How many rows of a part there are, and a sum of what they are. MySQL has no MD5 of its own any more (9.6).
@@ -148,6 +228,20 @@ fn digest(part: &str) -> String {
         half("LEFT"),
         half("RIGHT")
     )
+}
+
+/// Whether the server says that the account is locked, so that nobody may sign in with it: what has signed in before stays
+/// for as long as it likes. Of MySQL, where connections are not used again, it is not asked.
+///
+/// # Errors
+/// What [`refusals::away`] makes of it.
+pub(super) async fn locked(link: &mut Link) -> Result<bool, Refusal> {
+    if !is_mariadb(link.version()) {
+        return Ok(false);
+    }
+    let found = texts(link.conn()?, ACCOUNT.to_owned(), &[]).await;
+    let found = found.map_err(|error| refusals::away(&error))?;
+    Ok(found.iter().any(|row| text(row, 0).contains(" ACCOUNT LOCK")))
 }
 
 /// What the account may do, in the server's own words: also by what is granted to everybody (`PUBLIC`), which the

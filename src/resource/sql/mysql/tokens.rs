@@ -194,39 +194,38 @@ pub(super) fn is_ours(spec: &Spec, object: &str) -> bool {
     wanted(spec) && object.strip_prefix("FUNCTION ") == Some(&function(&spec.views))
 }
 
-/// A row of the view of what there is now, which has every column of the tables, for the function: its body, and the
-/// token of nothing of no class, which another key makes another.
-pub(super) fn seen(spec: &Spec) -> String {
+/// What shows the function, whoever may not see how it is made.
+pub(super) fn maker(spec: &Spec) -> String {
     format!(
-        "\n  UNION ALL SELECT '', 0, ROUTINE_NAME, CONCAT_WS('/', ROUTINE_DEFINITION, SECURITY_TYPE, DEFINER), 'function'\n    \
-         FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {} AND ROUTINE_NAME = {}\n  \
-         UNION ALL SELECT '', 1, 'token', {}('', ''), 'token'",
+        "SELECT CONCAT_WS('/', ROUTINE_DEFINITION, SECURITY_TYPE, DEFINER) AS made\n  \
+         FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {} AND ROUTINE_NAME = {}",
         literal(&spec.views),
-        literal(FUNCTION),
-        function(&spec.views)
+        literal(FUNCTION)
     )
 }
 
-/// What is wrong with the function or its key, by what [`seen`] gave.
+/// What shows the token of nothing of no class, which another key makes another, and almost any other function.
+pub(super) fn mark(spec: &Spec) -> String {
+    format!("SELECT {}('', '') AS token", function(&spec.views))
+}
+
+/// What is wrong with the function or its key, by what [`maker`] and [`mark`] gave.
 ///
 /// # Errors
 /// In words for the operator.
-pub(super) fn installed(spec: &Spec, now: &[Texts]) -> Result<(), String> {
+pub(super) fn installed(spec: &Spec, maker: &[Texts], mark: &[Texts]) -> Result<(), String> {
     if !wanted(spec) {
         return Ok(());
     }
-    let found = |what: &str| {
-        let mut rows = now.iter().filter(|row| text(row, 0).is_empty());
-        rows.find(|row| text(row, 1) == what).map(|row| text(row, 2))
-    };
     let expected = format!("{}/DEFINER/{OWNER}", body(spec));
-    if found(FUNCTION).is_none_or(|made| made != expected) {
+    let found = |rows: &[Texts]| rows.first().map(|row| text(row, 0));
+    if found(maker).is_none_or(|made| made != expected) {
         return Err(format!(
             "the function {}.{FUNCTION} is not the one of this version",
             spec.views
         ));
     }
-    match found("token").is_some_and(|token| token.starts_with(PREFIX)) {
+    match found(mark).is_some_and(|token| token.starts_with(PREFIX)) {
         true => Ok(()),
         false => Err(format!("there is no key in {}", key_place(spec))),
     }

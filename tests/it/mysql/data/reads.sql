@@ -3,6 +3,7 @@
 ok: SELECT 1
 ok: SELECT 1 AS one, 'two' AS two, NULL AS three, TRUE, FALSE, 1.5, -3, .5e3, 0x1F, X'41'
 ok: SELECT 1 FROM dual
+ok: SELECT ~ ~id, - -id, ~-id, - ~id FROM departments
 ok: SELECT id, name FROM departments
 ok: SELECT * FROM departments ORDER BY id LIMIT 10
 ok: SELECT * FROM departments ORDER BY id LIMIT 10, 5

@@ -46,7 +46,7 @@ pub(super) fn is_mask(text: &str, strict: bool) -> bool {
 
 impl Change {
     /// Adds to what is told of a statement.
-    pub(super) fn describe(self, checked: &mut Checked, catalog: &Catalog, sent: &[Token]) {
+    pub(super) fn describe(self, checked: &mut Checked, catalog: &Catalog, sent: &[Token<'_>]) {
         checked.which = Some(match (self.kind, self.upserts) {
             ("insert", false) => Which::New,
             ("insert", true) => Which::Perhaps,
@@ -74,7 +74,7 @@ impl Change {
 
 /// The table and the condition of an UPDATE or DELETE of one table, as they are sent. Neither has a clause behind its
 /// WHERE; what is in brackets is no clause of its own.
-fn chosen(sent: &[Token]) -> Chosen {
+fn chosen(sent: &[Token<'_>]) -> Chosen {
     let (mut depth, mut begin, mut end, mut condition) = (0_usize, 0, None, None);
     for (at, token) in sent.iter().enumerate() {
         match token {
@@ -88,7 +88,7 @@ fn chosen(sent: &[Token]) -> Chosen {
         }
     }
     let condition = condition.unwrap_or(sent.len());
-    let text = |tokens: Option<&[Token]>| {
+    let text = |tokens: Option<&[Token<'_>]>| {
         text::written(tokens.unwrap_or_default(), |token| text::literal(&token.text))
     };
     let before = sent.get(..condition).unwrap_or_default().iter();
@@ -115,7 +115,7 @@ impl<'c> Walk<'c> {
     ///
     /// # Errors
     /// `statement_refused`, `wrong_tool`.
-    pub(super) fn change(&mut self, tree: &mut Statement, tokens: &[Token]) -> Result<Change, Refusal> {
+    pub(super) fn change(&mut self, tree: &mut Statement, tokens: &[Token<'_>]) -> Result<Change, Refusal> {
         self.scopes.enter();
         let change = match tree {
             Statement::Insert(insert) => self.insert(insert),
@@ -131,7 +131,7 @@ impl<'c> Walk<'c> {
         let strict = columns
             .into_iter()
             .any(|column| column.class.is_some() && change.written.contains(&column.name));
-        let is_mask = |token: &Token| token.kind == Kind::Text && is_mask(&token.text, strict);
+        let is_mask = |token: &Token<'_>| token.kind == Kind::Text && is_mask(&token.text, strict);
         if tokens.iter().any(is_mask) {
             return Err(refused(
                 "The statement writes a mask: what it stands for would be lost.",

@@ -51,11 +51,11 @@ pub(in crate::resource::sql::mysql) fn statement(data: &[u8]) {
             Ok(checked) if mode == Mode::Query => {
                 let tokens = lexer::scan(&checked.sql, &[]).unwrap_or_default();
                 assert!(!tokens.is_empty(), "{}", checked.sql);
-                let is_bare = |pair: &[lexer::Token]| match pair {
+                let is_bare = |pair: &[lexer::Token<'_>]| match pair {
                     [from, name] => {
                         (from.is_word("FROM") || from.is_word("JOIN"))
                             && name.kind == Kind::Word
-                            && ["customers", "products", "shop", "mysql"].contains(&name.text.as_str())
+                            && ["customers", "products", "shop", "mysql"].contains(&&*name.text)
                     }
                     _ => false,
                 };

@@ -1,5 +1,7 @@
 //! The tokens of a statement, by the server's own rules.
 
+use std::borrow::Cow;
+
 use super::refused;
 use crate::call::Refusal;
 
@@ -22,15 +24,15 @@ pub(super) enum Kind {
     Operator,
 }
 
-/// One token.
+/// One token. Most of them are parts of the text that they were read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token {
+pub(super) struct Token<'t> {
     pub(super) kind: Kind,
-    pub(super) text: String,
+    pub(super) text: Cow<'t, str>,
 }
 
-impl Token {
-    fn new(kind: Kind, text: impl Into<String>) -> Self {
+impl<'t> Token<'t> {
+    fn new(kind: Kind, text: impl Into<Cow<'t, str>>) -> Self {
         let text = text.into();
         Self { kind, text }
     }
@@ -52,7 +54,7 @@ struct Scan<'t> {
     at: usize,
     named: &'t [String],
     used: Vec<bool>,
-    tokens: Vec<Token>,
+    tokens: Vec<Token<'t>>,
     parameters: usize,
 }
 
@@ -60,13 +62,13 @@ struct Scan<'t> {
 ///
 /// # Errors
 /// `statement_refused`.
-pub(super) fn scan(text: &str, named: &[String]) -> Result<Vec<Token>, Refusal> {
+pub(super) fn scan<'t>(text: &'t str, named: &'t [String]) -> Result<Vec<Token<'t>>, Refusal> {
     let mut scan = Scan {
         text,
         at: 0,
         named,
         used: vec![false; named.len()],
-        tokens: Vec::new(),
+        tokens: Vec::with_capacity(text.len() / 4),
         parameters: 0,
     };
     while let Some(c) = scan.peek() {
@@ -116,7 +118,7 @@ impl<'t> Scan<'t> {
         refused(format!("{what} (line {line}, character {character})."), way_out)
     }
 
-    fn push(&mut self, kind: Kind, text: impl Into<String>) {
+    fn push(&mut self, kind: Kind, text: impl Into<Cow<'t, str>>) {
         self.tokens.push(Token::new(kind, text));
     }
 
@@ -228,7 +230,7 @@ impl<'t> Scan<'t> {
             }
         }
         match self.tokens.last_mut() {
-            Some(before) if before.kind == Kind::Text => before.text.push_str(&value),
+            Some(before) if before.kind == Kind::Text => before.text.to_mut().push_str(&value),
             _ => self.push(Kind::Text, value),
         }
         Ok(())
@@ -325,18 +327,17 @@ impl<'t> Scan<'t> {
         }
         let coded = |scan: &mut Self, fits: fn(char) -> bool| {
             scan.at += 2;
-            scan.take(fits).to_owned()
+            scan.take(fits)
         };
         let (kind, text) = if self.follows("0x") {
             let digits = coded(self, |c| c.is_ascii_hexdigit());
-            let whole = if digits.len() % 2 == 0 {
-                digits
-            } else {
-                format!("0{digits}")
+            let whole: Cow<'t, str> = match digits.len() % 2 {
+                0 => digits.into(),
+                _ => format!("0{digits}").into(),
             };
             (Kind::Hex, whole)
         } else if self.follows("0b") {
-            (Kind::Bits, coded(self, |c| matches!(c, '0' | '1')))
+            (Kind::Bits, coded(self, |c| matches!(c, '0' | '1')).into())
         } else {
             self.take(|c| c.is_ascii_digit());
             if self.follows(".") {
@@ -349,10 +350,7 @@ impl<'t> Scan<'t> {
                 self.at += 2;
                 self.take(|c| c.is_ascii_digit());
             }
-            (
-                Kind::Number,
-                self.text.get(start..self.at).unwrap_or("").to_owned(),
-            )
+            (Kind::Number, self.text.get(start..self.at).unwrap_or("").into())
         };
         if text.is_empty() || self.peek().is_some_and(|c| in_word(c) || c == '.') {
             return Err(odd(self));
@@ -395,7 +393,9 @@ impl<'t> Scan<'t> {
 
     fn operator(&mut self, c: char) -> Result<(), Refusal> {
         const LONG: [&str; 11] = ["<=>", "->>", "<=", ">=", "<>", "!=", "<<", ">>", "&&", "||", "->"];
-        if let Some(long) = LONG.iter().find(|long| self.follows(long)) {
+        let rest = self.rest();
+        let begins = matches!(c, '<' | '-' | '>' | '!' | '&' | '|');
+        if let Some(long) = LONG.iter().find(|long| begins && rest.starts_with(**long)) {
             self.at += long.len();
             self.push(Kind::Operator, *long);
             return Ok(());
@@ -407,7 +407,7 @@ impl<'t> Scan<'t> {
                 if !ends_comment =>
             {
                 self.next();
-                self.push(Kind::Operator, c.to_string());
+                self.push(Kind::Operator, rest.get(..1).unwrap_or("")); // all of these are ASCII
                 Ok(())
             }
             '@' => Err(self.refused(

@@ -85,7 +85,7 @@ pub(super) fn not_a_change() -> Refusal {
 ///
 /// # Errors
 /// `statement_refused`, `wrong_tool`.
-pub(super) fn words(tokens: &[Token], mode: Mode) -> Result<(), Refusal> {
+pub(super) fn words(tokens: &[Token<'_>], mode: Mode) -> Result<(), Refusal> {
     let first = tokens.iter().find(|token| !token.is("("));
     let begins = |word: &str| first.is_some_and(|token| token.is_word(word));
     let known = match mode {
@@ -98,7 +98,7 @@ pub(super) fn words(tokens: &[Token], mode: Mode) -> Result<(), Refusal> {
     if mode == Mode::Change {
         return Ok(());
     }
-    let mut before: Option<&Token> = None;
+    let mut before: Option<&Token<'_>> = None;
     for token in tokens {
         let of_a_name = before.is_some_and(|before| before.is("."));
         if let Some(word) = NEVER.iter().find(|word| !of_a_name && token.is_word(word)) {
@@ -126,7 +126,7 @@ fn never(word: &str) -> Refusal {
     }
 }
 
-fn beginning(first: Option<&Token>, mode: Mode) -> Refusal {
+fn beginning(first: Option<&Token<'_>>, mode: Mode) -> Refusal {
     let is = |words: &[&str]| first.is_some_and(|token| words.iter().any(|word| token.is_word(word)));
     if mode == Mode::Query && is(&CHANGES) {
         return not_a_select();

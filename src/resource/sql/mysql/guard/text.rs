@@ -1,8 +1,8 @@
 //! A statement as text: its tokens by the server's own rules, and what is refused before the grammar reads it.
 //!
-//! The grammar is a library's, which was not written for one server. So what it is given is written anew from
-//! these tokens: without comments, every string as a short name of ours, one space between any two tokens. Where
-//! the library and the server read a text differently, there is nothing left to read differently.
+//! The grammar is a library's, which was not written for one server. So it is given these tokens, and no text: without
+//! comments, every string as a short name of ours. Where the library and the server read a text differently, there is nothing
+//! left to read differently.
 //!
 //! It rests on a `sql_mode` without `ANSI_QUOTES`, `PIPES_AS_CONCAT`, `NO_BACKSLASH_ESCAPES`,
 //! `HIGH_NOT_PRECEDENCE`, `IGNORE_SPACE` and `ORACLE`, and on a connection in utf8mb4.
@@ -33,7 +33,7 @@ const SPLIT: &str = "Split it into several statements, or into common table expr
 ///
 /// # Errors
 /// `statement_refused`.
-pub(super) fn read(text: &str, named: &[String]) -> Result<Vec<Token>, Refusal> {
+pub(super) fn read<'t>(text: &'t str, named: &'t [String]) -> Result<Vec<Token<'t>>, Refusal> {
     if text.len() > MAX_STATEMENT {
         return Err(refused(
             format!(
@@ -60,11 +60,11 @@ pub(super) fn read(text: &str, named: &[String]) -> Result<Vec<Token>, Refusal> 
     Ok(tokens)
 }
 
-fn bounded(tokens: &[Token]) -> Result<(), Refusal> {
+fn bounded(tokens: &[Token<'_>]) -> Result<(), Refusal> {
     let mut runs = vec![0_usize];
     let (mut run, mut joined) = (0_usize, 0_usize);
     for token in tokens {
-        match (&token.kind, token.text.as_str()) {
+        match (&token.kind, &*token.text) {
             (Kind::Operator, "(") => runs.push(0),
             (Kind::Operator, ")") if runs.len() > 1 => run = run.saturating_sub(runs.pop().unwrap_or(0)),
             (Kind::Operator, ",") => {
@@ -94,13 +94,20 @@ fn bounded(tokens: &[Token]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What the library is given: every string by its place among the strings, parameters as `?`.
-pub(super) fn skeleton(tokens: &[Token]) -> String {
+/// What the library is given: every string by its place among the strings.
+pub(super) fn skeleton<'t>(tokens: &[Token<'t>]) -> Vec<Token<'t>> {
     let mut strings = 0_usize;
-    written(tokens, |_| {
-        strings += 1;
-        format!("'s{}'", strings - 1)
-    })
+    let each = tokens.iter().map(|token| match token.kind {
+        Kind::Text => {
+            strings += 1;
+            Token {
+                kind: Kind::Text,
+                text: format!("s{}", strings - 1).into(),
+            }
+        }
+        _ => token.clone(),
+    });
+    each.collect()
 }
 
 /// Words behind which a bracket stands apart; behind any other, as a function's, it does not: the server knows
@@ -135,9 +142,9 @@ const APART: [&str; 24] = [
 /// Tokens as text, by the server's rules; `string` writes strings.
 ///
 /// As near as can be to how people write it: a column without a name of its own is called by the text it is made of.
-pub(super) fn written(tokens: &[Token], mut string: impl FnMut(&Token) -> String) -> String {
-    let mut text = String::new();
-    let (mut before, mut earlier): (Option<&Token>, Option<&Token>) = (None, None);
+pub(super) fn written(tokens: &[Token<'_>], mut string: impl FnMut(&Token<'_>) -> String) -> String {
+    let mut text = String::with_capacity(tokens.len() * 6);
+    let (mut before, mut earlier): (Option<&Token<'_>>, Option<&Token<'_>>) = (None, None);
     for token in tokens {
         if before.is_some_and(|before| !is_glued(earlier, before, token)) {
             text.push(' ');
@@ -156,11 +163,12 @@ pub(super) fn written(tokens: &[Token], mut string: impl FnMut(&Token) -> String
 }
 
 /// Whether no space stands between two tokens.
-fn is_glued(earlier: Option<&Token>, before: &Token, token: &Token) -> bool {
-    let closes = |token: &Token| [",", ")", "."].iter().any(|one| token.is(one));
+fn is_glued(earlier: Option<&Token<'_>>, before: &Token<'_>, token: &Token<'_>) -> bool {
+    let closes = |token: &Token<'_>| [",", ")", "."].iter().any(|one| token.is(one));
     let called = before.kind == Kind::Word && !APART.iter().any(|word| before.is_word(word));
     // A sign, which stands behind no operand.
-    let operand = |token: &Token| token.kind != Kind::Operator && !token.is_word("SELECT") || token.is(")");
+    let operand =
+        |token: &Token<'_>| token.kind != Kind::Operator && !token.is_word("SELECT") || token.is(")");
     let signed = before.is("-") && token.kind == Kind::Number && !earlier.is_some_and(operand);
     before.is("(") || before.is(".") || closes(token) || token.is("(") && called || signed
 }

@@ -14,61 +14,53 @@ use super::walk::Walk;
 use super::{Mode, broken, grammar, refusals};
 use crate::call::Refusal;
 
-/// What a tree is printed as, as tokens.
-fn print(tree: &Statement) -> Result<Vec<Token>, Refusal> {
-    let text = tree.to_string();
-    lexer::scan(&text, &[]).map_err(|_| broken("what was printed has other words"))
-}
-
-/// One token, for comparing: strings by their place, words without case.
-fn shape(token: &Token, strings: &mut usize) -> Option<String> {
-    Some(match token.kind {
-        // The library writes it where it may be left out.
-        Kind::Word if token.is_word("AS") => return None,
-        Kind::Word => token.text.to_uppercase(),
-        Kind::Quoted => text::quoted(&token.text),
-        Kind::Text => {
-            *strings += 1;
-            format!("'s{}'", *strings - 1)
+/// Whether two tokens are one: words and digits without case, strings by the names of their places.
+fn same(one: &Token<'_>, other: &Token<'_>) -> bool {
+    match (&one.kind, &other.kind) {
+        (Kind::Parameter(_), Kind::Parameter(_)) => true,
+        (Kind::Operator, Kind::Operator) => operator(one) == operator(other),
+        (Kind::Word | Kind::Number | Kind::Hex, kind) => {
+            one.kind == *kind && one.text.eq_ignore_ascii_case(&other.text)
         }
-        Kind::Number => format!("#{}", token.text.to_uppercase()),
-        Kind::Hex => format!("X'{}'", token.text.to_uppercase()),
-        Kind::Bits => format!("B'{}'", token.text),
-        Kind::Parameter(_) => "?".to_owned(),
-        Kind::Operator => match token.text.as_str() {
-            "!=" => "<>".to_owned(),
-            other => other.to_owned(),
-        },
-    })
+        _ => one == other,
+    }
 }
 
-/// Whether the tree's print has the words of the statement, all of them, in their order.
+/// An operator by the way in which the library writes it.
+fn operator<'t>(token: &'t Token<'_>) -> &'t str {
+    match &*token.text {
+        "!=" => "<>",
+        other => other,
+    }
+}
+
+/// A token as it is shown to whoever wrote it.
+fn shown(token: &Token<'_>) -> String {
+    match token.kind {
+        Kind::Text => "a string".to_owned(),
+        Kind::Quoted => format!("`{}`", text::quoted(&token.text)),
+        Kind::Word => format!("`{}`", token.text.to_uppercase()),
+        _ => format!("`{}`", token.text),
+    }
+}
+
+/// Whether the tree's print has the words of the statement's skeleton, all of them, in their order.
 ///
 /// # Errors
 /// `statement_refused`: the library reads something there differently.
-pub(super) fn nothing_lost(tokens: &[Token], tree: &Statement) -> Result<(), Refusal> {
-    let printed = print(tree)?;
-    let (mut written, mut again) = (0, 0);
-    let mut ours = tokens.iter().filter_map(|token| shape(token, &mut written));
-    let mut theirs = printed.iter().filter_map(|token| match token.kind {
-        Kind::Text => {
-            again += 1;
-            // Its place as the library has it.
-            Some(format!("'{}'", token.text))
-        }
-        _ => shape(token, &mut 0),
-    });
+pub(super) fn nothing_lost(skeleton: &[Token<'_>], tree: &Statement) -> Result<(), Refusal> {
+    let text = tree.to_string();
+    let printed = lexer::scan(&text, &[]).map_err(|_| broken("what was printed has other words"))?;
+    // The library writes it where it may be left out.
+    let counts = |token: &&Token<'_>| !token.is_word("AS");
+    let mut ours = skeleton.iter().filter(counts);
+    let mut theirs = printed.iter().filter(counts);
     loop {
         match (ours.next(), theirs.next()) {
             (None, None) => return Ok(()),
-            (Some(one), Some(other)) if one == other => {}
+            (Some(one), Some(other)) if same(one, other) => {}
             (one, other) => {
-                let near = one.or(other).unwrap_or_default();
-                let near = if near.starts_with('\'') {
-                    "a string".to_owned()
-                } else {
-                    format!("`{near}`")
-                };
+                let near = one.or(other).map(shown).unwrap_or_default();
                 return Err(refusals::plainer(&format!(
                     "The way in which the statement uses {near}"
                 )));
@@ -77,17 +69,20 @@ pub(super) fn nothing_lost(tokens: &[Token], tree: &Statement) -> Result<(), Ref
     }
 }
 
-/// The rewritten tree as tokens.
+/// The print of the rewritten tree as tokens.
 ///
 /// # Errors
-/// `internal` when its print is read as anything else, or reads what it must not.
-pub(super) fn printed(tree: &Statement, walk: &Walk<'_>) -> Result<Vec<Token>, Refusal> {
-    let text = tree.to_string();
-    let again = grammar::parse(&text).map_err(|_| unprinted())?;
+/// `internal` when it is read as anything else, or reads what it must not.
+pub(super) fn printed<'t>(
+    text: &'t str,
+    tree: &Statement,
+    walk: &Walk<'_>,
+) -> Result<Vec<Token<'t>>, Refusal> {
+    let tokens = lexer::scan(text, &[]).map_err(|_| broken("what was printed has other words"))?;
+    let again = grammar::parse(&tokens).map_err(|_| unprinted())?;
     if again != *tree {
         return Err(broken("what was printed is read as something else"));
     }
-    let tokens = lexer::scan(&text, &[]).map_err(|_| broken("what was printed has other words"))?;
     let seal = Seal {
         walk,
         targets: Cell::new(0),
@@ -176,7 +171,7 @@ impl Seal<'_, '_> {
     }
 
     /// What follows FROM and JOIN, word by word.
-    fn words(&self, tokens: &[Token]) -> Result<(), Refusal> {
+    fn words(&self, tokens: &[Token<'_>]) -> Result<(), Refusal> {
         // Brackets of functions in which FROM names no table.
         let mut brackets = Vec::new();
         let inner = ["EXTRACT", "SUBSTRING", "SUBSTR", "TRIM"];
@@ -208,8 +203,8 @@ impl Seal<'_, '_> {
         Ok(())
     }
 
-    fn source(&self, behind: &[Token]) -> Result<(), Refusal> {
-        let behind: Vec<&Token> = behind.iter().take(3).collect();
+    fn source(&self, behind: &[Token<'_>]) -> Result<(), Refusal> {
+        let behind: Vec<&Token<'_>> = behind.iter().take(3).collect();
         let fits = match behind.as_slice() {
             [bracket, ..] if bracket.is("(") => true,
             [word, ..]
@@ -222,7 +217,7 @@ impl Seal<'_, '_> {
             [place, dot, name] if dot.is(".") && place.kind == Kind::Quoted && name.kind == Kind::Quoted => {
                 self.is_source(&place.text, &name.text)
             }
-            [common, ..] => common.kind == Kind::Quoted && self.walk.sent.contains(&common.text),
+            [common, ..] => common.kind == Kind::Quoted && self.walk.sent.contains(&*common.text),
             [] => false,
         };
         if fits {

@@ -57,12 +57,17 @@ pub(super) struct Walk<'c> {
 }
 
 impl<'c> Walk<'c> {
-    pub(super) fn new(catalog: &'c Catalog, mode: Mode, tokens: &[Token]) -> Self {
+    pub(super) fn new(catalog: &'c Catalog, mode: Mode, tokens: &[Token<'_>]) -> Self {
         let mut prefix = "with".to_owned();
         let taken = |prefix: &str| {
-            let begins = |name: &str| name.to_lowercase().starts_with(prefix);
+            let begins = |name: &str| match name.is_ascii() {
+                true => name
+                    .get(..prefix.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
+                false => name.to_lowercase().starts_with(prefix),
+            };
             let named =
-                |token: &Token| matches!(token.kind, Kind::Quoted | Kind::Word) && begins(&token.text);
+                |token: &Token<'_>| matches!(token.kind, Kind::Quoted | Kind::Word) && begins(&token.text);
             catalog.relations.keys().any(|name| begins(name))
                 || tokens.iter().any(|token| named(token) && !token.is_word("WITH"))
         };

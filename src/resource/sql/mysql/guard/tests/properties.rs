@@ -31,29 +31,29 @@ fn holds(mode: Mode, statement: &str) {
 }
 
 /// A token without what may differ: case of words, two spellings of one operator.
-fn shape(token: &Token) -> (u8, String) {
+fn shape(token: &Token<'_>) -> (u8, String) {
     match token.kind {
         Kind::Word => (0, token.text.to_uppercase()),
-        Kind::Quoted => (1, token.text.clone()),
-        Kind::Text => (2, token.text.clone()),
+        Kind::Quoted => (1, token.text.to_string()),
+        Kind::Text => (2, token.text.to_string()),
         Kind::Operator => (3, token.text.replace("!=", "<>")),
         _ => (4, token.text.to_uppercase()),
     }
 }
 
+fn words(text: &str) -> Vec<Token<'_>> {
+    let tokens = scan(text, &[]).unwrap().into_iter();
+    tokens
+        .filter(|token| !token.is_word("AS") && !token.is_word("INTO") && !token.is(";"))
+        .collect()
+}
+
 /// Every name of a relation in what was sent stands where the statement has that name, and all else is the same.
 fn same_outside_names(statement: &str, sql: &str) {
-    let words = |text: &str| -> Vec<Token> {
-        let tokens = scan(text, &[]).unwrap().into_iter();
-        tokens
-            .filter(|token| !token.is_word("AS") && !token.is_word("INTO") && !token.is(";"))
-            .collect()
-    };
     let (ours, sent) = (words(statement), words(sql));
     let (mut at, mut to) = (0, 0);
     while to < sent.len() {
-        let place =
-            sent[to].kind == Kind::Quoted && ["shop", "shop_masked"].contains(&sent[to].text.as_str());
+        let place = sent[to].kind == Kind::Quoted && ["shop", "shop_masked"].contains(&&*sent[to].text);
         if place && sent.get(to + 1).is_some_and(|dot| dot.is(".")) {
             let dotted = ours.get(at + 1).is_some_and(|dot| dot.is("."));
             at += if dotted && ours[at].text == "shop" { 2 } else { 0 };
