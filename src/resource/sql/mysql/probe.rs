@@ -125,13 +125,14 @@ pub(super) async fn tell(link: &mut Link, spec: &Spec, user: &str) -> Result<(),
 /// What [`refusals::away`] makes of it.
 pub(super) async fn version(link: &mut Link, spec: &Spec) -> Result<String, Refusal> {
     let questions = parts(spec).iter().map(|part| digest(part)).collect();
-    let seen = asked(link, spec, questions).await?;
+    let seen = asked(link, spec, questions).await;
+    let seen = seen.map_err(|error| refusals::away(&error))?;
     Ok(Hash::of(format!("{seen:?}\n{}", spec.laid_over()).as_bytes()).hex())
 }
 
 /// A digest of the same things in less dear words, which says only whether they are still those of a catalogue that is known:
 /// its masking views are asked for by name; and where it has no views of the database's own, that there are none. None where
-/// there are no such words.
+/// there are no such words, or the server cannot answer them: of a view that names an index that is gone it tells nothing.
 ///
 /// # Errors
 /// What [`refusals::away`] makes of it.
@@ -155,12 +156,25 @@ pub(super) async fn short(link: &mut Link, spec: &Spec, known: &Catalog) -> Resu
         questions.extend(shown);
     }
     questions.extend(parts.iter().map(|part| digest(part)));
-    let seen = asked(link, spec, questions).await?;
+    let seen = match asked(link, spec, questions).await {
+        Ok(seen) if seen.last() != Some(&missing()) => seen,
+        Ok(_) => return Ok(None), // what stands behind that is not seen
+        Err(sqlx::Error::Database(_)) => return Ok(None),
+        Err(error) => return Err(refusals::away(&error)),
+    };
     Ok(Some(Hash::of(format!("{seen:?}").as_bytes())))
 }
 
+/// In the place of what is not there.
+fn missing() -> Texts {
+    vec![None]
+}
+
 /// What these questions give, after those about the account's rights, and before the others that are of no database.
-async fn asked(link: &mut Link, spec: &Spec, of_databases: Vec<String>) -> Result<Vec<Texts>, Refusal> {
+///
+/// # Errors
+/// What the server says.
+async fn asked(link: &mut Link, spec: &Spec, of_databases: Vec<String>) -> Result<Vec<Texts>, sqlx::Error> {
     let mut questions = vec![GRANTS.to_owned(), DATABASES.to_owned()];
     questions.extend(of_databases);
     if spec.behind_views() && tokens::wanted(spec) {
@@ -171,17 +185,18 @@ async fn asked(link: &mut Link, spec: &Spec, of_databases: Vec<String>) -> Resul
     }
     let question = questions.join("; ");
     let mut all: Vec<Texts> = Vec::new();
-    let mut rows = sqlx::raw_sql(sqlx::AssertSqlSafe(question)).fetch(link.conn()?);
+    let conn = link.conn().map_err(|_| sqlx::Error::PoolClosed)?;
+    let mut rows = sqlx::raw_sql(sqlx::AssertSqlSafe(question)).fetch(conn);
     loop {
         match rows.try_next().await {
-            Ok(Some(found)) => all.push(row(&found).map_err(|error| refusals::away(&error))?),
+            Ok(Some(found)) => all.push(row(&found)?),
             Ok(None) => break,
             // Of those about views, which nobody has made yet: what stands before them is seen.
             Err(error) if spec.behind_views() && refusals::is_missing(&error) => {
-                all.push(vec![None]);
+                all.push(missing());
                 break;
             }
-            Err(error) => return Err(refusals::away(&error)),
+            Err(error) => return Err(error),
         }
     }
     Ok(all)

@@ -6,7 +6,7 @@ use sqlparser::ast::{Expr, Ident, Statement};
 use sqlparser::dialect::{Dialect, MySqlDialect};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
-use sqlparser::tokenizer::Token as Read;
+use sqlparser::tokenizer::{Location, Span, Token as Read, TokenWithSpan};
 
 use super::lexer::{Kind, Token};
 
@@ -27,17 +27,27 @@ struct Grammar {
 /// # Errors
 /// What the library says; nothing of a string is in it where the tokens are a skeleton.
 pub(super) fn parse(tokens: &[Token<'_>]) -> Result<Statement, ParserError> {
-    let tokens: Option<Vec<Read>> = tokens.iter().map(read).collect();
-    let tokens = tokens.ok_or_else(|| ParserError::TokenizerError("Unknown sign".to_owned()))?;
-    statement(&Grammar { quick: true }, tokens)
+    let mut all = Vec::with_capacity(tokens.len());
+    for (at, token) in tokens.iter().enumerate() {
+        let token = read(token).ok_or_else(|| ParserError::TokenizerError("Unknown sign".to_owned()))?;
+        all.push(placed(at, token));
+    }
+    statement(&Grammar { quick: true }, all)
 }
 
-fn statement(grammar: &Grammar, tokens: Vec<Read>) -> Result<Statement, ParserError> {
+/// Where a token stands is its number: by that, parameters are told from each other.
+fn placed(at: usize, token: Read) -> TokenWithSpan {
+    let place = Location::new(1, at as u64 + 1);
+    let span = Span::new(place, place);
+    TokenWithSpan { token, span }
+}
+
+fn statement(grammar: &Grammar, tokens: Vec<TokenWithSpan>) -> Result<Statement, ParserError> {
     let options = ParserOptions::new().with_unescape(false);
     let mut parser = Parser::new(grammar)
         .with_recursion_limit(RECURSION)
         .with_options(options)
-        .with_tokens(tokens);
+        .with_tokens_with_locations(tokens);
     let statement = parser.parse_statement()?;
     match parser.next_token().token {
         Read::EOF => Ok(statement),
@@ -104,7 +114,7 @@ fn plain(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
         Read::Word(word) if word.keyword == Keyword::NoKeyword => Some(Ident {
             value: word.value.clone(),
             quote_style: word.quote_style,
-            span: sqlparser::tokenizer::Span::empty(),
+            span: Span::empty(),
         }),
         _ => return None,
     };
@@ -258,6 +268,8 @@ mod tests {
             theirs.retain(|token| !matches!(token, Read::Whitespace(_)));
             let ours: Vec<Read> = skeleton.iter().map(|token| super::read(token).unwrap()).collect();
             assert_eq!(ours, theirs, "{written}");
+            let theirs = theirs.into_iter().enumerate();
+            let theirs = theirs.map(|(at, token)| placed(at, token)).collect();
             let (slow, quick) = (statement(&grammar, theirs), parse(&skeleton));
             assert_eq!(
                 slow.as_ref().ok(),

@@ -135,18 +135,23 @@ impl<'t> Scan<'t> {
             '`' => self.name(),
             '?' => self.placeholder(),
             ':' => self.named_parameter(),
+            'a'..='z' | 'A'..='Z' | '_' => self.word(),
             '0'..='9' => self.number(),
             '.' if self.rest().chars().nth(1).is_some_and(|c| c.is_ascii_digit()) => self.number(),
-            c if hidden(c) => Err(self.refused(
-                &format!(
-                    "The statement contains the invisible character U+{:04X} outside a string",
-                    u32::from(c)
-                ),
-                "Remove it, or put it into a parameter.",
-            )),
+            c if hidden(c) => Err(self.hidden(c)),
             c if begins_word(c) => self.word(),
             _ => self.operator(c),
         }
+    }
+
+    fn hidden(&self, c: char) -> Refusal {
+        self.refused(
+            &format!(
+                "The statement contains the invisible character U+{:04X} outside a string",
+                u32::from(c)
+            ),
+            "Remove it, or put it into a parameter.",
+        )
     }
 
     /// `--` begins a comment where white space, a control character or the end follows.
@@ -361,7 +366,8 @@ impl<'t> Scan<'t> {
 
     fn word(&mut self) -> Result<(), Refusal> {
         for (letters, kind) in [("xX", Kind::Hex), ("bB", Kind::Bits)] {
-            if self.rest().starts_with(|c| letters.contains(c)) && self.rest().chars().nth(1) == Some('\'') {
+            let quoted = self.rest().as_bytes().get(1) == Some(&b'\'');
+            if quoted && self.rest().starts_with(|c| letters.contains(c)) {
                 self.at += 2;
                 let digits = self.take(|c| {
                     if kind == Kind::Hex {
@@ -381,11 +387,10 @@ impl<'t> Scan<'t> {
         }
         let start = self.at;
         let word = self.take(in_word);
-        if let Some(c) = word.chars().find(|c| hidden(*c)) {
+        let hidden = |word: &str| word.chars().find(|c| hidden(*c));
+        if let Some(c) = Some(word).filter(|word| !word.is_ascii()).and_then(hidden) {
             self.at = start;
-            return self
-                .token(c)
-                .and(Err(Refusal::internal("mysql guard: a hidden character")));
+            return Err(self.hidden(c));
         }
         self.push(Kind::Word, word);
         Ok(())
