@@ -128,7 +128,8 @@ impl<'a> Walk<'a> {
             }
             let mut cell: Value = serde_json::from_str(json).unwrap_or_default(); // of our own writing
             self.cell(&mut cell, names.get(column).map_or("?", String::as_str));
-            (cell.to_string() != json).then_some(cell)
+            let masked = cell.to_string();
+            (masked != json).then_some(cell)
         });
         self.path.pop();
     }
