@@ -13,6 +13,7 @@ mod facts;
 pub mod refusal;
 pub mod request;
 mod scope;
+mod table;
 mod unseen;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ pub use facts::{
 pub use refusal::{Code, Refusal};
 pub use request::Request;
 pub use scope::{Scope, Visible};
+pub use table::{Row, Table};
 pub use unseen::is_unseen;
 
 /// Names one call, everywhere: in the answer, in the journal, in a target's own log.

@@ -13,23 +13,28 @@ mod keyed;
 mod numbers;
 mod pem;
 mod render;
+mod rows;
 mod steps;
 mod stream;
+mod text;
 mod walk;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value, json};
 
 use crate::call::{
-    CallId, Conceal, Fragment, Hash, MaskCounts, Pending, RawOutput, Refusal, Screen, ScreenStream,
+    CallId, Conceal, Fragment, Hash, MaskCounts, Pending, RawOutput, Refusal, Screen, ScreenStream, Table,
+    canonical,
 };
 
 pub use steps::Taken;
 pub use stream::StreamMasker;
+use text::Text;
 
 /// A piece of a file as it was offered.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -41,34 +46,125 @@ pub struct OfferedFragment {
     pub sha256: Hash,
 }
 
+/// Where in an envelope the rows of a table belong.
+const ROWS: [&str; 2] = ["data", "rows"];
+
 /// An answer that may leave. Only this module can make one.
 #[derive(Debug)]
 pub struct Masked {
-    envelope: Value,
-    text: String,
+    /// Without the rows, where there is a table.
+    head: Value,
+    table: Option<Table>,
+    /// With them, for whoever asks for a tree.
+    whole: OnceLock<Value>,
+    text: Text,
     is_error: bool,
     fragments: Vec<OfferedFragment>,
     effect: Option<Value>,
     recording: Option<String>,
 }
 
+/// An answer as the JSON that leaves.
+#[derive(Debug)]
+pub struct Written {
+    /// The structured content: one document in pieces.
+    pub structured: Vec<String>,
+    /// The text form, a string.
+    pub text: String,
+}
+
 impl Masked {
-    /// The structured content (contracts, "Result envelope").
+    fn of(head: Value, text: impl Into<Text>, is_error: bool) -> Self {
+        Self {
+            head,
+            table: None,
+            whole: OnceLock::new(),
+            text: text.into(),
+            is_error,
+            fragments: Vec::new(),
+            effect: None,
+            recording: None,
+        }
+    }
+
+    /// The structured content (contracts, "Result envelope"), but for the rows of a large answer.
+    #[must_use]
+    pub fn head(&self) -> &Value {
+        &self.head
+    }
+
+    /// Whether it is rows, of which there may be a great many.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// The structured content.
     #[must_use]
     pub fn envelope(&self) -> &Value {
-        &self.envelope
+        match &self.table {
+            None => &self.head,
+            Some(table) => self.whole.get_or_init(|| filled(self.head.clone(), table)),
+        }
     }
 
     /// The text form of the same.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        self.text.plain()
+    }
+
+    /// About how large that is.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.text.bytes()
+    }
+
+    /// The text form as a JSON string.
+    #[must_use]
+    pub fn quoted_text(&self) -> &str {
+        self.text.quoted()
+    }
+
+    /// Writes the structured content as canonical JSON (RFC 8785).
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_canonical(&self, out: &mut impl Write) -> std::io::Result<()> {
+        match &self.table {
+            None => canonical::write(&self.head, out),
+            Some(table) => {
+                canonical::write_filled(&self.head, &ROWS, out, &mut |out| table.write_canonical(out))
+            }
+        }
     }
 
     /// The structured content and the text form, for whoever sends them and keeps nothing.
     #[must_use]
     pub fn into_parts(self) -> (Value, String) {
-        (self.envelope, self.text)
+        let whole = match (self.table, self.whole.into_inner()) {
+            (None, _) => self.head,
+            (Some(_), Some(whole)) => whole,
+            (Some(table), None) => filled(self.head, &table),
+        };
+        (whole, self.text.into_plain())
+    }
+
+    /// The same as the JSON that leaves.
+    #[must_use]
+    pub fn into_written(self) -> Written {
+        let mut structured = vec![String::new()];
+        match self.table {
+            None => around(&self.head, &[], &mut structured),
+            Some(table) => {
+                around(&self.head, &ROWS, &mut structured);
+                structured.insert(1, table.into_json());
+            }
+        }
+        Written {
+            structured,
+            text: self.text.into_quoted(),
+        }
     }
 
     /// Whether it is a refusal.
@@ -80,7 +176,7 @@ impl Masked {
     /// Whether people have been asked and it has yet to happen.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.envelope.get("status").and_then(Value::as_str) == Some("approval_pending")
+        self.head.get("status").and_then(Value::as_str) == Some("approval_pending")
     }
 
     /// The pieces of files inside.
@@ -104,14 +200,39 @@ impl Masked {
     /// An answer for the tests of other stages.
     #[cfg(test)]
     pub(crate) fn for_tests(envelope: Value, text: String, is_error: bool) -> Self {
-        Self {
-            envelope,
-            text,
-            is_error,
-            fragments: Vec::new(),
-            effect: None,
-            recording: None,
+        Self::of(envelope, text, is_error)
+    }
+}
+
+/// An envelope with its rows.
+fn filled(mut head: Value, table: &Table) -> Value {
+    if let Some(rows) = head.get_mut("data").and_then(|data| data.get_mut("rows")) {
+        *rows = table.to_value();
+    }
+    head
+}
+
+/// Writes a value on to the last of `pieces`, and goes on with another after what is at `path`, which is left out.
+fn around(value: &Value, path: &[&str], pieces: &mut Vec<String>) {
+    let (Some((hole, rest)), Value::Object(members)) = (path.split_first(), value) else {
+        return push(pieces, &value.to_string());
+    };
+    for (index, (name, member)) in members.iter().enumerate() {
+        push(pieces, if index == 0 { "{" } else { "," });
+        push(pieces, &Value::from(name.as_str()).to_string());
+        push(pieces, ":");
+        match (name == hole, rest) {
+            (true, []) => pieces.push(String::new()),
+            (true, rest) => around(member, rest, pieces),
+            (false, _) => push(pieces, &member.to_string()),
         }
+    }
+    push(pieces, if members.is_empty() { "{}" } else { "}" });
+}
+
+fn push(pieces: &mut [String], text: &str) {
+    if let Some(piece) = pieces.last_mut() {
+        piece.push_str(text);
     }
 }
 
@@ -135,10 +256,10 @@ impl Mask {
     #[must_use]
     #[tracing::instrument(level = "debug", skip_all, name = "mask")]
     pub fn output(&self, call_id: &CallId, mut raw: RawOutput) -> Masked {
-        let mut data = raw.take_data();
+        let (mut data, mut table) = (raw.take_data(), raw.take_table());
         let effect = raw.effect.take().map(|effect| effect.counts());
         let mut counts = std::mem::take(&mut raw.source_masks);
-        walk::answer(&self.engine, &mut data, &mut counts, &raw.shown);
+        walk::answer(&self.engine, (&mut data, table.as_mut()), &mut counts, &raw.shown);
         let mut cursor = raw.next_cursor.take();
         if let Some(kept) = cursor.take_if(|cursor| matches!(self.text(cursor), Cow::Owned(_))) {
             // A changed cursor would lead nowhere, and this one would carry what is hidden elsewhere.
@@ -151,7 +272,13 @@ impl Mask {
             .map(|fragment| offered(&data, fragment))
             .collect();
         let notes = counts.notes();
-        let text = render::answer(call_id, &data, &notes, raw.truncated, cursor.as_deref());
+        let text = render::answer(
+            call_id,
+            (&data, table.as_ref()),
+            &notes,
+            raw.truncated,
+            cursor.as_deref(),
+        );
         let mut envelope = Map::new();
         envelope.insert("status".into(), "ok".into());
         envelope.insert("call_id".into(), call_id.as_str().into());
@@ -166,12 +293,11 @@ impl Mask {
             envelope.insert("next_cursor".into(), cursor.into());
         }
         Masked {
-            envelope: envelope.into(),
-            text,
-            is_error: false,
+            table,
             fragments,
             effect,
             recording: raw.recording.take(),
+            ..Masked::of(envelope.into(), text, false)
         }
     }
 
@@ -187,23 +313,17 @@ impl Mask {
             &suggestion,
             refusal.retry,
         );
-        Masked {
-            envelope: json!({
-                "status": "refused",
-                "call_id": call_id.as_str(),
-                "refusal": {
-                    "code": refusal.code,
-                    "message": message,
-                    "try": suggestion,
-                    "retry": refusal.retry,
-                },
-            }),
-            text,
-            is_error: true,
-            fragments: Vec::new(),
-            effect: None,
-            recording: None,
-        }
+        let envelope = json!({
+            "status": "refused",
+            "call_id": call_id.as_str(),
+            "refusal": {
+                "code": refusal.code,
+                "message": message,
+                "try": suggestion,
+                "retry": refusal.retry,
+            },
+        });
+        Masked::of(envelope, text, true)
     }
 
     /// Makes "people have been asked" sendable: no error, so that an agent waits instead of giving up.
@@ -219,19 +339,13 @@ impl Mask {
         if let (Some(approval), Some(url)) = (approval.as_object_mut(), &pending.url) {
             approval.insert("url".into(), url.as_str().into());
         }
-        Masked {
-            envelope: json!({
-                "status": "approval_pending",
-                "call_id": call_id.as_str(),
-                "approval": approval,
-                "note": note,
-            }),
-            text,
-            is_error: false,
-            fragments: Vec::new(),
-            recording: None,
-            effect: None,
-        }
+        let envelope = json!({
+            "status": "approval_pending",
+            "call_id": call_id.as_str(),
+            "approval": approval,
+            "note": note,
+        });
+        Masked::of(envelope, text, false)
     }
 
     /// Makes an earlier answer sendable again, as the answer of another call. It was masked when it was
@@ -246,14 +360,10 @@ impl Mask {
         }
         let foot = format!("-- call {earlier}");
         let body = text.strip_suffix(&foot).unwrap_or(text);
-        Masked {
-            is_error: envelope.get("status").is_none_or(|status| status == "refused"),
-            envelope,
-            text: format!("{body}-- the answer of call {earlier}, again; nothing ran now\n-- call {call_id}"),
-            fragments: Vec::new(),
-            effect: None,
-            recording: None,
-        }
+        let is_error = envelope.get("status").is_none_or(|status| status == "refused");
+        let text =
+            format!("{body}-- the answer of call {earlier}, again; nothing ran now\n-- call {call_id}");
+        Masked::of(envelope, text, is_error)
     }
 
     /// Masks every string, key and number inside a value, in place (journal arguments, error details).

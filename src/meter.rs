@@ -59,7 +59,7 @@ impl Meter {
     /// A call of this tool, which is none where nobody has a tool of that name, was answered; of a tool that does not
     /// exist for its caller, nothing was.
     pub fn answered(&self, tool: Option<&str>, answer: Option<&Masked>) {
-        let said = |place: &str| answer.and_then(|answer| answer.envelope().pointer(place)?.as_str());
+        let said = |place: &str| answer.and_then(|answer| answer.head().pointer(place)?.as_str());
         let outcome = said("/refusal/code").or_else(|| said("/status"));
         match answer {
             Some(_) => one_more(&self.0.calls, tool.unwrap_or(NO_TOOL), outcome.unwrap_or("ok")),

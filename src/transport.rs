@@ -21,6 +21,7 @@ mod progress;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod wire;
 
 use std::sync::Arc;

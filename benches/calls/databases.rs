@@ -271,6 +271,11 @@ fn first(rows: u32) -> String {
 }
 
 /// The same rows by sqlx alone, as the text of the same JSON.
+///
+/// What is counted, on both sides: from the statement to JSON that could be read. Nobody reads it: the agent's end takes
+/// the answer as bytes (`wire`), and this one measures its length. This side writes the rows once, in the driver's own
+/// binary form and without a network to an agent; the governed side writes them twice (structured and as text), masks,
+/// compresses and hashes them, waits for the disk and sends all of it. Neither is relieved of anything else.
 async fn directly(connection: &mut PgConnection, statement: &str) -> Result<usize> {
     let found = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()))
         .fetch_all(connection)

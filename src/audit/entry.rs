@@ -241,7 +241,7 @@ impl Entry {
             Phase::Result
         });
         draft.outcome(self.outcome_of(&answer));
-        if let Some(masks) = answer.envelope().get("masked").filter(|masks| is_filled(masks)) {
+        if let Some(masks) = answer.head().get("masked").filter(|masks| is_filled(masks)) {
             draft.put("masks", masks);
         }
         if !answer.fragments().is_empty() {
@@ -280,7 +280,7 @@ impl Entry {
     /// The answer as it will be kept.
     async fn keep(&self, answer: Masked) -> std::io::Result<(Masked, Payload)> {
         let world = Arc::clone(&self.core.shared.world);
-        let large = answer.text().len().max(answer.recording().map_or(0, str::len)) > INLINE_BYTES;
+        let large = answer.text_bytes().max(answer.recording().map_or(0, str::len)) > INLINE_BYTES;
         let keep = move || Payload::new(&answer, &*world).map(|payload| (answer, payload));
         if large {
             tokio::task::spawn_blocking(keep)
@@ -301,7 +301,7 @@ impl Entry {
     }
 
     fn outcome_of(&self, answer: &Masked) -> Value {
-        let envelope = answer.envelope();
+        let envelope = answer.head();
         let refusal = self.refusal.as_ref();
         let shown = refusal.and_then(|refusal| refusal.detail.as_deref());
         json!({

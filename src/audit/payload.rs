@@ -23,6 +23,8 @@ const INFLATED_MAX: u64 = 256 * 1024 * 1024;
 /// Large answers are compressed on threads that come and go; their encoders go with them.
 const REUSE_BELOW: usize = 64 * 1024;
 const BUFFER: usize = 8 * 1024;
+/// What is compressed next was hashed just now, and is still near.
+const PIECE: usize = 32 * 1024;
 
 thread_local! {
     /// Setting up a compressor costs several times what compressing a small answer does.
@@ -49,9 +51,9 @@ fn keep(answer: &Masked, out: &mut impl Write) -> std::io::Result<()> {
         out.write_all(b",")?;
     }
     out.write_all(b"\"structured\":")?;
-    canonical::write(answer.envelope(), out)?;
+    answer.write_canonical(out)?;
     out.write_all(b",\"text\":")?;
-    canonical::text(answer.text(), out)?;
+    out.write_all(answer.quoted_text().as_bytes())?;
     out.write_all(b"}")
 }
 
@@ -73,9 +75,11 @@ struct Sink<'a> {
 
 impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.hash.update(bytes);
+        for piece in bytes.chunks(PIECE) {
+            self.hash.update(piece);
+            self.encoder.write_all(piece)?;
+        }
         self.bytes += bytes.len();
-        self.encoder.write_all(bytes)?;
         Ok(bytes.len())
     }
 

@@ -7,12 +7,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Fragment, MaskCounts};
+use super::{Fragment, MaskCounts, Table};
 
 /// What a target gave, before masking. It can be neither serialised nor displayed; only the mask
 /// stage opens it.
 pub struct RawOutput {
     data: Value,
+    /// What belongs where `data` has null for its `rows`.
+    table: Option<Table>,
     /// Whether a limit cut the answer.
     pub truncated: bool,
     /// Where to go on, if there is more.
@@ -39,17 +41,41 @@ impl RawOutput {
         })
     }
 
-    /// Wraps rows as they are: there may be a great many of them, and none is copied.
+    /// Wraps rows as they are: there may be a great many of them.
     #[must_use]
     pub fn of_rows(found: Rows) -> Self {
-        let mut data = Map::new();
-        data.insert("columns".to_owned(), found.columns.into());
-        if !unnamed(&found.types) {
-            data.insert("types".to_owned(), found.types.into());
+        let head = (found.columns, found.types);
+        let width = head.0.len();
+        if found.rows.iter().any(|cells| cells.len() != width) {
+            return Self::of(head, found.rows.into(), found.row_count); // not a cell for each column
         }
-        let rows = found.rows.into_iter().map(Value::Array);
-        data.insert("rows".to_owned(), Value::Array(rows.collect()));
-        data.insert("row_count".to_owned(), found.row_count.into());
+        let mut table = Table::new(width);
+        for cells in found.rows {
+            let mut row = table.row();
+            cells.iter().for_each(|cell| row.value(cell));
+            let _kept = row.keep(); // it has its width
+        }
+        Self::of_table(head, table)
+    }
+
+    /// Wraps rows that are written already, under the names and the types of their columns.
+    #[must_use]
+    pub fn of_table(head: (Vec<String>, Vec<String>), table: Table) -> Self {
+        let count = table.row_count();
+        Self {
+            table: Some(table),
+            ..Self::of(head, Value::Null, count)
+        }
+    }
+
+    fn of((columns, types): (Vec<String>, Vec<String>), rows: Value, row_count: u64) -> Self {
+        let mut data = Map::new();
+        data.insert("columns".to_owned(), columns.into());
+        if !unnamed(&types) {
+            data.insert("types".to_owned(), types.into());
+        }
+        data.insert("rows".to_owned(), rows);
+        data.insert("row_count".to_owned(), row_count.into());
         Self {
             data: data.into(),
             ..Self::nothing()
@@ -59,6 +85,7 @@ impl RawOutput {
     fn nothing() -> Self {
         Self {
             data: Value::Null,
+            table: None,
             truncated: false,
             next_cursor: None,
             fragments: Vec::new(),
@@ -74,12 +101,19 @@ impl RawOutput {
     pub(crate) fn take_data(&mut self) -> Value {
         self.data.take()
     }
+
+    /// The rows that belong into it. As [`Self::take_data`].
+    #[must_use]
+    pub(crate) fn take_table(&mut self) -> Option<Table> {
+        self.table.take()
+    }
 }
 
 impl fmt::Debug for RawOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawOutput")
             .field("bytes", &self.data.to_string().len())
+            .field("table", &self.table)
             .field("truncated", &self.truncated)
             .field("fragments", &self.fragments.len())
             .finish_non_exhaustive()

@@ -43,8 +43,38 @@ pub(crate) fn text(text: &str, out: &mut impl Write) -> Result<()> {
     serde_json::to_writer(&mut *out, text).map_err(Error::from)
 }
 
-/// Members in the order of their names' UTF-16 code units.
+/// Writes a value, and what `fill` writes in place of the member at `path`.
+///
+/// # Errors
+/// Those of `out` and of `fill`.
+pub(crate) fn write_filled<W: Write>(
+    value: &Value,
+    path: &[&str],
+    out: &mut W,
+    fill: &mut dyn FnMut(&mut W) -> Result<()>,
+) -> Result<()> {
+    match (path.split_first(), value) {
+        (None, _) => fill(out),
+        (Some((hole, rest)), Value::Object(members)) => {
+            each_member(members, out, |name, member, out| match name == *hole {
+                true => write_filled(member, rest, out, fill),
+                false => write(member, out),
+            })
+        }
+        (Some(_), other) => write(other, out),
+    }
+}
+
 fn object(members: &Map<String, Value>, out: &mut impl Write) -> Result<()> {
+    each_member(members, out, |_, member, out| write(member, out))
+}
+
+/// Members in the order of their names' UTF-16 code units.
+fn each_member<W: Write>(
+    members: &Map<String, Value>,
+    out: &mut W,
+    mut each: impl FnMut(&str, &Value, &mut W) -> Result<()>,
+) -> Result<()> {
     let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
     sorted.sort_unstable_by(|(one, _), (other, _)| one.encode_utf16().cmp(other.encode_utf16()));
     out.write_all(b"{")?;
@@ -54,7 +84,7 @@ fn object(members: &Map<String, Value>, out: &mut impl Write) -> Result<()> {
         }
         text(name, out)?;
         out.write_all(b":")?;
-        write(value, out)?;
+        each(name, value, out)?;
     }
     out.write_all(b"}")
 }

@@ -54,7 +54,7 @@ impl Gate {
 /// is gone, or their person is being asked.
 fn may_go_on(answer: &Masked) -> bool {
     let code = answer
-        .envelope()
+        .head()
         .pointer("/refusal/code")
         .and_then(|code| code.as_str());
     let never = [

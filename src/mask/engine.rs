@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::Automaton;
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, Input, Match, MatchKind};
 use regex::bytes::Regex;
 
 use super::detectors::{Candidate, DETECTORS};
@@ -25,7 +27,7 @@ pub(super) const SEGMENT: usize = 64 * 1024;
 pub(super) const CONTEXT: usize = 16 * 1024;
 
 /// Shorter texts cannot hold anything a row looks for.
-const SHORTEST: usize = 6;
+pub(super) const SHORTEST: usize = 6;
 
 /// Nor can shorter ones, or ones without a digit, hold anything that a row without keywords looks for.
 pub(super) const SHORTEST_NUMBER: usize = 13;
@@ -67,7 +69,8 @@ pub(super) struct Scratch {
 /// The compiled table.
 #[derive(Debug)]
 pub(super) struct Engine {
-    prefilter: Option<AhoCorasick>,
+    /// A table of all transitions, a few hundred kilobytes: every cell of every answer goes through it.
+    prefilter: Option<DFA>,
     /// Which rows want a keyword, by the automaton's pattern number.
     owners: Vec<Rows>,
     /// Compiled when first needed; `None` if that fails, and then the line is hidden.
@@ -89,11 +92,9 @@ impl Engine {
             }
         }
         Self {
-            prefilter: AhoCorasick::builder()
+            prefilter: DFA::builder()
                 .ascii_case_insensitive(true)
                 .match_kind(MatchKind::Standard)
-                // A table of all transitions, a few hundred kilobytes: every cell of every answer goes through it.
-                .kind(Some(AhoCorasickKind::DFA))
                 .build(keywords.keys())
                 .ok(),
             owners: keywords.into_values().collect(),
@@ -223,30 +224,18 @@ impl Engine {
             return false;
         }
         let mut all: Rows = 0;
-        let mut wanted: Rows = 0;
-        let mut line = 0..0;
         scratch.work += unit.len() as u64;
         match &self.prefilter {
-            Some(prefilter) if !prefilter.is_match(unit) => {} // nearly every cell
-            Some(prefilter) => {
-                for hit in prefilter.find_overlapping_iter(unit) {
-                    if hit.end() > line.end {
-                        self.rows(unit, base, &line, wanted, scratch);
-                        wanted = 0;
-                        line = line_start(unit, hit.start())..line_end(unit, hit.start());
+            Some(prefilter) if !holds_keyword(prefilter, unit) => {} // nearly every cell
+            prefilter => {
+                let hits = prefilter.as_ref();
+                match hits.and_then(|hits| hits.try_find_overlapping_iter(Input::new(unit)).ok()) {
+                    Some(hits) => all = self.lines(unit, base, hits, scratch),
+                    None => {
+                        all = Rows::MAX;
+                        self.rows(unit, base, &(0..unit.len()), Rows::MAX, scratch);
                     }
-                    wanted |= self
-                        .owners
-                        .get(hit.pattern().as_usize())
-                        .copied()
-                        .unwrap_or(Rows::MAX);
-                    all |= wanted;
                 }
-                self.rows(unit, base, &line, wanted, scratch);
-            }
-            None => {
-                all = Rows::MAX;
-                self.rows(unit, base, &(0..unit.len()), Rows::MAX, scratch);
             }
         }
         if unit.len() >= SHORTEST_NUMBER && unit.iter().any(u8::is_ascii_digit) {
@@ -256,6 +245,34 @@ impl Engine {
             encoded::find(self, unit, base, scratch);
         }
         all & 0b11 != 0
+    }
+
+    /// Looks for what wants a keyword on the lines that have it. Gives the rows that do.
+    fn lines(
+        &self,
+        unit: &[u8],
+        base: usize,
+        hits: impl Iterator<Item = Match>,
+        scratch: &mut Scratch,
+    ) -> Rows {
+        let mut all: Rows = 0;
+        let mut wanted: Rows = 0;
+        let mut line = 0..0;
+        for hit in hits {
+            if hit.end() > line.end {
+                self.rows(unit, base, &line, wanted, scratch);
+                wanted = 0;
+                line = line_start(unit, hit.start())..line_end(unit, hit.start());
+            }
+            wanted |= self
+                .owners
+                .get(hit.pattern().as_usize())
+                .copied()
+                .unwrap_or(Rows::MAX);
+            all |= wanted;
+        }
+        self.rows(unit, base, &line, wanted, scratch);
+        all
     }
 
     fn rows(&self, unit: &[u8], base: usize, line: &Range<usize>, wanted: Rows, scratch: &mut Scratch) {
@@ -312,6 +329,17 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether a keyword is anywhere. The automaton's own search sets up more than a cell takes to look through.
+fn holds_keyword(prefilter: &DFA, unit: &[u8]) -> bool {
+    let Ok(mut state) = prefilter.start_state(Anchored::No) else {
+        return true; // what cannot be said is looked into
+    };
+    unit.iter().any(|byte| {
+        state = prefilter.next_state(Anchored::No, state, *byte);
+        prefilter.is_match(state)
+    })
 }
 
 /// Patterns are bytes: a class may match a part of a character, and the span is widened afterwards.

@@ -8,33 +8,47 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use crate::call::{CallId, MaskNote, Pending};
+use super::rows;
+use super::text::Text;
+use crate::call::{CallId, MaskNote, Pending, Table};
 
-/// Renders an answer that was masked.
+/// Renders an answer that was masked, with the rows that belong into it.
 pub(super) fn answer(
     call_id: &CallId,
-    data: &Value,
+    (data, rows): (&Value, Option<&Table>),
     notes: &[MaskNote],
     truncated: bool,
     cursor: Option<&str>,
-) -> String {
+) -> Text {
+    let foot = |out: &mut String| foot(out, call_id, notes, truncated, cursor);
     let mut out = String::new();
-    match data.as_object() {
-        Some(fields) if fields.contains_key("columns") && fields.contains_key("rows") => {
-            table(&mut out, fields)
-        }
-        Some(fields) if fields.contains_key("blob") => file(&mut out, fields),
-        Some(fields) if fields.contains_key("entries") => entries(&mut out, fields),
-        Some(fields) if fields.contains_key("matches") => matches(&mut out, fields),
-        Some(fields) if fields.contains_key("tables") => tables(&mut out, fields),
-        Some(fields) if fields.contains_key("resources") => resources(&mut out, fields),
-        Some(fields) if fields.contains_key("exit_code") => command(&mut out, fields),
-        Some(fields) if fields.contains_key("rows_affected") => changed(&mut out, fields),
+    match (data.as_object(), rows) {
+        (Some(fields), Some(rows)) => return rows::text(list(fields, "columns"), rows, foot),
+        (fields, _) => body(&mut out, data, fields),
+    }
+    foot(&mut out);
+    out.into()
+}
+
+fn body(out: &mut String, data: &Value, fields: Option<&Map<String, Value>>) {
+    match fields {
+        Some(fields) if fields.contains_key("columns") && fields.contains_key("rows") => table(out, fields),
+        Some(fields) if fields.contains_key("blob") => file(out, fields),
+        Some(fields) if fields.contains_key("entries") => entries(out, fields),
+        Some(fields) if fields.contains_key("matches") => matches(out, fields),
+        Some(fields) if fields.contains_key("tables") => tables(out, fields),
+        Some(fields) if fields.contains_key("resources") => resources(out, fields),
+        Some(fields) if fields.contains_key("exit_code") => command(out, fields),
+        Some(fields) if fields.contains_key("rows_affected") => changed(out, fields),
         _ => out.push_str(&visible(&data.to_string())),
     }
     if !out.ends_with('\n') {
         out.push('\n');
     }
+}
+
+/// What is said of the answer under it.
+fn foot(out: &mut String, call_id: &CallId, notes: &[MaskNote], truncated: bool, cursor: Option<&str>) {
     if !notes.is_empty() {
         out.push_str("-- masked:");
         for (index, note) in notes.iter().enumerate() {
@@ -56,7 +70,6 @@ pub(super) fn answer(
         let _ = writeln!(out, "-- go on with cursor: {}", visible(cursor));
     }
     let _ = write!(out, "-- call {call_id}");
-    out
 }
 
 /// Renders a refusal that was masked.
@@ -91,27 +104,35 @@ pub(super) fn pending(call_id: &CallId, pending: &Pending, note: &str) -> String
 
 /// A column header, then one line per row, tab-separated. NULL is the word without quotes; text that
 /// could be taken for something else (empty, a number, `NULL`, spaces at its ends) is in quotes.
-fn table(out: &mut String, fields: &Map<String, Value>) {
-    let line = |out: &mut String, cells: &[Value], cell: fn(&mut String, &Value)| {
-        for (index, value) in cells.iter().enumerate() {
-            if index > 0 {
-                out.push('\t');
-            }
-            cell(out, value);
-        }
-        out.push('\n');
-    };
-    line(out, list(fields, "columns"), |out, name| {
-        out.push_str(&visible_line(name.as_str().unwrap_or_default()));
-    });
+pub(super) fn table(out: &mut String, fields: &Map<String, Value>) {
+    names(out, list(fields, "columns"));
     for row in list(fields, "rows") {
         line(out, row.as_array().map_or(&[], Vec::as_slice), cell);
     }
-    let count = list(fields, "rows").len();
-    let _ = writeln!(out, "-- {count} {}", if count == 1 { "row" } else { "rows" });
+    count(out, list(fields, "rows").len() as u64);
 }
 
-fn cell(out: &mut String, value: &Value) {
+pub(super) fn names(out: &mut String, columns: &[Value]) {
+    line(out, columns, |out, name| {
+        out.push_str(&visible_line(name.as_str().unwrap_or_default()));
+    });
+}
+
+fn line(out: &mut String, cells: &[Value], cell: fn(&mut String, &Value)) {
+    for (index, value) in cells.iter().enumerate() {
+        if index > 0 {
+            out.push('\t');
+        }
+        cell(out, value);
+    }
+    out.push('\n');
+}
+
+pub(super) fn count(out: &mut String, rows: u64) {
+    let _ = writeln!(out, "-- {rows} {}", if rows == 1 { "row" } else { "rows" });
+}
+
+pub(super) fn cell(out: &mut String, value: &Value) {
     match value {
         Value::Null => out.push_str("NULL"),
         Value::String(text) if is_ambiguous(text) => out.push_str(&visible(&value.to_string())),
@@ -128,7 +149,7 @@ fn cell(out: &mut String, value: &Value) {
 }
 
 /// Whether a text could be taken for something that it is not.
-fn is_ambiguous(text: &str) -> bool {
+pub(super) fn is_ambiguous(text: &str) -> bool {
     // What a number can begin with, `inf` and `nan` among them.
     let first = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'i' | b'I' | b'n' | b'N');
     text.is_empty()

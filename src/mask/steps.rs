@@ -31,7 +31,7 @@ impl Mask {
         whole.insert("call_id".into(), call_id.as_str().into());
         if let Some((tool, answer)) = ending {
             for member in ["status", "refusal", "approval"] {
-                if let Some(value) = answer.envelope.get(member) {
+                if let Some(value) = answer.head.get(member) {
                     whole.insert(member.into(), value.clone());
                 }
             }
@@ -50,12 +50,8 @@ impl Mask {
         let mut text = String::new();
         let mut steps = Vec::with_capacity(reached);
         for (number, (tool, answer)) in (1..).zip(taken.answers) {
-            let _ = writeln!(
-                text,
-                "== step {number} of {}: {tool}\n{}",
-                taken.steps, answer.text
-            );
-            let mut envelope = answer.envelope;
+            let (mut envelope, words) = answer.into_parts();
+            let _ = writeln!(text, "== step {number} of {}: {tool}\n{words}", taken.steps);
             if let Some(members) = envelope.as_object_mut() {
                 members.insert("tool".into(), tool.into());
             }
@@ -69,14 +65,7 @@ impl Mask {
         }
         let _ = write!(text, "-- call {call_id}");
         whole.insert("data".into(), json!({"steps": steps, "not_reached": not_reached}));
-        Masked {
-            envelope: whole.into(),
-            text,
-            is_error,
-            fragments: Vec::new(),
-            effect: None,
-            recording: None,
-        }
+        Masked::of(whole.into(), text, is_error)
     }
 }
 

@@ -9,22 +9,27 @@ use super::encoded;
 use super::engine::{self, Engine, Scratch};
 use super::numbers::is_card;
 use super::pem::Edges;
-use crate::call::MaskCounts;
+use crate::call::{MaskCounts, Table};
 
 /// Length at which a search hit's line is cut, in bytes (`FileMatch::text`).
 const LONGEST_HIT: usize = 1000;
 /// A cut may fall a little earlier: at the start of a character, or before a mark that says so.
 const CUT_SLACK: usize = 16;
 
-/// Masks the data of an answer; `shown` as in [`RawOutput`](crate::call::RawOutput).
-pub(super) fn answer(engine: &Engine, data: &mut Value, counts: &mut MaskCounts, shown: &BTreeSet<String>) {
+/// Masks the data of an answer, and the rows that belong into it; `shown` as in [`RawOutput`](crate::call::RawOutput).
+pub(super) fn answer(
+    engine: &Engine,
+    (data, table): (&mut Value, Option<&mut Table>),
+    counts: &mut MaskCounts,
+    shown: &BTreeSet<String>,
+) {
     let mut walk = Walk::new(engine, counts);
     walk.shown = Some(shown).filter(|shown| !shown.is_empty());
     match data {
         Value::Object(fields) => {
             walk.edges = cut_edges(fields);
             if fields.contains_key("columns") && fields.contains_key("rows") {
-                walk.table(fields);
+                walk.table(fields, table);
             } else {
                 walk.object(fields);
             }
@@ -64,6 +69,9 @@ fn cut_edges(fields: &Map<String, Value>) -> Edges {
     }
 }
 
+/// A number of fewer digits is no payment card's.
+const CARD: usize = 13;
+
 struct Walk<'a> {
     engine: &'a Engine,
     counts: &'a mut MaskCounts,
@@ -87,7 +95,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn table(&mut self, fields: &mut Map<String, Value>) {
+    fn table(&mut self, fields: &mut Map<String, Value>, mut table: Option<&mut Table>) {
         if let Some(columns) = fields.get_mut("columns") {
             self.under("columns", columns);
         }
@@ -102,11 +110,43 @@ impl<'a> Walk<'a> {
             })
             .unwrap_or_default();
         for (key, value) in fields.iter_mut().filter(|(key, _)| *key != "columns") {
-            let rows = if key == "rows" { value.as_array_mut() } else { None };
-            match rows {
-                Some(rows) => self.rows(rows, &names),
-                None => self.under(key, value),
+            let is_rows = key == "rows";
+            match (table.take_if(|_| is_rows), value) {
+                (Some(table), _) => self.written(table, &names),
+                (None, Value::Array(rows)) if is_rows => self.rows(rows, &names),
+                (None, value) => self.under(key, value),
             }
+        }
+    }
+
+    /// Rows that are JSON already. What can be seen to hold nothing stays as it is; any other cell is masked as a value.
+    fn written(&mut self, table: &mut Table, names: &[String]) {
+        self.path.push("rows".to_owned());
+        table.revise(|column, json| {
+            if self.is_clean(json) {
+                return None;
+            }
+            let mut cell: Value = serde_json::from_str(json).unwrap_or_default(); // of our own writing
+            self.cell(&mut cell, names.get(column).map_or("?", String::as_str));
+            let masked = cell.to_string();
+            (masked != json).then_some(cell)
+        });
+        self.path.pop();
+    }
+
+    /// Whether there is nothing to hide in a cell, as far as that shows without reading it as a value.
+    fn is_clean(&mut self, json: &str) -> bool {
+        match json.as_bytes() {
+            [b'n' | b't' | b'f', ..] => true,
+            [b'"', ..] if json.len() < engine::SHORTEST + 2 => true,
+            [b'-' | b'0'..=b'9', ..] => json.len() < CARD && !json.contains(['e', 'E']),
+            [b'"', text @ .., b'"'] if memchr::memchr(b'\\', text).is_none() => {
+                let text = json.get(1..json.len() - 1).unwrap_or_default();
+                let clean = self.string(text).is_none();
+                self.found.clear();
+                clean
+            }
+            _ => false,
         }
     }
 

@@ -16,12 +16,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Door;
+use super::whole::Whole;
 use crate::call::CallId;
 
 /// The calls one HTTP exchange answers, and whether anybody still listens.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     calls: Mutex<Vec<CallId>>,
+    whole: Mutex<Option<Whole>>,
     gone: CancellationToken,
 }
 
@@ -37,6 +39,16 @@ impl Delivery {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(call_id);
+    }
+
+    /// The answer that belongs into this exchange's response.
+    pub(super) fn hold(&self, whole: Whole) {
+        *self.whole.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
+    }
+
+    /// See [`Self::hold`].
+    pub(super) fn held(&self) -> Option<Whole> {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn take(&self) -> Vec<CallId> {

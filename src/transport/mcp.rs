@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use futures::future::Either;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CancelTaskMethod, CancelTaskParams, ErrorData, GetTaskMethod,
-    GetTaskParams, GetTaskResult, InitializeRequestParams, InitializeResult, JsonObject, ListToolsResult,
-    PaginatedRequestParams, RequestId, ServerConfig, UpdateTaskMethod, UpdateTaskParams,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskMethod, CancelTaskParams, ErrorData,
+    GetTaskMethod, GetTaskParams, GetTaskResult, InitializeRequestParams, InitializeResult, JsonObject,
+    ListToolsResult, PaginatedRequestParams, RequestId, ServerConfig, UpdateTaskMethod, UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
@@ -27,7 +27,7 @@ use super::delivery::Delivery;
 use super::http::Alive;
 use super::progress::{News, Teller};
 use super::tasks::{Running, wants_tasks};
-use super::{Door, REQUEST, wire};
+use super::{Door, REQUEST, whole, wire};
 use crate::call::{Arrival, CallId, Principal, Transport};
 use crate::clock::World;
 use crate::mask::Masked;
@@ -299,13 +299,13 @@ impl ServerHandler for Mcp {
         {
             return Ok(question.into()); // the recorded refusal was not sent, so it is not noted as accepted
         }
-        self.note(&ctx, call_id);
+        self.note(&ctx, call_id.clone());
         if let Some(principal) = tasks
             && let Some(task) = self.task_for(&principal, &masked).await
         {
             return Ok(CallToolResponse::Task(task));
         }
-        Ok(wire::answer(masked).into())
+        Ok(answered(&ctx, &call_id, masked).into())
     }
 
     /// What only the newest revision has is told to that revision alone.
@@ -355,6 +355,20 @@ impl ServerHandler for Mcp {
     }
 }
 
+/// The answer to one call. Rows are taken apart from it where the response is one document: to the newest revision, and
+/// when no progress can have been told before.
+fn answered(ctx: &RequestContext<RoleServer>, call_id: &CallId, masked: Masked) -> CallToolResult {
+    let is_document = is_modern(ctx) && ctx.meta.get_progress_token().is_none();
+    match exchange(ctx) {
+        Some(exchange) if is_document && masked.has_rows() => {
+            let (result, whole) = whole::apart(call_id, masked);
+            exchange.delivery.hold(whole);
+            result
+        }
+        _ => wire::answer(masked),
+    }
+}
+
 pub(super) fn exchange(ctx: &RequestContext<RoleServer>) -> Option<&Exchange> {
     ctx.extensions
         .get::<http::request::Parts>()?
@@ -379,7 +393,7 @@ pub(super) fn came_of(span: &Span, answer: Option<&Masked>) {
         span.record("code", "unknown_tool");
         return;
     };
-    let text = |pointer: &str| answer.envelope().pointer(pointer).and_then(Value::as_str);
+    let text = |pointer: &str| answer.head().pointer(pointer).and_then(Value::as_str);
     if let Some(status) = text("/status") {
         span.record("outcome", status);
     }

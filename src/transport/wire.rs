@@ -102,7 +102,7 @@ fn both(is_error: bool, (structured, text): (Value, String)) -> CallToolResult {
 pub(super) fn awaits_confirmation(masked: &Masked) -> bool {
     masked.is_error()
         && masked
-            .envelope()
+            .head()
             .pointer("/refusal/code")
             .and_then(|code| code.as_str())
             == Some(Code::ConfirmationRequired.as_str())
@@ -110,7 +110,7 @@ pub(super) fn awaits_confirmation(masked: &Masked) -> bool {
 
 /// The request that an answer says people were asked about.
 pub(super) fn pending_approval(masked: &Masked) -> Option<ApprovalId> {
-    let envelope = masked.envelope();
+    let envelope = masked.head();
     let pending = envelope.get("status")?.as_str()? == "approval_pending";
     let id = envelope.pointer("/approval/id")?.as_str()?;
     pending.then(|| ApprovalId(id.to_owned()))
@@ -119,7 +119,7 @@ pub(super) fn pending_approval(masked: &Masked) -> Option<ApprovalId> {
 /// Whether the same call may succeed a moment later.
 pub(super) fn may_be_repeated(masked: &Masked) -> bool {
     masked
-        .envelope()
+        .head()
         .pointer("/refusal/retry")
         .and_then(Value::as_bool)
         .unwrap_or(false)

@@ -5,6 +5,7 @@
 
 mod answers;
 mod recall;
+mod rows;
 pub(crate) mod samples;
 mod streams;
 

@@ -10,4 +10,5 @@ mod jobs;
 mod leaks;
 mod life;
 mod reload;
+mod rows;
 mod scopes;

@@ -1,6 +1,9 @@
 //! Rows of a server's answer, taken until a page of it is full; what a value costs there; parameters that cannot be
 //! used.
 
+#[cfg(feature = "postgres")]
+mod writing;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -8,6 +11,9 @@ use serde_json::{Value, json};
 use crate::call::answer::{Rows, Schema, TableSchema};
 use crate::call::request::{Parameters, SqlQuery};
 use crate::call::{Code, Hash, Limits, Refusal};
+
+#[cfg(feature = "postgres")]
+pub(super) use writing::Writing;
 
 /// The largest integer every JSON reader keeps exactly (RFC 8259, 6).
 pub(super) const EXACT: u64 = 1 << 53;
@@ -145,15 +151,6 @@ impl<'p> Filling<'p> {
         Ok(())
     }
 
-    /// About how many rows there is still room for, if they are like those before; one more than that tells whether
-    /// there are more.
-    #[cfg(feature = "postgres")]
-    pub(super) fn likely(&self) -> u64 {
-        let left = self.page.bytes.saturating_sub(self.spent);
-        let each = self.spent.checked_div(self.answer.rows.row_count);
-        each.map_or(u64::MAX, |each| (left / each.max(1)).saturating_add(1))
-    }
-
     fn full(&mut self) {
         self.answer.truncated = true;
         self.answer.next_cursor = Some(self.page.cursor(self.answer.rows.row_count));
@@ -225,7 +222,7 @@ pub(super) fn cost(value: &Value) -> u64 {
 
 /// Bytes of a text between its quotes. What is to be escaped is counted first, without a branch for each byte: mostly
 /// there is nothing.
-fn written(text: &[u8]) -> u64 {
+pub(super) fn written(text: &[u8]) -> u64 {
     let special = |byte: &&u8| **byte < b' ' || matches!(**byte, b'"' | b'\\');
     match text.iter().filter(special).count() {
         0 => text.len() as u64,

@@ -36,6 +36,7 @@ mod standing;
 mod tokens;
 mod unmade;
 mod values;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -264,7 +264,7 @@ impl Database {
                     reveal,
                     expected,
                 };
-                query::run(&pool, &order, &stop)?.into_output()
+                Ok(query::run(&pool, &order, &stop)?.into_output())
             }
             Request::SqlSchema(wanted) => {
                 let catalog = pool.current_catalog()?;

@@ -3,10 +3,12 @@
 use axum::body::Body;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::attempts::TooMany;
 use crate::transport::Challenge;
+use crate::transport::whole::Whole;
 
 /// JSON-RPC codes of refusals that come before the protocol.
 pub(super) const INVALID_REQUEST: i32 = -32600;
@@ -189,6 +191,25 @@ pub(super) fn in_our_words(answer: Answer, was_json: bool) -> Result<Answer, Fau
             "Tollgate failed while handling this request",
         ),
     })
+}
+
+/// The response with the answer that belongs into it.
+pub(super) async fn filled(response: Answer, whole: Whole) -> Result<Answer, Fault> {
+    let failed = || {
+        tracing::error!("an answer did not fit into its document, and was not sent");
+        Fault::refused(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Tollgate failed while handling this request",
+        )
+    };
+    let (mut parts, body) = response.into_parts();
+    if !is_json(&parts.headers) {
+        return Err(failed());
+    }
+    let document = body.collect().await.map_err(|_| failed())?.to_bytes();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let pieces = whole.within(&document).ok_or_else(failed)?;
+    Ok(Answer::from_parts(parts, Body::new(pieces)))
 }
 
 /// Whether a message says its body is JSON.

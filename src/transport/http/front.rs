@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::HttpSpec;
 use super::annex::{self, Annex};
-use super::fault::{Answer, Fault, document, health, in_our_words, is_json};
+use super::fault::{Answer, Fault, document, filled, health, in_our_words, is_json};
 use super::headers::{Headers, NOTHING};
 use super::listen;
 use super::lives::{Alive, Lives};
@@ -268,6 +268,9 @@ impl Front {
             return Err(Fault::overloaded());
         }
         let mut response = in_our_words(response, was_json)?;
+        if let Some(whole) = delivery.held() {
+            response = filled(response, whole).await?;
+        }
         if ends_session {
             *response.status_mut() = StatusCode::NO_CONTENT; // done, not merely accepted; clients look for it
         }

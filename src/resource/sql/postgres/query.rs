@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
-use serde_json::Value;
 use sqlx::postgres::{PgColumn, PgRow};
 use sqlx::{Column, Either, Executor, Row, Statement, ValueRef};
 
@@ -13,9 +12,10 @@ use super::loader::{Kind, Loaded};
 use super::parameters;
 use super::refusals::{self, Asked};
 use super::values;
+use super::written::Form;
 use crate::call::request::SqlQuery;
 use crate::call::{ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
-use crate::resource::sql::pages::{Answer, Filling, Head, Page};
+use crate::resource::sql::pages::{Head, Page, Writing};
 use crate::resource::sql::streams::unwatched;
 
 /// Before the checked text. A cursor gives each value as the server's own text, whatever its type, as many rows
@@ -62,20 +62,18 @@ pub(super) async fn run(
     open(link, order, loaded, checked, asked).await?;
     second_opinion(link, expected.as_ref()).await?;
     let mut answer = collect(link, loaded, &page, asked, expected.as_ref()).await?;
-    if answer.rows.columns.is_empty() {
-        (answer.rows.columns, answer.rows.types) = describe(link, &loaded.kinds, asked).await?;
+    if !answer.has_head() {
+        answer.begin(describe(link, &loaded.kinds, asked).await?);
     }
     let mut masks = MaskCounts::default();
     for column in masked(&checked.named, order.reveal) {
         // A mask in a predicate is told even if no row came of it.
-        masks.add(&column.column, &column.class, answer.rows.row_count.max(1));
+        masks.add(&column.column, &column.class, answer.row_count().max(1));
     }
     let shown = checked.classified.iter();
     let shown = shown.filter(|column| order.reveal.contains(&column.column));
     let shown = shown.map(|column| column.class.clone()).collect();
-    let mut raw = RawOutput::of_rows(answer.rows);
-    raw.truncated = answer.truncated;
-    raw.next_cursor = answer.next_cursor;
+    let mut raw = answer.output();
     raw.source_masks = masks;
     raw.shown = shown;
     Ok(raw)
@@ -147,13 +145,13 @@ fn vouched(row: &PgRow, expected: Option<&BTreeSet<u32>>) -> Result<(), Refusal>
 /// Takes rows until the page is full. Only one row is held beside the answer. What the server has opened is looked at
 /// once more after the last: what is called opens relations only while it runs. The first batch brings that with it,
 /// since it mostly is the last.
-async fn collect(
+async fn collect<'p>(
     link: &mut Link,
     loaded: &Loaded,
-    page: &Page,
+    page: &'p Page,
     asked: Asked<'_>,
     expected: Option<&BTreeSet<u32>>,
-) -> Result<Answer, Refusal> {
+) -> Result<Writing<'p>, Refusal> {
     if page.first > 0 {
         let skip = format!("MOVE FORWARD {} FROM tollgate", page.first.min(i32::MAX as u64));
         let skipped = sqlx::raw_sql(sqlx::AssertSqlSafe(skip))
@@ -161,15 +159,12 @@ async fn collect(
             .await;
         skipped.map_err(|error| refusals::running(&error, asked))?;
     }
-    let mut filling = Filling::new(page);
+    let (mut answer, mut forms) = (Writing::new(page), Vec::new());
     let mut batch = FIRST;
     loop {
         // One more than there is room for tells whether there are more.
-        let room = page
-            .rows
-            .saturating_sub(filling.answer.rows.row_count)
-            .saturating_add(1);
-        let want = batch.min(room).min(filling.likely());
+        let room = page.rows.saturating_sub(answer.row_count()).saturating_add(1);
+        let want = batch.min(room).min(answer.likely());
         let first = batch == FIRST;
         let fetch = match first {
             true => format!("FETCH FORWARD {want} FROM tollgate; {OPENED}"),
@@ -186,7 +181,7 @@ async fn collect(
                 Some(Either::Right(row)) if fetched => vouched(&row, expected)?,
                 Some(Either::Right(row)) => {
                     given += 1;
-                    take(&mut filling, &row, loaded)?; // what is left of a batch of a full page is passed over
+                    take(&mut answer, &mut forms, &row, loaded)?; // what is left of a batch of a full page is passed over
                 }
             }
         }
@@ -194,13 +189,13 @@ async fn collect(
             return Err(unreadable());
         }
         drop(rows);
-        if filling.answer.truncated || given < want {
+        if answer.truncated || given < want {
             if !first {
                 second_opinion(link, expected).await?;
             }
-            return Ok(filling.answer);
+            return Ok(answer);
         }
-        batch = batch.saturating_mul(4).min(MOST);
+        batch = batch.saturating_mul(16).min(MOST);
     }
 }
 
@@ -212,24 +207,37 @@ async fn describe(link: &mut Link, kinds: &BTreeMap<u32, Kind>, asked: Asked<'_>
     Ok(head(described.columns(), kinds))
 }
 
+fn oid(column: &PgColumn) -> u32 {
+    column.type_info().oid().map_or(0, |oid| oid.0)
+}
+
 fn head(columns: &[PgColumn], kinds: &BTreeMap<u32, Kind>) -> Head {
-    let oid = |column: &PgColumn| column.type_info().oid().map_or(0, |oid| oid.0);
     let head = columns
         .iter()
         .map(|column| (column.name().to_owned(), values::name(oid(column), kinds)));
     head.unzip()
 }
 
-/// One row, if there is room for it.
-fn take(filling: &mut Filling<'_>, row: &PgRow, loaded: &Loaded) -> Result<(), Refusal> {
-    let head = || head(row.columns(), &loaded.kinds);
-    filling.take(head, row.len(), |at| {
+/// One row, if there is room for it. How each column is written is found out with the first.
+fn take(
+    answer: &mut Writing<'_>,
+    forms: &mut Vec<Form>,
+    row: &PgRow,
+    loaded: &Loaded,
+) -> Result<(), Refusal> {
+    if !answer.has_head() {
+        let columns = row.columns();
+        answer.begin(head(columns, &loaded.kinds));
+        forms.extend(columns.iter().map(|column| Form::of(oid(column), &loaded.kinds)));
+    }
+    answer.take(row.len(), |at, out| {
         let cell = row.try_get_raw(at).map_err(|_| unreadable())?;
-        let kind = cell.type_info().oid().map_or(0, |oid| oid.0);
-        Ok(match cell.is_null() {
-            true => Value::Null,
-            false => values::render(cell.as_bytes().map_err(|_| unreadable())?, kind, &loaded.kinds),
-        })
+        let form = *forms.get(at).ok_or_else(unreadable)?;
+        let text = match cell.is_null() {
+            true => None,
+            false => Some(cell.as_bytes().map_err(|_| unreadable())?),
+        };
+        Ok(form.write(text, &loaded.kinds, out))
     })
 }
 

@@ -42,14 +42,13 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn into_output(self) -> Result<RawOutput, Refusal> {
-        let mut raw =
-            RawOutput::new(self.rows).map_err(|error| Refusal::internal(format!("sqlite rows: {error}")))?;
+    pub(super) fn into_output(self) -> RawOutput {
+        let mut raw = RawOutput::of_rows(self.rows);
         raw.truncated = self.truncated;
         raw.next_cursor = self.next_cursor;
         raw.source_masks = self.masks;
         raw.shown = self.shown;
-        Ok(raw)
+        raw
     }
 }
 
