@@ -171,7 +171,7 @@ pub(crate) async fn last(response: Response) -> Value {
 pub(crate) struct Events {
     response: Response,
     streamed: bool,
-    buffer: String,
+    buffer: Vec<u8>,
 }
 
 impl Events {
@@ -181,28 +181,28 @@ impl Events {
         Self {
             response,
             streamed,
-            buffer: String::new(),
+            buffer: Vec::new(),
         }
     }
 
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if self.streamed
-                && let Some((line, rest)) = self.buffer.split_once('\n')
+                && let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n')
             {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 let message = line
-                    .strip_prefix("data:")
-                    .and_then(|data| serde_json::from_str(data).ok());
-                self.buffer = rest.to_owned();
+                    .strip_prefix(b"data:")
+                    .and_then(|data| serde_json::from_slice(data).ok());
                 if message.is_some() {
                     return message;
                 }
                 continue;
             }
             match self.response.chunk().await.unwrap() {
-                Some(chunk) => self.buffer.push_str(std::str::from_utf8(&chunk).unwrap()),
+                Some(chunk) => self.buffer.extend_from_slice(&chunk), // may end within a character
                 None if self.streamed || self.buffer.is_empty() => return None,
-                None => return serde_json::from_str(&std::mem::take(&mut self.buffer)).ok(),
+                None => return serde_json::from_slice(&std::mem::take(&mut self.buffer)).ok(),
             }
         }
     }
