@@ -33,7 +33,7 @@ async fn limited(stand: &Stand) -> MySqlConnection {
         .password(PASSWORD)
         .database("shop")
         .pipes_as_concat(false)
-        .ssl_mode(MySqlSslMode::Disabled);
+        .ssl_mode(MySqlSslMode::Preferred); // MySQL asks for the password itself over TLS alone
     let mut conn = options.connect().await.unwrap();
     let mode = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'";
     sqlx::raw_sql(mode).execute(&mut conn).await.unwrap();
