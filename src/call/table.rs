@@ -250,6 +250,13 @@ impl Row<'_> {
         self.close();
     }
 
+    /// An integer of at most 2^53, either way.
+    pub fn integer(&mut self, integer: i128) {
+        let json = self.open();
+        let _ = std::fmt::Write::write_fmt(json, format_args!("{integer}"));
+        self.close();
+    }
+
     /// A string that needs no escapes: the text between the quotes.
     pub fn unescaped(&mut self, text: &str) {
         let json = self.open();

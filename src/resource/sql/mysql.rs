@@ -37,6 +37,7 @@ mod tokens;
 mod unmade;
 mod values;
 mod writing;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

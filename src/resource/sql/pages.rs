@@ -1,18 +1,16 @@
 //! Rows of a server's answer, taken until a page of it is full; what a value costs there; parameters that cannot be
 //! used.
 
-#[cfg(feature = "postgres")]
 mod writing;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::call::answer::{Rows, Schema, TableSchema};
+use crate::call::answer::{Schema, TableSchema};
 use crate::call::request::{Parameters, SqlQuery};
 use crate::call::{Code, Hash, Limits, Refusal};
 
-#[cfg(feature = "postgres")]
 pub(super) use writing::Writing;
 
 /// The largest integer every JSON reader keeps exactly (RFC 8259, 6).
@@ -68,94 +66,6 @@ fn bad_cursor() -> Refusal {
 
 /// Names and types of columns, in order.
 pub(super) type Head = (Vec<String>, Vec<String>);
-
-/// What came of it.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) rows: Rows,
-    pub(super) truncated: bool,
-    pub(super) next_cursor: Option<String>,
-}
-
-/// An answer under way.
-#[derive(Debug)]
-pub(super) struct Filling<'p> {
-    page: &'p Page,
-    spent: u64,
-    pub(super) answer: Answer,
-}
-
-impl<'p> Filling<'p> {
-    pub(super) fn new(page: &'p Page) -> Self {
-        let rows = Rows {
-            columns: Vec::new(),
-            types: Vec::new(),
-            rows: Vec::new(),
-            row_count: 0,
-        };
-        Self {
-            page,
-            spent: 0,
-            answer: Answer {
-                rows,
-                truncated: false,
-                next_cursor: None,
-            },
-        }
-    }
-
-    /// Takes a row of `width` cells if there is room for it; `head` is asked for once.
-    ///
-    /// # Errors
-    /// `limit_exceeded` for a first row that does not fit; what `cell` says.
-    pub(super) fn take(
-        &mut self,
-        head: impl FnOnce() -> Head,
-        width: usize,
-        mut cell: impl FnMut(usize) -> Result<Value, Refusal>,
-    ) -> Result<(), Refusal> {
-        if self.answer.truncated {
-            return Ok(());
-        }
-        let rows = &mut self.answer.rows;
-        if rows.columns.is_empty() {
-            (rows.columns, rows.types) = head();
-            let names = rows.columns.iter().chain(&rows.types);
-            self.spent = names.map(|name| name.len() as u64 + 3).sum();
-        }
-        if rows.row_count >= self.page.rows {
-            self.full();
-            return Ok(());
-        }
-        let mut cells: Vec<Value> = Vec::with_capacity(width);
-        let mut cost = 2;
-        for at in 0..width {
-            let value = cell(at)?;
-            cost += self::cost(&value);
-            if cost > self.page.bytes {
-                break; // no more of it is needed
-            }
-            cells.push(value);
-        }
-        let full = self.spent.saturating_add(cost) > self.page.bytes;
-        if full && rows.row_count == 0 {
-            return Err(row_too_large(self.page.bytes));
-        }
-        if full {
-            self.full();
-            return Ok(());
-        }
-        self.spent += cost;
-        rows.rows.push(cells);
-        rows.row_count += 1;
-        Ok(())
-    }
-
-    fn full(&mut self) {
-        self.answer.truncated = true;
-        self.answer.next_cursor = Some(self.page.cursor(self.answer.rows.row_count));
-    }
-}
 
 fn row_too_large(bytes: u64) -> Refusal {
     Refusal::new(

@@ -10,10 +10,10 @@ use sqlx::{Column, Executor, Row, SqlSafeStr, Statement, TypeInfo};
 use super::guard::Checked;
 use super::link::{Link, comment};
 use super::values::{self, Kind};
-use super::{parameters, refusals};
+use super::{parameters, refusals, written};
 use crate::call::request::SqlQuery;
 use crate::call::{CallId, ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
-use crate::resource::sql::pages::{Answer, Filling, Head, Page};
+use crate::resource::sql::pages::{Head, Page, Writing};
 use crate::resource::sql::streams::unwatched;
 
 /// What is to be run, and within which bounds.
@@ -33,20 +33,19 @@ pub(super) async fn run(link: &mut Link, order: &Order<'_>, checked: &Checked) -
     let arguments = parameters::bind(checked, order.request.parameters.as_ref())?;
     let text = format!("{} {}", comment(order.call), checked.sql);
     let statement = order.request.statement.as_str();
-    let mut filling = Filling::new(&page);
+    let mut answer = Writing::new(&page);
     link.busy = true;
     let query = sqlx::query_with(sqlx::AssertSqlSafe(text.clone()), arguments);
     let conn = link.conn()?;
-    let ended = collect(unwatched(|| query.fetch(conn)), &mut filling, page.first).await?;
+    let ended = collect(unwatched(|| query.fetch(conn)), &mut answer, page.first).await?;
     link.busy = matches!(ended, Ended::Full);
     if let Ended::Failed(error) = ended {
         return Err(refusals::running(&error, statement));
     }
-    let mut answer = filling.answer;
-    if answer.rows.columns.is_empty() {
-        (answer.rows.columns, answer.rows.types) = columns(link, text, statement).await?;
+    if !answer.has_head() {
+        answer.begin(columns(link, text, statement).await?);
     }
-    output(answer, &checked.named)
+    Ok(output(answer, &checked.named))
 }
 
 /// How rows came to their end.
@@ -62,20 +61,19 @@ enum Ended {
 /// Takes rows until the page is full, `first` of them passed over.
 async fn collect(
     mut rows: impl Stream<Item = Result<MySqlRow, sqlx::Error>> + Unpin,
-    filling: &mut Filling<'_>,
+    answer: &mut Writing<'_>,
     first: u64,
 ) -> Result<Ended, Refusal> {
     let mut passed = 0;
-    let mut kinds: Option<Vec<Kind>> = None;
+    let mut kinds = Vec::new();
     loop {
         match rows.try_next().await {
             Ok(None) => return Ok(Ended::Here),
             Err(error) => return Ok(Ended::Failed(error)),
             Ok(Some(_)) if passed < first => passed += 1,
             Ok(Some(row)) => {
-                let kinds = kinds.get_or_insert_with(|| Kind::of_columns(&row));
-                take(filling, &row, kinds)?;
-                if filling.answer.truncated {
+                take(answer, &mut kinds, &row)?;
+                if answer.truncated {
                     return Ok(Ended::Full);
                 }
             }
@@ -83,12 +81,16 @@ async fn collect(
     }
 }
 
-fn take(filling: &mut Filling<'_>, row: &MySqlRow, kinds: &[Kind]) -> Result<(), Refusal> {
-    let cell = |at: usize| {
+/// One row, if there is room for it. How each column is written is found out with the first.
+fn take(answer: &mut Writing<'_>, kinds: &mut Vec<Kind>, row: &MySqlRow) -> Result<(), Refusal> {
+    if !answer.has_head() {
+        answer.begin(head(row.columns()));
+        *kinds = Kind::of_columns(row);
+    }
+    answer.take(row.len(), |at, out| {
         let kind = kinds.get(at).ok_or_else(values::unreadable)?;
-        values::of_kind(row, at, *kind)
-    };
-    filling.take(|| head(row.columns()), row.len(), cell)
+        written::cell(row, at, *kind, out)
+    })
 }
 
 fn head(columns: &[MySqlColumn]) -> Head {
@@ -99,17 +101,15 @@ fn head(columns: &[MySqlColumn]) -> Head {
     columns.iter().map(each).unzip()
 }
 
-fn output(answer: Answer, named: &BTreeSet<ClassifiedColumn>) -> Result<RawOutput, Refusal> {
+fn output(answer: Writing<'_>, named: &BTreeSet<ClassifiedColumn>) -> RawOutput {
     let mut masks = MaskCounts::default();
     for column in named {
         // A mask in a predicate is told even if no row came of it.
-        masks.add(&column.column, &column.class, answer.rows.row_count.max(1));
+        masks.add(&column.column, &column.class, answer.row_count().max(1));
     }
-    let mut raw = RawOutput::of_rows(answer.rows);
-    raw.truncated = answer.truncated;
-    raw.next_cursor = answer.next_cursor;
+    let mut raw = answer.output();
     raw.source_masks = masks;
-    Ok(raw)
+    raw
 }
 
 /// The columns of a statement that gave no row.

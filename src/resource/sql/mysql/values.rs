@@ -57,19 +57,11 @@ impl Kind {
 /// `internal`: it is not of the form that its type has.
 pub(super) fn of_row(row: &MySqlRow, at: usize) -> Result<Value, Refusal> {
     let column = row.columns().get(at).ok_or_else(unreadable)?;
-    of_kind(row, at, Kind::of(column.type_info()))
-}
-
-/// The same, of a column whose kind is known.
-///
-/// # Errors
-/// As [`of_row`].
-pub(super) fn of_kind(row: &MySqlRow, at: usize, kind: Kind) -> Result<Value, Refusal> {
     let raw = row.try_get_raw(at).map_err(|_| unreadable())?;
     // The driver takes zero dates for NULL; their bytes are there.
     match <&[u8] as Decode<MySql>>::decode(raw) {
         Err(_) => Ok(Value::Null),
-        Ok(found) => render(found, kind).ok_or_else(unreadable),
+        Ok(found) => render(found, Kind::of(column.type_info())).ok_or_else(unreadable),
     }
 }
 
@@ -77,16 +69,17 @@ pub(super) fn unreadable() -> Refusal {
     Refusal::internal("mysql: a row that is none")
 }
 
-fn render(found: &[u8], kind: Kind) -> Option<Value> {
+/// The same, of the bytes that came; `None` for what is not of the form that its type has.
+pub(super) fn render(found: &[u8], kind: Kind) -> Option<Value> {
     Some(match kind {
         Kind::Null => Value::Null,
-        Kind::Unsigned => unsigned(found)?,
-        Kind::Signed => signed(found)?,
+        Kind::Unsigned => whole(unsigned(found)?.into()),
+        Kind::Signed => whole(signed(found)?),
         Kind::Bits => {
             let bits = found.iter().try_fold(0_u64, |all, byte| {
                 all.checked_mul(256)?.checked_add(u64::from(*byte))
             });
-            exact(bits?)
+            whole(bits?.into())
         }
         Kind::Float => {
             let real = f32::from_le_bytes(found.try_into().ok()?);
@@ -116,62 +109,87 @@ fn number(real: f64) -> Value {
     }
 }
 
-fn exact(integer: u64) -> Value {
-    match integer <= EXACT {
-        true => json!(integer),
-        false => Value::String(integer.to_string()),
+/// Whether every JSON reader keeps an integer.
+pub(super) fn exact(integer: i128) -> bool {
+    integer.unsigned_abs() <= u128::from(EXACT)
+}
+
+fn whole(integer: i128) -> Value {
+    match i64::try_from(integer) {
+        Ok(small) if exact(integer) => json!(small),
+        _ => Value::String(integer.to_string()),
     }
 }
 
 /// Little-endian, of one to eight bytes.
-fn unsigned(found: &[u8]) -> Option<Value> {
+pub(super) fn unsigned(found: &[u8]) -> Option<u64> {
     let mut whole = [0; 8];
     whole.get_mut(..found.len())?.copy_from_slice(found);
-    Some(exact(u64::from_le_bytes(whole)))
+    Some(u64::from_le_bytes(whole))
 }
 
-fn signed(found: &[u8]) -> Option<Value> {
+/// The same, of which the last bit is the sign.
+pub(super) fn signed(found: &[u8]) -> Option<i128> {
     let negative = found.last().is_some_and(|byte| *byte >= 0x80);
     let mut whole = [if negative { 0xff } else { 0 }; 8];
     whole.get_mut(..found.len())?.copy_from_slice(found);
-    let integer = i64::from_le_bytes(whole);
-    Some(match integer.unsigned_abs() <= EXACT {
-        true => json!(integer),
-        false => Value::String(integer.to_string()),
-    })
+    Some(i64::from_le_bytes(whole).into())
 }
 
 /// Year, month, day, and if there are hours, minutes, seconds, microseconds; what is left out at the end is zero.
-fn date(found: &[u8], with_time: bool) -> Option<String> {
+pub(super) fn date(found: &[u8], with_time: bool) -> Option<String> {
     let mut whole = [0_u8; 11];
     whole.get_mut(..found.len())?.copy_from_slice(found);
     let [y1, y2, month, day, hour, minute, second, rest @ ..] = whole;
-    let year = u16::from_le_bytes([y1, y2]);
-    let mut text = format!("{year:04}-{month:02}-{day:02}");
+    let mut text = String::with_capacity(26);
+    padded(&mut text, u16::from_le_bytes([y1, y2]).into(), 4);
+    for part in [month, day] {
+        text.push('-');
+        padded(&mut text, part.into(), 2);
+    }
     if with_time {
-        text += &format!(
-            " {hour:02}:{minute:02}:{second:02}{}",
-            fraction(u32::from_le_bytes(rest))
-        );
+        text.push(' ');
+        clock(&mut text, hour.into(), minute, second, rest);
     }
     Some(text)
 }
 
 /// Sign, days, hours, minutes, seconds, microseconds.
-fn time(found: &[u8]) -> Option<String> {
+pub(super) fn time(found: &[u8]) -> Option<String> {
     let mut whole = [0_u8; 12];
     whole.get_mut(..found.len())?.copy_from_slice(found);
     let [sign, d1, d2, d3, d4, hour, minute, second, rest @ ..] = whole;
     let hours = u64::from(u32::from_le_bytes([d1, d2, d3, d4])) * 24 + u64::from(hour);
-    let sign = if sign == 0 { "" } else { "-" };
-    let fraction = fraction(u32::from_le_bytes(rest));
-    Some(format!("{sign}{hours:02}:{minute:02}:{second:02}{fraction}"))
+    let mut text = String::with_capacity(17);
+    if sign != 0 {
+        text.push('-');
+    }
+    clock(&mut text, hours, minute, second, rest);
+    Some(text)
 }
 
-fn fraction(microseconds: u32) -> String {
-    match microseconds {
-        0 => String::new(),
-        some => format!(".{some:06}"),
+fn clock(text: &mut String, hours: u64, minute: u8, second: u8, microseconds: [u8; 4]) {
+    padded(text, hours, 2);
+    for part in [minute, second] {
+        text.push(':');
+        padded(text, part.into(), 2);
+    }
+    let microseconds = u32::from_le_bytes(microseconds);
+    if microseconds > 0 {
+        text.push('.');
+        padded(text, microseconds.into(), 6);
+    }
+}
+
+/// With zeros before it, to so many digits. Dates are many: a formatter takes several times as long.
+fn padded(text: &mut String, number: u64, width: u32) {
+    let mut unit = 10_u64.pow(width - 1);
+    while number / unit >= 10 {
+        unit *= 10;
+    }
+    while unit > 0 {
+        text.push(char::from(b'0' + (number / unit % 10) as u8));
+        unit /= 10;
     }
 }
 
@@ -188,8 +206,9 @@ mod tests {
             (&[0, 0, 0, 0, 0, 0, 0, 0x80], json!("-9223372036854775808")),
             (&[1, 0, 0, 0, 0, 0, 0x20, 0], json!("9007199254740993")),
         ] {
-            assert_eq!(signed(found), Some(value), "{found:?}");
+            assert_eq!(render(found, Kind::Signed), Some(value), "{found:?}");
         }
+        let unsigned = |found: &[u8]| render(found, Kind::Unsigned);
         assert_eq!(unsigned(&[255]), Some(json!(255)));
         assert_eq!(unsigned(&[255; 8]), Some(json!("18446744073709551615")));
         assert_eq!(unsigned(&[0; 9]), None);

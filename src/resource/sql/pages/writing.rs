@@ -3,8 +3,7 @@
 use super::{Head, Page, row_too_large};
 use crate::call::{RawOutput, Refusal, Row, Table};
 
-/// Rows as they come, as long as there is room for them: of the same page, the same rows as
-/// [`Filling`](super::Filling) takes.
+/// Rows as they come, as long as there is room for them.
 #[derive(Debug)]
 pub(in crate::resource::sql) struct Writing<'p> {
     page: &'p Page,
