@@ -90,6 +90,7 @@ impl<'p> Writing<'p> {
 
     /// About how many rows there is still room for, if they are like those before; one more than that tells whether
     /// there are more.
+    #[cfg(feature = "postgres")]
     pub(in crate::resource::sql) fn likely(&self) -> u64 {
         let left = self.page.bytes.saturating_sub(self.spent);
         let each = self.spent.checked_div(self.row_count());
