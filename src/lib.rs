@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod ownership;
 pub mod secret;
+pub(crate) mod beside;
 
 pub mod call;
 pub mod store;

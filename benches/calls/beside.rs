@@ -104,23 +104,25 @@ pub(crate) fn print(site: &Site, world: &dyn World, plan: Plan) -> Result<()> {
     for call in calls(site) {
         let count = (plan.calls / call.dear).max(10);
         let request = wire::call(server.address, &token, call.tool, &call.arguments);
-        let (mut governed, cpu) = many(&server, &mut wire, world, count, |wire| wire.call(&request))?;
+        let (mut governed, alone, cpu) = match call.direct {
+            true => {
+                let directly = || direct.run(call.tool, &call.arguments).map(drop);
+                let timed = in_turn(&server, &mut wire, world, count, (&request, directly))?;
+                (timed.0, Some(timed.1), timed.2)
+            }
+            false => {
+                let (times, cpu) = many(&server, &mut wire, world, count, |wire| wire.call(&request))?;
+                (times, None, cpu)
+            }
+        };
         let mut row = vec![
             call.name.to_owned(),
             micros(governed.percentile(50)),
             micros(governed.percentile(95)),
             micros(cpu),
         ];
-        if call.direct {
-            let mut times = Times::default();
-            for turn in 0..count + warm_up(count) {
-                let start = world.monotonic();
-                direct.run(call.tool, &call.arguments)?;
-                if turn >= warm_up(count) {
-                    times.add(world.monotonic() - start);
-                }
-            }
-            let (through, alone) = (governed.percentile(50), times.percentile(50));
+        if let Some(mut alone) = alone {
+            let (through, alone) = (governed.percentile(50), alone.percentile(50));
             row.push(micros(alone));
             row.push(micros(through.saturating_sub(alone)));
             row.push(format!("{:.1}", through.as_secs_f64() / alone.as_secs_f64()));
@@ -143,6 +145,43 @@ pub(crate) fn print(site: &Site, world: &dyn World, plan: Plan) -> Result<()> {
         server.threads()?
     ))?;
     server.stop()
+}
+
+/// So many in a row of what is timed in turn: each finds the machine as the same before it has left it.
+const IN_A_ROW: u32 = 10;
+
+/// Times many exchanges on one connection, and the same work done directly, some of the one and some of the other in turn:
+/// whatever else the machine does meanwhile slows both. And the processor time of the server for one.
+pub(crate) fn in_turn(
+    server: &Server,
+    wire: &mut Wire,
+    world: &dyn World,
+    count: u32,
+    (request, mut direct): (&[u8], impl FnMut() -> Result<()>),
+) -> Result<(Times, Times, Duration)> {
+    let mut row = |many: u32, governed: &mut Times, alone: &mut Times| -> Result<()> {
+        for _ in 0..many {
+            let start = world.monotonic();
+            wire.call(request)?;
+            governed.add(world.monotonic() - start);
+        }
+        for _ in 0..many {
+            let start = world.monotonic();
+            direct()?;
+            alone.add(world.monotonic() - start);
+        }
+        Ok(())
+    };
+    row(warm_up(count), &mut Times::default(), &mut Times::default())?;
+    let (mut governed, mut alone) = (Times::default(), Times::default());
+    let before = server.cpu()?;
+    let mut left = count;
+    while left > 0 {
+        let many = left.min(IN_A_ROW);
+        row(many, &mut governed, &mut alone)?;
+        left -= many;
+    }
+    Ok((governed, alone, (server.cpu()? - before) / count))
 }
 
 /// Times many exchanges on one connection, and the processor time of the server for one.

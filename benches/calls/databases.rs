@@ -21,7 +21,7 @@ use tollgate::telemetry::StageTimes;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::Plan;
-use crate::beside::{Call, many, warm_up};
+use crate::beside::{Call, in_turn};
 use crate::load;
 use crate::postgres::Postgres;
 use crate::server::Server;
@@ -237,16 +237,9 @@ fn rows(
         );
         wire.call(&request)?;
         server.forget_peak()?;
-        let (mut governed, cpu) = many(&server, &mut wire, world, count, |wire| wire.call(&request))?;
-        let mut times = Times::default();
-        for turn in 0..count + warm_up(count) {
-            let start = world.monotonic();
-            runtime.block_on(directly(&mut direct, &statement))?;
-            if turn >= warm_up(count) {
-                times.add(world.monotonic() - start);
-            }
-        }
-        let (through, alone) = (governed.percentile(50), times.percentile(50));
+        let directly = || runtime.block_on(directly(&mut direct, &statement)).map(drop);
+        let (mut governed, mut alone, cpu) = in_turn(&server, &mut wire, world, count, (&request, directly))?;
+        let (through, alone) = (governed.percentile(50), alone.percentile(50));
         lines.push(vec![
             name.to_owned(),
             millis(through),

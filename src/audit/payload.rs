@@ -6,7 +6,6 @@
 use std::cell::Cell;
 use std::io::{BufWriter, Read, Result, Write};
 use std::sync::Arc;
-use std::thread;
 
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
@@ -14,6 +13,7 @@ use flate2::write::ZlibEncoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::beside;
 use crate::call::{Hash, canonical};
 use crate::clock::World;
 use crate::mask::Masked;
@@ -26,8 +26,9 @@ const REUSE_BELOW: usize = 64 * 1024;
 const BUFFER: usize = 8 * 1024;
 /// What is compressed next was hashed just now, and is still near.
 const PIECE: usize = 32 * 1024;
-/// An answer whose text is longer is worth threads of its own.
-const AT_ONCE_ABOVE: usize = 128 * 1024;
+/// Hashing takes about as long as compressing so much less: whoever hashes compresses only what is behind this part of
+/// the text.
+const AHEAD: usize = 4;
 
 thread_local! {
     /// Setting up a compressor costs several times what compressing a small answer does.
@@ -45,8 +46,8 @@ pub(crate) struct Payload {
     pub(crate) data: Arc<[u8]>,
 }
 
-/// What an answer is kept as: canonical JSON of its structured and its text form, and of its recording. In two parts, of
-/// which this is the first.
+/// What an answer is kept as: canonical JSON of its structured and its text form, and of its recording.
+/// This is what stands before the text.
 fn keep_structured(answer: &Masked, out: &mut impl Write) -> Result<()> {
     out.write_all(b"{")?;
     if let Some(recording) = answer.recording() {
@@ -58,15 +59,14 @@ fn keep_structured(answer: &Masked, out: &mut impl Write) -> Result<()> {
     answer.write_canonical(out)
 }
 
-fn keep_text(answer: &Masked, out: &mut impl Write) -> Result<()> {
-    out.write_all(b",\"text\":")?;
-    out.write_all(answer.quoted_text().as_bytes())?;
-    out.write_all(b"}")
-}
+const TEXT: &[u8] = b",\"text\":";
+const END: &[u8] = b"}";
 
 fn keep(answer: &Masked, out: &mut impl Write) -> Result<()> {
     keep_structured(answer, out)?;
-    keep_text(answer, out)
+    out.write_all(TEXT)?;
+    out.write_all(answer.quoted_text().as_bytes())?;
+    out.write_all(END)
 }
 
 /// SHA-256(salt ‖ bytes).
@@ -130,7 +130,7 @@ impl Payload {
             hash: Sha256::new_with_prefix(salt),
             bytes: 0,
         };
-        let data = match answer.text_bytes() > AT_ONCE_ABOVE {
+        let data = match answer.text_bytes() > beside::WORTH_IT {
             true => at_once(answer, &mut hashed)?,
             false => in_one_go(answer, &mut hashed)?,
         };
@@ -164,26 +164,27 @@ fn encoder() -> ZlibEncoder<Vec<u8>> {
     ZlibEncoder::new(Vec::new(), Compression::fast())
 }
 
-/// Hashes a large answer while both of its parts are compressed: its caller waits, and what gave it has nothing to do any
-/// more. Where there are no threads to be had, one after another.
+/// Hashes a large answer while it is compressed, in two parts.
 fn at_once(answer: &Masked, hashed: &mut Hashed) -> Result<Vec<u8>> {
-    let structured = || deflated(|out| keep_structured(answer, out));
-    let text = || deflated(|out| keep_text(answer, out));
-    thread::scope(|scope| {
-        let first = thread::Builder::new().spawn_scoped(scope, structured);
-        let second = thread::Builder::new().spawn_scoped(scope, text);
+    let text = answer.quoted_text().as_bytes();
+    let (ahead, rest) = text.split_at(text.len() / AHEAD);
+    let first = || {
+        deflated(|out| {
+            keep_structured(answer, out)?;
+            out.write_all(TEXT)?;
+            out.write_all(ahead)
+        })
+    };
+    let (first, second) = beside::both(first, || {
         let mut buffer = BufWriter::with_capacity(BUFFER, hashed);
         keep(answer, &mut buffer)?;
         buffer.flush()?;
-        let done = |begun: Result<thread::ScopedJoinHandle<'_, _>>, work: &dyn Fn() -> _| match begun {
-            Ok(thread) => thread
-                .join()
-                .unwrap_or_else(|_| Err(std::io::Error::other("panic"))),
-            Err(_) => work(),
-        };
-        let (first, second) = (done(first, &structured)?, done(second, &text)?);
-        Ok(joined(first, &second))
-    })
+        deflated(|out| {
+            out.write_all(rest)?;
+            out.write_all(END)
+        })
+    });
+    Ok(joined(first?, &second?))
 }
 
 /// A part that was compressed apart.
@@ -243,7 +244,11 @@ fn joined(first: Part, second: &Part) -> Vec<u8> {
     let (mark, checksum) = second.end.split_at(second.end.len().saturating_sub(CHECKSUM));
     let before = first.end.last_chunk().copied().unwrap_or_default();
     let after = checksum.last_chunk().copied().unwrap_or_default();
-    let whole = adler(u32::from_be_bytes(before), u32::from_be_bytes(after), second.bytes);
+    let whole = adler(
+        u32::from_be_bytes(before),
+        u32::from_be_bytes(after),
+        second.bytes,
+    );
     data.extend_from_slice(mark);
     data.extend_from_slice(&whole.to_be_bytes());
     data

@@ -95,25 +95,45 @@ impl Table {
         serde_json::from_str(&whole).unwrap_or_default() // of our own writing
     }
 
-    /// Calls `each` with every cell in order, as JSON, and with the number of its column.
-    pub fn each(&self, mut each: impl FnMut(usize, &str)) {
-        let mut places = Places::new(self.width);
-        for length in &self.cells {
-            let (column, start) = places.next(*length);
-            each(column, self.json.get(start..places.at).unwrap_or_default());
+    /// All cells.
+    #[must_use]
+    pub fn cells(&self) -> Cells<'_> {
+        Cells {
+            json: &self.json,
+            lengths: &self.cells,
+            places: Places::new(self.width),
+            cell: 0,
         }
     }
 
-    /// Replaces the cells that `look` gives another value for; it is called as [`Self::each`] calls.
-    pub fn revise(&mut self, mut look: impl FnMut(usize, &str) -> Option<Value>) {
+    /// The cells of about half of the rows, and those of the others.
+    #[must_use]
+    pub fn halves(&self) -> (Cells<'_>, Cells<'_>) {
+        let (mut first, mut second) = (self.cells(), self.cells());
+        let rows = self.cells.len().checked_div(self.width).unwrap_or_default();
+        let middle = rows / 2 * self.width;
+        (first.lengths, second.lengths) = self.cells.split_at(middle);
+        second.cell = middle;
+        for length in first.lengths {
+            second.places.next(*length);
+        }
+        (first, second)
+    }
+
+    /// Replaces those of the cells at `places`, in order, that `look` gives another value for; it is called as
+    /// [`Cells::each`] calls.
+    pub fn revise(&mut self, places: &[usize], mut look: impl FnMut(usize, &str) -> Option<Value>) {
         let mut changes = Vec::new();
-        let mut cell = 0;
-        self.each(|column, json| {
-            if let Some(value) = look(column, json) {
-                changes.push((cell, value));
-            }
-            cell += 1;
-        });
+        let mut places = places.iter().peekable();
+        if places.peek().is_some() {
+            self.cells().each(|cell, column, json| {
+                if places.next_if_eq(&&cell).is_some()
+                    && let Some(value) = look(column, json)
+                {
+                    changes.push((cell, value));
+                }
+            });
+        }
         if !changes.is_empty() {
             self.replace(changes);
         }
@@ -211,7 +231,37 @@ impl fmt::Debug for Table {
     }
 }
 
+/// Cells of whole rows.
+#[derive(Clone)]
+pub struct Cells<'t> {
+    json: &'t str,
+    lengths: &'t [usize],
+    places: Places,
+    /// The number of the first.
+    cell: usize,
+}
+
+impl Cells<'_> {
+    /// Calls `each` with every cell in order: its number in the table, that of its column, and its JSON.
+    pub fn each(self, mut each: impl FnMut(usize, usize, &str)) {
+        let mut places = self.places;
+        for (cell, length) in (self.cell..).zip(self.lengths) {
+            let (column, start) = places.next(*length);
+            each(cell, column, self.json.get(start..places.at).unwrap_or_default());
+        }
+    }
+}
+
+impl fmt::Debug for Cells<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cells")
+            .field("count", &self.lengths.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Where cells are: after the bracket of their row and the commas between them.
+#[derive(Clone)]
 struct Places {
     width: usize,
     column: usize,
@@ -251,7 +301,7 @@ impl Row<'_> {
     }
 
     /// An integer of at most 2^53, either way.
-    pub fn integer(&mut self, integer: i128) {
+    pub fn integer(&mut self, integer: i64) {
         let json = self.open();
         let _ = std::fmt::Write::write_fmt(json, format_args!("{integer}"));
         self.close();

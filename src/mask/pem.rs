@@ -115,7 +115,7 @@ enum Place {
     Key {
         shown: bool,
     },
-    /// After a BEGIN of something public: its lines are nobody's secret.
+    /// After a BEGIN of something public: its lines are nobody's secret, unless the END of a key comes before its own.
     Public,
 }
 
@@ -170,8 +170,8 @@ impl Lines {
                 self.place = Place::Key { shown: false };
             }
             Some(Marker::PrivateEnd) => {
-                let outside = self.place == Place::Outside;
-                self.close(outside, out);
+                let begun = matches!(self.place, Place::Key { .. });
+                self.close(!begun, out);
                 self.place = Place::Outside;
             }
             Some(Marker::PublicBegin) => {
@@ -195,7 +195,7 @@ impl Lines {
 
     /// The text is over.
     pub(super) fn finish(&mut self, out: &mut Vec<Hidden>) {
-        let cut = self.edges.end && self.full;
+        let cut = self.edges.end && self.full && self.place != Place::Public;
         self.close(cut, out);
     }
 
@@ -222,6 +222,7 @@ impl Lines {
                 if !core.iter().all(|byte| is_base64(*byte)) && !is_header(core) {
                     self.place = Place::Outside;
                 }
+                self.outside(held, core, out);
             }
             Place::Outside => self.outside(held, core, out),
         }

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::render::{cell, count, is_ambiguous, names};
 use super::text::Text;
-use crate::call::Table;
+use crate::beside;
+use crate::call::{Cells, Table};
 
 /// What [`table`](super::render::table) makes of the same rows, with what `foot` says under them.
 pub(super) fn text(columns: &[Value], rows: &Table, foot: impl FnOnce(&mut String)) -> Text {
@@ -17,16 +18,33 @@ pub(super) fn text(columns: &[Value], rows: &Table, foot: impl FnOnce(&mut Strin
     if columns.is_empty() {
         (0..rows.row_count()).for_each(|_| out.push_str("\\n"));
     }
-    rows.each(|column, json| {
-        written(&mut out, json, &mut plain);
-        out.push_str(if column == last { "\\n" } else { "\\t" });
-    });
+    if rows.bytes() > beside::WORTH_IT {
+        let (first, second) = rows.halves();
+        let there = || {
+            let mut rest = String::with_capacity(rows.bytes() / 2);
+            lines(second.clone(), last, &mut rest);
+            rest
+        };
+        let (rest, ()) = beside::both(there, || lines(first, last, &mut out));
+        out.push_str(&rest);
+    } else {
+        lines(rows.cells(), last, &mut out);
+    }
     plain.clear();
     count(&mut plain, rows.row_count());
     foot(&mut plain);
     quote(&mut out, &plain);
     out.push('"');
     Text::of_quoted(out)
+}
+
+/// A line for each row, inside a JSON string.
+fn lines(cells: Cells<'_>, last: usize, out: &mut String) {
+    let mut room = String::new();
+    cells.each(|_, column, json| {
+        written(out, json, &mut room);
+        out.push_str(if column == last { "\\n" } else { "\\t" });
+    });
 }
 
 /// One cell, inside a JSON string. `room` is for those that are no such text as they are.

@@ -9,7 +9,8 @@ use super::encoded;
 use super::engine::{self, Engine, Scratch};
 use super::numbers::is_card;
 use super::pem::Edges;
-use crate::call::{MaskCounts, Table};
+use crate::beside;
+use crate::call::{Cells, MaskCounts, Table};
 
 /// Length at which a search hit's line is cut, in bytes (`FileMatch::text`).
 const LONGEST_HIT: usize = 1000;
@@ -121,17 +122,37 @@ impl<'a> Walk<'a> {
 
     /// Rows that are JSON already. What can be seen to hold nothing stays as it is; any other cell is masked as a value.
     fn written(&mut self, table: &mut Table, names: &[String]) {
+        let dubious = self.dubious(table);
         self.path.push("rows".to_owned());
-        table.revise(|column, json| {
-            if self.is_clean(json) {
-                return None;
-            }
+        table.revise(&dubious, |column, json| {
             let mut cell: Value = serde_json::from_str(json).unwrap_or_default(); // of our own writing
             self.cell(&mut cell, names.get(column).map_or("?", String::as_str));
             let masked = cell.to_string();
             (masked != json).then_some(cell)
         });
         self.path.pop();
+    }
+
+    /// The cells that have to be read as values.
+    fn dubious(&self, table: &Table) -> Vec<usize> {
+        let among = |cells: Cells<'_>| {
+            let (mut found, mut counts) = (Vec::new(), MaskCounts::default());
+            let mut walk = Walk::new(self.engine, &mut counts);
+            walk.edges = self.edges;
+            cells.each(|cell, _, json| {
+                if !walk.is_clean(json) {
+                    found.push(cell);
+                }
+            });
+            found
+        };
+        if table.bytes() <= beside::WORTH_IT {
+            return among(table.cells());
+        }
+        let (first, second) = table.halves();
+        let (after, mut found) = beside::both(|| among(second.clone()), || among(first));
+        found.extend(after);
+        found
     }
 
     /// Whether there is nothing to hide in a cell, as far as that shows without reading it as a value.

@@ -150,6 +150,7 @@ pub struct Database {
     world: Arc<dyn World>,
     known: Mutex<Option<Arc<Loaded>>>,
     looks: Looks,
+    glances: Looks,
     /// Why the server could not be looked at, until it was.
     away: Mutex<Option<Refusal>>,
 }
@@ -179,6 +180,7 @@ impl Database {
             spec: Arc::new(spec),
             known: Mutex::default(),
             looks: Looks::default(),
+            glances: Looks::default(),
             away: Mutex::default(),
         })
     }
@@ -192,7 +194,14 @@ impl Database {
         invocation: &Invocation,
         cancel: &CancellationToken,
     ) -> Result<Facts, Refusal> {
-        let work = async { self.facts(&*self.fresh().await?, invocation).await };
+        let work = async {
+            if let Request::SqlQuery(_) = &invocation.request
+                && let Ok(facts) = self.facts(&*self.glanced().await?, invocation).await
+            {
+                return Ok(facts);
+            }
+            self.facts(&*self.fresh().await?, invocation).await // nothing is refused after a glance
+        };
         bounded(work, self.spec.limits.seconds, cancel).await
     }
 
@@ -321,8 +330,8 @@ impl Database {
 
     /// The catalogue that facts were made from, if it is the one that was loaded last.
     fn known_as(&self, expected: &Expected) -> Option<Arc<Loaded>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        known.filter(|known| expected.matches_version(&known.catalog.version).is_ok())
+        self.last_known()
+            .filter(|known| expected.matches_version(&known.catalog.version).is_ok())
     }
 
     async fn facts(&self, loaded: &Loaded, invocation: &Invocation) -> Result<Facts, Refusal> {

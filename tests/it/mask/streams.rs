@@ -77,6 +77,29 @@ proptest! {
     }
 }
 
+/// Where a certificate was cut off, what comes behind it is not one.
+#[test]
+fn the_end_of_a_key_is_hidden_behind_a_certificate_that_has_none() {
+    let mask = Mask::new();
+    let mut random = Random::new(11);
+    let lines = |random: &mut Random| key_body(random, 3).join("\n");
+    let (certificate, key) = (lines(&mut random), lines(&mut random));
+    for between in ["\n", "\n\n", "\nASIAHUUY6RYWBLISPINL\n", "\nsubject: x\n"] {
+        let begin = "-----BEGIN CERTIFICATE-----";
+        let text = format!(
+            "{begin}\n{certificate}{between}{key}\n-----END {} KEY-----\n",
+            "PRIVATE"
+        );
+        let masked = mask.text(&text);
+        for line in key.lines() {
+            assert!(!masked.contains(line), "{between:?}: {masked}");
+        }
+        assert_eq!(streamed(&mask, &text, &[7]), masked);
+        let whole = format!("{begin}\n{certificate}\n-----END CERTIFICATE-----\n");
+        assert_eq!(mask.text(&whole), whole, "nobody's secret");
+    }
+}
+
 #[test]
 fn pieces_of_one_byte_give_what_the_whole_gives() {
     let mask = Mask::new();

@@ -18,7 +18,7 @@ fn looking(statement: &str, column: &str, value: &str) -> SqlQuery {
     }
 }
 
-fn by_email(statement: &str) -> SqlQuery {
+pub(super) fn by_email(statement: &str) -> SqlQuery {
     looking(statement, "customers.email", "two@shop.example")
 }
 

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate::call::Request;
 
 use super::{Stand, code, query};
+use crate::support::mysql;
 
 /// Views that leave something on the connection, and one that tells what it finds there. What a function of the
 /// database's own leaves, and what one of the server's own does.
@@ -206,16 +207,106 @@ async fn what_is_made_otherwise_is_seen_by_the_next_call() {
     for _ in 0..3 {
         assert_eq!(stand.rows(statement).await, json!([["***"]]));
         stand.sql("CREATE OR REPLACE VIEW shop_tollgate.customers AS SELECT * FROM shop.customers");
-        assert!(stand.closed().await.contains("is not the one that was made"));
         let answer = stand.ask(query(statement)).await;
         assert_eq!(code(&answer), "target_failed", "{answer}");
         assert!(!answer.to_string().contains("one@"), "{answer}");
+        assert!(stand.closed().await.contains("is not the one that was made"));
         stand.sql("DROP VIEW shop_tollgate.customers");
         stand.make_views().await;
     }
 }
 
-/// The whole catalogue is looked at when a call comes; once it is known what a statement's part of it looks like from its
+/// Since when a table is as it is, a server keeps by the second, and two tables may change their names. Here it tells
+/// nothing at all: what a glance misses is noticed where the statement ran, and then known.
+#[tokio::test]
+async fn what_a_glance_misses_is_noticed_where_the_statement_ran() {
+    if mysql::is_mysql() {
+        return; // has no glance
+    }
+    let stand = super::tokens::shop("").await;
+    let blind = "CREATE OR REPLACE DEFINER = 'tollgate_views'@'localhost' SQL SECURITY DEFINER VIEW \
+        shop_tollgate.tollgate_kinds AS SELECT 'x' AS table_name, 'BASE TABLE' AS kind, TIMESTAMP '2001-01-01 00:00:00' AS since";
+    let statement = "SELECT id, city, name FROM customers WHERE id = 1";
+    let token = "SELECT email FROM customers WHERE id = 1";
+    let looks = || {
+        stand
+            .server
+            .log()
+            .matches("FROM `shop_tollgate`.`tollgate_made`")
+            .count()
+    };
+    let open = async || {
+        stand.sql(blind);
+        for statement in [statement, statement, token, token] {
+            stand.rows(statement).await;
+        }
+        let before = looks();
+        assert_eq!(stand.rows(statement).await, json!([[1, "Oslo", "***"]]));
+        assert_eq!(looks(), before, "a glance is all that was made");
+    };
+    for (asked, change, undo, word) in [
+        (
+            statement,
+            "ALTER TABLE customers CHANGE city name varchar(50), CHANGE name city varchar(100) NOT NULL",
+            "ALTER TABLE customers CHANGE name city varchar(50), CHANGE city name varchar(100) NOT NULL",
+            "customers has other columns",
+        ),
+        (
+            statement,
+            "RENAME TABLE customers TO former; CREATE TABLE customers AS SELECT id, email AS name, name AS email, email AS city, \
+             born FROM former",
+            "DROP TABLE customers; RENAME TABLE former TO customers",
+            "customers has other columns",
+        ),
+        (
+            statement,
+            "CREATE OR REPLACE VIEW shop_tollgate.customers AS SELECT id, name, email AS city, email, born FROM shop.customers",
+            "DROP VIEW shop_tollgate.customers",
+            "is not the one that was made",
+        ),
+        (
+            token,
+            "DELETE FROM shop_tollgate_key.tollgate_key",
+            "DO 0",
+            "no key in shop_tollgate_key",
+        ),
+        (
+            statement,
+            "RENAME TABLE customers TO former",
+            "RENAME TABLE former TO customers",
+            "customers has other columns",
+        ),
+    ] {
+        open().await;
+        stand.sql(change);
+        let answer = stand.query(asked).await;
+        assert_eq!(code(&answer), "target_failed", "{change}: {answer}");
+        assert_eq!(answer["refusal"]["retry"], json!(true), "{change}: {answer}");
+        assert!(!answer.to_string().contains("one@"), "{change}: {answer}");
+        let said = stand.closed().await;
+        assert!(said.contains(word), "{change}: {said}");
+        stand.sql(undo);
+        stand.make_views().await;
+    }
+    // Nothing is refused after a glance alone: an error is told after a close look, and so is what does not exist.
+    open().await;
+    stand.sql("CREATE TABLE added (id int PRIMARY KEY)");
+    let said = stand.query("SELECT id FROM added").await;
+    assert!(
+        said["detail"]
+            .to_string()
+            .contains("added has no masking view yet"),
+        "{said}"
+    );
+    stand.sql("DROP TABLE added");
+    open().await;
+    stand.sql("ALTER TABLE orders ADD COLUMN note text");
+    let said = stand.query("SELECT note FROM orders").await;
+    assert_eq!(said["refusal"]["retry"], json!(true), "{said}");
+    assert!(stand.closed().await.contains("orders has other columns"));
+}
+
+/// The catalogue is looked at when a call comes; once it is known what a statement's part of it looks like from its
 /// transaction, that alone is asked when the statement has run.
 #[tokio::test]
 async fn what_a_statement_used_is_asked_where_it_ran() {
@@ -223,7 +314,10 @@ async fn what_a_statement_used_is_asked_where_it_ran() {
     let never = CancellationToken::new();
     let statement = "SELECT id, city, email FROM customers WHERE id = 1";
     let asked = |what: &str| stand.server.log().matches(what).count();
-    let (all, part) = ("SHOW GRANTS;", "WHERE table_name = 'customers'");
+    let (all, part) = (
+        "FROM `shop_tollgate`.`tollgate_made`",
+        "WHERE table_name = 'customers'",
+    );
     for (change, undo) in [
         (
             "ALTER TABLE customers CHANGE city email varchar(50), CHANGE email city varchar(100)",
@@ -243,11 +337,8 @@ async fn what_a_statement_used_is_asked_where_it_ran() {
         assert_eq!(shown, json!([[1, "Oslo", "***"]]));
         let before = (asked(all), asked(part));
         assert_eq!(stand.rows(statement).await, shown);
-        assert_eq!(
-            (asked(all), asked(part)),
-            (before.0 + 1, before.1 + 1),
-            "{change}"
-        );
+        assert!(asked(all) <= before.0 + 1, "{change}"); // when the call came, if a glance was not enough
+        assert_eq!(asked(part), before.1 + 1, "{change}");
         let changed = || {
             stand.sql(change);
         };

@@ -9,6 +9,7 @@ use tollgate::clock::System;
 use tollgate::resource::sql::mysql::{Database, Spec};
 use tollgate::resource::sql::{MaskStyle, TokenScope};
 
+use super::lookup::by_email;
 use super::twins::{self, twin_with};
 use super::{PASSWORD, Stand, code, database, query, root, spec, with};
 
@@ -265,6 +266,11 @@ async fn what_makes_tokens_is_as_it_was_made_or_the_resource_is_closed() {
         ),
     ] {
         stand.sql(&change);
+        // Only values that are looked up need it.
+        let answer = stand
+            .ask(by_email("SELECT id FROM customers WHERE email = :lookup"))
+            .await;
+        assert_eq!(code(&answer), "target_failed", "{change}: {answer}");
         let said = stand.closed().await;
         assert!(
             said.contains(word) && said.contains("tollgate db views shop"),
@@ -274,6 +280,8 @@ async fn what_makes_tokens_is_as_it_was_made_or_the_resource_is_closed() {
         assert_eq!(stand.rows(all).await, before, "{change}");
     }
     stand.sql("DELETE FROM shop_tollgate_key.tollgate_key");
+    let answer = stand.query(all).await;
+    assert_eq!(code(&answer), "target_failed", "{answer}");
     let said = stand.closed().await;
     assert!(said.contains("no key in shop_tollgate_key"), "{said}");
     stand.make_views().await;

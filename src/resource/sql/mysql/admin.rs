@@ -310,7 +310,8 @@ fn looked(spec: &Spec) -> Vec<Looked> {
         reach::DIGEST
     );
     let kinds = format!(
-        "SELECT TABLE_NAME AS table_name, TABLE_TYPE AS kind\n  FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database}"
+        "SELECT TABLE_NAME AS table_name, TABLE_TYPE AS kind, CREATE_TIME AS since\n  \
+         FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database}"
     );
     let of = |name, columns, shows| Looked { name, columns, shows };
     let mut all = vec![
@@ -326,7 +327,11 @@ fn looked(spec: &Spec) -> Vec<Looked> {
             columns,
         ),
         of(MADE, &[TABLE, ("digest", "LONGTEXT")], views),
-        of(KINDS, &[TABLE, ("kind", "VARCHAR(64)")], kinds),
+        of(
+            KINDS,
+            &[TABLE, ("kind", "VARCHAR(64)"), ("since", "DATETIME")],
+            kinds,
+        ),
     ];
     if tokens::wanted(spec) {
         all.push(of(MAKER, &[("made", "LONGTEXT")], tokens::maker(spec)));

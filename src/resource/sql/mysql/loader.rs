@@ -2,7 +2,7 @@
 //! is classified, what a statement names are these views; the plan that they were made by tells of the tables.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::catalog::{Catalog, Relation};
 use super::guard::Checked;
@@ -22,8 +22,10 @@ pub(super) struct Loaded {
     pub(super) misfit: Option<String>,
     /// Checks that were made against it.
     pub(super) checked: Mutex<BTreeMap<Question, Arc<Checked>>>,
-    /// What it looks like in the words of [`probe::short`], where these tell it from every other.
-    pub(super) short: Option<Hash>,
+    /// Whether the account sees nothing of the database with the tables.
+    pub(super) hidden: bool,
+    /// What it looks like at a [glance](probe::glance).
+    pub(super) glimpse: OnceLock<Hash>,
     /// What parts of it look like from a statement's transaction, by what asks for them.
     pub(super) shapes: Mutex<BTreeMap<String, Hash>>,
 }
@@ -55,11 +57,10 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<
     let folded = tables::folded(link.conn()?).await?;
     let seen = tables::read(link.conn()?, &spec.database()).await?;
     let mut findings = role::findings(spec, &probe::grants(link.conn()?).await?);
-    findings.extend(role::elsewhere(
-        spec,
-        folded,
-        &probe::databases(link.conn()?).await?,
-    ));
+    let databases = probe::databases(link.conn()?).await?;
+    let shows_tables = |row: &Texts| text(row, 0).eq_ignore_ascii_case(&spec.database());
+    let hidden = !databases.iter().any(shows_tables);
+    findings.extend(role::elsewhere(spec, folded, &databases));
     let (relations, misfit) = match spec.behind_views() {
         true => {
             if let Some(table) = seen.keys().next() {
@@ -98,7 +99,8 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<
         findings,
         misfit,
         checked: Mutex::default(),
-        short: None,
+        hidden,
+        glimpse: OnceLock::new(),
         shapes: Mutex::default(),
     })
 }
@@ -252,7 +254,8 @@ pub(super) mod tests {
             findings: Vec::new(),
             misfit: None,
             checked: Mutex::default(),
-            short: None,
+            hidden: true,
+            glimpse: OnceLock::new(),
             shapes: Mutex::default(),
         })
     }

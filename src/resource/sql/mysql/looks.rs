@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 
 use futures::FutureExt;
 
-use super::link::Link;
 use super::loader::{self, Loaded};
 use super::{Database, probe};
 use crate::call::Refusal;
@@ -45,6 +44,40 @@ impl Looks {
 }
 
 impl Database {
+    /// The catalogue as it is now, as far as that shows at a glance: enough to check a statement by that is asked for once
+    /// more when it has run.
+    ///
+    /// # Errors
+    /// As [`Self::fresh`].
+    pub(super) async fn glanced(&self) -> Result<Arc<Loaded>, Refusal> {
+        self.glances.after_now(|| self.glance_now().boxed()).await
+    }
+
+    async fn glance_now(&self) -> Result<Arc<Loaded>, Refusal> {
+        let open = |known: &Arc<Loaded>| known.fit(self.spec.privileged).is_ok();
+        let known = self.last_known().filter(open); // what is closed is looked at closely
+        if let Some((known, glimpse)) = known
+            .as_ref()
+            .and_then(|known| Some((known, known.glimpse.get()?)))
+        {
+            let mut link = self.pool.beside().await?;
+            match probe::glance(&mut link, &self.spec, known).await {
+                Ok(seen) => {
+                    link.keep();
+                    if seen == Some(*glimpse) {
+                        return Ok(Arc::clone(known));
+                    }
+                }
+                Err(_) => drop(link), // the server may have been away since the connection was put by
+            }
+        }
+        self.fresh().await
+    }
+
+    pub(super) fn last_known(&self) -> Option<Arc<Loaded>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The catalogue as it is now.
     ///
     /// # Errors
@@ -56,53 +89,38 @@ impl Database {
     /// On a connection of its own, outside of every transaction: what a snapshot holds is not what is there now.
     async fn look_now(&self) -> Result<Arc<Loaded>, Refusal> {
         let mut link = self.pool.beside().await?;
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let other = match self.other(&mut link, known.as_deref()).await {
-            Ok(other) => other,
+        let version = match probe::version(&mut link, &self.spec).await {
+            Ok(version) => version,
             // The server may have been away since the connection was put by.
             Err(_) => {
                 drop(link);
                 link = self.pool.anew().await?;
-                self.other(&mut link, known.as_deref()).await?
+                probe::version(&mut link, &self.spec).await?
             }
         };
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let version = match (other, known) {
-            (None, Some(known)) => {
-                link.keep();
-                return Ok(known);
-            }
-            (Some(version), _) => version,
-            (None, None) => return Err(Refusal::internal("mysql: what is not known cannot be the same")),
+        let known = self.last_known().filter(|known| known.catalog.version == version);
+        let is_new = known.is_none();
+        let loaded = match known {
+            Some(known) => known,
+            None => Arc::new(loader::load(&mut link, &self.spec, &version).await?),
         };
-        let mut loaded = loader::load(&mut link, &self.spec, &version).await?;
-        if loaded.misfit.is_none() {
-            loaded.short = probe::short(&mut link, &self.spec, &loaded.catalog).await?;
-        }
-        let loaded = Arc::new(loaded);
-        if probe::version(&mut link, &self.spec).await? != version {
+        let glimpse = match loaded.glimpse.get() {
+            None => probe::glance(&mut link, &self.spec, &loaded).await?,
+            Some(_) => None,
+        };
+        if (is_new || glimpse.is_some()) && probe::version(&mut link, &self.spec).await? != version {
             return Err(schema_changed()); // half of it may be of the time before
         }
         link.keep();
-        if let Some(problem) = &loaded.misfit {
+        if let Some(glimpse) = glimpse {
+            let _ = loaded.glimpse.set(glimpse); // once is enough
+        }
+        if let (true, Some(problem)) = (is_new, &loaded.misfit) {
             tracing::warn!(resource = self.spec.name, "closed: {problem}");
         }
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&loaded));
         Ok(loaded)
-    }
-
-    /// The version of what is there, if it is not what is known. What was not told from every other by less dear words is
-    /// told by all of them; what looks otherwise in the former is read anew, so that these are those of now.
-    async fn other(&self, link: &mut Link, known: Option<&Loaded>) -> Result<Option<String>, Refusal> {
-        let short = known.and_then(|known| Some((known, known.short?)));
-        if let Some((known, short)) = short
-            && probe::short(link, &self.spec, &known.catalog).await? == Some(short)
-        {
-            return Ok(None);
-        }
-        let version = probe::version(link, &self.spec).await?;
-        let same = known.is_some_and(|known| known.short.is_none() && known.catalog.version == version);
-        Ok((!same).then_some(version))
     }
 }
 

@@ -5,8 +5,8 @@ use futures::TryStreamExt;
 use sqlx::mysql::{MySql, MySqlConnection, MySqlRow};
 use sqlx::{Decode, Row};
 
-use super::catalog::Catalog;
 use super::link::{Link, is_mariadb, literal, quoted};
+use super::loader::Loaded;
 use super::{Spec, refusals, tokens};
 use crate::call::{Hash, Refusal};
 
@@ -17,7 +17,8 @@ pub(super) const NOW: &str = "tollgate_now";
 /// The view there of how the database's own views are made now. One of its own, as each of these is, so that the server
 /// merges them into what asks: what is put together it would first write down.
 pub(super) const MADE: &str = "tollgate_made";
-/// The view there of what is a table and what is a view: cheaper to ask than how views are made, where there are none.
+/// The view there of what is a table and what is a view, and since when it is as it is: cheaper to ask than what columns
+/// there are.
 pub(super) const KINDS: &str = "tollgate_kinds";
 /// The view there of the function that makes tokens, and that of a token, which tells one key from another.
 pub(super) const MAKER: &str = "tollgate_maker";
@@ -32,9 +33,6 @@ pub(super) const LEDGER: &str = "tollgate_ledger";
 /// Names that no table may have.
 pub(super) const RESERVED: [&str; 8] = [PLAN, NOW, MADE, KINDS, MAKER, MARK, GROUND, LEDGER];
 
-/// Up to so many masking views are asked for one by one; of more, the server's own table of views costs less.
-const ONE_BY_ONE: usize = 8;
-
 /// Parts of the catalogue that a check rests on: what of which rows, where. Each is a question of its own about one
 /// database: asked about two, or as one with others, the server looks through all there are, or puts what it finds on disk
 /// before it counts.
@@ -44,6 +42,10 @@ const COLUMNS: &str = "CONCAT_WS('/', TABLE_NAME, ORDINAL_POSITION, COLUMN_NAME,
     EXTRA, COALESCE(COLLATION_NAME, '')) AS one FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ";
 const VIEWS: &str = "CONCAT_WS('/', TABLE_NAME, VIEW_DEFINITION, SECURITY_TYPE, DEFINER) AS one \
     FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ";
+
+/// A server keeps by the second since when a table is as it is: what was made longer ago than this many seconds has another
+/// time than whatever is made next.
+const SETTLED: u32 = 2;
 
 /// How the account may sign in, and whether it is locked: MariaDB tells everybody of themselves.
 const ACCOUNT: &str = "SHOW CREATE USER";
@@ -124,45 +126,45 @@ pub(super) async fn tell(link: &mut Link, spec: &Spec, user: &str) -> Result<(),
 /// # Errors
 /// What [`refusals::away`] makes of it.
 pub(super) async fn version(link: &mut Link, spec: &Spec) -> Result<String, Refusal> {
-    let questions = parts(spec).iter().map(|part| digest(part)).collect();
+    let mut questions: Vec<String> = parts(spec).iter().map(|part| digest(part)).collect();
+    if spec.behind_views() && tokens::wanted(spec) {
+        // Another function may give this one token as ours does.
+        questions.push(format!("SELECT SHA2(made, 256) FROM {}", ours(spec, MAKER)));
+        questions.push(format!("SELECT token FROM {}", ours(spec, MARK)));
+    }
     let seen = asked(link, spec, questions).await;
     let seen = seen.map_err(|error| refusals::away(&error))?;
     Ok(Hash::of(format!("{seen:?}\n{}", spec.laid_over()).as_bytes()).hex())
 }
 
-/// A digest of the same things in less dear words, which says only whether they are still those of a catalogue that is known:
-/// its masking views are asked for by name; and where it has no views of the database's own, that there are none. None where
-/// there are no such words, or the server cannot answer them: of a view that names an index that is gone it tells nothing.
+/// What a known catalogue looks like at a glance: the account's rights, the plan of the masking views, and of each table since
+/// when it is as it is, which a server keeps by the second. So this tells a catalogue from nearly every other, and a
+/// statement that was checked after a glance is asked for once more when it has run. None where there are no such words, or
+/// where something was made so short a while ago that the next thing could bear the same time.
 ///
 /// # Errors
 /// What [`refusals::away`] makes of it.
-pub(super) async fn short(link: &mut Link, spec: &Spec, known: &Catalog) -> Result<Option<Hash>, Refusal> {
-    if !spec.behind_views() || !is_mariadb(link.version()) {
+pub(super) async fn glance(link: &mut Link, spec: &Spec, known: &Loaded) -> Result<Option<Hash>, Refusal> {
+    if !spec.behind_views() || !is_mariadb(link.version()) || !known.hidden {
         return Ok(None);
     }
-    let mut questions = Vec::new();
-    let mut parts = parts(spec);
-    let relations = || known.relations.values();
-    if relations().all(|relation| !relation.view) {
-        parts.retain(|part| !part.ends_with(&ours(spec, MADE)));
-        let views = ours(spec, KINDS);
-        questions.push(format!(
-            "SELECT table_name FROM {views} WHERE kind <> 'BASE TABLE'"
-        ));
+    let mut questions = vec![digest(&planned(spec))];
+    if known.catalog.relations.values().any(|relation| relation.view) {
+        questions.push(digest(&made(spec)));
     }
-    if known.relations.len() <= ONE_BY_ONE {
-        parts.retain(|part| !part.starts_with(VIEWS));
-        let shown = relations().map(|relation| format!("SHOW CREATE VIEW {}", ours(spec, &relation.name)));
-        questions.extend(shown);
-    }
-    questions.extend(parts.iter().map(|part| digest(part)));
+    let kinds = format!(
+        "CONCAT_WS('/', table_name, kind, since) AS one, since FROM {}",
+        ours(spec, KINDS)
+    );
+    let unsettled = format!("COALESCE(MAX(since) > NOW() - INTERVAL {SETTLED} SECOND, FALSE)");
+    questions.push(digest_and(&kinds, &unsettled)); // last
     let seen = match asked(link, spec, questions).await {
-        Ok(seen) if seen.last() != Some(&missing()) => seen,
-        Ok(_) => return Ok(None), // what stands behind that is not seen
-        Err(sqlx::Error::Database(_)) => return Ok(None),
+        Ok(seen) => seen,
+        Err(sqlx::Error::Database(_)) => return Ok(None), // an earlier version made the views
         Err(error) => return Err(refusals::away(&error)),
     };
-    Ok(Some(Hash::of(format!("{seen:?}").as_bytes())))
+    let settled = seen.last().is_some_and(|last| text(last, DIGEST) == "0");
+    Ok(settled.then(|| Hash::of(format!("{seen:?}").as_bytes())))
 }
 
 /// In the place of what is not there.
@@ -170,21 +172,16 @@ fn missing() -> Texts {
     vec![None]
 }
 
-/// What these questions give, after those about the account's rights, and before the others that are of no database.
+/// What these questions give, after those about the account.
 ///
 /// # Errors
 /// What the server says.
 async fn asked(link: &mut Link, spec: &Spec, of_databases: Vec<String>) -> Result<Vec<Texts>, sqlx::Error> {
     let mut questions = vec![GRANTS.to_owned(), DATABASES.to_owned()];
-    questions.extend(of_databases);
-    if spec.behind_views() && tokens::wanted(spec) {
-        // Another function may give this one token as ours does.
-        questions.push(format!("SELECT SHA2(made, 256) FROM {}", ours(spec, MAKER)));
-        questions.push(format!("SELECT token FROM {}", ours(spec, MARK)));
-    }
     if is_mariadb(link.version()) {
         questions.push(ACCOUNT.to_owned());
     }
+    questions.extend(of_databases);
     let question = questions.join("; ");
     let mut all: Vec<Texts> = Vec::new();
     let conn = link.conn().map_err(|_| sqlx::Error::PoolClosed)?;
@@ -213,15 +210,9 @@ fn parts(spec: &Spec) -> Vec<String> {
         true => vec![
             tables,
             format!("{VIEWS}{views}"),
-            format!(
-                "CONCAT_WS('/', relation, plan, made) AS one FROM {}",
-                ours(spec, PLAN)
-            ),
+            planned(spec),
             format!("{COLUMN} FROM {}", ours(spec, NOW)),
-            format!(
-                "CONCAT_WS('/', table_name, digest) AS one FROM {}",
-                ours(spec, MADE)
-            ),
+            made(spec),
         ],
         false => vec![
             tables,
@@ -236,12 +227,35 @@ pub(super) fn ours(spec: &Spec, name: &str) -> String {
     format!("{}.{}", quoted(&spec.views), quoted(name))
 }
 
+/// The plan of the masking views.
+fn planned(spec: &Spec) -> String {
+    format!(
+        "CONCAT_WS('/', relation, plan, made) AS one FROM {}",
+        ours(spec, PLAN)
+    )
+}
+
+/// How the database's own views are made.
+fn made(spec: &Spec) -> String {
+    format!(
+        "CONCAT_WS('/', table_name, digest) AS one FROM {}",
+        ours(spec, MADE)
+    )
+}
+
 /// How many rows of a part there are, and a sum of what they are. MySQL has no MD5 of its own any more (9.6).
 fn digest(part: &str) -> String {
+    digest_and(part, "NULL")
+}
+
+/// So many columns has a digest; what else is asked of the same rows stands behind them.
+const DIGEST: usize = 3;
+
+fn digest_and(part: &str, more: &str) -> String {
     let half =
         |side| format!("CAST(SUM(CAST(CONV({side}(SHA2(one, 256), 15), 16, 10) AS UNSIGNED)) AS CHAR)");
     format!(
-        "SELECT COUNT(*), {}, {} FROM (SELECT {part}) AS part",
+        "SELECT COUNT(*), {}, {}, {more} FROM (SELECT {part}) AS part",
         half("LEFT"),
         half("RIGHT")
     )

@@ -1,24 +1,26 @@
 //! What a statement was run with, asked where it ran. Its transaction has not ended, so nothing that it used can be defined
-//! anew: what these are now they were when it ran. The whole catalogue was looked at when the call came; of that, what the
-//! statement used is enough, and one text asks for it, ends the transaction, and tells whether the connection is clean.
+//! anew: what these are now they were when it ran. The catalogue was glanced at when the call came; of that, what the
+//! statement used is looked at closely, and one text asks for it, ends the transaction, and tells whether the connection is
+//! clean.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use super::guard::Checked;
 use super::link::{Link, is_mariadb, literal};
 use super::loader::Loaded;
-use super::probe::{self, COLUMN, NOW};
-use super::{Database, Spec};
+use super::probe::{self, COLUMN, MARK, NOW};
+use super::{Database, Spec, tokens};
 use crate::call::{Hash, RawOutput, Refusal};
 use crate::resource::sql::bounds::schema_changed;
 
 /// More relations than this are no cheaper to ask for than all.
-const RELATIONS: usize = 3;
+const RELATIONS: usize = 4;
 /// The most questions whose answer is kept.
 const REMEMBERED: usize = 256;
 
-/// What asks for all that a statement used: how each masking view is made, and what columns are behind it. None where that is
-/// not all: views of the database's own are made of others, and a server may show less in a transaction than beside it.
+/// What asks for all that a statement used: how each masking view is made, what columns are behind it, and of the key of
+/// tokens one that is made with it. None where that is not all: views of the database's own are made of others, and a server
+/// may show less in a transaction than beside it.
 pub(super) fn question(loaded: &Loaded, checked: &Checked, spec: &Spec, version: &str) -> Option<String> {
     if !spec.behind_views() || !is_mariadb(version) || checked.relations.len() > RELATIONS {
         return None;
@@ -32,6 +34,9 @@ pub(super) fn question(loaded: &Loaded, checked: &Checked, spec: &Spec, version:
             probe::ours(spec, NOW),
             literal(&relation.name)
         );
+        if tokens::has(relation) {
+            text += &format!("SELECT token FROM {}; ", probe::ours(spec, MARK));
+        }
     }
     Some(text)
 }
@@ -65,11 +70,16 @@ impl Database {
         match shape(link.rest(question).await) {
             Some(shape) if shape == known => Ok(output),
             _ => {
-                let mut shapes = loaded.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-                shapes.remove(question); // the next one looks at all of it
+                self.forget(loaded); // the next call looks at all of it
                 Err(schema_changed())
             }
         }
+    }
+
+    /// What is known is not what is there, or no longer.
+    fn forget(&self, loaded: &Loaded) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.take_if(|known| std::ptr::eq(Arc::as_ptr(known), loaded));
     }
 }
 

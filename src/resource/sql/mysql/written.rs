@@ -32,17 +32,20 @@ fn write(found: Option<&[u8]>, kind: Kind, out: &mut Row<'_>) -> Option<u64> {
     Some(match kind {
         Kind::Signed => integer(values::signed(found)?, out),
         Kind::Unsigned => integer(i128::from(values::unsigned(found)?), out),
-        Kind::Float | Kind::Double => match real(found, kind)? {
-            Real::Whole(digits) => {
-                out.whole(&digits);
-                NUMBER
+        Kind::Float => {
+            let real = f32::from_le_bytes(found.try_into().ok()?);
+            match number(real, f64::from(real), out) {
+                Some(cost) => cost,
+                None => slowly(found, kind, out)?,
             }
-            Real::Fraction(digits) => {
-                out.plain(&digits);
-                NUMBER
+        }
+        Kind::Double => {
+            let real = f64::from_le_bytes(found.try_into().ok()?);
+            match number(real, real, out) {
+                Some(cost) => cost,
+                None => slowly(found, kind, out)?,
             }
-            Real::Other => slowly(found, kind, out)?,
-        },
+        }
         Kind::Date => unescaped(&values::date(found.split_first()?.1, false)?, out),
         Kind::Moment => unescaped(&values::date(found.split_first()?.1, true)?, out),
         Kind::Time => unescaped(&values::time(found.split_first()?.1)?, out),
@@ -61,12 +64,12 @@ fn slowly(found: &[u8], kind: Kind, out: &mut Row<'_>) -> Option<u64> {
 }
 
 fn integer(integer: i128, out: &mut Row<'_>) -> u64 {
-    match exact(integer) {
-        true => {
+    match i64::try_from(integer).ok().filter(|_| exact(integer)) {
+        Some(integer) => {
             out.integer(integer);
             NUMBER
         }
-        false => unescaped(&integer.to_string(), out),
+        None => unescaped(&integer.to_string(), out),
     }
 }
 
@@ -75,32 +78,23 @@ fn unescaped(text: &str, out: &mut Row<'_>) -> u64 {
     text.len() as u64 + 3
 }
 
-/// How JSON writes a floating-point number.
-enum Real {
-    /// So, and `.0`.
-    Whole(String),
-    /// So.
-    Fraction(String),
-    Other,
-}
-
-/// Far from zero and from what has an exponent, JSON has the fewest digits that name the number, and so has Rust.
-fn real(found: &[u8], kind: Kind) -> Option<Real> {
-    let (size, digits) = match kind {
-        Kind::Float => {
-            let real = f32::from_le_bytes(found.try_into().ok()?);
-            (f64::from(real).abs(), real.to_string())
-        }
-        _ => {
-            let real = f64::from_le_bytes(found.try_into().ok()?);
-            (real.abs(), real.to_string())
-        }
-    };
-    Some(match (1e-3..1e15).contains(&size) {
-        true if digits.contains('.') => Real::Fraction(digits),
-        true => Real::Whole(digits),
-        false => Real::Other,
-    })
+/// Writes a number of about that size. Far from zero and from what has an exponent, every JSON has the same digits: the
+/// fewest that name it.
+fn number(real: impl serde::Serialize, size: f64, out: &mut Row<'_>) -> Option<u64> {
+    if !(1e-3..1e15).contains(&size.abs()) {
+        return None;
+    }
+    let mut room = [0; 32];
+    let mut free = &mut room[..];
+    serde_json::to_writer(&mut free, &real).ok()?;
+    let left = free.len();
+    let json = std::str::from_utf8(room.get(..room.len() - left)?).ok()?;
+    match (json.strip_suffix(".0"), json.contains('e')) {
+        (_, true) => return None,
+        (Some(digits), false) => out.whole(digits),
+        (None, false) => out.plain(json),
+    }
+    Some(NUMBER)
 }
 
 #[cfg(test)]
