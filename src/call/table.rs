@@ -106,17 +106,18 @@ impl Table {
         }
     }
 
-    /// The cells of about half of the rows, and those of the others.
+    /// The cells of the rows in about half of the bytes, and those of the others.
     #[must_use]
     pub fn halves(&self) -> (Cells<'_>, Cells<'_>) {
         let (mut first, mut second) = (self.cells(), self.cells());
-        let rows = self.cells.len().checked_div(self.width).unwrap_or_default();
-        let middle = rows / 2 * self.width;
-        (first.lengths, second.lengths) = self.cells.split_at(middle);
-        second.cell = middle;
-        for length in first.lengths {
+        for length in &self.cells {
+            if second.places.column == 0 && second.places.at >= self.json.len() / 2 {
+                break;
+            }
             second.places.next(*length);
+            second.cell += 1;
         }
+        (first.lengths, second.lengths) = self.cells.split_at(second.cell);
         (first, second)
     }
 

@@ -60,6 +60,7 @@ use link::Pool;
 use loader::Loaded;
 use looks::Looks;
 pub use report::{Changes, Report, Table};
+use still::Unproven;
 
 /// The most texts whose check is kept, and the longest that is.
 const REMEMBERED: usize = 256;
@@ -288,6 +289,7 @@ impl Database {
             ));
         }
         let mut link = self.pool.reading().await?;
+        let unproven = Unproven::new(loaded);
         let read = async {
             probe::tell(&mut link, &self.spec, &invocation.user).await?;
             let request = lookup::bound(&mut link, request, &checked, &self.spec).await?;
@@ -303,9 +305,12 @@ impl Database {
         let question = still::question(loaded, &checked, &self.spec, link.version());
         let plain = reuse && !link.busy && !looked_long_ago && request.lookup.is_none();
         if let (true, Some(question), Ok(_)) = (plain, question, &read) {
-            return self.still_the_same(link, loaded, &question, read?).await;
+            let read = self.still_the_same(link, loaded, &question, read?).await;
+            unproven.proven();
+            return read;
         }
         let read = self.of_one_catalog(loaded, read).await;
+        unproven.proven();
         match read.is_ok() && reuse {
             true => drop(link.rest("").await),
             false => link.give_back().await,
@@ -324,7 +329,7 @@ impl Database {
         match self.fresh().await {
             Ok(now) if now.catalog.version == loaded.catalog.version => output,
             Ok(_) => Err(schema_changed()),
-            Err(away) => Err(output.err().unwrap_or(away)),
+            Err(away) => Err(away), // what was wrong with the statement may be of another catalogue
         }
     }
 

@@ -2,7 +2,7 @@
 //! is classified, what a statement names are these views; the plan that they were made by tells of the tables.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::catalog::{Catalog, Relation};
 use super::guard::Checked;
@@ -25,7 +25,7 @@ pub(super) struct Loaded {
     /// Whether the account sees nothing of the database with the tables.
     pub(super) hidden: bool,
     /// What it looks like at a [glance](probe::glance).
-    pub(super) glimpse: OnceLock<Hash>,
+    pub(super) glimpse: Mutex<Option<Hash>>,
     /// What parts of it look like from a statement's transaction, by what asks for them.
     pub(super) shapes: Mutex<BTreeMap<String, Hash>>,
 }
@@ -46,6 +46,16 @@ impl Loaded {
             true => Ok(()),
             false => Err(refusals::privileged(&self.findings)),
         }
+    }
+
+    /// What it looks like at a glance, if that is known.
+    pub(super) fn glimpse(&self) -> Option<Hash> {
+        *self.glimpse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on a glance says so much; nothing: the next call looks closely.
+    pub(super) fn set_glimpse(&self, glimpse: Option<Hash>) {
+        *self.glimpse.lock().unwrap_or_else(PoisonError::into_inner) = glimpse;
     }
 }
 
@@ -100,7 +110,7 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<
         misfit,
         checked: Mutex::default(),
         hidden,
-        glimpse: OnceLock::new(),
+        glimpse: Mutex::default(),
         shapes: Mutex::default(),
     })
 }
@@ -224,7 +234,7 @@ fn described(planned: &BTreeMap<String, Relation>, now: &[Texts]) -> Result<(), 
     };
     for (name, relation) in planned {
         let mut there = columns.remove(name).unwrap_or_default();
-        if relation.made.is_none() {
+        if relation.view && relation.made.is_none() {
             there.retain(|(column, ..)| !column.is_empty()); // of a view of which nothing is available anyway
         }
         if there != of_plan(relation) {
@@ -255,7 +265,7 @@ pub(super) mod tests {
             misfit: None,
             checked: Mutex::default(),
             hidden: true,
-            glimpse: OnceLock::new(),
+            glimpse: Mutex::default(),
             shapes: Mutex::default(),
         })
     }

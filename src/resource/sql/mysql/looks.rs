@@ -56,17 +56,16 @@ impl Database {
     async fn glance_now(&self) -> Result<Arc<Loaded>, Refusal> {
         let open = |known: &Arc<Loaded>| known.fit(self.spec.privileged).is_ok();
         let known = self.last_known().filter(open); // what is closed is looked at closely
-        if let Some((known, glimpse)) = known
-            .as_ref()
-            .and_then(|known| Some((known, known.glimpse.get()?)))
-        {
+        let with_glimpse = |known: Arc<Loaded>| known.glimpse().map(|glimpse| (known, glimpse));
+        if let Some((known, glimpse)) = known.and_then(with_glimpse) {
             let mut link = self.pool.beside().await?;
-            match probe::glance(&mut link, &self.spec, known).await {
+            match probe::glance(&mut link, &self.spec, &known).await {
                 Ok(seen) => {
                     link.keep();
-                    if seen == Some(*glimpse) {
-                        return Ok(Arc::clone(known));
+                    if seen == Some(glimpse) {
+                        return Ok(known);
                     }
+                    known.set_glimpse(None); // it may be the same and look otherwise: it is learned anew
                 }
                 Err(_) => drop(link), // the server may have been away since the connection was put by
             }
@@ -105,7 +104,7 @@ impl Database {
             Some(known) => known,
             None => Arc::new(loader::load(&mut link, &self.spec, &version).await?),
         };
-        let glimpse = match loaded.glimpse.get() {
+        let glimpse = match loaded.glimpse() {
             None => probe::glance(&mut link, &self.spec, &loaded).await?,
             Some(_) => None,
         };
@@ -113,8 +112,8 @@ impl Database {
             return Err(schema_changed()); // half of it may be of the time before
         }
         link.keep();
-        if let Some(glimpse) = glimpse {
-            let _ = loaded.glimpse.set(glimpse); // once is enough
+        if glimpse.is_some() {
+            loaded.set_glimpse(glimpse);
         }
         if let (true, Some(problem)) = (is_new, &loaded.misfit) {
             tracing::warn!(resource = self.spec.name, "closed: {problem}");

@@ -3,7 +3,7 @@
 //! statement used is looked at closely, and one text asks for it, ends the transaction, and tells whether the connection is
 //! clean.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use super::guard::Checked;
 use super::link::{Link, is_mariadb, literal};
@@ -70,16 +70,35 @@ impl Database {
         match shape(link.rest(question).await) {
             Some(shape) if shape == known => Ok(output),
             _ => {
-                self.forget(loaded); // the next call looks at all of it
+                let mut shapes = loaded.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+                shapes.remove(question); // the next one looks at all of it
+                loaded.set_glimpse(None);
                 Err(schema_changed())
             }
         }
     }
+}
 
-    /// What is known is not what is there, or no longer.
-    fn forget(&self, loaded: &Loaded) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.take_if(|known| std::ptr::eq(Arc::as_ptr(known), loaded));
+/// A statement that is under way, and may have been checked after a glance. Whatever ends it before what it used was compared,
+/// be it its time or whoever sent it, the next call looks closely.
+pub(super) struct Unproven<'l>(Option<&'l Loaded>);
+
+impl<'l> Unproven<'l> {
+    pub(super) fn new(loaded: &'l Loaded) -> Self {
+        Self(Some(loaded))
+    }
+
+    /// It was compared.
+    pub(super) fn proven(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unproven<'_> {
+    fn drop(&mut self) {
+        if let Some(loaded) = self.0 {
+            loaded.set_glimpse(None);
+        }
     }
 }
 

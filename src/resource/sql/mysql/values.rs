@@ -83,7 +83,9 @@ pub(super) fn render(found: &[u8], kind: Kind) -> Option<Value> {
         }
         Kind::Float => {
             let real = f32::from_le_bytes(found.try_into().ok()?);
-            number(real.to_string().parse().ok()?) // as short as it can be written
+            // As short as it can be written, and halfway between two as all numbers are; what is none has no JSON.
+            let short = serde_json::to_string(&real).ok()?.parse();
+            number(short.unwrap_or(f64::from(real)))
         }
         Kind::Double => number(f64::from_le_bytes(found.try_into().ok()?)),
         Kind::Date => Value::String(date(found.split_first()?.1, false)?),

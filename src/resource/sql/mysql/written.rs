@@ -202,6 +202,8 @@ mod tests {
             1e15,
             999_999_999_999_999.0,
             123_456_789.125,
+            2_097_153.25, // halfway between two ways to write it as a FLOAT
+            -3_000_000.25,
             1e-7,
             5e-324,
             1e300,
