@@ -329,7 +329,10 @@ impl Database {
         match self.fresh().await {
             Ok(now) if now.catalog.version == loaded.catalog.version => output,
             Ok(_) => Err(schema_changed()),
-            Err(away) => Err(away), // what was wrong with the statement may be of another catalogue
+            Err(away) => {
+                loaded.set_glimpse(None);
+                Err(away) // what was wrong with the statement may be of another catalogue
+            }
         }
     }
 

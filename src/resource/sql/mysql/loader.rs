@@ -68,7 +68,8 @@ pub(super) async fn load(link: &mut Link, spec: &Spec, version: &str) -> Result<
     let seen = tables::read(link.conn()?, &spec.database()).await?;
     let mut findings = role::findings(spec, &probe::grants(link.conn()?).await?);
     let databases = probe::databases(link.conn()?).await?;
-    let shows_tables = |row: &Texts| text(row, 0).eq_ignore_ascii_case(&spec.database());
+    let database = spec.database().to_lowercase();
+    let shows_tables = |row: &Texts| text(row, 0).to_lowercase() == database;
     let hidden = !databases.iter().any(shows_tables);
     findings.extend(role::elsewhere(spec, folded, &databases));
     let (relations, misfit) = match spec.behind_views() {

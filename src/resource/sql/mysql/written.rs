@@ -34,17 +34,11 @@ fn write(found: Option<&[u8]>, kind: Kind, out: &mut Row<'_>) -> Option<u64> {
         Kind::Unsigned => integer(i128::from(values::unsigned(found)?), out),
         Kind::Float => {
             let real = f32::from_le_bytes(found.try_into().ok()?);
-            match number(real, f64::from(real), out) {
-                Some(cost) => cost,
-                None => slowly(found, kind, out)?,
-            }
+            number(real, f64::from(real), out).or_else(|| slowly(found, kind, out))?
         }
         Kind::Double => {
             let real = f64::from_le_bytes(found.try_into().ok()?);
-            match number(real, real, out) {
-                Some(cost) => cost,
-                None => slowly(found, kind, out)?,
-            }
+            number(real, real, out).or_else(|| slowly(found, kind, out))?
         }
         Kind::Date => unescaped(&values::date(found.split_first()?.1, false)?, out),
         Kind::Moment => unescaped(&values::date(found.split_first()?.1, true)?, out),
