@@ -194,8 +194,10 @@ async fn calls_that_come_at_once_share_their_looks() {
     let made = looks() - before;
     // All come before any look has ended: one that is under way, and one that is for all the others; each a glance and,
     // where that is not enough, a close look before and after another.
+    // MySQL is asked for all of it once more after the statements, as many of which run at once as there are connections.
+    let most = if mysql::is_mysql() { 42 } else { 16 };
     assert!(
-        (1..=16).contains(&made),
+        (1..=most).contains(&made),
         "{made} for 40 inspections and 40 statements"
     );
 }
