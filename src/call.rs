@@ -33,7 +33,7 @@ pub use facts::{
 pub use refusal::{Code, Refusal};
 pub use request::Request;
 pub use scope::{Scope, Visible};
-pub use table::{Cells, Row, Table};
+pub use table::{Cells, LookAhead, Row, Seen, Table};
 pub use unseen::is_unseen;
 
 /// Names one call, everywhere: in the answer, in the journal, in a target's own log.

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod ownership;
 pub mod secret;
 pub(crate) mod beside;
+pub(crate) mod packed;
 
 pub mod call;
 pub mod store;

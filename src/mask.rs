@@ -28,10 +28,11 @@ use std::sync::{Arc, OnceLock};
 use serde_json::{Map, Value, json};
 
 use crate::call::{
-    CallId, Conceal, Fragment, Hash, MaskCounts, Pending, RawOutput, Refusal, Screen, ScreenStream, Table,
-    canonical,
+    CallId, Conceal, Fragment, Hash, LookAhead, MaskCounts, Pending, RawOutput, Refusal, Screen,
+    ScreenStream, Table, canonical,
 };
 
+use crate::packed::{Packing, Unpacked};
 pub use steps::Taken;
 pub use stream::StreamMasker;
 use text::Text;
@@ -131,6 +132,14 @@ impl Masked {
     /// # Errors
     /// Those of `out`.
     pub fn write_canonical(&self, out: &mut impl Write) -> std::io::Result<()> {
+        self.pack(&mut Unpacked(out))
+    }
+
+    /// The same for whoever compresses it: some of that may be done.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub(crate) fn pack(&self, out: &mut impl Packing) -> std::io::Result<()> {
         match &self.table {
             None => canonical::write(&self.head, out),
             Some(table) => {
@@ -251,6 +260,12 @@ impl Mask {
         }
     }
 
+    /// What looks at rows while more of them come.
+    #[must_use]
+    pub fn lookahead(&self) -> Arc<dyn LookAhead> {
+        Arc::new(walk::Lookahead(Arc::clone(&self.engine)))
+    }
+
     /// Masks an answer: `status: "ok"`, the data with every string, key and number looked at, what was
     /// masked where and how often (the adapter's own masks included), and the text form.
     #[must_use]
@@ -279,6 +294,9 @@ impl Mask {
             raw.truncated,
             cursor.as_deref(),
         );
+        if let Some(table) = &mut table {
+            table.forget_lines();
+        }
         let mut envelope = Map::new();
         envelope.insert("status".into(), "ok".into());
         envelope.insert("call_id".into(), call_id.as_str().into());

@@ -101,7 +101,8 @@ pub(super) fn postgres_database(
         definer,
         limits: config.limits.call,
     };
-    Database::new(spec, world.clone()).map_err(|error| anyhow::anyhow!("{error}"))
+    let database = Database::new(spec, world.clone()).map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(database.looked_at_by(super::mask().lookahead()))
 }
 
 #[cfg(not(feature = "postgres"))]
@@ -152,7 +153,8 @@ pub(super) fn mysql_database(
         writer,
         limits: config.limits.call,
     };
-    Database::new(spec, world.clone()).map_err(|error| anyhow::anyhow!("{error}"))
+    let database = Database::new(spec, world.clone()).map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(database.looked_at_by(super::mask().lookahead()))
 }
 
 #[cfg(not(feature = "mysql"))]

@@ -1,5 +1,6 @@
 //! One call's records: its intent before anything happens, its outcome before anything is offered.
 
+use std::io::Error;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -278,14 +279,12 @@ impl Entry {
     }
 
     /// The answer as it will be kept.
-    async fn keep(&self, answer: Masked) -> std::io::Result<(Masked, Payload)> {
+    async fn keep(&self, answer: Masked) -> Result<(Masked, Payload), Error> {
         let world = Arc::clone(&self.core.shared.world);
         let large = answer.text_bytes().max(answer.recording().map_or(0, str::len)) > INLINE_BYTES;
         let keep = move || Payload::new(&answer, &*world).map(|payload| (answer, payload));
         if large {
-            tokio::task::spawn_blocking(keep)
-                .await
-                .map_err(std::io::Error::other)?
+            tokio::task::spawn_blocking(keep).await.map_err(Error::other)?
         } else {
             keep()
         }

@@ -3,37 +3,28 @@
 //! The record holds SHA-256(salt ‖ bytes). The salt lies with the bytes and goes with them: after an
 //! erasure nobody can confirm a guess of what was offered.
 
-use std::cell::Cell;
-use std::io::{BufWriter, Read, Result, Write};
+use std::io::{BufWriter, Error, Read, Result, Write};
 use std::sync::Arc;
 
-use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::beside;
+use crate::beside::{self, Beside};
 use crate::call::{Hash, canonical};
 use crate::clock::World;
 use crate::mask::Masked;
+use crate::packed::{self, Packing, Part, Unpacked};
 
 /// No answer is larger; a stored one that inflates beyond this is not ours.
 const INFLATED_MAX: u64 = 256 * 1024 * 1024;
 
-/// Large answers are compressed on threads that come and go; their encoders go with them.
-const REUSE_BELOW: usize = 64 * 1024;
 const BUFFER: usize = 8 * 1024;
 /// What is compressed next was hashed just now, and is still near.
-const PIECE: usize = 32 * 1024;
-/// Hashing takes about as long as compressing so much less: whoever hashes compresses only what is behind this part of
-/// the text.
-const AHEAD: usize = 4;
-
-thread_local! {
-    /// Setting up a compressor costs several times what compressing a small answer does.
-    static ENCODER: Cell<Option<ZlibEncoder<Vec<u8>>>> = const { Cell::new(None) };
-}
+const NEAR: usize = 32 * 1024;
+/// So much of a large text is compressed at once.
+const PIECE: usize = 128 * 1024;
 
 /// An answer, ready to be kept.
 #[derive(Debug)]
@@ -47,8 +38,7 @@ pub(crate) struct Payload {
 }
 
 /// What an answer is kept as: canonical JSON of its structured and its text form, and of its recording.
-/// This is what stands before the text.
-fn keep_structured(answer: &Masked, out: &mut impl Write) -> Result<()> {
+fn keep(answer: &Masked, out: &mut impl Packing) -> Result<()> {
     out.write_all(b"{")?;
     if let Some(recording) = answer.recording() {
         out.write_all(b"\"recording\":")?;
@@ -56,17 +46,10 @@ fn keep_structured(answer: &Masked, out: &mut impl Write) -> Result<()> {
         out.write_all(b",")?;
     }
     out.write_all(b"\"structured\":")?;
-    answer.write_canonical(out)
-}
-
-const TEXT: &[u8] = b",\"text\":";
-const END: &[u8] = b"}";
-
-fn keep(answer: &Masked, out: &mut impl Write) -> Result<()> {
-    keep_structured(answer, out)?;
-    out.write_all(TEXT)?;
+    answer.pack(out)?;
+    out.write_all(b",\"text\":")?;
     out.write_all(answer.quoted_text().as_bytes())?;
-    out.write_all(END)
+    out.write_all(b"}")
 }
 
 /// SHA-256(salt ‖ bytes).
@@ -78,7 +61,7 @@ pub fn commitment(salt: &[u8], bytes: &[u8]) -> Hash {
     Hash(hash.finalize().into())
 }
 
-/// Hashes and counts what is written to it.
+/// Hashes and counts.
 struct Hashed {
     hash: Sha256,
     bytes: usize,
@@ -91,17 +74,6 @@ impl Hashed {
     }
 }
 
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        self.of(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
 /// Hashes, counts and compresses what is written to it, in one go.
 struct Sink<'a> {
     hashed: &'a mut Hashed,
@@ -110,7 +82,7 @@ struct Sink<'a> {
 
 impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        for piece in bytes.chunks(PIECE) {
+        for piece in bytes.chunks(NEAR) {
             self.hashed.of(piece);
             self.encoder.write_all(piece)?;
         }
@@ -145,125 +117,102 @@ impl Payload {
 
 /// Hashes and compresses an answer as it is written.
 fn in_one_go(answer: &Masked, hashed: &mut Hashed) -> Result<Vec<u8>> {
-    let mut encoder = ENCODER.take().unwrap_or_else(encoder);
-    let sink = Sink {
-        hashed,
-        encoder: &mut encoder,
-    };
-    let mut buffer = BufWriter::with_capacity(BUFFER, sink);
-    keep(answer, &mut buffer)?;
-    let bytes = buffer.into_inner()?.hashed.bytes;
-    let data = encoder.reset(Vec::new())?;
-    if bytes <= REUSE_BELOW {
-        ENCODER.set(Some(encoder));
-    }
-    Ok(data)
-}
-
-fn encoder() -> ZlibEncoder<Vec<u8>> {
-    ZlibEncoder::new(Vec::new(), Compression::fast())
-}
-
-/// Hashes a large answer while it is compressed, in two parts.
-fn at_once(answer: &Masked, hashed: &mut Hashed) -> Result<Vec<u8>> {
-    let text = answer.quoted_text().as_bytes();
-    let (ahead, rest) = text.split_at(text.len() / AHEAD);
-    let first = || {
-        deflated(|out| {
-            keep_structured(answer, out)?;
-            out.write_all(TEXT)?;
-            out.write_all(ahead)
-        })
-    };
-    let (first, second) = beside::both(first, || {
-        let mut buffer = BufWriter::with_capacity(BUFFER, hashed);
-        keep(answer, &mut buffer)?;
-        buffer.flush()?;
-        deflated(|out| {
-            out.write_all(rest)?;
-            out.write_all(END)
-        })
-    });
-    Ok(joined(first?, &second?))
-}
-
-/// A part that was compressed apart.
-struct Part {
-    /// Without the mark of its end: one whole of bytes (RFC 1951, 3.2.4, as an empty block of them ends it).
-    blocks: Vec<u8>,
-    /// The mark, and the checksum.
-    end: Vec<u8>,
-    bytes: u64,
-}
-
-fn deflated(write: impl FnOnce(&mut BufWriter<&mut Counted>) -> Result<()>) -> Result<Part> {
-    let mut counted = Counted {
-        encoder: encoder(),
-        bytes: 0,
-    };
-    let mut buffer = BufWriter::with_capacity(BUFFER, &mut counted);
-    write(&mut buffer)?;
-    buffer.flush()?; // to a whole byte
-    drop(buffer);
-    let length = counted.encoder.get_ref().len();
-    let mut blocks = counted.encoder.finish()?;
-    let end = blocks.split_off(length);
-    Ok(Part {
-        blocks,
-        end,
-        bytes: counted.bytes,
+    packed::whole(|encoder| {
+        let mut buffer = BufWriter::with_capacity(BUFFER, Sink { hashed, encoder });
+        keep(answer, &mut Unpacked(&mut buffer))?;
+        buffer.flush()
     })
 }
 
-/// Compresses and counts.
-struct Counted {
-    encoder: ZlibEncoder<Vec<u8>>,
-    bytes: u64,
+/// Hashes a large answer while it is compressed, in pieces, but for those that were compressed while it was made.
+fn at_once(answer: &Masked, hashed: &mut Hashed) -> Result<Vec<u8>> {
+    let mut press = Press {
+        hashed,
+        beside: Beside::new(|piece: Vec<u8>, _| packed::part(&piece)),
+        piece: Vec::new(),
+        pieces: 0,
+        known: Vec::new(),
+        is_known: false,
+    };
+    keep(answer, &mut press)?;
+    press.end()
 }
 
-impl Write for Counted {
+/// Hashes and counts what is written to it, and has it compressed.
+struct Press<'a> {
+    hashed: &'a mut Hashed,
+    beside: Beside<Vec<u8>, Result<Part>>,
+    /// What is to be compressed next.
+    piece: Vec<u8>,
+    /// How many have been put before it.
+    pieces: usize,
+    /// Parts that are compressed, each with how many pieces were put before it.
+    known: Vec<(usize, Arc<Part>)>,
+    is_known: bool,
+}
+
+impl Press<'_> {
+    /// What is to be compressed is put, and compressed here where it cannot be beside this.
+    fn put(&mut self) {
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+        self.hashed.of(&piece);
+        self.beside.put(piece);
+        self.pieces += 1;
+        while !self.beside.has_room() && self.beside.help() {}
+    }
+
+    fn end(mut self) -> Result<Vec<u8>> {
+        self.put();
+        let pieces = self.beside.end();
+        let pieces = pieces.ok_or_else(|| Error::other("a piece of an answer could not be compressed"))?;
+        let (mut parts, mut known) = (Vec::new(), self.known.into_iter().peekable());
+        for (number, piece) in pieces.into_iter().enumerate() {
+            while let Some((_, part)) = known.next_if(|(before, _)| *before <= number) {
+                parts.push(part);
+            }
+            parts.push(Arc::new(piece?));
+        }
+        let bytes: u64 = parts.iter().map(|part| part.bytes()).sum();
+        match bytes == self.hashed.bytes as u64 {
+            true => Ok(packed::joined(&parts)),
+            false => Err(Error::other(
+                "what was compressed of an answer is not what was hashed",
+            )),
+        }
+    }
+}
+
+impl Write for Press<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        let taken = self.encoder.write(bytes)?;
-        self.bytes += taken as u64;
-        Ok(taken)
+        if self.is_known {
+            self.hashed.of(bytes);
+            return Ok(bytes.len());
+        }
+        let piece = bytes
+            .split_at(bytes.len().min(PIECE.saturating_sub(self.piece.len())))
+            .0;
+        self.piece.extend_from_slice(piece);
+        if self.piece.len() >= PIECE {
+            self.put();
+        }
+        Ok(piece.len())
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.encoder.flush()
+        Ok(())
     }
 }
 
-/// The header that a stream begins with, in bytes, and the checksum that it ends with (RFC 1950, 2.2).
-const HEADER: usize = 2;
-const CHECKSUM: usize = 4;
-
-/// One stream of two parts: blocks of the one do not look back into the other.
-fn joined(first: Part, second: &Part) -> Vec<u8> {
-    let mut data = first.blocks;
-    data.extend_from_slice(second.blocks.get(HEADER..).unwrap_or_default());
-    let (mark, checksum) = second.end.split_at(second.end.len().saturating_sub(CHECKSUM));
-    let before = first.end.last_chunk().copied().unwrap_or_default();
-    let after = checksum.last_chunk().copied().unwrap_or_default();
-    let whole = adler(
-        u32::from_be_bytes(before),
-        u32::from_be_bytes(after),
-        second.bytes,
-    );
-    data.extend_from_slice(mark);
-    data.extend_from_slice(&whole.to_be_bytes());
-    data
-}
-
-/// The Adler-32 of a whole from those of its parts (RFC 1950, 8.2): the low half is one more than the sum of the bytes, the
-/// high half the sum of all low halves on the way, each of which, in the second part, has the sum of the first in it.
-fn adler(before: u32, after: u32, bytes: u64) -> u32 {
-    const MODULUS: u64 = 65_521;
-    let halves = |sum: u32| (u64::from(sum & 0xffff), u64::from(sum >> 16));
-    let ((low, high), (low_after, high_after)) = (halves(before), halves(after));
-    let sum = low + MODULUS - 1; // of the first part's bytes
-    let low = (sum + low_after) % MODULUS;
-    let high = (high + high_after + bytes % MODULUS * (sum % MODULUS)) % MODULUS;
-    u32::try_from(high << 16 | low).unwrap_or_default() // two halves of 16 bits
+impl Packing for Press<'_> {
+    fn known(&mut self, part: Option<&Arc<Part>>) {
+        self.is_known = part.is_some();
+        if let Some(part) = part {
+            if !self.piece.is_empty() {
+                self.put();
+            }
+            self.known.push((self.pieces, Arc::clone(part)));
+        }
+    }
 }
 
 /// The bytes back from the store.
@@ -310,56 +259,112 @@ pub fn read_offered(bytes: &[u8]) -> Result<Offered> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::call::{CallId, RawOutput, Table};
     use crate::clock::System;
+    use crate::mask::Mask;
 
-    /// The stream of two parts, and what is read from it: the decoder compares the checksum.
-    fn through(parts: [&[u8]; 2]) -> Vec<u8> {
-        let [first, second] = parts.map(|part| deflated(|out| out.write_all(part)).unwrap());
-        inflate(&joined(first, &second)).unwrap()
-    }
-
-    proptest! {
-        #[test]
-        fn two_parts_are_one_stream(first: Vec<u8>, second: Vec<u8>, times in 1..2_000_usize) {
-            let (first, second) = (first.repeat(times), second.repeat(times));
-            prop_assert_eq!(through([&first, &second]), [first, second].concat());
-        }
-    }
-
-    #[test]
-    fn parts_may_be_empty_or_beyond_every_modulus() {
-        for (first, second) in [(0, 0), (0, 70_000), (70_000, 0), (300_000, 65_521), (1, 200_000)] {
-            let (first, second) = (vec![0xff; first], vec![0xfe; second]);
-            assert_eq!(through([&first, &second]), [first, second].concat());
-        }
+    /// What is kept of an answer, one way.
+    fn kept(answer: &Masked, work: fn(&Masked, &mut Hashed) -> Result<Vec<u8>>) -> (Vec<u8>, usize, Hash) {
+        let mut hashed = Hashed {
+            hash: Sha256::new(),
+            bytes: 0,
+        };
+        let data = work(answer, &mut hashed).unwrap();
+        (
+            inflate(&data).unwrap(),
+            hashed.bytes,
+            Hash(hashed.hash.finalize().into()),
+        )
     }
 
     /// An answer is kept as the same bytes, whichever way.
-    #[test]
-    fn what_is_kept_at_once_is_what_is_kept_in_one_go() {
+    fn either_way(answer: &Masked) {
+        let (whole, bytes, hash) = kept(answer, in_one_go);
+        assert_eq!(kept(answer, at_once), (whole.clone(), bytes, hash));
+        assert_eq!(whole.len(), bytes);
+        let payload = Payload::new(answer, &System::new()).unwrap();
+        assert_eq!(inflate(&payload.data).unwrap(), whole);
+        assert_eq!(commitment(&payload.salt, &whole), payload.commitment);
+        assert_eq!(payload.bytes, bytes);
+        assert_eq!(read_offered(&whole).unwrap().text, answer.text());
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_at_once_is_what_is_kept_in_one_go() {
         let word = "a word, \"one\" \\ of many\n";
         for times in [0, 1, 400, 6_000, 40_000] {
             let text = word.repeat(times);
-            let answer = Masked::for_tests(json!({"data": {"text": text}, "b": 1.0}), text, false);
-            let kept = |work: fn(&Masked, &mut Hashed) -> Result<Vec<u8>>| {
-                let mut hashed = Hashed {
-                    hash: Sha256::new(),
-                    bytes: 0,
-                };
-                let data = work(&answer, &mut hashed).unwrap();
-                (inflate(&data).unwrap(), hashed.bytes, hashed.hash.finalize())
-            };
-            let (whole, bytes, hash) = kept(in_one_go);
-            assert_eq!(kept(at_once), (whole.clone(), bytes, hash));
-            assert_eq!(whole.len(), bytes);
-            let payload = Payload::new(&answer, &System::new()).unwrap();
-            assert_eq!(inflate(&payload.data).unwrap(), whole);
-            assert_eq!(commitment(&payload.salt, &whole), payload.commitment);
-            assert_eq!(payload.bytes, bytes);
+            either_way(&Masked::for_tests(
+                json!({"data": {"text": text}, "b": 1.0}),
+                text,
+                false,
+            ));
+        }
+    }
+
+    /// Rows that were compressed while they came, and among them some that were not: `masked` is where one is hidden.
+    #[test]
+    fn what_was_compressed_before_is_kept_as_it_is() {
+        let one_helper = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let _inside = one_helper.enter();
+        let head = || ["id", "share", "note"].map(str::to_owned).to_vec();
+        for masked in [None, Some(0), Some(4_500), Some(8_999)] {
+            let mut table = Table::looked_at_by(3, Some(Mask::new().lookahead()));
+            for number in 0..9_000 {
+                let mut row = table.row();
+                row.integer(number);
+                row.whole("12");
+                match masked == Some(number) {
+                    true => row.unescaped("somebody@corp.example"),
+                    false => row.unescaped("nothing in particular"),
+                }
+                assert!(row.keep());
+                if number % 100 == 0 {
+                    // It is done with all that it was given before.
+                    one_helper.block_on(tokio::task::spawn_blocking(|| ())).unwrap();
+                }
+            }
+            let raw = RawOutput::of_table((head(), head()), table);
+            let answer = Mask::new().output(&CallId::new(7, &[7; 10]), raw);
+            let mut known = Counted::default();
+            keep(&answer, &mut known).unwrap();
+            assert!(known.0 >= 3, "{} parts were compressed", known.0);
+            assert_eq!(answer.text().contains("[masked:email]"), masked.is_some());
+            either_way(&answer);
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_without_columns_are_kept_as_they_are() {
+        let mut table = Table::looked_at_by(0, Some(Mask::new().lookahead()));
+        (0..60_000).for_each(|_| assert!(table.row().keep()));
+        let raw = RawOutput::of_table((Vec::new(), Vec::new()), table);
+        either_way(&Mask::new().output(&CallId::new(7, &[7; 10]), raw));
+    }
+
+    /// How many parts are known.
+    #[derive(Default)]
+    struct Counted(usize);
+
+    impl Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Packing for Counted {
+        fn known(&mut self, part: Option<&Arc<Part>>) {
+            self.0 += usize::from(part.is_some());
         }
     }
 }

@@ -4,13 +4,24 @@
 //! taken apart once for each stage. Here they are one text, and the length of each cell in it. What the journal keeps
 //! is canonical JSON, which writes some numbers another way: those are remembered, so that both come of one text.
 
+mod cells;
+mod ahead;
+
 use std::fmt;
-use std::io::{Result, Write};
+use std::io::Result;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::beside;
+use crate::packed::Packing;
+use ahead::{Ahead, Ends, Rows};
+use cells::{Apart, Mark, Places};
+
+pub use ahead::{LookAhead, Seen};
+pub use cells::Cells;
+
 /// Rows, each of as many cells as there are columns.
-#[derive(Clone)]
 pub struct Table {
     width: usize,
     rows: u64,
@@ -20,16 +31,12 @@ pub struct Table {
     cells: Vec<usize>,
     /// Where canonical JSON is another, in order.
     apart: Vec<Apart>,
-}
-
-/// A piece of a cell that canonical JSON writes another way.
-#[derive(Debug, Clone)]
-struct Apart {
-    cell: usize,
-    /// From which byte of the cell, and how many.
-    start: usize,
-    length: usize,
-    canonical: Box<[u8]>,
+    /// Where parts end that can be looked at by themselves.
+    ends: Ends,
+    /// Looks at them already.
+    ahead: Option<Ahead>,
+    /// What was seen in it, part by part.
+    seen: Vec<Seen>,
 }
 
 /// A row that is being written.
@@ -53,6 +60,18 @@ impl Table {
             json: "[".to_owned(),
             cells: Vec::new(),
             apart: Vec::new(),
+            ends: Ends::default(),
+            ahead: None,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The same, whose rows are looked at while more of them come.
+    #[must_use]
+    pub fn looked_at_by(width: usize, by: Option<Arc<dyn LookAhead>>) -> Self {
+        Self {
+            ahead: by.map(|eye| Ahead::new(eye, width)),
+            ..Self::new(width)
         }
     }
 
@@ -98,34 +117,72 @@ impl Table {
     /// All cells.
     #[must_use]
     pub fn cells(&self) -> Cells<'_> {
-        Cells {
+        Cells::new(
+            &self.json,
+            (&self.cells, &self.apart),
+            self.width,
+            Mark::default(),
+        )
+    }
+
+    /// Sees to it that all cells are looked at. What was looked at while rows came is not looked at again.
+    pub fn see_all(&mut self, eye: impl Fn() -> Arc<dyn LookAhead>) {
+        let ahead = self.ahead.take().filter(Ahead::has_begun);
+        self.seen = Vec::new();
+        if ahead.is_some() || self.json.len() > beside::WORTH_IT {
+            let ahead = ahead.unwrap_or_else(|| Ahead::new(eye(), self.width));
+            let end = Mark {
+                cell: self.cells.len(),
+                at: self.json.len() - 1, // before the bracket of the last row
+            };
+            self.seen = ahead.all(self.rows(), end).unwrap_or_default();
+        }
+        if self.seen.iter().map(|seen| seen.cells).sum::<usize>() != self.cells.len() || self.seen.is_empty()
+        {
+            self.seen = vec![eye().look_ahead(self.cells())];
+        }
+    }
+
+    /// There is another row, as far as `end`.
+    fn grown(&mut self, end: Mark) {
+        if self.width > 0 // without cells there is nothing to look at
+            && self.ends.grown(end)
+            && let Some(mut ahead) = self.ahead.take()
+        {
+            ahead.grown(self.rows());
+            self.ahead = Some(ahead);
+        }
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows {
             json: &self.json,
             lengths: &self.cells,
-            places: Places::new(self.width),
-            cell: 0,
+            apart: &self.apart,
+            ends: &self.ends,
         }
     }
 
-    /// The cells of the rows in about half of the bytes, and those of the others.
-    #[must_use]
-    pub fn halves(&self) -> (Cells<'_>, Cells<'_>) {
-        let (mut first, mut second) = (self.cells(), self.cells());
-        for length in &self.cells {
-            if second.places.column == 0 && second.places.at >= self.json.len() / 2 {
-                break;
-            }
-            second.places.next(*length);
-            second.cell += 1;
-        }
-        (first.lengths, second.lengths) = self.cells.split_at(second.cell);
-        (first, second)
+    /// The parts that were looked at, in order: their cells, and the lines that were made of them. Without lines are
+    /// those that are dubious, and those in which a cell was replaced.
+    pub fn parts(&self) -> impl Iterator<Item = (Cells<'_>, Option<&str>)> {
+        let (mut rest, mut left) = (self.cells(), self.seen.iter());
+        std::iter::from_fn(move || match left.next() {
+            Some(seen) => Some((rest.split_off_front(seen.cells), seen.lines.as_deref())),
+            None => Some((rest.split_off_front(rest.count()), None)).filter(|(cells, _)| cells.count() > 0),
+        })
     }
 
-    /// Replaces those of the cells at `places`, in order, that `look` gives another value for; it is called as
-    /// [`Cells::each`] calls.
-    pub fn revise(&mut self, places: &[usize], mut look: impl FnMut(usize, &str) -> Option<Value>) {
+    /// The lines have been put together, and are not needed in parts any more.
+    pub fn forget_lines(&mut self) {
+        self.seen.iter_mut().for_each(|seen| seen.lines = None);
+    }
+
+    /// Replaces those of the dubious cells that `look` gives another value for; it is called in order, with the column
+    /// and the JSON of each.
+    pub fn revise(&mut self, mut look: impl FnMut(usize, &str) -> Option<Value>) {
         let mut changes = Vec::new();
-        let mut places = places.iter().peekable();
+        let mut places = self.seen.iter().flat_map(|seen| &seen.dubious).peekable();
         if places.peek().is_some() {
             self.cells().each(|cell, column, json| {
                 if places.next_if_eq(&&cell).is_some()
@@ -134,6 +191,12 @@ impl Table {
                     changes.push((cell, value));
                 }
             });
+        }
+        if places.peek().is_some() {
+            changes.clear(); // not in order: then every cell is looked at
+            self.cells()
+                .each(|cell, column, json| changes.extend(look(column, json).map(|value| (cell, value))));
+            self.seen = Vec::new();
         }
         if !changes.is_empty() {
             self.replace(changes);
@@ -145,6 +208,7 @@ impl Table {
             json: String::with_capacity(self.json.len()),
             cells: std::mem::take(&mut self.cells),
             rows: self.rows,
+            seen: std::mem::take(&mut self.seen),
             ..Self::new(self.width)
         };
         let mut changes = changes.into_iter().peekable();
@@ -185,7 +249,7 @@ impl Table {
             Value::Number(_) | Value::Array(_) | Value::Object(_) => true,
         };
         if other {
-            let canonical = super::canonical(value);
+            let canonical = crate::call::canonical(value);
             if canonical != json.as_bytes() {
                 self.apart.push(Apart {
                     cell,
@@ -202,23 +266,14 @@ impl Table {
     ///
     /// # Errors
     /// Those of `out`.
-    pub(crate) fn write_canonical(&self, out: &mut impl Write) -> Result<()> {
-        let json = self.json.as_bytes();
-        let mut written = 0;
-        if !self.apart.is_empty() {
-            let mut apart = self.apart.iter().peekable();
-            let mut places = Places::new(self.width);
-            for (cell, length) in self.cells.iter().enumerate() {
-                let (_, start) = places.next(*length);
-                while let Some(piece) = apart.next_if(|piece| piece.cell == cell) {
-                    let from = start + piece.start;
-                    out.write_all(json.get(written..from).unwrap_or_default())?;
-                    out.write_all(&piece.canonical)?;
-                    written = from + piece.length;
-                }
-            }
+    pub(crate) fn write_canonical(&self, out: &mut impl Packing) -> Result<()> {
+        let mut rest = self.cells();
+        for seen in &self.seen {
+            out.known(seen.packed.as_ref());
+            rest.split_off_front(seen.cells).write_canonical(out)?;
         }
-        out.write_all(json.get(written..).unwrap_or_default())?;
+        out.known(None);
+        rest.write_canonical(out)?;
         out.write_all(b"]")
     }
 }
@@ -229,68 +284,6 @@ impl fmt::Debug for Table {
             .field("rows", &self.rows)
             .field("bytes", &self.json.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// Cells of whole rows.
-#[derive(Clone)]
-pub struct Cells<'t> {
-    json: &'t str,
-    lengths: &'t [usize],
-    places: Places,
-    /// The number of the first.
-    cell: usize,
-}
-
-impl Cells<'_> {
-    /// Calls `each` with every cell in order: its number in the table, that of its column, and its JSON.
-    pub fn each(self, mut each: impl FnMut(usize, usize, &str)) {
-        let mut places = self.places;
-        for (cell, length) in (self.cell..).zip(self.lengths) {
-            let (column, start) = places.next(*length);
-            each(cell, column, self.json.get(start..places.at).unwrap_or_default());
-        }
-    }
-}
-
-impl fmt::Debug for Cells<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cells")
-            .field("count", &self.lengths.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Where cells are: after the bracket of their row and the commas between them.
-#[derive(Clone)]
-struct Places {
-    width: usize,
-    column: usize,
-    /// One after the last cell.
-    at: usize,
-}
-
-impl Places {
-    fn new(width: usize) -> Self {
-        Self {
-            width: width.max(1),
-            column: 0,
-            at: 0,
-        }
-    }
-
-    /// The column and the start of the next cell of so many bytes.
-    fn next(&mut self, length: usize) -> (usize, usize) {
-        let column = self.column;
-        // `[[` before the first of all, `],[` before the first of a row, `,` before another.
-        let start = match (column, self.at) {
-            (0, 0) => 2,
-            (0, at) => at + 3,
-            (_, at) => at + 1,
-        };
-        self.column = if column + 1 == self.width { 0 } else { column + 1 };
-        self.at = start + length;
-        (column, start)
     }
 }
 
@@ -346,8 +339,13 @@ impl Row<'_> {
     pub fn keep(mut self) -> bool {
         self.kept = self.table.cells.len() - self.first_cell == self.table.width;
         if self.kept {
+            let end = Mark {
+                cell: self.table.cells.len(),
+                at: self.table.json.len(),
+            };
             self.table.json.push(']');
             self.table.rows += 1;
+            self.table.grown(end);
         }
         self.kept
     }

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::render::{cell, count, is_ambiguous, names};
 use super::text::Text;
-use crate::beside;
 use crate::call::{Cells, Table};
 
 /// What [`table`](super::render::table) makes of the same rows, with what `foot` says under them.
@@ -14,21 +13,14 @@ pub(super) fn text(columns: &[Value], rows: &Table, foot: impl FnOnce(&mut Strin
     let mut out = String::with_capacity(rows.bytes());
     out.push('"');
     quote(&mut out, &plain);
-    let last = columns.len().saturating_sub(1);
     if columns.is_empty() {
         (0..rows.row_count()).for_each(|_| out.push_str("\\n"));
     }
-    if rows.bytes() > beside::WORTH_IT {
-        let (first, second) = rows.halves();
-        let there = || {
-            let mut rest = String::with_capacity(rows.bytes() / 2);
-            lines(second.clone(), last, &mut rest);
-            rest
-        };
-        let (rest, ()) = beside::both(there, || lines(first, last, &mut out));
-        out.push_str(&rest);
-    } else {
-        lines(rows.cells(), last, &mut out);
+    for (cells, known) in rows.parts() {
+        match known {
+            Some(known) => out.push_str(known),
+            None => write_lines(cells, &mut out),
+        }
     }
     plain.clear();
     count(&mut plain, rows.row_count());
@@ -39,8 +31,14 @@ pub(super) fn text(columns: &[Value], rows: &Table, foot: impl FnOnce(&mut Strin
 }
 
 /// A line for each row, inside a JSON string.
-fn lines(cells: Cells<'_>, last: usize, out: &mut String) {
-    let mut room = String::new();
+pub(super) fn lines(cells: Cells<'_>) -> String {
+    let mut out = String::with_capacity(cells.bytes());
+    write_lines(cells, &mut out);
+    out
+}
+
+fn write_lines(cells: Cells<'_>, out: &mut String) {
+    let (mut room, last) = (String::new(), cells.width().saturating_sub(1));
     cells.each(|_, column, json| {
         written(out, json, &mut room);
         out.push_str(if column == last { "\\n" } else { "\\t" });

@@ -2,6 +2,7 @@
 //! of rows it names the column.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
 
@@ -9,8 +10,8 @@ use super::encoded;
 use super::engine::{self, Engine, Scratch};
 use super::numbers::is_card;
 use super::pem::Edges;
-use crate::beside;
-use crate::call::{Cells, MaskCounts, Table};
+use super::rows;
+use crate::call::{Cells, LookAhead, MaskCounts, Seen, Table};
 
 /// Length at which a search hit's line is cut, in bytes (`FileMatch::text`).
 const LONGEST_HIT: usize = 1000;
@@ -19,7 +20,7 @@ const CUT_SLACK: usize = 16;
 
 /// Masks the data of an answer, and the rows that belong into it; `shown` as in [`RawOutput`](crate::call::RawOutput).
 pub(super) fn answer(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     (data, table): (&mut Value, Option<&mut Table>),
     counts: &mut MaskCounts,
     shown: &BTreeSet<String>,
@@ -28,10 +29,10 @@ pub(super) fn answer(
     walk.shown = Some(shown).filter(|shown| !shown.is_empty());
     match data {
         Value::Object(fields) => {
-            walk.edges = cut_edges(fields);
             if fields.contains_key("columns") && fields.contains_key("rows") {
                 walk.table(fields, table);
             } else {
+                walk.edges = cut_edges(fields);
                 walk.object(fields);
             }
         }
@@ -40,7 +41,7 @@ pub(super) fn answer(
 }
 
 /// Masks any value.
-pub(super) fn value(engine: &Engine, value: &mut Value, counts: &mut MaskCounts) {
+pub(super) fn value(engine: &Arc<Engine>, value: &mut Value, counts: &mut MaskCounts) {
     Walk::new(engine, counts).value(value);
 }
 
@@ -73,8 +74,26 @@ fn cut_edges(fields: &Map<String, Value>) -> Edges {
 /// A number of fewer digits is no payment card's.
 const CARD: usize = 13;
 
+/// What there is to do about cells, whatever policy says.
+#[derive(Debug)]
+pub(super) struct Lookahead(pub(super) Arc<Engine>);
+
+impl LookAhead for Lookahead {
+    fn look_ahead(&self, cells: Cells<'_>) -> Seen {
+        let (mut dubious, mut counts) = (Vec::new(), MaskCounts::default());
+        let mut walk = Walk::new(&self.0, &mut counts);
+        cells.clone().each(|cell, _, json| {
+            if !walk.is_clean(json) {
+                dubious.push(cell);
+            }
+        });
+        let lines = dubious.is_empty().then(|| rows::lines(cells.clone()));
+        Seen::new(cells.count(), dubious, lines)
+    }
+}
+
 struct Walk<'a> {
-    engine: &'a Engine,
+    engine: &'a Arc<Engine>,
     counts: &'a mut MaskCounts,
     scratch: Scratch,
     found: BTreeMap<&'static str, u64>,
@@ -84,7 +103,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(engine: &'a Engine, counts: &'a mut MaskCounts) -> Self {
+    fn new(engine: &'a Arc<Engine>, counts: &'a mut MaskCounts) -> Self {
         Self {
             engine,
             counts,
@@ -122,37 +141,15 @@ impl<'a> Walk<'a> {
 
     /// Rows that are JSON already. What can be seen to hold nothing stays as it is; any other cell is masked as a value.
     fn written(&mut self, table: &mut Table, names: &[String]) {
-        let dubious = self.dubious(table);
+        table.see_all(|| Arc::new(Lookahead(Arc::clone(self.engine))));
         self.path.push("rows".to_owned());
-        table.revise(&dubious, |column, json| {
+        table.revise(|column, json| {
             let mut cell: Value = serde_json::from_str(json).unwrap_or_default(); // of our own writing
             self.cell(&mut cell, names.get(column).map_or("?", String::as_str));
             let masked = cell.to_string();
             (masked != json).then_some(cell)
         });
         self.path.pop();
-    }
-
-    /// The cells that have to be read as values.
-    fn dubious(&self, table: &Table) -> Vec<usize> {
-        let among = |cells: Cells<'_>| {
-            let (mut found, mut counts) = (Vec::new(), MaskCounts::default());
-            let mut walk = Walk::new(self.engine, &mut counts);
-            walk.edges = self.edges;
-            cells.each(|cell, _, json| {
-                if !walk.is_clean(json) {
-                    found.push(cell);
-                }
-            });
-            found
-        };
-        if table.bytes() <= beside::WORTH_IT {
-            return among(table.cells());
-        }
-        let (first, second) = table.halves();
-        let (after, mut found) = beside::both(|| among(second.clone()), || among(first));
-        found.extend(after);
-        found
     }
 
     /// Whether there is nothing to hide in a cell, as far as that shows without reading it as a value.

@@ -176,7 +176,8 @@ fn root() -> Administrator {
 }
 
 fn database(spec: &Spec) -> Database {
-    Database::new(spec.clone(), Arc::new(System::new())).unwrap()
+    let database = Database::new(spec.clone(), Arc::new(System::new())).unwrap();
+    database.looked_at_by(Mask::new().lookahead())
 }
 
 /// A server with an account `reader` that may do nothing, and a database `shop` made by the scripts.

@@ -211,6 +211,7 @@ impl Stand {
         };
         let policies = Policies::load(folder.path(), scene, None).unwrap_or_else(|error| panic!("{error}"));
         let database = Database::new(spec, Arc::new(System::new())).unwrap();
+        let database = database.looked_at_by(Mask::new().lookahead());
         Self {
             server,
             resources: Resources::new([(card(), Resource::Postgres(Box::new(database)))]),

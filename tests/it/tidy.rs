@@ -254,6 +254,17 @@ fn only_mask_opens_a_raw_output() {
 }
 
 #[test]
+fn only_mask_says_what_needs_no_mask() {
+    let mut wrong = Vec::new();
+    for (name, text) in product_files() {
+        if text.contains(" LookAhead for ") && source::module(&name) != "mask" {
+            wrong.push(name);
+        }
+    }
+    assert_none("LookAhead is for the mask stage to implement", &wrong);
+}
+
+#[test]
 fn only_the_journal_gives_an_answer_again() {
     let mut wrong = Vec::new();
     for (name, text) in product_files() {

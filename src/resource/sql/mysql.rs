@@ -50,7 +50,9 @@ use url::Url;
 use super::bounds::{Expected, bounded, not_for_a_database, schema_changed};
 use super::{ColumnsDefault, MaskStyle, address, lookup as asked, pages};
 use crate::call::request::SqlQuery;
-use crate::call::{Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal, Request, Target};
+use crate::call::{
+    Effect, Facts, Invocation, LastLook, Limits, LookAhead, Probe, RawOutput, Refusal, Request, Target,
+};
 use crate::clock::World;
 use crate::policy::Permit;
 use crate::secret::Secret;
@@ -154,6 +156,7 @@ pub struct Database {
     glances: Looks,
     /// Why the server could not be looked at, until it was.
     away: Mutex<Option<Refusal>>,
+    lookahead: Option<Arc<dyn LookAhead>>,
 }
 
 impl Database {
@@ -183,7 +186,17 @@ impl Database {
             looks: Looks::default(),
             glances: Looks::default(),
             away: Mutex::default(),
+            lookahead: None,
         })
+    }
+
+    /// Rows of queries are looked at while more of them come: large answers are there sooner.
+    #[must_use]
+    pub fn looked_at_by(self, lookahead: Arc<dyn LookAhead>) -> Self {
+        Self {
+            lookahead: Some(lookahead),
+            ..self
+        }
     }
 
     /// What a request would touch. The statement is checked against the catalogue as it is now. Nothing is run.
@@ -296,6 +309,7 @@ impl Database {
             let order = query::Order {
                 request: &request,
                 limits,
+                lookahead: self.lookahead.as_ref(),
                 call: &invocation.call_id,
             };
             query::run(&mut link, &order, &checked).await

@@ -48,7 +48,8 @@ use url::Url;
 use super::bounds::{Expected, bounded, not_for_a_database};
 use super::{ColumnsDefault, MaskStyle, address, lookup as asked, pages};
 use crate::call::{
-    Action, Effect, Facts, Invocation, LastLook, Limits, Probe, RawOutput, Refusal, Request, Target,
+    Action, Effect, Facts, Invocation, LastLook, Limits, LookAhead, Probe, RawOutput, Refusal, Request,
+    Target,
 };
 use crate::clock::World;
 use crate::policy::Permit;
@@ -122,6 +123,7 @@ pub struct Database {
     known: Mutex<Option<Arc<Known>>>,
     /// Why nobody could look when everything started; nothing since somebody could.
     away: Mutex<Option<Refusal>>,
+    lookahead: Option<Arc<dyn LookAhead>>,
 }
 
 /// The catalogue as it was seen last.
@@ -149,7 +151,17 @@ impl Database {
             spec: Arc::new(spec),
             known: Mutex::default(),
             away: Mutex::default(),
+            lookahead: None,
         })
+    }
+
+    /// Rows of queries are looked at while more of them come: large answers are there sooner.
+    #[must_use]
+    pub fn looked_at_by(self, lookahead: Arc<dyn LookAhead>) -> Self {
+        Self {
+            lookahead: Some(lookahead),
+            ..self
+        }
     }
 
     /// What a request would touch. The statement is checked against the catalogue as it is now. Nothing is run.
@@ -264,6 +276,7 @@ impl Database {
                 let order = query::Order {
                     request: &request,
                     limits,
+                    lookahead: self.lookahead.as_ref(),
                     reveal: &reveal,
                 };
                 query::run(link, &order, &loaded, &checked).await

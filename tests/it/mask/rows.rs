@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tollgate::call::answer::Rows;
-use tollgate::call::{CallId, RawOutput};
+use tollgate::call::{CallId, RawOutput, Table};
 use tollgate::mask::{Mask, Masked};
 
 fn answer(mut raw: RawOutput, shown: &BTreeSet<String>) -> Masked {
@@ -29,8 +29,12 @@ fn agree(columns: &[&str], rows: Vec<Vec<Value>>, shown: &BTreeSet<String>) {
         row_count: rows.len() as u64,
         rows: rows.clone(),
     };
-    let tree = answer(RawOutput::new(rows()).unwrap(), shown);
-    let table = answer(RawOutput::of_rows(rows()), shown);
+    let tree = || answer(RawOutput::new(rows()).unwrap(), shown);
+    same(tree(), answer(RawOutput::of_rows(rows()), shown));
+    same(tree(), answer(foreseen(rows()), shown));
+}
+
+fn same(tree: Masked, table: Masked) {
     assert!(table.has_rows() && !tree.has_rows());
     assert_eq!(tree.text(), table.text());
     assert_eq!(tree.quoted_text(), table.quoted_text());
@@ -40,6 +44,18 @@ fn agree(columns: &[&str], rows: Vec<Vec<Value>>, shown: &BTreeSet<String>) {
         tree.into_written().structured.concat(),
         table.into_written().structured.concat()
     );
+}
+
+/// Rows that are looked at while they come, some of which are not kept.
+fn foreseen(rows: Rows) -> RawOutput {
+    let mut table = Table::looked_at_by(rows.columns.len(), Some(Mask::new().lookahead()));
+    for cells in &rows.rows {
+        let mut row = table.row();
+        cells.iter().for_each(|cell| row.value(cell));
+        assert!(row.keep());
+        cells.iter().for_each(|cell| table.row().value(cell));
+    }
+    RawOutput::of_table((rows.columns, rows.types), table)
 }
 
 fn cell() -> impl Strategy<Value = Value> {
@@ -89,10 +105,42 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 12, ..ProptestConfig::default() })]
+
+    /// Several parts of them, looked at here and beside.
+    #[test]
+    fn a_great_many_rows_do_too(
+        rows in prop::collection::vec(prop::collection::vec(cell(), 3), 1..8),
+        clean in prop::collection::vec("[a-z ]{0,30}", 3),
+        masked in 0..40_usize,
+        helped in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _inside = helped.then(|| runtime.enter());
+        let clean: Vec<Value> = clean.into_iter().map(Value::from).collect();
+        let mut all: Vec<_> = (0..9_000).map(|_| clean.clone()).collect();
+        for (at, row) in rows.into_iter().enumerate() {
+            all.insert(masked * 200 + at, row);
+        }
+        agree(&["id", "city", "note"], all, &BTreeSet::new());
+    }
+}
+
+#[test]
+fn rows_larger_than_a_part_do_too() {
+    let (none, large) = (BTreeSet::new(), "words and words ".repeat(9_000));
+    for more in ["", "\n", " a@b.example", "\u{1}"] {
+        let row = vec![json!(large.clone() + more), json!(1.0)];
+        agree(&["text", "n"], vec![row.clone(), row.clone(), row], &none);
+    }
+}
+
 #[test]
 fn rows_without_columns_do_too() {
     let none = BTreeSet::new();
     agree(&[], vec![vec![], vec![]], &none);
+    agree(&[], vec![vec![]; 60_000], &none);
     agree(&[], vec![], &none);
     agree(&["n"], vec![], &none);
 }

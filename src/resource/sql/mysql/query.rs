@@ -2,6 +2,7 @@
 //! come; only one is held beside the answer.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures::{Stream, TryStreamExt};
 use sqlx::mysql::{MySqlColumn, MySqlRow};
@@ -12,7 +13,7 @@ use super::link::{Link, comment};
 use super::values::{self, Kind};
 use super::{parameters, refusals, written};
 use crate::call::request::SqlQuery;
-use crate::call::{CallId, ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
+use crate::call::{CallId, ClassifiedColumn, Limits, LookAhead, MaskCounts, RawOutput, Refusal};
 use crate::resource::sql::pages::{Head, Page, Writing};
 use crate::resource::sql::streams::unwatched;
 
@@ -21,6 +22,8 @@ use crate::resource::sql::streams::unwatched;
 pub(super) struct Order<'a> {
     pub(super) request: &'a SqlQuery,
     pub(super) limits: Limits,
+    /// Looks at rows while more of them come.
+    pub(super) lookahead: Option<&'a Arc<dyn LookAhead>>,
     pub(super) call: &'a CallId,
 }
 
@@ -33,7 +36,7 @@ pub(super) async fn run(link: &mut Link, order: &Order<'_>, checked: &Checked) -
     let arguments = parameters::bind(checked, order.request.parameters.as_ref())?;
     let text = format!("{} {}", comment(order.call), checked.sql);
     let statement = order.request.statement.as_str();
-    let mut answer = Writing::new(&page);
+    let mut answer = Writing::new(&page, order.lookahead);
     link.busy = true;
     let query = sqlx::query_with(sqlx::AssertSqlSafe(text.clone()), arguments);
     let conn = link.conn()?;

@@ -98,6 +98,7 @@ mod tests {
 
     use super::*;
     use crate::call::Table;
+    use crate::packed::Unpacked;
 
     const KINDS: [Kind; 11] = [
         Kind::Null,
@@ -125,7 +126,7 @@ mod tests {
         }
         assert!(row.keep());
         let mut canonical = Vec::new();
-        table.write_canonical(&mut canonical).unwrap();
+        table.write_canonical(&mut Unpacked(&mut canonical)).unwrap();
         Some((table.into_json(), String::from_utf8(canonical).unwrap(), cost))
     }
 

@@ -1,12 +1,15 @@
 //! An answer under way whose rows are written as they are read.
 
+use std::sync::Arc;
+
 use super::{Head, Page, row_too_large};
-use crate::call::{RawOutput, Refusal, Row, Table};
+use crate::call::{LookAhead, RawOutput, Refusal, Row, Table};
 
 /// Rows as they come, as long as there is room for them.
 #[derive(Debug)]
 pub(in crate::resource::sql) struct Writing<'p> {
     page: &'p Page,
+    lookahead: Option<&'p Arc<dyn LookAhead>>,
     spent: u64,
     head: Option<Head>,
     table: Table,
@@ -15,15 +18,21 @@ pub(in crate::resource::sql) struct Writing<'p> {
 }
 
 impl<'p> Writing<'p> {
-    pub(in crate::resource::sql) fn new(page: &'p Page) -> Self {
+    pub(in crate::resource::sql) fn new(page: &'p Page, lookahead: Option<&'p Arc<dyn LookAhead>>) -> Self {
         Self {
             page,
+            lookahead,
             spent: 0,
             head: None,
             table: Table::new(0),
             truncated: false,
             next_cursor: None,
         }
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(in crate::resource::sql) fn page(&self) -> &'p Page {
+        self.page
     }
 
     pub(in crate::resource::sql) fn row_count(&self) -> u64 {
@@ -43,7 +52,7 @@ impl<'p> Writing<'p> {
             .chain(&head.1)
             .map(|name| name.len() as u64 + 3)
             .sum();
-        self.table = Table::new(head.0.len());
+        self.table = Table::looked_at_by(head.0.len(), self.lookahead.cloned());
         self.head = Some(head);
     }
 

@@ -1,6 +1,7 @@
 //! One statement: run in one transaction under its bounds, its rows taken a few at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use sqlx::postgres::{PgColumn, PgRow};
@@ -14,17 +15,18 @@ use super::refusals::{self, Asked};
 use super::values;
 use super::written::Form;
 use crate::call::request::SqlQuery;
-use crate::call::{ClassifiedColumn, Limits, MaskCounts, RawOutput, Refusal};
+use crate::call::{ClassifiedColumn, Limits, LookAhead, MaskCounts, RawOutput, Refusal};
 use crate::resource::sql::pages::{Head, Page, Writing};
 use crate::resource::sql::streams::unwatched;
 
 /// Before the checked text. A cursor gives each value as the server's own text, whatever its type, as many rows
 /// at a time as we want, and takes parameters; and one statement alone can be in it, which must be a query.
 const CURSOR: &str = "DECLARE tollgate NO SCROLL CURSOR WITHOUT HOLD FOR ";
-/// Rows per round trip, at first and at most. They come as they are read, so that many take no more memory than few;
-/// but what a full page has no room for is still sent.
+/// Rows per round trip, at first and at most, and how many times as many with each. They come as they are read, so that many
+/// take no more memory than few; but what a full page has no room for is still sent.
 const FIRST: u64 = 64;
-const MOST: u64 = 8192;
+const MOST: u64 = 16_384;
+const MORE: u64 = 16;
 /// Relations that the server has opened in this transaction.
 const OPENED: &str = "SELECT l.relation::pg_catalog.int8 FROM pg_catalog.pg_locks l
         JOIN pg_catalog.pg_class c ON c.oid = l.relation
@@ -37,6 +39,8 @@ const OPENED: &str = "SELECT l.relation::pg_catalog.int8 FROM pg_catalog.pg_lock
 pub(super) struct Order<'a> {
     pub(super) request: &'a SqlQuery,
     pub(super) limits: Limits,
+    /// Looks at rows while more of them come.
+    pub(super) lookahead: Option<&'a Arc<dyn LookAhead>>,
     /// `table.column` shown raw.
     pub(super) reveal: &'a BTreeSet<String>,
 }
@@ -61,7 +65,8 @@ pub(super) async fn run(
     loaded.hide_order(link, expected.as_ref()).await?;
     open(link, order, loaded, checked, asked).await?;
     second_opinion(link, expected.as_ref()).await?;
-    let mut answer = collect(link, loaded, &page, asked, expected.as_ref()).await?;
+    let begun = Writing::new(&page, order.lookahead);
+    let mut answer = collect(link, loaded, begun, asked, expected.as_ref()).await?;
     if !answer.has_head() {
         answer.begin(describe(link, &loaded.kinds, asked).await?);
     }
@@ -148,10 +153,11 @@ fn vouched(row: &PgRow, expected: Option<&BTreeSet<u32>>) -> Result<(), Refusal>
 async fn collect<'p>(
     link: &mut Link,
     loaded: &Loaded,
-    page: &'p Page,
+    mut answer: Writing<'p>,
     asked: Asked<'_>,
     expected: Option<&BTreeSet<u32>>,
 ) -> Result<Writing<'p>, Refusal> {
+    let page = answer.page();
     if page.first > 0 {
         let skip = format!("MOVE FORWARD {} FROM tollgate", page.first.min(i32::MAX as u64));
         let skipped = sqlx::raw_sql(sqlx::AssertSqlSafe(skip))
@@ -159,7 +165,7 @@ async fn collect<'p>(
             .await;
         skipped.map_err(|error| refusals::running(&error, asked))?;
     }
-    let (mut answer, mut forms) = (Writing::new(page), Vec::new());
+    let mut forms = Vec::new();
     let mut batch = FIRST;
     loop {
         // One more than there is room for tells whether there are more.
@@ -195,7 +201,7 @@ async fn collect<'p>(
             }
             return Ok(answer);
         }
-        batch = batch.saturating_mul(16).min(MOST);
+        batch = batch.saturating_mul(MORE).min(MOST);
     }
 }
 

@@ -133,6 +133,7 @@ mod tests {
 
     use super::*;
     use crate::call::Table;
+    use crate::packed::Unpacked;
 
     /// Types with a number of their own here, one with none, and arrays of some.
     const KINDS: [u32; 14] = [
@@ -179,7 +180,7 @@ mod tests {
         }
         assert!(row.keep());
         let mut canonical = Vec::new();
-        table.write_canonical(&mut canonical).unwrap();
+        table.write_canonical(&mut Unpacked(&mut canonical)).unwrap();
         (table.into_json(), String::from_utf8(canonical).unwrap(), cost)
     }
 
